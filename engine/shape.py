@@ -1,0 +1,172 @@
+"""Shape: the architecture of a BERT-family encoder as numbers.
+
+Knows which numbers fit together and says so. Knows nothing of weights, costs or torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+FAMILIES = ("bert", "albert")
+SHARINGS = ("none", "attention", "ffn", "all")
+LARGEST = 10**9  # no single number of an encoder comes near this; larger ones are slips of the keyboard
+
+
+class ShapeError(ValueError):
+    """A shape that cannot be built. `problems` lists every reason, one sentence each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__(" ".join(problems))
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The architecture of one model.
+
+    Fields left at None are derived: `head_dim` = hidden / heads, `ffn` = 4 x hidden, `embedding` = hidden.
+
+    Raises:
+        ShapeError: the numbers do not fit together; all reasons are listed at once.
+    """
+
+    layers: int = 12
+    hidden: int = 768  # width of the residual stream
+    heads: int = 12
+    head_dim: int | None = None  # heads x head_dim may differ from hidden (a student that lost whole heads)
+    ffn: int | None = None
+    vocab: int = 30522
+    positions: int = 512
+    token_types: int = 2  # 0: no token types (DistilBERT)
+    embedding: int | None = None  # below hidden: factorised embeddings, ALBERT section 3.1
+    family: str = "bert"
+    sharing: str = "none"  # what layers of one group share, ALBERT section 3.1
+    groups: int = 1  # layers are cut into this many groups; each shares within itself
+    pooler: bool = False
+    mlm_head: bool = True
+    pair_head: bool = False  # two-way classifier on the pooler: next sentence or sentence order
+    tied: bool = True  # the masked-LM decoder is the embedding table
+    activation: str = "gelu"
+
+    def __post_init__(self) -> None:
+        problems = _wrong_types(self)
+        if not problems:
+            even_heads = self.head_dim is None
+            _derive(self)
+            problems = _misfits(self, even_heads)
+        if problems:
+            raise ShapeError(problems)
+
+    @property
+    def inner(self) -> int:
+        """Width of queries, keys and values: heads x head_dim."""
+        assert self.head_dim is not None
+        return self.heads * self.head_dim
+
+    @property
+    def factorised(self) -> bool:
+        """True when a projection stands between the embedding table and the first layer."""
+        return self.family == "albert" or self.embedding != self.hidden
+
+    def replace(self, **changes: Any) -> Shape:
+        """A copy with `changes`; derived fields follow unless they were set to something of their own.
+
+        Raises:
+            ShapeError: as the constructor.
+        """
+        keep = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        if self.head_dim == self.hidden // max(self.heads, 1):
+            keep["head_dim"] = None
+        if self.ffn == 4 * self.hidden:
+            keep["ffn"] = None
+        if self.embedding == self.hidden:
+            keep["embedding"] = None
+        unknown = sorted(set(changes) - set(keep))
+        if unknown:
+            raise ShapeError([f"A shape has no field {', '.join(unknown)}; it has {', '.join(keep)}."])
+        return Shape(**{**keep, **changes})
+
+    def to_json(self) -> dict[str, Any]:
+        """Every field as a plain JSON value."""
+        return dataclasses.asdict(self)
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> Shape:
+        """The shape that `to_json` wrote.
+
+        Raises:
+            ShapeError: a field is unknown or wrong.
+        """
+        known = {f.name for f in dataclasses.fields(Shape)}
+        if not isinstance(data, dict) or set(data) - known:
+            extra = sorted(set(data) - known) if isinstance(data, dict) else [type(data).__name__]
+            raise ShapeError([f"A shape needs fields among {', '.join(sorted(known))}; got {', '.join(extra)}."])
+        return Shape(**data)
+
+    def __str__(self) -> str:
+        """The field's usual short form, such as `12 x 768, 12 heads`."""
+        return f"{self.layers} x {self.hidden}, {self.heads} heads x {self.head_dim}, FFN {self.ffn}"
+
+
+def nearest_divisors(number: int, wanted: int) -> list[int]:
+    """The divisors of `number` on either side of `wanted`, nearest first (at most two)."""
+    number = max(1, min(number, LARGEST))
+    small = [d for d in range(1, int(number**0.5) + 1) if number % d == 0]
+    divisors = sorted({*small, *(number // d for d in small)})
+    below = [d for d in divisors if d <= wanted][-1:]
+    above = [d for d in divisors if d > wanted][:1]
+    return sorted(below + above, key=lambda d: abs(d - wanted))
+
+
+def _wrong_types(shape: Shape) -> list[str]:
+    problems = []
+    for field in dataclasses.fields(shape):
+        value = getattr(shape, field.name)
+        kind = str(field.type)
+        if kind == "bool" and not isinstance(value, bool):
+            problems.append(f"{field.name} must be true or false, got {value!r}.")
+        elif kind == "str" and not isinstance(value, str):
+            problems.append(f"{field.name} must be a word, got {value!r}.")
+        elif kind.startswith("int") and not (value is None and "None" in kind):
+            if isinstance(value, bool) or not isinstance(value, int):
+                problems.append(f"{field.name} must be a whole number, got {value!r}.")
+    return problems
+
+
+def _derive(shape: Shape) -> None:
+    """Fills what was left at None; a frozen dataclass needs object.__setattr__ for that."""
+    if shape.head_dim is None:
+        object.__setattr__(shape, "head_dim", shape.hidden // shape.heads if shape.heads > 0 else 0)
+    if shape.ffn is None:
+        object.__setattr__(shape, "ffn", 4 * shape.hidden)
+    if shape.embedding is None:
+        object.__setattr__(shape, "embedding", shape.hidden)
+
+
+def _misfits(shape: Shape, even_heads: bool) -> list[str]:
+    problems = []
+    least = {name: 1 for name in ("layers", "hidden", "heads", "ffn", "vocab", "positions", "embedding", "groups")}
+    least["token_types"] = 0
+    for name, low in least.items():
+        value = getattr(shape, name)
+        if not low <= value <= LARGEST:
+            problems.append(f"{name} must be between {low} and {LARGEST:,}, got {value:,}.")
+    if shape.hidden >= 1 and shape.heads >= 1 and even_heads and shape.hidden % shape.heads:
+        near = " or ".join(str(d) for d in nearest_divisors(shape.hidden, shape.heads))
+        problems.append(
+            f"hidden {shape.hidden} does not divide into {shape.heads} heads, and every head needs the same "
+            f"whole number of dims; use {near} heads, or hidden {shape.hidden - shape.hidden % shape.heads or shape.heads}."
+        )
+    elif not even_heads and not 1 <= (shape.head_dim or 0) <= LARGEST:
+        problems.append(f"head_dim must be between 1 and {LARGEST:,}, got {shape.head_dim:,}.")
+    choices = {"family": FAMILIES, "sharing": SHARINGS, "activation": ("gelu", "gelu_new")}
+    for name, allowed in choices.items():
+        if getattr(shape, name) not in allowed:
+            problems.append(f"{name} must be one of {', '.join(allowed)}, got {getattr(shape, name)!r}.")
+    if 1 <= shape.layers < shape.groups:
+        problems.append(f"groups must not exceed the {shape.layers} layers that it cuts up, got {shape.groups}.")
+    if shape.pair_head and not shape.pooler:
+        problems.append("pair_head needs the pooler, because it reads the pooled [CLS] state; switch the pooler on.")
+    return problems
