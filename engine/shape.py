@@ -53,9 +53,9 @@ class Shape:
     def __post_init__(self) -> None:
         problems = _wrong_types(self)
         if not problems:
-            even_heads = self.head_dim is None
+            derived = {name for name in ("head_dim", "ffn", "embedding") if getattr(self, name) is None}
             _derive(self)
-            problems = _misfits(self, even_heads)
+            problems = _misfits(self, derived)
         if problems:
             raise ShapeError(problems)
 
@@ -70,6 +70,14 @@ class Shape:
         """True when a projection stands between the embedding table and the first layer."""
         return self.family == "albert" or self.embedding != self.hidden
 
+    def group_of(self, layer: int) -> int:
+        """The sharing group of `layer` (0-based): groups of equal size, the library's rule for uneven ones."""
+        return int(layer / (self.layers / self.groups))
+
+    def shares(self, part: str) -> bool:
+        """True when the layers of one group share their `part` ("attention" or "ffn")."""
+        return self.sharing in (part, "all")
+
     def replace(self, **changes: Any) -> Shape:
         """A copy with `changes`; derived fields follow unless they were set to something of their own.
 
@@ -77,7 +85,7 @@ class Shape:
             ShapeError: as the constructor.
         """
         keep = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        if self.head_dim == self.hidden // max(self.heads, 1):
+        if self.inner == self.hidden:
             keep["head_dim"] = None
         if self.ffn == 4 * self.hidden:
             keep["ffn"] = None
@@ -101,7 +109,7 @@ class Shape:
         """
         known = {f.name for f in dataclasses.fields(Shape)}
         if not isinstance(data, dict) or set(data) - known:
-            extra = sorted(set(data) - known) if isinstance(data, dict) else [type(data).__name__]
+            extra = sorted(map(_show, set(data) - known)) if isinstance(data, dict) else [type(data).__name__]
             raise ShapeError([f"A shape needs fields among {', '.join(sorted(known))}; got {', '.join(extra)}."])
         return Shape(**data)
 
@@ -120,18 +128,28 @@ def nearest_divisors(number: int, wanted: int) -> list[int]:
     return sorted(below + above, key=lambda d: abs(d - wanted))
 
 
+def _show(value: object) -> str:
+    """`value` for a message: short, and never failing (Python refuses to print integers of thousands of digits)."""
+    try:
+        text = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else repr(value)
+    except ValueError:
+        text = "a number of thousands of digits"
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
 def _wrong_types(shape: Shape) -> list[str]:
     problems = []
     for field in dataclasses.fields(shape):
         value = getattr(shape, field.name)
         kind = str(field.type)
         if kind == "bool" and not isinstance(value, bool):
-            problems.append(f"{field.name} must be true or false, got {value!r}.")
+            problems.append(f"{field.name} must be true or false, got {_show(value)}.")
         elif kind == "str" and not isinstance(value, str):
-            problems.append(f"{field.name} must be a word, got {value!r}.")
-        elif kind.startswith("int") and not (value is None and "None" in kind):
-            if isinstance(value, bool) or not isinstance(value, int):
-                problems.append(f"{field.name} must be a whole number, got {value!r}.")
+            problems.append(f"{field.name} must be a word, got {_show(value)}.")
+        elif kind.startswith("int"):
+            missing = value is None and "None" in kind
+            if not missing and (isinstance(value, bool) or not isinstance(value, int)):
+                problems.append(f"{field.name} must be a whole number, got {_show(value)}.")
     return problems
 
 
@@ -145,28 +163,32 @@ def _derive(shape: Shape) -> None:
         object.__setattr__(shape, "embedding", shape.hidden)
 
 
-def _misfits(shape: Shape, even_heads: bool) -> list[str]:
-    problems = []
-    least = {name: 1 for name in ("layers", "hidden", "heads", "ffn", "vocab", "positions", "embedding", "groups")}
+def _misfits(shape: Shape, derived: set[str]) -> list[str]:
+    problems, even_heads = [], "head_dim" in derived
+    wide = 1 <= shape.hidden <= LARGEST
+    least = dict.fromkeys(("layers", "hidden", "heads", "ffn", "vocab", "positions", "embedding", "groups"), 1)
     least["token_types"] = 0
     for name, low in least.items():
         value = getattr(shape, name)
-        if not low <= value <= LARGEST:
-            problems.append(f"{name} must be between {low} and {LARGEST:,}, got {value:,}.")
-    if shape.hidden >= 1 and shape.heads >= 1 and even_heads and shape.hidden % shape.heads:
+        if not low <= value <= LARGEST and (wide or name not in derived):  # a wrong hidden is one mistake, not three
+            problems.append(f"{name} must be between {low} and {LARGEST:,}, got {_show(value)}.")
+    if even_heads and wide and 1 <= shape.heads <= LARGEST and shape.hidden % shape.heads:
         near = " or ".join(str(d) for d in nearest_divisors(shape.hidden, shape.heads))
+        width = shape.hidden - shape.hidden % shape.heads or shape.heads
         problems.append(
             f"hidden {shape.hidden} does not divide into {shape.heads} heads, and every head needs the same "
-            f"whole number of dims; use {near} heads, or hidden {shape.hidden - shape.hidden % shape.heads or shape.heads}."
+            f"whole number of dims; use {near} heads, or hidden {width}."
         )
     elif not even_heads and not 1 <= (shape.head_dim or 0) <= LARGEST:
-        problems.append(f"head_dim must be between 1 and {LARGEST:,}, got {shape.head_dim:,}.")
+        problems.append(f"head_dim must be between 1 and {LARGEST:,}, got {_show(shape.head_dim)}.")
     choices = {"family": FAMILIES, "sharing": SHARINGS, "activation": ("gelu", "gelu_new")}
     for name, allowed in choices.items():
         if getattr(shape, name) not in allowed:
-            problems.append(f"{name} must be one of {', '.join(allowed)}, got {getattr(shape, name)!r}.")
+            problems.append(f"{name} must be one of {', '.join(allowed)}, got {_show(getattr(shape, name))}.")
     if 1 <= shape.layers < shape.groups:
-        problems.append(f"groups must not exceed the {shape.layers} layers that it cuts up, got {shape.groups}.")
+        problems.append(
+            f"groups must not exceed the {_show(shape.layers)} layers that it cuts up, got {_show(shape.groups)}."
+        )
     if shape.pair_head and not shape.pooler:
         problems.append("pair_head needs the pooler, because it reads the pooled [CLS] state; switch the pooler on.")
     return problems

@@ -1,0 +1,220 @@
+"""BERT and ALBERT on one page, built from a Shape.
+
+The forward pass is the papers' (arXiv 1810.04805, 1909.11942), post-layer-norm, without dropout. One page of our own
+because a student may have heads that do not fill its hidden width, layers that share only their attention or only
+their FFN, and LayerNorms that look at some dims only; the library's classes can express none of these.
+
+Axes: batch pos hidden head head_dim ffn layer vocab.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from engine.shape import Shape, ShapeError
+
+NORM_EPS = 1e-12
+Trace = dict[str, list[Tensor]]  # what a caller wants to see: its keys say what, forward appends one tensor a layer
+TRACEABLE = ("hidden", "attentions", "scores", "query", "key", "value")
+
+
+class LayerNorm(nn.Module):
+    """LayerNorm whose mean and variance may be taken over some dims only."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(size))
+        self.bias = nn.Parameter(torch.zeros(size))
+        self.keep: Tensor | None = None  # (size,) of 0 and 1; None: all dims
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., size) -> (..., size)."""
+        if self.keep is None:
+            return F.layer_norm(x, self.weight.shape, self.weight, self.bias, NORM_EPS)
+        x, kept = x.float(), self.keep.sum()
+        centred = x - (x * self.keep).sum(-1, keepdim=True) / kept
+        variance = (centred * self.keep).square().sum(-1, keepdim=True) / kept
+        return centred * torch.rsqrt(variance + NORM_EPS) * self.weight + self.bias
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention with its residual addition and LayerNorm."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        assert shape.head_dim is not None
+        self.heads, self.scale = shape.heads, shape.head_dim**-0.5
+        self.query = nn.Linear(shape.hidden, shape.inner)
+        self.key = nn.Linear(shape.hidden, shape.inner)
+        self.value = nn.Linear(shape.hidden, shape.inner)
+        self.output = nn.Linear(shape.inner, shape.hidden)
+        self.norm = LayerNorm(shape.hidden)
+
+    def forward(self, x: Tensor, visible: Tensor | None, trace: Trace) -> Tensor:
+        """x (batch, pos, hidden); visible (batch, 1, 1, pos) bool or None -> (batch, pos, hidden)."""
+        query, key, value = (
+            linear(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (batch, head, pos, head_dim)
+            for linear in (self.query, self.key, self.value)
+        )
+        for name, tensor in (("query", query), ("key", key), ("value", value)):
+            if name in trace:
+                trace[name].append(tensor)
+        if "attentions" in trace or "scores" in trace:
+            scores = query @ key.transpose(-1, -2) * self.scale  # (batch, head, pos, pos)
+            if visible is not None:
+                scores = scores.masked_fill(~visible, torch.finfo(scores.dtype).min)
+            attention = scores.softmax(-1)
+            for name, tensor in (("scores", scores), ("attentions", attention)):
+                if name in trace:
+                    trace[name].append(tensor)
+            mixed = attention @ value
+        else:
+            mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=visible, scale=self.scale)
+        return self.norm(x + self.output(mixed.transpose(1, 2).flatten(2)))
+
+
+class FeedForward(nn.Module):
+    """The two-layer perceptron of a block with its residual addition and LayerNorm."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        assert shape.ffn is not None
+        self.activation = shape.activation
+        self.up = nn.Linear(shape.hidden, shape.ffn)
+        self.down = nn.Linear(shape.ffn, shape.hidden)
+        self.norm = LayerNorm(shape.hidden)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, pos, hidden) -> (batch, pos, hidden)."""
+        return self.norm(x + self.down(activate(self.up(x), self.activation)))
+
+
+class Embeddings(nn.Module):
+    """Word, position and token-type embeddings, their LayerNorm, and ALBERT's projection to the hidden width."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        assert shape.embedding is not None
+        self.word = nn.Embedding(shape.vocab, shape.embedding)
+        self.position = nn.Embedding(shape.positions, shape.embedding)
+        self.token_type = nn.Embedding(shape.token_types, shape.embedding) if shape.token_types else None
+        self.norm = LayerNorm(shape.embedding)
+        self.projection = nn.Linear(shape.embedding, shape.hidden) if shape.factorised else None
+        self.mix: Tensor | None = None  # (embedding, kept): a compactor on the sum, while weights are inherited
+
+    def forward(self, ids: Tensor, types: Tensor | None) -> Tensor:
+        """ids (batch, pos), types (batch, pos) or None for all zero -> (batch, pos, hidden)."""
+        x = self.word(ids) + self.position.weight[: ids.shape[1]]
+        if self.token_type is not None:
+            x = x + (self.token_type.weight[0] if types is None else self.token_type(types))
+        x = self.norm(x if self.mix is None else x @ self.mix)
+        return x if self.projection is None else self.projection(x)
+
+
+class MaskedLMHead(nn.Module):
+    """Transform, activation, LayerNorm and the vocabulary projection."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        assert shape.embedding is not None
+        self.activation = shape.activation
+        self.transform = nn.Linear(shape.hidden, shape.embedding)
+        self.norm = LayerNorm(shape.embedding)
+        self.decoder = None if shape.tied else nn.Linear(shape.embedding, shape.vocab, bias=False)
+        self.bias = nn.Parameter(torch.zeros(shape.vocab))
+        self.mix: Tensor | None = None  # (kept, embedding): a compactor before the decoder, while weights are inherited
+
+    def forward(self, x: Tensor, table: Tensor) -> Tensor:
+        """x (..., hidden), table (vocab, embedding) for a tied decoder -> logits (..., vocab)."""
+        x = self.norm(activate(self.transform(x), self.activation))
+        x = x if self.mix is None else x @ self.mix
+        return F.linear(x, table if self.decoder is None else self.decoder.weight, self.bias)
+
+
+class Bert(nn.Module):
+    """A BERT-family encoder with the heads that its Shape asks for."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.embeddings = Embeddings(shape)
+        owners = {part: shape.groups if shape.shares(part) else shape.layers for part in ("attention", "ffn")}
+        self.attentions = nn.ModuleList(Attention(shape) for _ in range(owners["attention"]))
+        self.ffns = nn.ModuleList(FeedForward(shape) for _ in range(owners["ffn"]))
+        self.pooler = nn.Linear(shape.hidden, shape.hidden) if shape.pooler else None
+        self.head = MaskedLMHead(shape) if shape.mlm_head else None
+        self.pair = nn.Linear(shape.hidden, 2) if shape.pair_head else None
+
+    def blocks(self, layer: int) -> tuple[Attention, FeedForward]:
+        """The attention and FFN modules that `layer` (0-based) uses; shared ones belong to its group."""
+        group = self.shape.group_of(layer)
+        attention = self.attentions[group if self.shape.shares("attention") else layer]
+        ffn = self.ffns[group if self.shape.shares("ffn") else layer]
+        assert isinstance(attention, Attention)
+        assert isinstance(ffn, FeedForward)
+        return attention, ffn
+
+    def encode(
+        self, ids: Tensor, visible: Tensor | None = None, types: Tensor | None = None, trace: Trace | None = None
+    ) -> Tensor:
+        """The last hidden states, (batch, pos, hidden).
+
+        ids (batch, pos) int; visible (batch, pos) bool, False at padding, None: everything; types (batch, pos) int.
+        `trace` maps names among TRACEABLE to lists: "hidden" gets layers + 1 tensors (batch, pos, hidden), the
+        embedding output first; "attentions" and "scores" get (batch, head, pos, pos) a layer; the rest
+        (batch, head, pos, head_dim).
+        """
+        trace = {} if trace is None else trace
+        mask = None if visible is None else visible[:, None, None, :].bool()
+        x = self.embeddings(ids, types)
+        for layer in range(self.shape.layers):
+            trace.get("hidden", []).append(x)
+            attention, ffn = self.blocks(layer)
+            x = ffn(attention(x, mask, trace))
+        trace.get("hidden", []).append(x)
+        return x
+
+    def forward(
+        self,
+        ids: Tensor,
+        visible: Tensor | None = None,
+        types: Tensor | None = None,
+        positions: Tensor | None = None,
+        trace: Trace | None = None,
+    ) -> Tensor:
+        """Masked-LM logits: (batch, pos, vocab), or (n, vocab) for the flat `positions` (n,) in batch x pos.
+
+        Only the asked positions go through the vocabulary projection, the widest product of a small model.
+
+        Raises:
+            ShapeError: the model has no masked-LM head.
+        """
+        if self.head is None:
+            raise ShapeError(["This model has no masked-LM head, so it cannot fill in words; give its shape mlm_head."])
+        x = self.encode(ids, visible, types, trace)
+        return self.head(x if positions is None else x.flatten(0, 1)[positions], self.embeddings.word.weight)
+
+    def pair_logits(self, last_hidden: Tensor) -> Tensor:
+        """Sentence-pair logits (batch, 2) from last hidden states (batch, pos, hidden)."""
+        assert self.pooler is not None, "pair_logits needs a pooler"
+        assert self.pair is not None, "pair_logits needs a pair head"
+        return self.pair(torch.tanh(self.pooler(last_hidden[:, 0])))
+
+
+def activate(x: Tensor, name: str) -> Tensor:
+    """GELU, exact ("gelu") or approximated by tanh ("gelu_new", ALBERT)."""
+    return F.gelu(x, approximate="tanh" if name == "gelu_new" else "none")
+
+
+def new_bert(shape: Shape, seed: int) -> Bert:
+    """A freshly initialised model: weights normal with deviation 0.02, biases zero (BERT, appendix A.2)."""
+    bert, generator = Bert(shape), torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in bert.named_parameters():
+            if parameter.ndim == 2:
+                parameter.normal_(0.0, 0.02, generator=generator)
+            elif not name.endswith("norm.weight"):
+                parameter.zero_()
+    return bert

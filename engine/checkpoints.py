@@ -1,0 +1,194 @@
+"""What survives on disk: models (weights, tokenizer, card) and the state of a run that can be resumed.
+
+Every folder appears whole or not at all: it is written beside its place, synced and renamed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from engine.bert import Bert
+from engine.library import to_library
+from engine.shape import Shape, ShapeError
+
+
+class CheckpointError(ValueError):
+    """A model or checkpoint that cannot be read or written, in one sentence."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model with what is needed to use it."""
+
+    bert: Bert
+    tokenizer: Any
+    card: dict[str, Any]
+
+
+def save_model(folder: Path, bert: Bert, tokenizer: Any, card: dict[str, Any]) -> None:
+    """Writes `bert`, its tokenizer and its card into `folder`, replacing what was there."""
+    with _whole_folder(folder) as draft:
+        tensors = {name: p.detach().cpu().contiguous() for name, p in bert.named_parameters()}
+        save_file(tensors, draft / "model.safetensors")
+        tokenizer.save_pretrained(draft)
+        (draft / "card.json").write_text(json.dumps({**card, "shape": bert.shape.to_json()}, indent=1))
+
+
+def load_model(folder: Path) -> Model:
+    """The model that `save_model` wrote, in evaluation mode on the CPU.
+
+    Raises:
+        CheckpointError: the folder holds no model, or a damaged one.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        card = json.loads((folder / "card.json").read_text())
+        bert = Bert(Shape.from_json(card["shape"]))
+        bert.load_state_dict(load_file(folder / "model.safetensors"))
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{folder.name} holds no finished model: {Path(error.filename or '').name} is missing."
+        ) from None
+    except (json.JSONDecodeError, KeyError, SafetensorError, ShapeError, RuntimeError, OSError) as error:
+        raise CheckpointError(f"The model in {folder.name} is damaged: {str(error).splitlines()[0]}") from error
+    return Model(bert.eval(), tokenizer, card)
+
+
+def export_model(model: Model, folder: Path) -> None:
+    """Writes `model` as the library's files, with its tokenizer and a model card in README.md.
+
+    Raises:
+        ShapeError: the library's classes cannot express the shape.
+        CheckpointError: `folder` exists and is not empty; an export never overwrites.
+    """
+    config, tensors = to_library(model.bert)
+    if folder.exists() and any(folder.iterdir()):
+        raise CheckpointError(f"{folder} is not empty, and an export overwrites nothing; name a new folder.")
+    with _whole_folder(folder) as draft:
+        (draft / "config.json").write_text(json.dumps(config, indent=1))
+        save_file({name: t.contiguous() for name, t in tensors.items()}, draft / "model.safetensors", {"format": "pt"})
+        model.tokenizer.save_pretrained(draft)
+        (draft / "README.md").write_text(_readme(model))
+
+
+def _readme(model: Model) -> str:
+    card, shape = model.card, model.bert.shape
+    scores = "\n".join(f"| {name} | {value:.4f} |" for name, value in card.get("scores", {}).items())
+    recipe = json.dumps(
+        {key: card.get(key) for key in ("teacher", "method", "options", "corpus", "steps", "seed")}, indent=1
+    )
+    return f"""---
+library_name: transformers
+pipeline_tag: fill-mask
+---
+
+# {card.get("id", "A student")}
+
+A BERT of {shape}, made by Heirloom from the teacher `{card.get("teacher")}` with the method `{card.get("method")}`.
+{card.get("parameters", 0):,} parameters with the masked-LM head{"" if shape.tied else ", its decoder not tied to its embeddings"}.
+
+```python
+from transformers import AutoModelForMaskedLM, AutoTokenizer
+model = AutoModelForMaskedLM.from_pretrained("this/folder")
+tokenizer = AutoTokenizer.from_pretrained("this/folder")
+```
+
+## Scores on held-out text
+
+| what | value |
+|---|---|
+{scores}
+
+## Recipe
+
+```json
+{recipe}
+```
+"""
+
+
+# ---- the state of a run ---------------------------------------------------------------------------------------------
+
+
+def save_checkpoint(folder: Path, step: int, student: nn.Module, optimizer: Any, extra: dict[str, Any]) -> None:
+    """Writes the state after `step` into `folder`; older checkpoints there go once this one is safe."""
+    with _whole_folder(folder / f"step-{step:09d}") as draft:
+        state = {
+            "step": step,
+            "student": {name: p.detach().cpu() for name, p in student.named_parameters()},
+            "optimizer": optimizer.state_dict(),
+            "random": torch.get_rng_state(),
+            "extra": extra,
+        }
+        torch.save(state, draft / "state.pt")
+    for older in sorted(folder.glob("step-*"))[:-1]:
+        shutil.rmtree(older, ignore_errors=True)
+
+
+def load_checkpoint(folder: Path) -> dict[str, Any] | None:
+    """The newest state in `folder`, tensors on the CPU, or None.
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
+    states = sorted(folder.glob("step-*/state.pt")) if folder.exists() else []
+    if not states:
+        return None
+    try:
+        return torch.load(states[-1], map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise CheckpointError(
+            f"The checkpoint {states[-1].parent.name} is damaged: {str(error).splitlines()[0]}"
+        ) from error
+
+
+def restore_parameters(student: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
+    """Puts `tensors` in the places of the student's parameters, whose sizes they may change.
+
+    Raises:
+        CheckpointError: the names do not agree.
+    """
+    names = {name for name, _ in student.named_parameters()}
+    if names != set(tensors):
+        odd = sorted(names ^ set(tensors))[0]
+        raise CheckpointError(f"The checkpoint is of another kind of student: {odd} is in one of them only.")
+    for name in names:
+        owner, _, attribute = name.rpartition(".")
+        setattr(student.get_submodule(owner), attribute, nn.Parameter(tensors[name]))
+
+
+@contextmanager
+def _whole_folder(folder: Path) -> Iterator[Path]:
+    """A draft folder that takes the place of `folder` when the block ends well."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = folder.with_name(f".{folder.name}.{os.getpid()}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir()
+    try:
+        yield draft
+        for path in draft.rglob("*"):
+            if path.is_file():
+                with path.open("rb") as file:
+                    os.fsync(file.fileno())
+        old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+        if folder.exists():
+            os.replace(folder, old)
+        os.replace(draft, folder)
+        shutil.rmtree(old, ignore_errors=True)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise

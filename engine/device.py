@@ -1,0 +1,46 @@
+"""Which device computes: CUDA, Apple's MPS or the CPU. Knows names and precisions, nothing of models."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+from dataclasses import dataclass
+
+import torch
+
+from engine.config import ConfigError
+
+
+@dataclass(frozen=True)
+class Device:
+    """One device and how it is used."""
+
+    type: str  # cuda, mps or cpu
+    name: str  # for people, such as "NVIDIA H200" or "CPU, 8 threads"
+    mixed_precision: bool  # bfloat16 matrix products, float32 weights
+
+    def autocast(self) -> contextlib.AbstractContextManager[object]:
+        """The context in which forward passes run: bfloat16 where the device is good at it."""
+        if self.mixed_precision:
+            return torch.autocast(self.type, torch.bfloat16)
+        return contextlib.nullcontext()
+
+
+def pick(wanted: str = "auto") -> Device:
+    """The device of type `wanted`, or the best one of this machine for "auto".
+
+    Raises:
+        ConfigError: this machine has no such device.
+    """
+    has = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    best = next(name for name, present in has.items() if present)
+    if wanted == "auto":
+        wanted = best
+    if not has.get(wanted, False):
+        here = ", ".join(name for name, present in has.items() if present)
+        raise ConfigError([f"This machine has no {wanted} device; it has {here}. Choose one of these, or auto."])
+    if wanted == "cuda":
+        return Device("cuda", torch.cuda.get_device_name(), torch.cuda.is_bf16_supported())
+    if wanted == "mps":
+        return Device("mps", f"Apple GPU ({platform.machine()})", False)
+    return Device("cpu", f"CPU, {torch.get_num_threads()} threads", False)

@@ -1,0 +1,22 @@
+"""The methods, one file each. A new method is a file and a line here."""
+
+from __future__ import annotations
+
+from engine.config import ConfigError
+from engine.methods.base import Method
+from engine.methods.scratch import Scratch
+from engine.methods.soft_targets import SoftTargets
+from engine.methods.wid import Wid
+
+METHODS: dict[str, type[Method]] = {method.name: method for method in (Wid, Scratch, SoftTargets)}
+
+
+def find(name: str) -> type[Method]:
+    """The method called `name`.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if name not in METHODS:
+        raise ConfigError([f"There is no method {name!r}; choose one of {', '.join(METHODS)}."])
+    return METHODS[name]

@@ -1,0 +1,131 @@
+"""What a compression method is: a docstring, its options, and five verbs. train.py calls nothing else."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from engine.bert import Bert
+from engine.config import ConfigError
+from engine.corpora import Batch
+from engine.shape import Shape, ShapeError
+
+SHAPE_FIELDS = ("layers", "hidden", "heads", "head_dim", "ffn")  # what a person chooses of a student
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """A method without options."""
+
+
+class Method:
+    """One way to make a student. Subclasses carry the lesson in their docstring; the app shows it."""
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+    paper: ClassVar[str] = ""
+    Options: ClassVar[type] = NoOptions
+
+    def __init__(self, options: Any, steps: int) -> None:
+        """`options`: an instance of Options. `steps`: how many optimizer steps the run will take.
+
+        Raises:
+            ConfigError: the options do not fit together or do not fit into the run.
+        """
+        self.options, self.steps = options, steps
+
+    def student_shape(self, teacher: Shape, wanted: dict[str, Any]) -> Shape:
+        """The student's shape: the teacher's with what is `wanted` changed, and a masked-LM head only.
+
+        Raises:
+            ConfigError: a field is not for choosing.
+            ShapeError: the shape cannot be built, or not by this method.
+        """
+        unknown = sorted(set(wanted) - set(SHAPE_FIELDS))
+        if unknown:
+            raise ConfigError([f"A student's {', '.join(unknown)} cannot be chosen; choose {', '.join(SHAPE_FIELDS)}."])
+        changes = {name: value for name, value in wanted.items() if value is not None}
+        if changes.get("hidden", teacher.hidden) != teacher.hidden and "ffn" not in changes:
+            changes["ffn"] = 4 * changes["hidden"] if isinstance(changes["hidden"], int) else None
+        if {"hidden", "heads"} & set(changes) and "head_dim" not in changes:
+            changes["head_dim"] = None
+        shape = teacher.replace(pooler=False, pair_head=False, mlm_head=True, **changes)
+        problems = self.objections(teacher, shape)
+        if problems:
+            raise ShapeError(problems)
+        return shape
+
+    def objections(self, teacher: Shape, student: Shape) -> list[str]:
+        """Why this method cannot make `student` from `teacher`, one sentence each; empty when it can."""
+        return []
+
+    def prepare(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
+        """The trainable student; called like a Bert."""
+        raise NotImplementedError
+
+    def losses(self, student: nn.Module, teacher: Bert, batch: Batch) -> dict[str, Tensor]:
+        """Named loss terms, already weighted: their sum is what is minimised."""
+        return {"masked-LM": masked_lm(student, batch)}
+
+    def optimizer(self, student: nn.Module) -> torch.optim.Optimizer:
+        """AdamW at the method's learning rate; matrices decay, biases and LayerNorms do not."""
+        return adamw([(student, self.options.lr)])
+
+    def after_backward(self, student: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> dict[str, float]:
+        """What happens between backward and the optimizer's step (from 1); numbers to chart. No device sync."""
+        return {}
+
+    def finish(self, student: nn.Module) -> Bert:
+        """The plain BERT that the student has become."""
+        assert isinstance(student, Bert)
+        return student
+
+    def state(self, student: nn.Module) -> dict[str, Any]:
+        """What a checkpoint needs beside the parameters, as plain values and tensors."""
+        return {}
+
+    def restore(self, student: nn.Module, state: dict[str, Any]) -> None:
+        """Puts back what `state` gave."""
+
+    @classmethod
+    def description(cls) -> str:
+        """The docstring: how the method works, for people."""
+        return inspect.cleandoc(cls.__doc__ or "")
+
+
+def masked_lm(student: nn.Module, batch: Batch) -> Tensor:
+    """Cross-entropy of the hidden tokens, their mean (BERT, section 3.1). Scalar, in nats."""
+    return F.cross_entropy(student(batch.ids, batch.visible, positions=batch.positions).float(), batch.targets)
+
+
+def adamw(parts: list[tuple[nn.Module, float]], decay: float = 0.01) -> torch.optim.Optimizer:
+    """One AdamW over several (module, learning rate) parts."""
+    groups = []
+    for module, rate in parts:
+        parameters = [p for p in module.parameters() if p.requires_grad]
+        groups.append({"params": [p for p in parameters if p.ndim > 1], "lr": rate, "weight_decay": decay})
+        groups.append({"params": [p for p in parameters if p.ndim <= 1], "lr": rate, "weight_decay": 0.0})
+    return torch.optim.AdamW([group for group in groups if group["params"]], betas=(0.9, 0.999), eps=1e-8)
+
+
+def select_layers(teacher: Bert, layers: int, which: str) -> Bert:
+    """A copy of `teacher` with only `layers` of its layers: "spread" evenly (first and last kept), "first" or "last"."""
+    have = teacher.shape.layers
+    if which == "spread":
+        chosen = [round(i * (have - 1) / max(1, layers - 1)) for i in range(layers)]
+    else:
+        chosen = list(range(layers)) if which == "first" else list(range(have - layers, have))
+    bert, weights = Bert(teacher.shape.replace(layers=layers)), teacher.state_dict()
+    renamed = {}
+    for name in bert.state_dict():
+        parts = name.split(".")
+        if parts[0] in ("attentions", "ffns"):
+            parts[1] = str(chosen[int(parts[1])])
+        renamed[name] = weights[".".join(parts)]
+    bert.load_state_dict(renamed)
+    return bert

@@ -1,0 +1,36 @@
+"""From scratch: the student that inherits nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from engine.bert import Bert, new_bert
+from engine.config import option
+from engine.methods.base import Method
+from engine.shape import Shape
+
+
+@dataclass(frozen=True)
+class ScratchOptions:
+    """Options of training from scratch."""
+
+    lr: float = option(1e-3, "Peak learning rate.", least=1e-7, most=1.0, label="learning rate")
+
+
+class Scratch(Method):
+    """Training from scratch: random weights, masked-LM loss, no teacher.
+
+    The yardstick. Whatever a compression method gains, it gains over this: the same shape, the same text in the
+    same order, the same number of steps, and nobody to learn from.
+    """
+
+    name = "scratch"
+    label = "From scratch"
+    paper = "Devlin et al. 2018, arXiv 1810.04805"
+    Options = ScratchOptions
+
+    def prepare(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
+        """Fresh weights."""
+        return new_bert(shape, seed)

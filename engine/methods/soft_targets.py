@@ -1,0 +1,74 @@
+"""Soft targets: learning from the teacher's probabilities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from engine.bert import Bert, new_bert
+from engine.config import option
+from engine.corpora import Batch
+from engine.methods.base import Method
+from engine.shape import Shape
+
+
+@dataclass(frozen=True)
+class SoftTargetsOptions:
+    """Options of soft targets."""
+
+    temperature: float = option(
+        2.0,
+        "Above 1 the teacher's probabilities are flattened, so that unlikely words teach too.",
+        least=0.1,
+        most=100.0,
+    )
+    share: float = option(
+        0.5,
+        "Weight of the soft targets; the rest goes to the masked-LM loss on the true words.",
+        least=0.0,
+        most=1.0,
+        label="weight of soft targets",
+    )
+    lr: float = option(1e-3, "Peak learning rate.", least=1e-7, most=1.0, label="learning rate")
+
+
+class SoftTargets(Method):
+    """Knowledge distillation: the student imitates the probabilities that the teacher gives to every word.
+
+    A fresh student minimises T² · KL(teacher ‖ student) between both models' predictions, softened by the
+    temperature T, together with the masked-LM loss. It aligns outputs; nothing inside the model is compared.
+    The predictions compared are those at the masked positions.
+    """
+
+    name = "soft_targets"
+    label = "Soft targets"
+    paper = "Hinton et al. 2015, arXiv 1503.02531"
+    Options = SoftTargetsOptions
+
+    def prepare(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
+        """Fresh weights."""
+        return new_bert(shape, seed)
+
+    def losses(self, student: nn.Module, teacher: Bert, batch: Batch) -> dict[str, Tensor]:
+        """Soft and hard loss over the masked positions."""
+        student_logits = student(batch.ids, batch.visible, positions=batch.positions).float()  # (n, vocab)
+        with torch.no_grad():
+            teacher_logits = teacher(batch.ids, batch.visible, positions=batch.positions).float()
+        share = self.options.share
+        return {
+            "soft targets": share * soft_target_loss(student_logits, teacher_logits, self.options.temperature),
+            "masked-LM": (1 - share) * F.cross_entropy(student_logits, batch.targets),
+        }
+
+
+def soft_target_loss(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
+    """T² · KL(softmax(teacher / T) ‖ softmax(student / T)), mean over rows of (n, vocab); in nats.
+
+    T² keeps the gradient's size the same at every temperature (Hinton et al., section 2).
+    """
+    student_log_probs = F.log_softmax(student_logits / temperature, -1)
+    teacher_log_probs = F.log_softmax(teacher_logits / temperature, -1)
+    return temperature**2 * F.kl_div(student_log_probs, teacher_log_probs, reduction="batchmean", log_target=True)
