@@ -44,7 +44,6 @@ class Attention(nn.Module):
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        assert shape.head_dim is not None
         self.heads, self.scale = shape.heads, shape.head_dim**-0.5
         self.query = nn.Linear(shape.hidden, shape.inner)
         self.key = nn.Linear(shape.hidden, shape.inner)
@@ -80,7 +79,6 @@ class FeedForward(nn.Module):
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        assert shape.ffn is not None
         self.activation = shape.activation
         self.up = nn.Linear(shape.hidden, shape.ffn)
         self.down = nn.Linear(shape.ffn, shape.hidden)
@@ -96,7 +94,6 @@ class Embeddings(nn.Module):
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        assert shape.embedding is not None
         self.word = nn.Embedding(shape.vocab, shape.embedding)
         self.position = nn.Embedding(shape.positions, shape.embedding)
         self.token_type = nn.Embedding(shape.token_types, shape.embedding) if shape.token_types else None
@@ -118,7 +115,6 @@ class MaskedLMHead(nn.Module):
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        assert shape.embedding is not None
         self.activation = shape.activation
         self.transform = nn.Linear(shape.hidden, shape.embedding)
         self.norm = LayerNorm(shape.embedding)

@@ -91,6 +91,7 @@ def _readme(model: Model) -> str:
     recipe = json.dumps(
         {key: card.get(key) for key in ("teacher", "method", "options", "corpus", "steps", "seed")}, indent=1
     )
+    decoder = "" if shape.tied else ", its decoder not tied to its embeddings"
     return f"""---
 library_name: transformers
 pipeline_tag: fill-mask
@@ -99,7 +100,7 @@ pipeline_tag: fill-mask
 # {card.get("id", "A student")}
 
 A BERT of {shape}, made by Heirloom from the teacher `{card.get("teacher")}` with the method `{card.get("method")}`.
-{card.get("parameters", 0):,} parameters with the masked-LM head{"" if shape.tied else ", its decoder not tied to its embeddings"}.
+{card.get("parameters", 0):,} parameters with the masked-LM head{decoder}.
 
 ```python
 from transformers import AutoModelForMaskedLM, AutoTokenizer

@@ -18,7 +18,7 @@ Knows the algebra and the bookkeeping. Knows nothing of schedules, losses or opt
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,7 +128,6 @@ class Heir(nn.Module):
         for i in layers:
             projections = [f"attentions.{i}.{name}" for name in ("query", "key", "value")]
             yield self._group(f"attention {i}", "attention", shape.inner, projections, [f"attentions.{i}.output"])
-            assert shape.ffn is not None
             yield self._group(f"ffn {i}", "ffn", shape.ffn, [f"ffns.{i}.up"], [f"ffns.{i}.down"])
         yield self._group("transform", "transform", shape.hidden, ["head.transform"], ["decoder"], ["head.norm"])
 
@@ -146,7 +145,7 @@ class Heir(nn.Module):
 
     def effective(self) -> dict[str, Tensor]:
         """Every parameter of the network that trains, by Bert's names: W_eff = C @ W @ R, b_eff = C @ b."""
-        weights = dict(self.inherited.named_parameters())
+        weights: dict[str, Tensor] = dict(self.inherited.named_parameters())
         for key, compactor in self.compactors.items():
             name = key.replace("-", ".")
             if name in ("embeddings", "decoder"):
@@ -195,7 +194,7 @@ class Heir(nn.Module):
             new.grad = None if old.grad is None else old.grad.index_select(member.axis, here)
             setattr(member.owner, member.name, new)
             if optimizer is not None:
-                replace_parameter(optimizer, old, new, lambda m, a=member.axis, i=here: m.index_select(a, i))
+                replace_parameter(optimizer, old, new, member.axis, here)
         group.dims, group.closing = group.dims[places], torch.zeros(len(places), dtype=torch.bool)
         for norm in group.norms:
             norm.keep = None
@@ -204,7 +203,6 @@ class Heir(nn.Module):
 
     def count_heads(self, group: Group) -> None:
         """After whole heads have gone, fewer heads share the inner width."""
-        assert self.teacher_shape.head_dim is not None
         attention, _ = self.inherited.blocks(int(group.name.split()[1]))
         attention.heads = len(torch.unique(group.dims // self.teacher_shape.head_dim))
 
@@ -212,7 +210,6 @@ class Heir(nn.Module):
         """The shape that a fold would give: dims that are closing do not count."""
         sizes = {group.kind: group.kept for group in self.groups.values()}
         first = self.groups["attention 0"]
-        assert self.teacher_shape.head_dim is not None
         heads = len(torch.unique(first.dims[~first.closing] // self.teacher_shape.head_dim))
         return self.inherited.shape.replace(
             hidden=sizes["residual"],
@@ -244,8 +241,6 @@ class Heir(nn.Module):
         for name in ("word", "position", "token_type"):
             if f"embeddings.{name}.weight" in weights:
                 weights[f"embeddings.{name}.weight"] = weights[f"embeddings.{name}.weight"] @ column.T
-        assert shape.head_dim is not None
-        assert self.teacher_shape.head_dim is not None
         ratio = (shape.head_dim / self.teacher_shape.head_dim) ** 0.5
         for layer in range(shape.layers):
             for part in ("weight", "bias"):
@@ -256,15 +251,15 @@ class Heir(nn.Module):
 
 
 def replace_parameter(
-    optimizer: torch.optim.Optimizer, old: nn.Parameter, new: nn.Parameter, slice_moment: Callable[[Tensor], Tensor]
+    optimizer: torch.optim.Optimizer, old: nn.Parameter, new: nn.Parameter, axis: int, places: Tensor
 ) -> None:
-    """Lets `optimizer` go on with `new` in the place of `old`; moments of the old size are sliced."""
+    """Lets `optimizer` go on with `new` in the place of `old`; of its moments the `places` along `axis` stay."""
     for settings in optimizer.param_groups:
         settings["params"] = [new if parameter is old else parameter for parameter in settings["params"]]
     state = optimizer.state.pop(old, None)
     if state:
         optimizer.state[new] = {
-            name: slice_moment(value) if torch.is_tensor(value) and value.shape == old.shape else value
+            name: value.index_select(axis, places) if torch.is_tensor(value) and value.shape == old.shape else value
             for name, value in state.items()
         }
 

@@ -121,7 +121,8 @@ def open_corpus(name: str, tokenizer: Any, length: int, rows: int) -> Corpus:
             f"{unknown / total:.0%} of the words of {name} are unknown to this teacher's tokenizer; "
             "choose a corpus in the teacher's language."
         )
-    return Corpus(name, *(_pad(part, length, tokenizer.pad_token_id) for part in (train, held_out)), tokenizer)
+    padded = [_pad(part, length, tokenizer.pad_token_id) for part in (train, held_out)]
+    return Corpus(name, padded[0], padded[1], tokenizer)
 
 
 def _packed(documents: Iterable[list[str]], tokenizer: Any, length: int) -> Iterator[tuple[list[str], list[list[int]]]]:

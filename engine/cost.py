@@ -120,8 +120,6 @@ def compactor_parameters(shape: Shape) -> int:
 
 def _derived(shape: Shape) -> tuple[int, int]:
     """(embedding, ffn): a constructed Shape has filled them, which their types cannot say."""
-    assert shape.embedding is not None
-    assert shape.ffn is not None
     return shape.embedding, shape.ffn
 
 

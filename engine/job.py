@@ -133,10 +133,8 @@ def work(run: Run, train: Train = _train, device_of: DeviceOf = _device_of) -> i
     try:
         for _ in perform(run, train, device_of):
             pass
-    except ValueError:
-        return 2
-    except Exception:
-        return 1
+    except Exception as error:  # recorded already
+        return 2 if isinstance(error, ValueError) else 1
     return 0
 
 
@@ -155,7 +153,6 @@ def stop_on(run: Run, *signals: signal.Signals) -> None:
 
 def main(argv: Sequence[str], train: Train = _train, device_of: DeviceOf = _device_of) -> int:
     """`python -m engine.job <run folder>`. Returns the exit code, as work() does."""
-    faulthandler.enable()  # a crash in native code leaves at least a stack in log.txt
     try:
         folder = Path(argv[0] if argv else ".").absolute()
         run = open_run(folder.parent, folder.name)
@@ -169,14 +166,13 @@ def _spawn(run: Run, command: Sequence[str]) -> None:
     """Start the process that works on the run, apart from this one's session, and record it. Raises RunError."""
     python_path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": python_path, "PYTHONUNBUFFERED": "1"}
-    windows_group = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
-    apart: dict[str, Any] = {"cwd": PROJECT, "start_new_session": True, "creationflags": windows_group}
+    apart: dict[str, Any] = {"cwd": PROJECT, "env": environment, "start_new_session": True}
+    if sys.platform == "win32":
+        apart["creationflags"] = subprocess.CREATE_NEW_PROCESS_GROUP
     try:
         with run.log_path.open("ab") as log:
             command = [*command, str(run.path)]
-            process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, **apart
-            )
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **apart)
     except OSError as error:
         message = f"Could not start a process for run '{run.id}': {error.strerror or error}."
         run.append({"kind": "failed", "message": message})
@@ -249,4 +245,5 @@ def _sentence(error: Exception) -> str:
 
 
 if __name__ == "__main__":
+    faulthandler.enable()  # a crash in native code leaves at least a stack in log.txt
     sys.exit(main(sys.argv[1:]))

@@ -11,6 +11,8 @@ from typing import Any
 
 FAMILIES = ("bert", "albert")
 SHARINGS = ("none", "attention", "ffn", "all")
+DERIVED = ("head_dim", "ffn", "embedding")  # may be given as None, and then follow from the other numbers
+_DERIVED: Any = None
 LARGEST = 10**9  # no single number of an encoder comes near this; larger ones are slips of the keyboard
 
 
@@ -35,12 +37,12 @@ class Shape:
     layers: int = 12
     hidden: int = 768  # width of the residual stream
     heads: int = 12
-    head_dim: int | None = None  # heads x head_dim may differ from hidden (a student that lost whole heads)
-    ffn: int | None = None
+    head_dim: int = _DERIVED  # heads x head_dim may differ from hidden (a student that lost whole heads)
+    ffn: int = _DERIVED
     vocab: int = 30522
     positions: int = 512
     token_types: int = 2  # 0: no token types (DistilBERT)
-    embedding: int | None = None  # below hidden: factorised embeddings, ALBERT section 3.1
+    embedding: int = _DERIVED  # below hidden: factorised embeddings, ALBERT section 3.1
     family: str = "bert"
     sharing: str = "none"  # what layers of one group share, ALBERT section 3.1
     groups: int = 1  # layers are cut into this many groups; each shares within itself
@@ -53,7 +55,7 @@ class Shape:
     def __post_init__(self) -> None:
         problems = _wrong_types(self)
         if not problems:
-            derived = {name for name in ("head_dim", "ffn", "embedding") if getattr(self, name) is None}
+            derived = {name for name in DERIVED if getattr(self, name) is None}
             _derive(self)
             problems = _misfits(self, derived)
         if problems:
@@ -62,7 +64,6 @@ class Shape:
     @property
     def inner(self) -> int:
         """Width of queries, keys and values: heads x head_dim."""
-        assert self.head_dim is not None
         return self.heads * self.head_dim
 
     @property
@@ -146,8 +147,8 @@ def _wrong_types(shape: Shape) -> list[str]:
             problems.append(f"{field.name} must be true or false, got {_show(value)}.")
         elif kind == "str" and not isinstance(value, str):
             problems.append(f"{field.name} must be a word, got {_show(value)}.")
-        elif kind.startswith("int"):
-            missing = value is None and "None" in kind
+        elif kind == "int":
+            missing = value is None and field.name in DERIVED
             if not missing and (isinstance(value, bool) or not isinstance(value, int)):
                 problems.append(f"{field.name} must be a whole number, got {_show(value)}.")
     return problems

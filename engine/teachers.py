@@ -63,7 +63,7 @@ def _microworld_card() -> Card:
         "microworld",
         "Microworld",
         Shape.from_json(card["shape"]),
-        "Trained by this project on a generated language of about 200 words, in which who should look at whom is known.",
+        "Trained by this project on a generated language of 211 words that says who should look at whom.",
         "Apache-2.0",
         "microworld",
         64,

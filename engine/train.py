@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,14 +18,40 @@ from engine.checkpoints import load_checkpoint, restore_parameters, save_checkpo
 from engine.config import RunConfig, read_options
 from engine.corpora import open_corpus
 from engine.cost import parameters
-from engine.device import pick
+from engine.device import Device, pick
 from engine.evaluate import masked_lm_score
+from engine.methods import Method
 from engine.runs import Run, write_json
+from engine.shape import Shape
 
 MOST_ROWS = 50_000  # training rows held in memory; later steps see them again
 LEAST_BETWEEN_EVALUATIONS = 10  # steps
 
 Event = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A config understood: everything that can be known and refused before any weight is loaded."""
+
+    method: Method
+    teacher: teachers.Card
+    shape: Shape  # the student's
+    corpus: str
+    device: Device
+
+
+def plan(config: RunConfig) -> Plan:
+    """What `config` asks for.
+
+    Raises:
+        ValueError: (ConfigError, ShapeError, TeacherError) it cannot be run as asked.
+    """
+    kind = methods.find(config.method)
+    method = kind(read_options(kind.Options, config.options), config.steps)
+    card = teachers.card(config.teacher)
+    corpus = card.corpus if config.corpus == "auto" else config.corpus
+    return Plan(method, card, method.student_shape(card.shape, config.student), corpus, pick(config.device))
 
 
 def train(config: RunConfig, run: Run) -> Iterator[Event]:
@@ -40,17 +67,14 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     torch.manual_seed(config.seed)
 
     # who learns what from whom
-    device = pick(config.device)
-    kind = methods.find(config.method)
-    method = kind(read_options(kind.Options, config.options), config.steps)
-    card = teachers.card(config.teacher)
-    shape = method.student_shape(card.shape, config.student)
-    yield {"kind": "prepare", "message": f"Loading the teacher {card.label}"}
+    planned = plan(config)
+    method, shape, device = planned.method, planned.shape, planned.device
+    yield {"kind": "prepare", "message": f"Loading the teacher {planned.teacher.label}"}
     teacher = teachers.load(config.teacher)
-    corpus_name = card.corpus if config.corpus == "auto" else config.corpus
     length = min(config.length, shape.positions)
-    yield {"kind": "prepare", "message": f"Reading the corpus {corpus_name}"}
-    corpus = open_corpus(corpus_name, teacher.tokenizer, length, min(MOST_ROWS, max(1, config.steps) * config.batch))
+    yield {"kind": "prepare", "message": f"Reading the corpus {planned.corpus}"}
+    rows = min(MOST_ROWS, max(1, config.steps) * config.batch)
+    corpus = open_corpus(planned.corpus, teacher.tokenizer, length, rows)
     teacher_bert = teacher.bert.to(device.type).eval().requires_grad_(False)
     student = method.prepare(teacher.bert, shape, config.seed)
     student.requires_grad_(True)
@@ -76,9 +100,9 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
         "device": device.type,
         "device_name": device.name,
         "precision": "bfloat16 products, float32 weights" if device.mixed_precision else "float32",
-        "corpus": corpus_name,
+        "corpus": planned.corpus,
         "rows": len(corpus.rows),
-        "teacher_shape": card.shape.to_json(),
+        "teacher_shape": planned.teacher.shape.to_json(),
         "student_shape": shape.to_json(),
         "teacher_parameters": parameters(teacher.bert.shape),
         "student_parameters": parameters(shape),
@@ -93,7 +117,8 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     log_every = min(20, max(1, config.steps // 200))
     evaluations = _spread(config.steps, config.evaluations, LEAST_BETWEEN_EVALUATIONS)
     checkpoints = _spread(config.steps, config.checkpoints, 1)
-    losses_since, tokens_since, since, stopped = {}, 0, time.perf_counter(), False
+    losses_since: dict[str, Any] = {}
+    tokens_since, since, stopped = 0, time.perf_counter(), False
     for step in range(done + 1, config.steps + 1):
         batch = corpus.batch(step - 1, config.batch, config.seed)
         tokens_since += int(batch.visible.sum())
@@ -148,7 +173,7 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     bert = method.finish(student).to(device.type).eval()
     score = masked_lm_score(bert, corpus, device)
     yield {"kind": "evaluation", "step": done, **score}
-    student_card = _card(config, run, bert, corpus_name, done, teacher_score, score)
+    student_card = _card(config, run, bert, planned.corpus, done, teacher_score, score)
     student_card |= {
         "device": device.type,
         "device_name": device.name,

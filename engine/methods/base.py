@@ -114,7 +114,7 @@ def adamw(parts: list[tuple[nn.Module, float]], decay: float = 0.01) -> torch.op
 
 
 def select_layers(teacher: Bert, layers: int, which: str) -> Bert:
-    """A copy of `teacher` with only `layers` of its layers: "spread" evenly (first and last kept), "first" or "last"."""
+    """A copy of `teacher` with `layers` of its layers: "spread" from first to last, the "first" or the "last"."""
     have = teacher.shape.layers
     if which == "spread":
         chosen = [round(i * (have - 1) / max(1, layers - 1)) for i in range(layers)]

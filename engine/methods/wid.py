@@ -85,10 +85,10 @@ class Wid(Method):
                 f"use {teacher.heads} heads, or strategy head."
             )
         if self.options.strategy == "head" and student.head_dim != teacher.head_dim:
-            heads = max(1, student.hidden // (teacher.head_dim or 1))
+            heads = max(1, student.hidden // teacher.head_dim)
             problems.append(
                 f"Strategy head keeps every head {teacher.head_dim} dims wide, got {student.head_dim}; use {heads} "
-                f"heads at hidden {heads * (teacher.head_dim or 1)}, or strategy dim."
+                f"heads at hidden {heads * teacher.head_dim}, or strategy dim."
             )
         return problems
 
@@ -102,7 +102,7 @@ class Wid(Method):
         self.goal = {
             "residual": shape.hidden,
             "attention": shape.inner,
-            "ffn": shape.ffn or 0,
+            "ffn": shape.ffn,
             "transform": shape.hidden,
         }
         if shape.layers != teacher.shape.layers:
@@ -138,7 +138,7 @@ class Wid(Method):
         full = {
             "residual": teacher.hidden,
             "attention": teacher.inner,
-            "ffn": teacher.ffn or 0,
+            "ffn": teacher.ffn,
             "transform": teacher.hidden,
         }[group.kind]
         norms = group.vector_norms().cpu()  # one device sync a cut
@@ -146,7 +146,6 @@ class Wid(Method):
         if group.kind == "attention" and self.options.strategy == "dim":
             blocks = teacher.heads
         elif group.kind == "attention":
-            assert teacher.head_dim is not None
             unit = teacher.head_dim
         units = norms.view(blocks, -1, unit).sum(-1)  # (block, unit)
         keep = round((full - (full - self.goal[group.kind]) * cut / self.cuts) / blocks / unit)

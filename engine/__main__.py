@@ -1,0 +1,329 @@
+"""The command line: python -m engine size | train | runs | attention | evaluate | export.
+
+Bad input ends with one line on stderr and exit code 2. Modules that need torch are imported by the verbs that need it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from engine.shape import Shape
+
+DEFAULT_RUNS = Path(os.environ.get("HEIRLOOM_RUNS", "runs"))
+
+
+class _OneLineParser(argparse.ArgumentParser):
+    """Says what is wrong in one line instead of printing its whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command. Returns the exit code: 0 well, 2 bad input, 1 anything else."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return arguments.verb(arguments) or 0
+    except ValueError as error:  # every error of ours that a person can mend is one
+        print(f"engine {arguments.command}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader of our output went away
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - must outlive this function
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _OneLineParser(prog="python -m engine", description="Explore BERT compression from a terminal.")
+    verbs = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_OneLineParser)
+
+    def verb(name: str, function: Any, help: str, **more: Any) -> argparse.ArgumentParser:
+        found = verbs.add_parser(name, help=help, description=help, **more)
+        found.set_defaults(verb=function)
+        found.add_argument("--json", action="store_true", help="print one JSON object and nothing else on stdout")
+        return found
+
+    def runs_option(found: argparse.ArgumentParser) -> None:
+        found.add_argument("--runs", type=Path, default=DEFAULT_RUNS, metavar="DIR", help="folder of run folders")
+
+    size = verb("size", _size, "Count a model's parameters exactly.")
+    for name, help in {
+        "layers": "layers",
+        "hidden": "width of the residual stream",
+        "heads": "attention heads",
+        "head-dim": "dims of a head (default: hidden / heads)",
+        "ffn": "width of the feed-forward network (default: 4 x hidden)",
+        "vocab": "words in the vocabulary",
+        "positions": "longest sequence",
+        "embedding": "embedding width, below hidden for factorised embeddings",
+    }.items():
+        size.add_argument(f"--{name}", type=int, help=help)
+    size.add_argument("--family", help="bert or albert")
+    size.add_argument("--sharing", help="what layers share: none, attention, ffn or all")
+    size.add_argument("--pooler", action="store_true", help="count the pooler")
+    size.add_argument("--no-mlm-head", action="store_true", help="leave out the masked-LM head")
+
+    train = verb("train", _train, "Train a student, in the foreground.")
+    runs_option(train)
+    train.add_argument("--resume", metavar="RUN", help="continue a stopped run; other settings come from its folder")
+    for name, help in {
+        "teacher": "microworld, minilm or blank",
+        "method": "wid, scratch or soft_targets",
+        "corpus": "microworld, or nltk:NAME[+NAME...]; default: the teacher's own",
+        "device": "auto, cuda, mps or cpu",
+    }.items():
+        train.add_argument(f"--{name}", help=help)
+    for name, help in {
+        "layers": "student's layers (default: the teacher's)",
+        "hidden": "student's width",
+        "heads": "student's heads",
+        "head-dim": "dims of a student's head",
+        "ffn": "width of the student's feed-forward network (default: 4 x hidden)",
+        "steps": "optimizer steps",
+        "batch": "sequences a step",
+        "length": "longest sequence, in tokens",
+        "seed": "fixes initial weights, data order and masks",
+        "evaluations": "how often held-out text is scored",
+        "checkpoints": "how often the state is saved",
+    }.items():
+        train.add_argument(f"--{name}", type=int, help=help)
+    train.add_argument(
+        "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the method; may be repeated"
+    )
+
+    runs = verb("runs", _runs, "List runs, or stop one.")
+    runs_option(runs)
+    runs.add_argument("--stop", metavar="RUN", help="save and stop this run, by force if it does not listen")
+
+    attention = verb("attention", _attention, "Where a model looks: one line a head, the strongest link of each.")
+    runs_option(attention)
+    attention.add_argument("model", help="a teacher's name or a run's id")
+    attention.add_argument("text", help="the sentence")
+
+    evaluate = verb("evaluate", _evaluate, "Score a model on held-out text.")
+    runs_option(evaluate)
+    evaluate.add_argument("model", help="a teacher's name or a run's id")
+    evaluate.add_argument("--corpus", default="auto", help="the text (default: the model's own)")
+
+    export = verb("export", _export, "Write a run's student as a folder that transformers loads.")
+    runs_option(export)
+    export.add_argument("run", help="a run's id, or its folder")
+    export.add_argument("folder", type=Path, help="a new folder")
+    return parser
+
+
+def _size(arguments: argparse.Namespace) -> None:
+    from engine.cost import by_part, multiply_adds, parameters, weight_bytes
+
+    names = ("layers", "hidden", "heads", "head_dim", "ffn", "vocab", "positions", "embedding", "family", "sharing")
+    changes = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    shape = Shape(pooler=arguments.pooler, mlm_head=not arguments.no_mlm_head, **changes)
+    tokens = min(128, shape.positions)
+    answer = {
+        "shape": shape.to_json(),
+        "parameters": parameters(shape),
+        "parts": by_part(shape),
+        "bytes_float32": weight_bytes(shape),
+        f"multiply_adds_{tokens}_tokens": multiply_adds(shape, tokens),
+    }
+    if arguments.json:
+        print(json.dumps(answer))
+        return
+    print(shape)
+    for part, count in [*by_part(shape).items(), ("total", parameters(shape))]:
+        print(f"{part:>12} {count:>15,}")
+    print(
+        f"{weight_bytes(shape) / 1e6:,.1f} MB in float32; {multiply_adds(shape, tokens) / 1e6:,.0f}M multiply-adds",
+        end="",
+    )
+    print(f" for {tokens} tokens")
+
+
+def _option_values(pairs: list[str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise ValueError(f"--option needs NAME=VALUE, got {pair!r}.")
+        try:
+            values[name.strip()] = json.loads(value)  # numbers, true and false
+        except json.JSONDecodeError:
+            values[name.strip()] = value
+    return values
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from engine import runs
+    from engine.config import RunConfig
+
+    if arguments.resume:
+        run = runs.open_run(arguments.runs, arguments.resume)
+        if run.alive():
+            raise ValueError(f"Run {run.id} is at work already; stop it first, or wait for it.")
+        run.clear_stop()
+        config = RunConfig.from_json(run.config())
+    else:
+        names = (
+            "teacher",
+            "method",
+            "corpus",
+            "device",
+            "steps",
+            "batch",
+            "length",
+            "seed",
+            "evaluations",
+            "checkpoints",
+        )
+        given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+        shape = {name: getattr(arguments, name) for name in ("layers", "hidden", "heads", "head_dim", "ffn")}
+        student = {name: value for name, value in shape.items() if value is not None}
+        config = RunConfig(**given, student=student, options=_option_values(arguments.option))
+        from engine.train import plan
+
+        shape_now = plan(config).shape  # refuses before a folder is made
+        run = runs.create(arguments.runs, config.to_json(), f"{config.method}-{shape_now.layers}x{shape_now.hidden}")
+    return _foreground(run, arguments.json)
+
+
+def _foreground(run: Any, as_json: bool) -> int:
+    from tqdm import tqdm
+
+    from engine.job import perform, stop_on
+
+    stop_on(run, signal.SIGTERM, signal.SIGINT)
+    bar: Any = None
+    last: dict[str, Any] = {}
+    accuracy = ""
+    for last in perform(run):
+        if last["kind"] == "prepare":
+            tqdm.write(last["message"], file=sys.stderr)
+        elif last["kind"] == "waiting":
+            tqdm.write("Another run is using the device; waiting for it to end.", file=sys.stderr)
+        elif last["kind"] == "start":
+            tqdm.write(f"{run.id} on {last['device_name']}; Ctrl-C saves and stops", file=sys.stderr)
+            bar = tqdm(total=last["steps"], initial=last["step"], unit="step", file=sys.stderr, dynamic_ncols=True)
+        elif last["kind"] == "teacher":
+            tqdm.write(f"teacher: masked accuracy {last['accuracy']:.1%}", file=sys.stderr)
+        elif last["kind"] == "evaluation":
+            accuracy = f"accuracy {last['accuracy']:.1%}"
+        if last["kind"] == "step" and bar is not None:
+            bar.update(last["step"] - bar.n)
+        if last["kind"] in ("step", "evaluation") and bar is not None:
+            loss = f"loss {last['loss']:.3f}" if last["kind"] == "step" else ""
+            bar.set_postfix_str(", ".join(filter(None, [loss, accuracy])) or "")
+    if bar is not None:
+        bar.close()
+    card = last.get("card")
+    if card is None:
+        print(last.get("message", "The run ended without a student."), file=sys.stderr)
+        return 1
+    if as_json:
+        print(json.dumps(card))
+        return 0
+    scores = card["scores"]
+    print(f"{card['id']}: {card['parameters']:,} of {card['teacher_parameters']:,} parameters, ", end="")
+    print(
+        f"masked accuracy {scores['masked_accuracy']:.1%} of the teacher's {scores['teacher_masked_accuracy']:.1%}",
+        end="",
+    )
+    print(
+        f" ({scores['retained']:.1%} retained), {card['seconds']:.0f} s{'' if card['complete'] else ', stopped early'}"
+    )
+    print(f"saved in {run.student_dir}")
+    return 0
+
+
+def _runs(arguments: argparse.Namespace) -> None:
+    from engine import job, runs
+
+    if arguments.stop:
+        run = runs.open_run(arguments.runs, arguments.stop)
+        status = job.stop(run)
+        print(json.dumps({"id": run.id, "status": status}) if arguments.json else f"{run.id}  {status}")
+        return
+    found = [(run, run.status(), run.card() or {}) for run in runs.list_runs(arguments.runs)]
+    if arguments.json:
+        print(json.dumps([{"id": run.id, "status": status, "card": card or None} for run, status, card in found]))
+        return
+    for run, status, card in found:
+        score = f"{card['scores']['retained']:6.1%} retained, {card['parameters']:,} parameters" if card else ""
+        print(f"{run.id}  {status:9}  {score}".rstrip())
+    if not found:
+        print(f"No runs in {arguments.runs} yet; start one with: python -m engine train", file=sys.stderr)
+
+
+def _model(arguments: argparse.Namespace) -> Any:
+    """(bert, tokenizer, corpus) of a teacher's name or a run's id."""
+    from engine import checkpoints, runs, teachers
+
+    if arguments.model in teachers.TEACHERS:
+        teacher = teachers.load(arguments.model)
+        return teacher.bert, teacher.tokenizer, teacher.card.corpus
+    model = checkpoints.load_model(runs.open_run(arguments.runs, arguments.model).student_dir)
+    return model.bert, model.tokenizer, model.card["corpus"]
+
+
+def _attention(arguments: argparse.Namespace) -> None:
+    from engine.probe import probe
+
+    bert, tokenizer, _ = _model(arguments)
+    seen = probe(bert.eval(), tokenizer, arguments.text)
+    if arguments.json:
+        print(
+            json.dumps(
+                {"tokens": seen.tokens, "attentions": seen.attentions.round(4).tolist(), "unknown": seen.unknown}
+            )
+        )
+        return
+    for layer, heads in enumerate(seen.attentions, start=1):
+        for head, grid in enumerate(heads, start=1):
+            inner = grid[1:-1, 1:-1]  # attention to [CLS] and [SEP] says little
+            source, target = divmod(int(inner.argmax()), inner.shape[1])
+            words = f"{seen.tokens[source + 1]} -> {seen.tokens[target + 1]}"
+            print(f"layer {layer} head {head}: {words}  {inner[source, target]:.0%}")
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    from engine.corpora import open_corpus
+    from engine.device import pick
+    from engine.evaluate import masked_lm_score
+
+    bert, tokenizer, own_corpus = _model(arguments)
+    name = own_corpus if arguments.corpus == "auto" else arguments.corpus
+    device = pick()
+    corpus = open_corpus(name, tokenizer, min(64, bert.shape.positions), rows=1)
+    score = masked_lm_score(bert.to(device.type), corpus, device)
+    answer = {
+        "model": arguments.model,
+        "corpus": name,
+        "masked_accuracy": score["accuracy"],
+        "masked_loss": score["loss"],
+    }
+    if arguments.json:
+        print(json.dumps(answer))
+    else:
+        print(f"{arguments.model} on {name}: masked accuracy {score['accuracy']:.1%}, loss {score['loss']:.3f} nats")
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    from engine import checkpoints, runs
+
+    path = Path(arguments.run)
+    run = (
+        runs.open_run(path.absolute().parent, path.name)
+        if path.is_dir()
+        else runs.open_run(arguments.runs, arguments.run)
+    )
+    checkpoints.export_model(checkpoints.load_model(run.student_dir), arguments.folder)
+    print(json.dumps({"folder": str(arguments.folder)}) if arguments.json else f"exported to {arguments.folder}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

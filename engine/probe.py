@@ -1,0 +1,88 @@
+"""Looking inside a model: text in, attentions and hidden states out, as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from engine.bert import Bert, Trace
+from engine.microworld import Document
+
+
+class ProbeError(ValueError):
+    """Text that cannot be looked at, in one sentence."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a model did with one text. All arrays float32."""
+
+    tokens: list[str]
+    attentions: np.ndarray  # (layer, head, pos, pos); a row says where one position looks, and sums to 1
+    hidden: np.ndarray  # (layer + 1, pos, hidden); the embedding output first
+    unknown: list[str]  # words of the text that the tokenizer does not know
+    cut: int  # tokens that did not fit
+
+
+@torch.no_grad()
+def probe(bert: Bert, tokenizer: Any, text: str, most_tokens: int = 64) -> Probe:
+    """Runs `text` through `bert`, keeping at most `most_tokens` tokens with [CLS] and [SEP].
+
+    Raises:
+        ProbeError: there is no word in the text.
+    """
+    most_tokens = min(most_tokens, bert.shape.positions)
+    encoded = tokenizer(text, return_offsets_mapping=True)
+    ids, offsets = encoded["input_ids"], encoded["offset_mapping"]
+    if len(ids) <= 2:
+        raise ProbeError("The sentence is empty: type at least one word.")
+    cut = max(0, len(ids) - most_tokens)
+    if cut:
+        ids, offsets = [*ids[: most_tokens - 1], ids[-1]], [*offsets[: most_tokens - 1], offsets[-1]]
+    unknown = [text[a:b] for token, (a, b) in zip(ids, offsets, strict=True) if token == tokenizer.unk_token_id]
+    trace: Trace = {"hidden": [], "attentions": []}
+    device = bert.embeddings.word.weight.device
+    bert.encode(torch.tensor([ids], device=device), trace=trace)
+    return Probe(
+        tokens=tokenizer.convert_ids_to_tokens(ids),
+        attentions=torch.cat(trace["attentions"]).float().cpu().numpy(),
+        hidden=torch.cat(trace["hidden"]).float().cpu().numpy(),
+        unknown=unknown,
+        cut=cut,
+    )
+
+
+@torch.no_grad()
+def relation_attention(
+    bert: Bert, tokenizer: Any, documents: Iterable[Document], hide_source: bool = False
+) -> dict[str, np.ndarray]:
+    """How much of its attention each head of `bert` gives to the gold position: relation -> (layer, head) means in 0-1.
+
+    With `hide_source` the word whose relation it is stands hidden behind [MASK], as in training.
+    """
+    sums: dict[str, np.ndarray] = {}
+    counts: dict[str, int] = {}
+    device = bert.embeddings.word.weight.device
+    for document in documents:
+        if not document.relations:
+            continue
+        words = tokenizer.convert_tokens_to_ids(document.words)
+        ids = torch.tensor([[tokenizer.cls_token_id, *words, tokenizer.sep_token_id]])
+        sources = torch.tensor([relation.source + 1 for relation in document.relations])  # [CLS] stands in front
+        targets = torch.tensor([relation.target + 1 for relation in document.relations])
+        rows = ids.repeat(len(sources), 1) if hide_source else ids
+        if hide_source:
+            rows[torch.arange(len(sources)), sources] = tokenizer.mask_token_id
+        trace: Trace = {"attentions": []}
+        bert.encode(rows.to(device), trace=trace)
+        attentions = torch.stack(trace["attentions"], 1).cpu()  # (row, layer, head, pos, pos)
+        row = torch.arange(len(sources)) if hide_source else torch.zeros_like(sources)
+        mass = attentions[row, :, :, sources, targets].numpy()  # (relation, layer, head)
+        for relation, found in zip(document.relations, mass, strict=True):
+            sums[relation.name] = sums.get(relation.name, 0.0) + found
+            counts[relation.name] = counts.get(relation.name, 0) + 1
+    return {name: sums[name] / counts[name] for name in sorted(sums)}

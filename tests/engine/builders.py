@@ -1,0 +1,81 @@
+"""Small models, batches and runs that several test files build."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+
+from engine import microworld, runs
+from engine.bert import Bert
+from engine.config import RunConfig
+from engine.corpora import Batch, mask
+from engine.runs import Run
+from engine.shape import Shape
+from engine.train import train
+
+
+def tokenizer() -> Any:
+    """The microworld's tokenizer."""
+    words = {word: index for index, word in enumerate(microworld.vocabulary())}
+    return transformers.BertTokenizer(vocab=words)
+
+
+def randomise(model: torch.nn.Module, seed: int = 0) -> Any:
+    """`model` with every parameter, biases and gains too, far from its initial value, so that a mix-up shows."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            spread = 0.3 if parameter.ndim == 1 else 1.0 / math.sqrt(parameter.shape[-1])
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * spread)
+    return model.eval()
+
+
+def teacher(**sizes: Any) -> Bert:
+    """A tiny randomised teacher over the microworld's words."""
+    small: dict[str, Any] = {"layers": 2, "hidden": 16, "heads": 4, "ffn": 24, "positions": 64}
+    return randomise(Bert(Shape(vocab=len(microworld.vocabulary()), **{**small, **sizes})))
+
+
+def masked_batch(size: int = 6, length: int = 20, seed: int = 0) -> Batch:
+    """A masked batch of random words, its rows of several lengths."""
+    rng, speaker = np.random.default_rng(seed), tokenizer()
+    rows = np.full((size, length), speaker.pad_token_id)
+    for index, row in enumerate(rows):
+        end = length - 2 * index
+        row[:end] = rng.integers(5, len(speaker), end)
+        row[0], row[end - 1] = speaker.cls_token_id, speaker.sep_token_id
+    return mask(rows, speaker, rng)
+
+
+def tiny(method: str, steps: int = 24, **changes: Any) -> RunConfig:
+    """A run of a few seconds' fraction: the blank teacher, 4 x 128, and a student of 2 x 32."""
+    settings: dict[str, Any] = {
+        "teacher": "blank",
+        "method": method,
+        "student": {"layers": 2, "hidden": 32, "heads": 4, "ffn": 64},
+        "steps": steps,
+        "batch": 4,
+        "length": 16,
+        "device": "cpu",
+        "evaluations": 2,
+        "checkpoints": 2,
+    }
+    return RunConfig(**{**settings, **changes})
+
+
+def new_run(root: Path, config: RunConfig) -> Run:
+    """An empty run folder for `config`."""
+    return runs.create(root, config.to_json(), config.method)
+
+
+def finish(config: RunConfig, run: Run) -> list[dict[str, Any]]:
+    """Every event of `config`, run to its end in the folder `run`."""
+    return list(train(config, run))
+
+
+def losses(events: list[dict[str, Any]]) -> dict[int, float]:
+    """Step -> loss."""
+    return {event["step"]: event["loss"] for event in events if event["kind"] == "step"}

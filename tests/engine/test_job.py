@@ -1,0 +1,286 @@
+"""Laws of jobs: a run outlives its starter, ends when asked, takes turns, and never ends without saying why.
+
+The processes are real; only training is a stand-in, picked by the config's method, on a device named by its teacher.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+
+from engine import job
+from engine.runs import Run, RunError, create, list_runs
+
+WORKER = """
+import sys, time
+from engine import job
+
+def train(config, run):
+    yield {"kind": "step", "step": 0}
+    while config.method in ("gate", "deaf") and not (run.path / "go").exists():
+        if config.method == "gate" and run.stop_requested():
+            yield {"kind": "stopped", "step": 0}
+            return
+        time.sleep(0.01)
+    if config.method == "refuse":
+        raise ValueError("steps must be at least 0,\\n  got -1.")
+    if config.method == "crash":
+        raise KeyError("weights\\nof layer 3")
+    if config.method != "mumble":
+        yield {"kind": "finished"}
+
+sys.exit(job.main(sys.argv[1:], train=train, device_of=lambda config: config.teacher))
+"""
+
+
+def until(condition: Callable[[], object], seconds: float = 15.0) -> None:
+    """Wait for a condition, not for a time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+def wait_for(run: Run, status: str) -> None:
+    """Wait until a run has come that far."""
+    until(lambda: run.status() == status)
+
+
+def kinds(run: Run) -> list[str]:
+    """What happened in a run, in one word an event."""
+    return [event["kind"] for event in run.events()[0]]
+
+
+def open_gate(run: Run) -> None:
+    """Let a run of method 'gate' or 'deaf' go on to its end."""
+    (run.path / "go").touch()
+
+
+def time_of(run: Run, kind: str) -> float:
+    """When something first happened in a run, in Unix seconds."""
+    return next(event["time"] for event in run.events()[0] if event["kind"] == kind)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Iterator[Path]:
+    """A folder for runs, whose processes are ended with the test."""
+    yield tmp_path / "runs"
+    for run in list_runs(tmp_path / "runs"):
+        record = run.process()
+        if record and run.alive():
+            psutil.Process(record[0]).kill()
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> list[str]:
+    """What starts a process that works on a run with stand-in training."""
+    (tmp_path / "worker.py").write_text(WORKER)
+    return [sys.executable, str(tmp_path / "worker.py")]
+
+
+@pytest.fixture
+def begin(root: Path, command: list[str]) -> Callable[..., Run]:
+    """Start a run of a stand-in method."""
+    return lambda method, device="toy": job.start(root, {"method": method, "teacher": device}, method, command)
+
+
+def test_importing_the_run_machinery_loads_no_torch() -> None:
+    """Harm: the first page waits ten seconds for a library it does not use."""
+    code = "import sys, engine.runs, engine.job; sys.exit('torch' in sys.modules or 'streamlit' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=job.PROJECT).returncode == 0
+
+
+def test_a_run_goes_from_queued_to_finished(begin: Callable[..., Run]) -> None:
+    """Harm: the page cannot tell a run in line from one at work, or misses its end."""
+    run = begin("gate")
+    assert run.status() in ("waiting", "running")
+    wait_for(run, "running")
+    open_gate(run)
+    wait_for(run, "finished")
+    assert kinds(run) == ["queued", "started", "step", "finished"]
+    until(lambda: not run.alive())
+    assert job.stop(run) == "finished"
+    assert not run.stop_requested()
+
+
+def test_the_real_command_works_and_explains_a_bad_config(root: Path) -> None:
+    """Harm: a mistake in the settings shows as a dead process, its reason buried in a log."""
+    run = job.start(root, {"device": "abacus"}, "wid")
+    wait_for(run, "failed")
+    assert "device must be one of" in (run.error() or "")
+    assert "details" not in (run.error() or "")
+
+
+def test_a_process_that_cannot_start_is_a_failed_run(root: Path) -> None:
+    """Harm: a run that never started stays in the list as waiting."""
+    with pytest.raises(RunError, match="Could not start a process"):
+        job.start(root, {}, "wid", ["/no/such/program"])
+    (run,) = list_runs(root)
+    assert run.status() == "failed"
+    assert "No such file" in (run.error() or "")
+
+
+def test_a_job_survives_the_exit_of_its_starter(root: Path, command: list[str]) -> None:
+    """Harm: restarting the app, or closing the terminal it ran in, throws away hours of training."""
+    code = (
+        f"from pathlib import Path; from engine import job; job.start(Path({str(root)!r}), {{'method': 'gate'}}, 'x', "
+    )
+    subprocess.run([sys.executable, "-c", code + f"{command!r})"], cwd=job.PROJECT, check=True)
+    (run,) = list_runs(root)
+    wait_for(run, "running")
+    pid, _ = run.process() or (0, 0.0)
+    assert os.getsid(pid) == pid
+    open_gate(run)
+    wait_for(run, "finished")
+
+
+def test_a_running_run_stops_when_asked(begin: Callable[..., Run]) -> None:
+    """Harm: the stop button does nothing, or kills the run before it has saved."""
+    run = begin("gate")
+    wait_for(run, "running")
+    assert job.stop(run) == "stopped"
+    assert kinds(run)[-1] == "stopped"
+    assert "forced" not in run.events()[0][-1]
+    assert not run.alive()
+
+
+def test_sigterm_stops_a_run_as_a_request_does(begin: Callable[..., Run]) -> None:
+    """Harm: a shutdown of the machine costs everything since the last checkpoint."""
+    run = begin("gate")
+    wait_for(run, "running")
+    pid, _ = run.process() or (0, 0.0)
+    psutil.Process(pid).terminate()
+    wait_for(run, "stopped")
+    assert "step" in run.events()[0][-1]  # train() had its say
+
+
+def test_a_deaf_run_is_stopped_by_force(begin: Callable[..., Run]) -> None:
+    """Harm: a hung run holds the device until the machine is restarted."""
+    run = begin("deaf")
+    wait_for(run, "running")
+    run.request_stop()
+    assert run.status() == "stopping"
+    assert job.stop(run, grace_s=0.2) == "stopped"
+    assert run.events()[0][-1]["forced"]
+    assert not run.alive()
+
+
+def test_force_spares_the_group_a_foreground_run_lives_in(root: Path, command: list[str]) -> None:
+    """Harm: stopping a run started from a script kills the script, and this test, too."""
+    run = create(root, {"method": "deaf"}, "deaf")
+    environment = {**os.environ, "PYTHONPATH": str(job.PROJECT)}
+    with subprocess.Popen([*command, str(run.path)], env=environment) as process:
+        wait_for(run, "running")
+        assert job.stop(run, grace_s=0.1) == "stopped"
+        assert process.wait() == -9
+
+
+def test_runs_on_one_device_take_turns_in_the_order_they_came(begin: Callable[..., Run]) -> None:
+    """Harm: two runs share a GPU and both fail for memory, or the last to come is served first."""
+    first = begin("gate")
+    wait_for(first, "running")
+    second = begin("gate")
+    until(lambda: "waiting" in kinds(second))
+    third = begin("gate")
+    until(lambda: "waiting" in kinds(third))
+    elsewhere = begin("finish", "other-toy")
+    wait_for(elsewhere, "finished")
+    assert [run.status() for run in (first, second, third)] == ["running", "waiting", "waiting"]
+    for run in (third, second, first):
+        open_gate(run)
+    wait_for(third, "finished")
+    assert time_of(first, "finished") <= time_of(second, "started")
+    assert time_of(second, "finished") <= time_of(third, "started")
+    assert kinds(second) == ["queued", "waiting", "started", "step", "finished"]
+
+
+def test_a_killed_run_has_died_and_frees_its_device_and_its_place(begin: Callable[..., Run]) -> None:
+    """Harm: after a kill -9 the run looks alive, and every later run waits for it for ever."""
+    first = begin("gate")
+    wait_for(first, "running")
+    second = begin("finish")
+    until(lambda: "waiting" in kinds(second))
+    third = begin("finish")
+    until(lambda: "waiting" in kinds(third))
+    for run in (second, first):
+        pid, _ = run.process() or (0, 0.0)
+        psutil.Process(pid).kill()
+        wait_for(run, "died")
+    wait_for(third, "finished")
+    assert first.error() is None
+
+
+def test_a_run_in_line_stops_without_its_device(begin: Callable[..., Run]) -> None:
+    """Harm: a run queued by mistake cannot be taken back until it has started."""
+    first = begin("gate")
+    wait_for(first, "running")
+    second = begin("gate")
+    until(lambda: "waiting" in kinds(second))
+    assert job.stop(second) == "stopped"
+    assert kinds(second) == ["queued", "waiting", "stopped"]
+    assert first.status() == "running"
+
+
+@pytest.mark.parametrize(
+    ("method", "code", "message"),
+    [
+        ("refuse", 2, "steps must be at least 0, got -1."),
+        ("crash", 1, "KeyError: 'weights\\nof layer 3' (details in log.txt)"),
+        ("mumble", 1, "RuntimeError: training ended on a 'step' event instead of 'finished' or 'stopped' "),
+    ],
+)
+def test_a_failure_is_told_in_one_sentence(
+    root: Path, command: list[str], method: str, code: int, message: str
+) -> None:
+    """Harm: the page shows a stack trace, or 'failed' without a reason, or the reason is nowhere to be found."""
+    run = create(root, {"method": method}, method)
+    environment = {**os.environ, "PYTHONPATH": str(job.PROJECT)}
+    assert subprocess.run([*command, str(run.path)], env=environment).returncode == code
+    assert run.status() == "failed"
+    assert (run.error() or "").startswith(message)
+    assert "\n" not in (run.error() or "")
+    assert "Traceback" in run.log_path.read_text()
+
+
+def test_a_stopped_run_resumes_and_a_live_one_does_not(begin: Callable[..., Run], command: list[str]) -> None:
+    """Harm: resume is answered by the old stop request, or two processes write into one folder."""
+    run = begin("gate")
+    wait_for(run, "running")
+    with pytest.raises(RunError, match="still works on run"):
+        job.resume(run, command)
+    assert job.stop(run) == "stopped"
+
+    def try_resume(_: int) -> bool:
+        try:
+            job.resume(run, command)
+        except RunError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(6) as pool:
+        assert sum(pool.map(try_resume, range(6))) == 1
+    assert run.status() in ("waiting", "running")
+    open_gate(run)
+    wait_for(run, "finished")
+    assert kinds(run) == ["queued", "started", "step", "stopped", "queued", "started", "step", "finished"]
+
+
+def test_a_devices_name_cannot_place_its_lock_elsewhere(begin: Callable[..., Run], root: Path) -> None:
+    """Harm: a device name such as cuda:0, or a hostile one, breaks or escapes the lock folder."""
+    run = begin("finish", "../../cuda:0")
+    wait_for(run, "finished")
+    assert {path.name for path in root.parent.iterdir()} == {"runs", "worker.py"}
+    assert {path.parent for path in root.rglob("*.lock")} == {root / ".locks"}
+
+
+@pytest.mark.parametrize("arguments", [[], ["absent"]])
+def test_a_wrong_folder_is_explained(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Harm: a typo on the command line shows a stack trace."""
+    assert job.main(arguments) == 2
+    assert "There is no run" in capsys.readouterr().err
