@@ -27,7 +27,7 @@ BOX, MATRIX, SQUARE = 110, 120, 24  # px: a column of tokens (at least), the lin
 
 # The document can reach nothing outside itself. Inline scripts stay allowed because st.iframe appends one of its own,
 # which measures the height; what keeps tokens from running is their escaping in _as_script_json.
-# Paper and ink are those of Streamlit's own themes.
+# Paper and ink are those of .streamlit/config.toml, so that the frame has no edge.
 PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -36,9 +36,9 @@ PAGE = """<!doctype html>
   script-src 'unsafe-inline'; style-src 'unsafe-inline'">
 <title>{title}</title>
 <style>
-:root {{ color-scheme: {scheme}; --paper: light-dark(#ffffff, #0e1117); --ink: light-dark(#31333f, #fafafa);
-  --quiet: light-dark(#5f6372, #a3a8b8); --hover: light-dark(#e3e6ec, #3a3d4a); }}
-body {{ margin: 0; padding: 4px 8px 8px; background: var(--paper); color: var(--ink);
+:root {{ color-scheme: {scheme}; --paper: light-dark(#ffffff, #15171b); --ink: light-dark(#14171c, #e7e8ea);
+  --quiet: light-dark(#5f6675, #a3a8b8); --hover: light-dark(#e4e2dd, #3d434e); }}
+body {{ margin: 0; padding: 4px 2px 8px; background: var(--paper); color: var(--ink);
   font: 14px/1.5 Helvetica, Arial, sans-serif; }}
 p {{ margin: 0 0 8px; color: var(--quiet); font-size: 13px; }}
 select {{ font: inherit; }}
@@ -137,10 +137,8 @@ def head_view_html(
         "PYTHON_PARAMS": _as_script_json(params),  # last, so that no token is taken for a marker
     }
     buttons = "".join(f'<button type="button" aria-label="Head {head}">{head}</button>' for head in range(count))
-    heads_row = f'<div id="heads" role="group" aria-label="Heads">{buttons}</div>'
-    markup = _patch(
-        markup, {"Layer:": '<label for="layer">Layer</label>', "<div id='vis'>": heads_row + "<div id='vis'>"}
-    )
+    row = f'<div id="heads" role="group" aria-label="Heads">{buttons}</div>'
+    markup = _patch(markup, {"Layer:": '<label for="layer">Layer</label>', "<div id='vis'>": row + "<div id='vis'>"})
     scripts = [
         _installed_script("xstatic.pkg.jquery", "data/jquery.min.js", "jQuery v3."),
         _installed_script("mpld3", "js/d3.v5.min.js", "d3js.org v5."),

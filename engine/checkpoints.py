@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from engine.bert import Bert
 from engine.library import to_library
-from engine.shape import Shape, ShapeError
+from engine.shape import Shape
 
 
 class CheckpointError(ValueError):
@@ -54,17 +53,16 @@ def load_model(folder: Path) -> Model:
     """
     from transformers import AutoTokenizer
 
+    for name in ("card.json", "model.safetensors", "tokenizer.json"):
+        if not (folder / name).is_file():
+            raise CheckpointError(f"{folder.name} holds no finished model: {name} is missing.")
     try:
         card = json.loads((folder / "card.json").read_text())
         bert = Bert(Shape.from_json(card["shape"]))
         bert.load_state_dict(load_file(folder / "model.safetensors"))
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except FileNotFoundError as error:
-        raise CheckpointError(
-            f"{folder.name} holds no finished model: {Path(error.filename or '').name} is missing."
-        ) from None
-    except (json.JSONDecodeError, KeyError, SafetensorError, ShapeError, RuntimeError, OSError) as error:
-        raise CheckpointError(f"The model in {folder.name} is damaged: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # damaged bytes come out of three parsers as errors of every kind
+        raise CheckpointError(f"The model in {folder.name} is damaged: {_one_line(error)}") from error
     return Model(bert.eval(), tokenizer, card)
 
 
@@ -152,9 +150,7 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
     try:
         return torch.load(states[-1], map_location="cpu", weights_only=True)
     except Exception as error:
-        raise CheckpointError(
-            f"The checkpoint {states[-1].parent.name} is damaged: {str(error).splitlines()[0]}"
-        ) from error
+        raise CheckpointError(f"The checkpoint {states[-1].parent.name} is damaged: {_one_line(error)}") from error
 
 
 def restore_parameters(student: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
@@ -172,11 +168,16 @@ def restore_parameters(student: nn.Module, tensors: dict[str, torch.Tensor]) -> 
         setattr(student.get_submodule(owner), attribute, nn.Parameter(tensors[name]))
 
 
+def _one_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
+
+
 @contextmanager
 def _whole_folder(folder: Path) -> Iterator[Path]:
     """A draft folder that takes the place of `folder` when the block ends well."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = folder.with_name(f".{folder.name}.{os.getpid()}.draft")
+    draft, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{kind}") for kind in ("draft", "old"))
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
     try:
@@ -185,11 +186,12 @@ def _whole_folder(folder: Path) -> Iterator[Path]:
             if path.is_file():
                 with path.open("rb") as file:
                     os.fsync(file.fileno())
-        old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
         if folder.exists():
             os.replace(folder, old)
         os.replace(draft, folder)
         shutil.rmtree(old, ignore_errors=True)
     except BaseException:
+        if old.exists() and not folder.exists():
+            os.replace(old, folder)
         shutil.rmtree(draft, ignore_errors=True)
         raise

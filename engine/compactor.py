@@ -90,8 +90,8 @@ class Heir(nn.Module):
 
     def __init__(self, teacher: Bert) -> None:
         super().__init__()
-        if teacher.shape.family != "bert" or teacher.shape.sharing != "none" or teacher.head is None:
-            raise ShapeError(["Weights can be inherited from a BERT with a masked-LM head and unshared layers only."])
+        if teacher.shape.factorised or teacher.shape.sharing != "none" or teacher.head is None:
+            raise ShapeError(["Only a BERT with a masked-LM head, unshared layers and full embeddings has heirs."])
         self.teacher_shape = teacher.shape
         self.inherited = Bert(teacher.shape.replace(pooler=False, pair_head=False))
         weights = teacher.state_dict()

@@ -128,6 +128,8 @@ def open_corpus(name: str, tokenizer: Any, length: int, rows: int) -> Corpus:
 def _packed(documents: Iterable[list[str]], tokenizer: Any, length: int) -> Iterator[tuple[list[str], list[list[int]]]]:
     """Each document with its rows of [CLS] sentences [SEP]: whole sentences while they fit, a longer one cut."""
     stream, room = iter(documents), length - 2
+    tokenizer.backend_tokenizer.no_padding()  # some tokenizer files come with both switched on
+    tokenizer.backend_tokenizer.no_truncation()
     while some := list(itertools.islice(stream, 256)):  # one tokenizer call for many is several times faster
         flat = [sentence for document in some for sentence in document]
         tokens = (found.ids for found in tokenizer.backend_tokenizer.encode_batch_fast(flat, add_special_tokens=False))

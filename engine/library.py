@@ -49,6 +49,14 @@ _ALBERT_NAMES = (
     (r"^pair\.", "sop_classifier.classifier."),
     *_COMMON,
 )
+_NEEDED = (
+    "num_hidden_layers",
+    "hidden_size",
+    "num_attention_heads",
+    "intermediate_size",
+    "vocab_size",
+    "max_position_embeddings",
+)
 
 
 def library_name(name: str, family: str) -> str:
@@ -107,6 +115,11 @@ def shape_from_library(config: dict[str, Any], names: set[str]) -> Shape:
         raise ShapeError([f"Only BERT and ALBERT checkpoints can be read, got model_type {family!r}."])
     if config.get("position_embedding_type", "absolute") != "absolute":
         raise ShapeError(["Only absolute position embeddings can be read; this checkpoint has relative ones."])
+    if config.get("is_decoder") or config.get("inner_group_num", 1) != 1:
+        raise ShapeError(["Only encoders with one layer a group can be read; this is a decoder, or has more."])
+    absent = [name for name in _NEEDED if name not in config]
+    if absent:
+        raise ShapeError([f"The checkpoint's config.json lacks {', '.join(absent)}."])
     if config.get("layer_norm_eps", NORM_EPS) != NORM_EPS:
         raise ShapeError([f"LayerNorm's epsilon must be {NORM_EPS}, got {config['layer_norm_eps']}."])
     bare = {name.removeprefix("bert.").removeprefix("albert.") for name in names}
@@ -142,7 +155,8 @@ def from_library(config: dict[str, Any], tensors: dict[str, Tensor]) -> Bert:
     shape = shape_from_library(config, set(tensors))
     if not shape.tied:  # an untied decoder has a bias of its own, and the library's forward pass uses that one
         head = library_name("head.", shape.family)
-        tensors[f"{head}bias"] = tensors.get(f"{head}decoder.bias", tensors[f"{head}bias"])
+        if f"{head}decoder.bias" in tensors:
+            tensors[f"{head}bias"] = tensors[f"{head}decoder.bias"]
     bert, problems = Bert(shape), []
     with torch.no_grad():
         for name, parameter in bert.named_parameters():

@@ -100,6 +100,8 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
         "device": device.type,
         "device_name": device.name,
         "precision": "bfloat16 products, float32 weights" if device.mixed_precision else "float32",
+        "numbers_title": method.numbers_title,
+        "numbers_unit": method.numbers_unit,
         "corpus": planned.corpus,
         "rows": len(corpus.rows),
         "teacher_shape": planned.teacher.shape.to_json(),
@@ -116,7 +118,9 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     # the steps
     log_every = min(20, max(1, config.steps // 200))
     evaluations = _spread(config.steps, config.evaluations, LEAST_BETWEEN_EVALUATIONS)
-    checkpoints = _spread(config.steps, config.checkpoints, 1)
+    # a resumed run starts with a fresh sum of losses, so its state is saved where that sum starts afresh anyway
+    aligned = (-(-step // log_every) * log_every for step in _spread(config.steps, config.checkpoints, 1))
+    checkpoints = {min(step, config.steps) for step in aligned}
     losses_since: dict[str, Any] = {}
     tokens_since, since, stopped = 0, time.perf_counter(), False
     for step in range(done + 1, config.steps + 1):
@@ -133,6 +137,7 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
         for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
             group["lr"] = rate * learning_rate_factor(step, config.steps, config.warmup)
         optimizer.step()
+        done = step
 
         for name, value in losses.items():
             losses_since[name] = losses_since.get(name, 0.0) + value.detach()
@@ -165,10 +170,8 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
             since = time.perf_counter()
         if stopped:
             break
-        done = step
 
     # the student
-    done = step if config.steps else 0
     yield {"kind": "prepare", "message": "Folding and scoring the student"}
     bert = method.finish(student).to(device.type).eval()
     score = masked_lm_score(bert, corpus, device)

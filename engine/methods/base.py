@@ -30,6 +30,8 @@ class Method:
     label: ClassVar[str]
     paper: ClassVar[str] = ""
     Options: ClassVar[type] = NoOptions
+    numbers_title: ClassVar[str] = ""  # what the numbers of after_backward are, for a chart
+    numbers_unit: ClassVar[str] = ""
 
     def __init__(self, options: Any, steps: int) -> None:
         """`options`: an instance of Options. `steps`: how many optimizer steps the run will take.

@@ -54,6 +54,8 @@ class Wid(Method):
     label = "Weight-Inherited Distillation"
     paper = "Wu et al. 2023, arXiv 2305.09098"
     Options = WidOptions
+    numbers_title = "Dims still open"
+    numbers_unit = "% of the teacher's"
 
     def __init__(self, options: WidOptions, steps: int) -> None:
         super().__init__(options, steps)
@@ -75,8 +77,10 @@ class Wid(Method):
             has, wants = getattr(teacher, name), getattr(student, name)
             if wants > has:
                 problems.append(f"A WID student cannot have more {name} than its teacher: at most {has}, got {wants}.")
-        if teacher.family != "bert" or teacher.sharing != "none":
-            problems.append("WID inherits from a BERT with unshared layers; choose another teacher or method.")
+        if teacher.factorised or teacher.sharing != "none":
+            problems.append(
+                "WID inherits from a BERT with unshared layers and full embeddings; choose another teacher or method."
+            )
         if problems:
             return problems
         if self.options.strategy == "dim" and student.heads != teacher.heads:
@@ -99,12 +103,7 @@ class Wid(Method):
 
     def prepare(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
         """The teacher, some of its layers if the student is shallower, with identity compactors."""
-        self.goal = {
-            "residual": shape.hidden,
-            "attention": shape.inner,
-            "ffn": shape.ffn,
-            "transform": shape.hidden,
-        }
+        self.goal = _sizes(shape)
         if shape.layers != teacher.shape.layers:
             teacher = select_layers(teacher, shape.layers, self.options.layers_from)
         return Heir(teacher)
@@ -127,20 +126,13 @@ class Wid(Method):
                     self._fade(student, group, optimizer)
                 if due:
                     self._cut(student, group, step // self.interval)
-        kept = dict.fromkeys(self.goal, 0)
-        for group in student.groups.values():
-            kept[group.kind] = group.kept
-        return {f"kept {kind}": float(count) for kind, count in kept.items()}
+        full = _sizes(student.teacher_shape)
+        return {group.kind: 100 * group.kept / full[group.kind] for group in student.groups.values()}
 
     def _cut(self, student: Heir, group: Group, cut: int) -> None:
         """Closes the next dims of `group`: those with the smallest norms, the same number in every head."""
         teacher = student.teacher_shape
-        full = {
-            "residual": teacher.hidden,
-            "attention": teacher.inner,
-            "ffn": teacher.ffn,
-            "transform": teacher.hidden,
-        }[group.kind]
+        full = _sizes(teacher)[group.kind]
         norms = group.vector_norms().cpu()  # one device sync a cut
         blocks, unit = 1, 1  # independent rankings; dims that go together
         if group.kind == "attention" and self.options.strategy == "dim":
@@ -197,3 +189,8 @@ class Wid(Method):
             if saved["closing"].any():
                 student.close(group, saved["closing"].nonzero().squeeze(1))
         self.left = dict(state["left"])
+
+
+def _sizes(shape: Shape) -> dict[str, int]:
+    """How many dims each kind of group has in a model of `shape`."""
+    return {"residual": shape.hidden, "attention": shape.inner, "ffn": shape.ffn, "transform": shape.hidden}

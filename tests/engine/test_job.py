@@ -6,9 +6,11 @@ The processes are real; only training is a stand-in, picked by the config's meth
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -18,11 +20,18 @@ from engine import job
 from engine.runs import Run, RunError, create, list_runs
 
 WORKER = """
-import sys, time
+import os, sys, time
 from engine import job
 
+def data_loader():
+    child = os.fork()
+    if child == 0:
+        time.sleep(60)
+        os._exit(0)
+    return child
+
 def train(config, run):
-    yield {"kind": "step", "step": 0}
+    yield {"kind": "step", "step": 0, "loaders": [data_loader() for _ in range(2 * (config.method == "deaf"))]}
     while config.method in ("gate", "deaf") and not (run.path / "go").exists():
         if config.method == "gate" and run.stop_requested():
             yield {"kind": "stopped", "step": 0}
@@ -73,7 +82,7 @@ def root(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path / "runs"
     for run in list_runs(tmp_path / "runs"):
         record = run.process()
-        if record and run.alive():
+        if record and run.alive() and record[0] != os.getpid():
             psutil.Process(record[0]).kill()
 
 
@@ -160,15 +169,20 @@ def test_sigterm_stops_a_run_as_a_request_does(begin: Callable[..., Run]) -> Non
     assert "step" in run.events()[0][-1]  # train() had its say
 
 
-def test_a_deaf_run_is_stopped_by_force(begin: Callable[..., Run]) -> None:
-    """Harm: a hung run holds the device until the machine is restarted."""
+def test_a_deaf_run_is_stopped_by_force_with_all_it_started(begin: Callable[..., Run]) -> None:
+    """Harm: a hung run, or a data loader it left behind, holds the device until the machine is restarted."""
     run = begin("deaf")
-    wait_for(run, "running")
+    until(lambda: "step" in kinds(run))
+    first, second = [psutil.Process(pid) for pid in run.events()[0][-1]["loaders"]]
+    first.terminate()
+    until(lambda: first.status() == psutil.STATUS_ZOMBIE)
+    assert not run.stop_requested()  # a loader that ends is no wish to stop
     run.request_stop()
     assert run.status() == "stopping"
     assert job.stop(run, grace_s=0.2) == "stopped"
     assert run.events()[0][-1]["forced"]
     assert not run.alive()
+    until(lambda: not second.is_running() or second.status() == psutil.STATUS_ZOMBIE)
 
 
 def test_force_spares_the_group_a_foreground_run_lives_in(root: Path, command: list[str]) -> None:
@@ -176,9 +190,11 @@ def test_force_spares_the_group_a_foreground_run_lives_in(root: Path, command: l
     run = create(root, {"method": "deaf"}, "deaf")
     environment = {**os.environ, "PYTHONPATH": str(job.PROJECT)}
     with subprocess.Popen([*command, str(run.path)], env=environment) as process:
-        wait_for(run, "running")
+        until(lambda: "step" in kinds(run))
         assert job.stop(run, grace_s=0.1) == "stopped"
         assert process.wait() == -9
+        for pid in run.events()[0][-2]["loaders"]:
+            psutil.Process(pid).kill()
 
 
 def test_runs_on_one_device_take_turns_in_the_order_they_came(begin: Callable[..., Run]) -> None:
@@ -198,6 +214,17 @@ def test_runs_on_one_device_take_turns_in_the_order_they_came(begin: Callable[..
     assert time_of(first, "finished") <= time_of(second, "started")
     assert time_of(second, "finished") <= time_of(third, "started")
     assert kinds(second) == ["queued", "waiting", "started", "step", "finished"]
+
+
+def test_a_newcomer_lets_those_in_line_go_first(root: Path) -> None:
+    """Harm: a run started in the moment the device falls free overtakes the one that has waited all night."""
+    ahead, newcomer = create(root, {}, "ahead"), create(root, {}, "newcomer")
+    ahead.write_process(os.getpid(), psutil.Process().create_time())
+    ahead.append({"kind": "waiting", "device": "toy"})
+    events = job.perform(newcomer, lambda config, run: iter([{"kind": "finished"}]), lambda config: "toy")
+    assert next(events)["kind"] == "waiting"
+    ahead.append({"kind": "finished"})
+    assert [event["kind"] for event in events] == ["started", "finished"]
 
 
 def test_a_killed_run_has_died_and_frees_its_device_and_its_place(begin: Callable[..., Run]) -> None:
@@ -248,13 +275,24 @@ def test_a_failure_is_told_in_one_sentence(
     assert "Traceback" in run.log_path.read_text()
 
 
-def test_a_stopped_run_resumes_and_a_live_one_does_not(begin: Callable[..., Run], command: list[str]) -> None:
+def test_a_stopped_run_resumes_once_and_a_live_one_does_not(
+    begin: Callable[..., Run], command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Harm: resume is answered by the old stop request, or two processes write into one folder."""
     run = begin("gate")
     wait_for(run, "running")
     with pytest.raises(RunError, match="still works on run"):
         job.resume(run, command)
     assert job.stop(run) == "stopped"
+
+    meeting = threading.Barrier(2)
+
+    def meet_and_clear(run: Run) -> None:
+        with suppress(threading.BrokenBarrierError):
+            meeting.wait(0.3)  # a second page that came this far would be here by then
+        run.stop_path.unlink(missing_ok=True)
+
+    monkeypatch.setattr(Run, "clear_stop", meet_and_clear)
 
     def try_resume(_: int) -> bool:
         try:

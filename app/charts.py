@@ -1,0 +1,229 @@
+"""Data in, plotly figure out. Never imports streamlit.
+
+Teacher and student keep one colour each, everywhere: blue and orange, which people with any colour vision tell apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go
+
+
+@dataclass(frozen=True)
+class Theme:
+    """The colours of one page."""
+
+    ink: str
+    quiet: str  # axes, grid labels
+    grid: str
+    teacher: str
+    student: str
+    empty: str  # attention 0; the gaps between heads
+    series: tuple[str, ...]  # for lines that are neither
+
+    def role(self, name: str) -> str:
+        """The colour of "teacher" or "student"."""
+        return self.teacher if name.lower().startswith("teacher") else self.student
+
+
+LIGHT = Theme(
+    "#1f2430", "#5f6675", "#e3e6ec", "#0b5cad", "#c8500a", "#f4f5f8", ("#6a4c93", "#00818a", "#b0305c", "#5f6675")
+)
+DARK = Theme(
+    "#f2f3f7", "#a3a8b8", "#333846", "#6cb4f5", "#ffa552", "#1a1d26", ("#c9a6e8", "#5fd0c5", "#ff8fb1", "#a3a8b8")
+)
+PART_SHADES = (1.0, 0.82, 0.64, 0.46, 0.34, 0.24)  # the parts of one model: one hue, from strong to pale
+GAP = 0.08  # of a head's width, between heads of a mosaic
+
+
+def theme(dark: bool) -> Theme:
+    """The colours for dark or light paper."""
+    return DARK if dark else LIGHT
+
+
+def _layout(figure: go.Figure, colours: Theme, height: int, **more: object) -> go.Figure:
+    figure.update_layout(
+        height=height,
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"color": colours.ink, "size": 13},
+        hoverlabel={"font": {"size": 13}},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        **more,
+    )
+    figure.update_xaxes(gridcolor=colours.grid, zerolinecolor=colours.grid, linecolor=colours.grid, automargin=True)
+    figure.update_yaxes(gridcolor=colours.grid, zerolinecolor=colours.grid, linecolor=colours.grid, automargin=True)
+    return figure
+
+
+def part_bars(parts: Mapping[str, Mapping[str, int]], colours: Theme) -> go.Figure:
+    """Stacked bars of parameters by part. `parts`: model name -> part -> count; names start with their role."""
+    names = list(parts)
+    figure = go.Figure()
+    for index, part in enumerate(next(iter(parts.values()))):
+        counts = [parts[name][part] for name in names]
+        if not any(counts):
+            continue
+        figure.add_bar(
+            y=names,
+            x=counts,
+            name=part,
+            orientation="h",
+            marker={
+                "color": [_fade(colours.role(name), PART_SHADES[index]) for name in names],
+                "line": {"color": colours.empty, "width": 1.5},
+            },
+            text=[part if count > 0.07 * max(map(sum_of, parts.values())) else "" for count in counts],
+            textposition="inside",
+            insidetextanchor="middle",
+            textangle=0,
+            hovertemplate="%{y}, " + part + ": %{x:,} parameters<extra></extra>",
+        )
+    figure.update_xaxes(title="parameters")
+    figure.update_yaxes(autorange="reversed", ticksuffix="  ")
+    return _layout(figure, colours, 90 + 70 * len(names), barmode="stack", showlegend=False, bargap=0.25)
+
+
+def sum_of(parts: Mapping[str, int]) -> int:
+    """All parts together."""
+    return sum(parts.values())
+
+
+def mosaic(attentions: np.ndarray, role: str, colours: Theme) -> go.Figure:
+    """All heads of all layers as one heatmap: (layer, head, pos, pos) in 0-1.
+
+    One uint8 image: a figure a head takes seconds to draw. A transparent square over each head can be clicked; its
+    customdata is (layer, head), counted from 1.
+    """
+    layers, heads, pos, _ = attentions.shape
+    gap = max(1, round(pos * GAP))
+    side = pos + gap
+    canvas = np.zeros((layers * side - gap, heads * side - gap), dtype=np.uint8)
+    tiles = np.zeros((layers, side, heads, side), dtype=np.uint8)
+    tiles[:, :pos, :, :pos] = np.round(np.clip(attentions, 0, 1) * 100).astype(np.uint8).transpose(0, 2, 1, 3)
+    canvas[:] = tiles.reshape(layers * side, heads * side)[: canvas.shape[0], : canvas.shape[1]]
+    figure = go.Figure(
+        go.Heatmap(
+            z=canvas,
+            zmin=0,
+            zmax=100,
+            colorscale=_scale(role, colours),
+            showscale=False,
+            hoverinfo="skip",
+        )
+    )
+    middles = np.arange(max(layers, heads)) * side + (pos - 1) / 2
+    layer, head = (grid.ravel() for grid in np.mgrid[0:layers, 0:heads])
+    figure.add_scatter(
+        x=middles[head],
+        y=middles[layer],
+        mode="markers",
+        customdata=np.stack([layer + 1, head + 1], 1),
+        marker={"symbol": "square", "size": 18, "opacity": 0},
+        hovertemplate="layer %{customdata[0]}, head %{customdata[1]}<extra>click to open</extra>",
+        showlegend=False,
+    )
+    for edge in range(1, layers):
+        figure.add_hline(edge * side - gap / 2 - 0.5, line={"color": colours.grid, "width": 1})
+    for edge in range(1, heads):
+        figure.add_vline(edge * side - gap / 2 - 0.5, line={"color": colours.grid, "width": 1})
+    figure.update_xaxes(
+        tickvals=middles[:heads],
+        ticktext=[str(h + 1) for h in range(heads)],
+        title="head",
+        side="top",
+        showgrid=False,
+        constrain="domain",
+    )
+    figure.update_yaxes(
+        tickvals=middles[:layers],
+        ticktext=[str(i + 1) for i in range(layers)],
+        title="layer",
+        autorange="reversed",
+        showgrid=False,
+        scaleanchor="x",
+        constrain="domain",
+    )
+    return _layout(
+        figure, colours, min(900, 90 + round(420 * layers / heads)), clickmode="event+select", dragmode=False
+    )
+
+
+def one_head(attention: np.ndarray, tokens: Sequence[str], role: str, colours: Theme) -> go.Figure:
+    """One head's attention (pos, pos) in 0-1: a row is the token that looks, a column the one it looks at."""
+    places = list(range(len(tokens)))  # not the tokens themselves: words come twice
+    figure = go.Figure(
+        go.Heatmap(
+            z=attention.astype(np.float32),
+            zmin=0,
+            zmax=1,
+            colorscale=_scale(role, colours),
+            customdata=np.array([[[source, target] for target in tokens] for source in tokens]),
+            hovertemplate="%{customdata[0]} looks at %{customdata[1]}: %{z:.0%}<extra></extra>",
+            colorbar={"tickformat": ".0%", "thickness": 10, "outlinewidth": 0, "len": 0.9},
+            xgap=1,
+            ygap=1,
+        )
+    )
+    ticks = {"tickvals": places, "ticktext": [escape(token) for token in tokens], "showgrid": False, "zeroline": False}
+    figure.update_xaxes(**ticks, side="top", tickangle=-60, constrain="domain")
+    figure.update_yaxes(**ticks, autorange="reversed", scaleanchor="x", constrain="domain")
+    return _layout(figure, colours, 460, dragmode=False)
+
+
+def layer_lines(steps: Mapping[str, np.ndarray], title: str, colours: Theme, unit: str = "") -> go.Figure:
+    """A measure per layer, one line a model: name -> (layer, pos). Mean over tokens, one deviation as a band."""
+    figure = go.Figure()
+    for name, values in steps.items():
+        colour = colours.role(name)
+        layer = np.arange(1, len(values) + 1)
+        mean, spread = values.mean(1), values.std(1)
+        figure.add_scatter(
+            x=np.concatenate([layer, layer[::-1]]),
+            y=np.concatenate([mean + spread, (mean - spread)[::-1]]),
+            fill="toself",
+            fillcolor=_fade(colour, 0.16),
+            line={"width": 0},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+        figure.add_scatter(
+            x=layer,
+            y=mean,
+            name=name,
+            mode="lines+markers",
+            line={"color": colour, "width": 2.5},
+            marker={"size": 8, "symbol": "circle" if name.lower().startswith("teacher") else "diamond"},
+            hovertemplate=f"{escape(name)}, layer %{{x}}: %{{y:.3g}}{unit}<extra></extra>",
+        )
+    figure.update_xaxes(title="layer", dtick=1)
+    figure.update_yaxes(title=title, ticksuffix=unit)
+    return _layout(figure, colours, 320)
+
+
+def escape(text: str) -> str:
+    """`text` with nothing that plotly would take for markup."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _scale(role: str, colours: Theme) -> list[tuple[float, str]]:
+    """From empty paper to the role's colour; a root, because most attention is faint."""
+    stops = np.linspace(0, 1, 9)
+    return [(float(stop), _mix(colours.empty, colours.role(role), float(stop) ** 0.6)) for stop in stops]
+
+
+def _channels(colour: str) -> tuple[int, int, int]:
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+
+
+def _mix(a: str, b: str, share: float) -> str:
+    mixed = (round(x + (y - x) * share) for x, y in zip(_channels(a), _channels(b), strict=True))
+    return "rgb({}, {}, {})".format(*mixed)
+
+
+def _fade(colour: str, opacity: float) -> str:
+    return "rgba({}, {}, {}, {})".format(*_channels(colour), opacity)

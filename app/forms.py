@@ -1,0 +1,46 @@
+"""From an options dataclass to widgets to values. Knows no method: the dataclass says what there is to choose."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, cast
+
+import streamlit as st
+
+
+def options_form(kind: type, key: str) -> dict[str, Any]:
+    """Widgets for every field of the options dataclass `kind`, those marked advanced folded away; their values."""
+    fields = dataclasses.fields(kind)
+    values = {spec.name: _widget(spec, key) for spec in fields if not spec.metadata.get("advanced")}
+    advanced = [spec for spec in fields if spec.metadata.get("advanced")]
+    if advanced:
+        with st.expander("More options"):
+            values |= {spec.name: _widget(spec, key) for spec in advanced}
+    return values
+
+
+def _widget(spec: dataclasses.Field[Any], key: str) -> Any:
+    about, kind, default = spec.metadata, str(spec.type), cast(Any, spec.default)
+    label = (about.get("label") or spec.name.replace("_", " ")).capitalize()
+    common = {"help": about["help"], "key": f"{key}_{spec.name}"}
+    if about.get("choices"):
+        choices = list(about["choices"])
+        return st.segmented_control(
+            label, choices, default=default, required=True, format_func=str.capitalize, **common
+        )
+    if kind == "bool":
+        return st.toggle(label, default, **common)
+    least, most = about.get("least"), about.get("most")
+    if kind == "int":
+        whole = [None if bound is None else int(bound) for bound in (least, most)]
+        return int(st.number_input(label, whole[0], whole[1], default, **common))
+    if most == 1.0 and default >= 0.05:
+        return st.slider(label, float(least or 0.0), 1.0, float(default), 0.05, **common)
+    bounds = [None if bound is None else float(bound) for bound in (least, most)]
+    step = 10.0 ** _exponent(default)
+    return float(st.number_input(label, bounds[0], bounds[1], float(default), step, format="%g", **common))
+
+
+def _exponent(value: float) -> int:
+    """The power of ten of a number's leading digit."""
+    return int(f"{value or 1.0:e}".split("e")[1])

@@ -1,0 +1,105 @@
+"""Size: how many parameters would it have, and where are they? Needs no torch."""
+
+import dataclasses
+
+import pandas as pd
+import streamlit as st
+
+from app import charts, state
+from engine.cost import by_part, compression, ledger, multiply_adds, parameters, weight_bytes
+from engine.shape import Shape, ShapeError
+
+TEACHERS = {
+    "BERT base": Shape(),
+    "BERT large": Shape(layers=24, hidden=1024, heads=16),
+    "BERT medium": Shape(layers=8, hidden=512, heads=8),
+    "BERT small": Shape(layers=4, hidden=512, heads=8),
+    "BERT mini": Shape(layers=4, hidden=256, heads=4),
+    "BERT tiny": Shape(layers=2, hidden=128, heads=2),
+    "MiniLM-L6": Shape(layers=6, hidden=384, heads=12),
+    "Microworld": Shape(layers=4, hidden=128, heads=4, vocab=211, positions=64),
+}
+
+st.title("How big would it be?")
+st.caption(
+    "Pick a teacher, then shrink it. Every number is computed exactly from the shape, tied weights counted once; "
+    "nothing is estimated."
+)
+
+left, right = st.columns([1, 2], gap="large")
+with left:
+    name = st.selectbox("Teacher", list(TEACHERS), key="teacher", bind="query-params", help="A well-known encoder.")
+    teacher = TEACHERS[name]
+    st.subheader("Student")
+    layers = st.slider("Layers", 1, teacher.layers, teacher.layers, key=f"layers_{teacher.layers}")
+    hidden = st.slider(
+        "Width",
+        teacher.heads,
+        teacher.hidden,
+        teacher.hidden // 2,
+        key=f"width_{teacher.hidden}",
+        help="The hidden size: how many numbers stand for one token between layers.",
+    )
+    heads = st.slider("Heads", 1, teacher.heads, teacher.heads, key=f"heads_{teacher.heads}")
+    ffn_ratio = st.slider("FFN width, as a multiple of the width", 1.0, 4.0, 4.0, 0.25, key="ffn")
+    head = st.toggle(
+        "Count the masked-LM head",
+        True,
+        key="head",
+        help="What fills in hidden words; its decoder is tied to the embedding table and counted once.",
+    )
+    teacher = teacher.replace(mlm_head=head)
+
+with right:
+    try:
+        student = teacher.replace(layers=layers, hidden=hidden, heads=heads, ffn=round(hidden * ffn_ratio))
+    except ShapeError as error:
+        st.error(str(error), icon=":material/rule:")
+        st.stop()
+    count, full = parameters(student), parameters(teacher)
+    tokens = min(128, student.positions)
+    work = multiply_adds(student, tokens) / multiply_adds(teacher, tokens)
+    first, second, third, fourth = st.columns(4)
+    first.metric("Student", f"{count:,}", help="Parameters of the student.", border=True)
+    second.metric("Teacher", f"{full:,}", help="Parameters of the teacher.", border=True)
+    third.metric(
+        "Compression",
+        f"{compression(teacher, student):.2f}×",
+        f"{weight_bytes(student) / 1e6:,.1f} MB float32",
+        delta_color="off",
+        delta_arrow="off",
+        border=True,
+    )
+    fourth.metric(
+        "Work a sentence",
+        f"{work:.1%}",
+        "of the teacher's",
+        delta_color="off",
+        delta_arrow="off",
+        border=True,
+        help=f"Multiply-adds of a forward pass over {tokens} tokens, against the teacher's.",
+    )
+
+    parts = {f"Teacher, {name}": by_part(teacher), "Student": by_part(student)}
+    st.plotly_chart(
+        charts.part_bars(parts, charts.theme(state.dark())),
+        key="parts",
+        theme=None,
+        config={"displayModeBar": False},
+        alt=f"Parameters by part: teacher {full:,}, student {count:,}.",
+    )
+    table = pd.DataFrame(parts, dtype=object)
+    before, after = parts.values()
+    table["Student keeps"] = [f"{after[part] / before[part]:.1%}" if before[part] else "–" for part in before]
+    total = pd.DataFrame([[full, count, f"{count / full:.1%}"]], index=["total"], columns=table.columns)
+    table = pd.concat([table, total])
+    st.dataframe(table, column_config={c: st.column_config.NumberColumn(format="localized") for c in parts})
+    with st.expander("Every tensor of the student"):
+        rows = pd.DataFrame([dataclasses.asdict(entry) | {"parameters": entry.parameters} for entry in ledger(student)])
+        rows = rows.rename(columns={"count": "in one", "executed": "used"})
+        st.dataframe(
+            rows,
+            hide_index=True,
+            column_config={c: st.column_config.NumberColumn(format="localized") for c in ("in one", "parameters")},
+        )
+        st.caption("stored: how many such tensors there are. used: how often a forward pass runs them.")

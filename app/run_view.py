@@ -1,0 +1,168 @@
+"""One run, drawn: progress, live curves, what came out. Reads events and cards; needs no torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from app import charts, state
+from engine.runs import ENDED, Run
+from engine.shape import Shape
+
+Event = dict[str, Any]
+
+STATUS_WORDS = {
+    "waiting": ("waiting", ":material/hourglass:", "gray"),
+    "running": ("running", ":material/play_arrow:", "blue"),
+    "stopping": ("saving and stopping", ":material/pause:", "orange"),
+    "stopped": ("stopped", ":material/stop:", "orange"),
+    "finished": ("finished", ":material/check:", "green"),
+    "failed": ("failed", ":material/error:", "red"),
+    "died": ("ended without a word", ":material/error:", "red"),
+}
+
+
+def run_view(run: Run) -> str:
+    """Draws `run` as it is at this moment; its status."""
+    status, (events, _) = run.status(), run.events()
+    words, icon, colour = STATUS_WORDS[status]
+    st.badge(words, icon=icon, color=colour)  # type: ignore[arg-type]
+    _notices(run, status, events)
+    start = next(reversed(_of(events, "start")), None)
+    steps, evaluations = _of(events, "step"), _of(events, "evaluation")
+    teacher = next(reversed(_of(events, "teacher")), None)
+    card = run.card() if status in ("finished", "stopped") else None
+    if card:
+        _results(card)
+    elif status not in ENDED:
+        _progress(start, steps, events, status)
+    if status not in ENDED and steps:
+        _numbers(steps, evaluations, teacher)
+    if start and (steps or evaluations):
+        _curves(start, steps, evaluations, teacher)
+    return status
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: "48 s", "3 min 05 s", "2 h 10 min"."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+def _of(events: list[Event], kind: str) -> list[Event]:
+    """The events of one kind in order; what was done twice, after a resume, counts once."""
+    return list({event.get("step", 0): event for event in events if event["kind"] == kind}.values())
+
+
+def _notices(run: Run, status: str, events: list[Event]) -> None:
+    if status == "failed":
+        st.error(run.error() or "The run failed.", icon=":material/error:")
+    elif status == "died":
+        st.error(
+            "The process ended without a last word: it was killed, or the machine went down. "
+            "Resume goes on from the last checkpoint.",
+            icon=":material/error:",
+        )
+    elif status == "waiting" and events and events[-1]["kind"] == "waiting":
+        st.info(
+            "Another run is using the device. This one starts by itself when that one ends.",
+            icon=":material/hourglass:",
+        )
+
+
+def _results(card: dict[str, Any]) -> None:
+    scores = card["scores"]
+    if not card["complete"]:
+        st.info(
+            f"Stopped after {card['steps_done']:,} of {card['steps']:,} steps. The student was saved as it was then: "
+            f"{Shape.from_json(card['shape'])}. Resume goes on from here.",
+            icon=":material/pause:",
+        )
+    tiles = (
+        ("Retained", f"{scores['retained']:.1%}", "of the teacher's accuracy"),
+        ("Masked accuracy", f"{scores['masked_accuracy']:.1%}", f"teacher {scores['teacher_masked_accuracy']:.1%}"),
+        ("Parameters", f"{card['parameters']:,}", f"{card['teacher_parameters'] / card['parameters']:.2f}× smaller"),
+        ("Took", duration(card["seconds"]), card["device_name"]),
+    )
+    _tiles(tiles)
+
+
+def _numbers(steps: list[Event], evaluations: list[Event], teacher: Event | None) -> None:
+    last = steps[-1]
+    accuracy = f"{evaluations[-1]['accuracy']:.1%}" if evaluations else "–"
+    tiles = (
+        ("Loss", f"{last['loss']:.3f}", "nats a hidden word"),
+        ("Masked accuracy", accuracy, f"teacher {teacher['accuracy']:.1%}" if teacher else "held-out text"),
+        ("Tokens a second", f"{last['tokens_per_second']:,.0f}", "words and pieces of words"),
+        ("Time a step", f"{last['step_seconds'] * 1000:,.0f} ms", "forward, backward, update"),
+    )
+    _tiles(tiles)
+
+
+def _tiles(tiles: tuple[tuple[str, str, str], ...]) -> None:
+    for column, (label, value, note) in zip(st.columns(len(tiles)), tiles, strict=True):
+        column.metric(label, value, note, delta_color="off", delta_arrow="off", border=True)
+
+
+def _progress(start: Event | None, steps: list[Event], events: list[Event], status: str) -> None:
+    if start is None:
+        doing = next((e["message"] for e in reversed(events) if e["kind"] == "prepare"), "Starting the process")
+        st.progress(0.0, f"{doing} …")
+        return
+    step = max([start["step"], *(event["step"] for event in steps)])
+    left = f", {duration(steps[-1]['seconds_left'])} left" if steps and status == "running" else ""
+    if step == start["steps"]:
+        left = ", folding and scoring the student …"
+    st.progress(step / max(1, start["steps"]), f"Step {step:,} of {start['steps']:,}{left}")
+
+
+def _curves(start: Event, steps: list[Event], evaluations: list[Event], teacher: Event | None) -> None:
+    """Curves over steps. st.line_chart is updated in place; a plotly chart would flicker at every change."""
+    colours = charts.theme(state.dark())
+    places = [column for _ in range(2) for column in st.columns(2, gap="large")]
+    if steps:
+        losses = pd.DataFrame({event["step"]: event["losses"] for event in steps}).T
+        _curve(places.pop(0), "Training loss", losses, [colours.student, *colours.series], "nats")
+    if evaluations:
+        accuracy = pd.DataFrame({"student": {event["step"]: 100 * event["accuracy"] for event in evaluations}})
+        if teacher:
+            accuracy["teacher"] = 100 * teacher["accuracy"]
+        _curve(places.pop(0), "Masked accuracy on held-out text", accuracy, [colours.student, colours.teacher], "%")
+    numbers = {event["step"]: event["numbers"] for event in steps if event["numbers"]}
+    if numbers:
+        _curve(
+            places.pop(0), start["numbers_title"], pd.DataFrame(numbers).T, list(colours.series), start["numbers_unit"]
+        )
+    if steps:
+        speed = pd.DataFrame({"tokens a second": {event["step"]: event["tokens_per_second"] for event in steps}})
+        _curve(places.pop(0), "Speed", speed, [colours.student], "tokens a second")
+    with st.expander("The curves as a table"):
+        st.dataframe(pd.DataFrame(_rows(steps, evaluations)), hide_index=True)
+
+
+def _curve(place: Any, title: str, frame: pd.DataFrame, colours: list[str], unit: str) -> None:
+    place.markdown(f"**{title}**")
+    frame = frame.dropna(axis=1, how="all")
+    place.line_chart(frame, color=colours[: len(frame.columns)], x_label="step", y_label=unit, height=230)
+
+
+def _rows(steps: list[Event], evaluations: list[Event]) -> list[dict[str, Any]]:
+    accuracies = {event["step"]: event["accuracy"] for event in evaluations}
+    rows = [
+        {
+            "step": event["step"],
+            "loss, nats": round(event["loss"], 4),
+            "tokens a second": round(event["tokens_per_second"]),
+            "ms a step": round(1000 * event["step_seconds"], 1),
+            **{name: round(value, 1) for name, value in event["numbers"].items()},
+        }
+        for event in steps
+    ]
+    for row in rows:
+        row["masked accuracy"] = accuracies.get(row["step"])
+    return rows

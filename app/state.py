@@ -1,0 +1,91 @@
+"""What outlives one rerun: chosen values, the page's link, cached models. The only file that touches them."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+if TYPE_CHECKING:
+    from engine.checkpoints import Model
+    from engine.device import Device
+
+PROJECT = Path(__file__).resolve().parent.parent
+RUNS = Path(os.environ.get("HEIRLOOM_RUNS", PROJECT / "runs"))
+_looking = threading.Lock()  # a cached model is shared by all sessions; one looks through it at a time
+
+
+def dark() -> bool:
+    """Whether the browser shows the dark theme."""
+    return st.context.theme.type == "dark"
+
+
+def link(name: str) -> str:
+    """The value of `name` in the page's link, or an empty string."""
+    return str(st.query_params.get(name, ""))
+
+
+def set_link(name: str, value: str) -> None:
+    """Puts `name` into the page's link, so that it can be shared and survives a reload."""
+    if link(name) != value:
+        st.query_params[name] = value
+
+
+def remember(name: str, value: Any) -> None:
+    """Keeps `value` for this session."""
+    st.session_state[name] = value
+
+
+def recall(name: str, default: Any = None) -> Any:
+    """What was remembered under `name`."""
+    return st.session_state.get(name, default)
+
+
+@st.cache_resource(show_spinner="Looking for a GPU")
+def device() -> Device:
+    """The best device of this machine."""
+    from engine.device import pick
+
+    return pick()
+
+
+@st.cache_resource(max_entries=3, show_spinner="Loading the teacher")
+def teacher_model(name: str) -> Model:
+    """The teacher called `name`, ready to be looked into."""
+    from engine import teachers
+    from engine.checkpoints import Model
+
+    teacher = teachers.load(name)
+    return Model(teacher.bert.eval(), teacher.tokenizer, {"label": teacher.card.label})
+
+
+def student_model(folder: Path) -> Model:
+    """The student saved in `folder`.
+
+    Raises:
+        CheckpointError: there is none, or it is damaged.
+    """
+    card = folder / "card.json"
+    return _student_model(str(folder), card.stat().st_mtime_ns if card.exists() else 0)
+
+
+@st.cache_resource(max_entries=3, show_spinner="Loading the student")
+def _student_model(folder: str, modified: int) -> Model:
+    from engine.checkpoints import load_model
+
+    return load_model(Path(folder))
+
+
+def look(model: Model, text: str) -> Any:
+    """`engine.probe.probe` of `model`, one session at a time.
+
+    Raises:
+        ProbeError: there is no word in the text.
+    """
+    from engine.probe import probe
+
+    with _looking:
+        return probe(model.bert, model.tokenizer, text)

@@ -1,0 +1,14 @@
+"""Heirloom: the page list and nothing else."""
+
+import streamlit as st
+
+st.set_page_config(page_title="Heirloom", page_icon=":material/family_history:", layout="wide")
+st.navigation(
+    [
+        st.Page("app/pages/size.py", title="Size", icon=":material/calculate:", default=True),
+        st.Page("app/pages/build.py", title="Build", icon=":material/construction:"),
+        st.Page("app/pages/watch.py", title="Watch", icon=":material/monitoring:"),
+        st.Page("app/pages/examine.py", title="Examine", icon=":material/visibility:"),
+    ],
+    position="top",
+).run()
