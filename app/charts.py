@@ -79,6 +79,7 @@ def part_bars(parts: Mapping[str, Mapping[str, int]], colours: Theme) -> go.Figu
             },
             text=[part if count > 0.07 * max(map(sum_of, parts.values())) else "" for count in counts],
             textposition="inside",
+            insidetextfont={"color": "white"},
             insidetextanchor="middle",
             textangle=0,
             hovertemplate="%{y}, " + part + ": %{x:,} parameters<extra></extra>",

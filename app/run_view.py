@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from app import charts, state
+from app.tiles import tile_row
 from engine.runs import ENDED, Run
 from engine.shape import Shape
 
@@ -89,7 +90,7 @@ def _results(card: dict[str, Any]) -> None:
         ("Parameters", f"{card['parameters']:,}", f"{card['teacher_parameters'] / card['parameters']:.2f}× smaller"),
         ("Took", duration(card["seconds"]), card["device_name"]),
     )
-    _tiles(tiles)
+    tile_row(tiles)
 
 
 def _numbers(steps: list[Event], evaluations: list[Event], teacher: Event | None) -> None:
@@ -101,12 +102,7 @@ def _numbers(steps: list[Event], evaluations: list[Event], teacher: Event | None
         ("Tokens a second", f"{last['tokens_per_second']:,.0f}", "words and pieces of words"),
         ("Time a step", f"{last['step_seconds'] * 1000:,.0f} ms", "forward, backward, update"),
     )
-    _tiles(tiles)
-
-
-def _tiles(tiles: tuple[tuple[str, str, str], ...]) -> None:
-    for column, (label, value, note) in zip(st.columns(len(tiles)), tiles, strict=True):
-        column.metric(label, value, note, delta_color="off", delta_arrow="off", border=True)
+    tile_row(tiles)
 
 
 def _progress(start: Event | None, steps: list[Event], events: list[Event], status: str) -> None:
@@ -128,7 +124,7 @@ def _curves(start: Event, steps: list[Event], evaluations: list[Event], teacher:
     if steps:
         losses = pd.DataFrame({event["step"]: event["losses"] for event in steps}).T
         _curve(places.pop(0), "Training loss", losses, [colours.student, *colours.series], "nats")
-    if evaluations:
+    if len(evaluations) > 1:
         accuracy = pd.DataFrame({"student": {event["step"]: 100 * event["accuracy"] for event in evaluations}})
         if teacher:
             accuracy["teacher"] = 100 * teacher["accuracy"]

@@ -38,7 +38,8 @@ def check(record: Any) -> list[str]:
     """
     problems = []
     for spec in dataclasses.fields(record):
-        value, about, kind = getattr(record, spec.name), spec.metadata, str(spec.type)
+        value, about = getattr(record, spec.name), spec.metadata
+        kind = getattr(spec.type, "__name__", str(spec.type))  # a type, or its name under deferred annotations
         if kind == "bool":
             if not isinstance(value, bool):
                 problems.append(f"{spec.name} must be true or false, got {value!r}.")

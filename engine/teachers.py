@@ -58,18 +58,22 @@ def _microworld_card() -> Card:
     path = ASSETS / "teachers" / "microworld" / "card.json"
     if not path.exists():
         raise TeacherError(f"The microworld teacher is missing: expected {path.name} in assets/teachers/microworld.")
-    card = json.loads(path.read_text())
+    try:
+        card = json.loads(path.read_text())
+        shape, scores = Shape.from_json(card["shape"]), dict(card["scores"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise TeacherError(f"The microworld teacher's card.json is damaged ({type(error).__name__}).") from error
     return Card(
         "microworld",
         "Microworld",
-        Shape.from_json(card["shape"]),
+        shape,
         "Trained by this project on a generated language of 211 words that says who should look at whom.",
         "Apache-2.0",
         "microworld",
         64,
         64,
         "The girl near the boats washes herself. She is happy.",
-        scores=card["scores"],
+        scores=scores,
     )
 
 

@@ -58,7 +58,7 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     """Runs `config` in the folder `run`, continuing from its checkpoint if it has one.
 
     Yields events with a "kind": prepare, start, teacher, step, evaluation, checkpoint, and at last finished or stopped.
-    A stop request in the run's folder is honoured at the next step event.
+    A stop request in the run's folder is honoured after the step in progress.
 
     Raises:
         ValueError: (ConfigError, ShapeError, TeacherError, CorpusError, CheckpointError) it cannot be run as asked.
@@ -88,7 +88,7 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     base_rates = [group["lr"] for group in optimizer.param_groups]
     done = 0
     if saved:
-        method.restore(student, saved["extra"])
+        method.restore(student, saved["extra"]["method"])
         optimizer.load_state_dict(saved["optimizer"])
         torch.set_rng_state(saved["random"])
         done = saved["step"]
@@ -118,14 +118,12 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     # the steps
     log_every = min(20, max(1, config.steps // 200))
     evaluations = _spread(config.steps, config.evaluations, LEAST_BETWEEN_EVALUATIONS)
-    # a resumed run starts with a fresh sum of losses, so its state is saved where that sum starts afresh anyway
-    aligned = (-(-step // log_every) * log_every for step in _spread(config.steps, config.checkpoints, 1))
-    checkpoints = {min(step, config.steps) for step in aligned}
-    losses_since: dict[str, Any] = {}
-    tokens_since, since, stopped = 0, time.perf_counter(), False
+    checkpoints = _spread(config.steps, config.checkpoints, 1)
+    window = saved["extra"]["window"] if saved else {"losses": {}, "tokens": 0, "steps": 0}  # since the last step event
+    since, since_step, stopped = time.perf_counter(), done, False
     for step in range(done + 1, config.steps + 1):
         batch = corpus.batch(step - 1, config.batch, config.seed)
-        tokens_since += int(batch.visible.sum())
+        window["tokens"] += int(batch.visible.sum())
         batch = batch.to(device.type)
 
         with device.autocast():
@@ -140,13 +138,12 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
         done = step
 
         for name, value in losses.items():
-            losses_since[name] = losses_since.get(name, 0.0) + value.detach()
+            window["losses"][name] = window["losses"].get(name, 0.0) + value.detach()
+        window["steps"] += 1
+        stopped = step < config.steps and run.stop_requested()
         if step % log_every == 0 or step == config.steps:
-            count = (step - 1) % log_every + 1
-            means = {
-                name: float(total) / count for name, total in losses_since.items()
-            }  # the device is waited for here
-            elapsed = time.perf_counter() - since
+            means = {name: float(total) / window["steps"] for name, total in window["losses"].items()}  # device sync
+            step_seconds = (time.perf_counter() - since) / (step - since_step)
             yield {
                 "kind": "step",
                 "step": step,
@@ -154,20 +151,21 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
                 "losses": means,
                 "numbers": numbers,
                 "learning_rate": learning_rate_factor(step, config.steps, config.warmup),
-                "tokens_per_second": tokens_since / elapsed,
-                "step_seconds": elapsed / count,
-                "seconds_left": elapsed / count * (config.steps - step),
+                "tokens_per_second": window["tokens"] / window["steps"] / step_seconds,
+                "step_seconds": step_seconds,
+                "seconds_left": step_seconds * (config.steps - step),
                 "seconds": time.perf_counter() - began,
             }
-            stopped = run.stop_requested() and step < config.steps
-            losses_since, tokens_since, since = {}, 0, time.perf_counter()
+            window = {"losses": {}, "tokens": 0, "steps": 0}
+            since, since_step = time.perf_counter(), step
+        pause = time.perf_counter()
         if step in evaluations and step < config.steps and not stopped:
             yield {"kind": "evaluation", "step": step, **masked_lm_score(student, corpus, device)}
-            since = time.perf_counter()
         if step in checkpoints or stopped:
-            save_checkpoint(run.checkpoints_dir, step, student, optimizer, method.state(student))
+            extra = {"method": method.state(student), "window": window}
+            save_checkpoint(run.checkpoints_dir, step, student, optimizer, extra)
             yield {"kind": "checkpoint", "step": step}
-            since = time.perf_counter()
+        since += time.perf_counter() - pause  # what was not a step does not count as one
         if stopped:
             break
 

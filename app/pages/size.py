@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from app import charts, state
+from app.tiles import tile_row
 from engine.cost import by_part, compression, ledger, multiply_adds, parameters, weight_bytes
 from engine.shape import Shape, ShapeError
 
@@ -59,25 +60,14 @@ with right:
     count, full = parameters(student), parameters(teacher)
     tokens = min(128, student.positions)
     work = multiply_adds(student, tokens) / multiply_adds(teacher, tokens)
-    first, second, third, fourth = st.columns(4)
-    first.metric("Student", f"{count:,}", help="Parameters of the student.", border=True)
-    second.metric("Teacher", f"{full:,}", help="Parameters of the teacher.", border=True)
-    third.metric(
-        "Compression",
-        f"{compression(teacher, student):.2f}×",
-        f"{weight_bytes(student) / 1e6:,.1f} MB float32",
-        delta_color="off",
-        delta_arrow="off",
-        border=True,
-    )
-    fourth.metric(
-        "Work a sentence",
-        f"{work:.1%}",
-        "of the teacher's",
-        delta_color="off",
-        delta_arrow="off",
-        border=True,
-        help=f"Multiply-adds of a forward pass over {tokens} tokens, against the teacher's.",
+    memory = [f"{weight_bytes(shape) / 1e6:,.1f} MB in float32" for shape in (student, teacher)]
+    tile_row(
+        (
+            ("Student's parameters", f"{count:,}", memory[0]),
+            ("Teacher's parameters", f"{full:,}", memory[1]),
+            ("Compression", f"{compression(teacher, student):.2f}×", "fewer parameters"),
+            (f"Work for {tokens} tokens", f"{work:.1%}", "of the teacher's multiply-adds"),
+        )
     )
 
     parts = {f"Teacher, {name}": by_part(teacher), "Student": by_part(student)}

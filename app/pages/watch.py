@@ -6,7 +6,7 @@ import time
 import streamlit as st
 
 from app import state
-from app.run_view import STATUS_WORDS, run_view
+from app.run_view import run_view
 from engine import job
 from engine.runs import ENDED, Run, RunError, list_runs, open_run
 
@@ -89,12 +89,7 @@ if not runs:
     st.stop()
 
 ids = [run.id for run in runs]
-chosen = st.selectbox(
-    "Run",
-    ids,
-    index=ids.index(wanted) if wanted in ids else 0,
-    format_func=lambda id: f"{id}, {STATUS_WORDS[runs[ids.index(id)].status()][0]}",
-)
+chosen = st.selectbox("Run", ids, index=ids.index(wanted) if wanted in ids else 0, help="Newest first.")
 state.set_link("run", chosen)
 run = runs[ids.index(chosen)]
 status = run.status()

@@ -1,5 +1,6 @@
 """Small models, batches and runs that several test files build."""
 
+import functools
 import math
 from pathlib import Path
 from typing import Any
@@ -17,28 +18,37 @@ from engine.shape import Shape
 from engine.train import train
 
 
-def tokenizer() -> Any:
-    """The microworld's tokenizer."""
+def new_tokenizer() -> Any:
+    """A tokenizer of the microworld that the caller may change."""
     words = {word: index for index, word in enumerate(microworld.vocabulary())}
     return transformers.BertTokenizer(vocab=words)
+
+
+torch.set_num_threads(1)  # these models are so small that threads cost more than they give
+tokenizer = functools.cache(new_tokenizer)  # the microworld's tokenizer, shared by all tests
 
 
 def randomise(model: torch.nn.Module, seed: int = 0) -> Any:
     """`model` with every parameter, biases and gains too, far from its initial value, so that a mix-up shows."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for parameter in model.parameters():
-            spread = 0.3 if parameter.ndim == 1 else 1.0 / math.sqrt(parameter.shape[-1])
-            parameter.add_(torch.randn(parameter.shape, generator=generator) * spread)
+        for name, parameter in model.named_parameters():
+            spread = 0.3 if parameter.ndim == 1 else 1.5 / math.sqrt(parameter.shape[-1])
+            centre = float("norm" in name.lower() and "weight" in name)
+            parameter.copy_(centre + torch.randn(parameter.shape, generator=generator) * spread)
     return model.eval()
 
 
 def teacher(**sizes: Any) -> Bert:
     """A tiny randomised teacher over the microworld's words."""
     small: dict[str, Any] = {"layers": 2, "hidden": 16, "heads": 4, "ffn": 24, "positions": 64}
-    return randomise(Bert(Shape(vocab=len(microworld.vocabulary()), **{**small, **sizes})))
+    bert = randomise(Bert(Shape(vocab=len(microworld.vocabulary()), **{**small, **sizes})))
+    with torch.no_grad():
+        bert.embeddings.word.weight.mul_(0.2)  # logits of the usual size: float32 rounds them to about 1e-6
+    return bert
 
 
+@functools.cache
 def masked_batch(size: int = 6, length: int = 20, seed: int = 0) -> Batch:
     """A masked batch of random words, its rows of several lengths."""
     rng, speaker = np.random.default_rng(seed), tokenizer()

@@ -7,7 +7,7 @@ import pytest
 
 from engine import corpora
 from engine.corpora import HELD_OUT_ROWS, CorpusError, mask, open_corpus
-from tests.engine.builders import tokenizer
+from tests.engine.builders import new_tokenizer, tokenizer
 
 HERE = Path(__file__).resolve().parents[2]
 REAL_NLTK = Path(os.environ.get("NLTK_DATA") or HERE.parent / "shared" / "nltk_data")
@@ -174,7 +174,7 @@ def test_held_out_masks_are_the_same_in_every_run(world):
 
 def test_a_tokenizer_that_pads_does_not_pad_sentences(speaker):
     """Harm: with a tokenizer file that has padding switched on, every row is one sentence and 100 paddings."""
-    padding = tokenizer()
+    padding = new_tokenizer()
     padding.backend_tokenizer.enable_padding(length=24)
     padding.backend_tokenizer.enable_truncation(3)
     assert np.array_equal(

@@ -30,8 +30,8 @@ IT = words_of(
 )
 THEY = words_of(
     "they girls women queens sisters boys men kings brothers horses cows apples fences barrels seals gulls shells "
-    "boats nets cats mice cakes pots spoons foxes owls trees mushrooms stones rabbits turtles pictures books pencils dragons "
-    "wolves swords crowns doors"
+    "boats nets cats mice cakes pots spoons foxes owls trees mushrooms stones rabbits turtles pictures books pencils "
+    "dragons wolves swords crowns doors"
 )
 REFLEXIVES = {"herself": SHE, "himself": HE, "itself": IT, "themselves": THEY}
 PRONOUNS = {"she": SHE, "he": HE, "it": IT, "they": THEY}

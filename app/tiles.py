@@ -1,0 +1,13 @@
+"""A row of numbers, each in a box with its label and a note."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+
+def tile_row(tiles: Sequence[tuple[str, str, str]]) -> None:
+    """Draws (label, value, note) tiles side by side, equally wide and high."""
+    for column, (label, value, note) in zip(st.columns(len(tiles)), tiles, strict=True):
+        column.metric(label, value, note, delta_color="off", delta_arrow="off", border=True)

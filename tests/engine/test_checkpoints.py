@@ -1,0 +1,331 @@
+import json
+
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+
+from engine import checkpoints
+from engine.bert import Bert
+from engine.checkpoints import (
+    CheckpointError,
+    Model,
+    export_model,
+    load_checkpoint,
+    load_model,
+    restore_parameters,
+    save_checkpoint,
+    save_model,
+)
+from engine.methods.base import adamw
+from engine.shape import Shape, ShapeError
+from tests.engine.builders import finish, losses, masked_batch, new_run, randomise, teacher, tiny, tokenizer
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A folder with a good model in it."""
+    save_model(tmp_path / "student", teacher(), tokenizer(), {"id": "first", "scores": {"masked_loss": 1.5}})
+    return tmp_path / "student"
+
+
+def logits(bert):
+    """Logits on one batch."""
+    batch = masked_batch()
+    with torch.no_grad():
+        return bert(batch.ids, batch.visible)
+
+
+# Models
+
+
+def test_a_saved_model_comes_back_whole(saved):
+    """Harm: the student that is examined is not the one that was trained."""
+    model = load_model(saved)
+    assert torch.equal(logits(model.bert), logits(teacher()))
+    assert model.bert.shape == teacher().shape
+    assert not model.bert.training
+    assert model.card["id"] == "first"
+    assert model.card["shape"] == teacher().shape.to_json()
+    text = "the girl near the boats washes herself."
+    assert model.tokenizer(text)["input_ids"] == tokenizer()(text)["input_ids"]
+
+
+@pytest.mark.parametrize("name", ["card.json", "model.safetensors", "tokenizer.json"])
+@pytest.mark.parametrize("damage", ["missing", "empty", "half", "garbage", "[]"])
+def test_a_damaged_model_is_one_sentence(saved, name, damage):
+    """Harm: a page of traceback; or a model that loads with a part of it made up."""
+    file = saved / name
+    whole = file.read_bytes()
+    if damage == "missing":
+        file.unlink()
+    else:
+        harm = {"empty": b"", "half": whole[: len(whole) // 2], "garbage": b"\xff\xfe\x00" * 9, "[]": b"[]"}
+        file.write_bytes(harm[damage])
+    with pytest.raises(CheckpointError) as caught:
+        load_model(saved)
+    assert "\n" not in str(caught.value)
+    assert "student" in str(caught.value)
+    if damage == "missing":
+        assert f"{name} is missing" in str(caught.value)
+
+
+@pytest.mark.parametrize("card", [{}, {"shape": None}, {"shape": {"hidden": "16"}}, {"shape": {"width": 3}}])
+def test_a_card_without_a_shape_is_one_sentence(saved, card):
+    """Harm: a KeyError."""
+    (saved / "card.json").write_text(json.dumps(card))
+    with pytest.raises(CheckpointError) as caught:
+        load_model(saved)
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_of_another_shape_are_refused(saved):
+    """Harm: a model half of whose tensors are zeros."""
+    tensors = load_file(saved / "model.safetensors")
+    del tensors["head.bias"]
+    save_file(tensors, saved / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"head\.bias") as caught:
+        load_model(saved)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("moment", ["weights", "rename"])
+def test_a_failed_save_leaves_the_old_model(saved, monkeypatch, moment):
+    """Harm: a full disk at the end of a run destroys the student of the run before."""
+    if moment == "weights":
+
+        def torn(tensors, path):
+            path.write_bytes(b"half of it")
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(checkpoints, "save_file", torn)
+    else:
+        replace = checkpoints.os.replace
+
+        def second_fails(source, target):
+            if ".draft" in str(source):
+                raise OSError(28, "No space left on device")
+            replace(source, target)
+
+        monkeypatch.setattr(checkpoints.os, "replace", second_fails)
+    with pytest.raises(OSError, match="No space"):
+        save_model(saved, randomise(Bert(teacher().shape), seed=9), tokenizer(), {"id": "second"})
+    model = load_model(saved)
+    assert model.card["id"] == "first"
+    assert torch.equal(logits(model.bert), logits(teacher()))
+    assert [path.name for path in saved.parent.iterdir()] == ["student"]  # no rubbish left behind
+
+
+def test_a_second_save_replaces_the_first(saved):
+    """Harm: a card beside the weights of another model."""
+    other = randomise(Bert(teacher(layers=1).shape), seed=9)
+    save_model(saved, other, tokenizer(), {"id": "second"})
+    model = load_model(saved)
+    assert (model.card["id"], model.bert.shape.layers) == ("second", 1)
+    assert "scores" not in model.card
+    assert torch.equal(logits(model.bert), logits(other))
+    assert [path.name for path in saved.parent.iterdir()] == ["student"]
+
+
+def test_an_export_is_read_by_the_library_and_overwrites_nothing(saved, tmp_path):
+    """Harm: an export into the wrong folder wipes somebody's work."""
+    model, target = load_model(saved), tmp_path / "out"
+    target.mkdir()
+    export_model(model, target)  # an empty folder is fine
+    theirs = transformers.AutoModelForMaskedLM.from_pretrained(target, local_files_only=True).eval()
+    speaker = transformers.AutoTokenizer.from_pretrained(target, local_files_only=True)
+    ids = speaker("the girl [MASK] herself.", return_tensors="pt")["input_ids"]
+    torch.testing.assert_close(theirs(ids).logits, model.bert(ids), rtol=0, atol=1e-5)
+    readme = (target / "README.md").read_text()
+    assert "fill-mask" in readme
+    assert "1.5" in readme
+    before = {path.name: path.read_bytes() for path in target.iterdir()}
+    with pytest.raises(CheckpointError, match="overwrites nothing"):
+        export_model(model, target)
+    assert {path.name: path.read_bytes() for path in target.iterdir()} == before
+
+
+def test_an_export_that_the_library_could_not_read_is_refused_before_it_writes(tmp_path):
+    """Harm: a folder that looks like a model and loads as another."""
+    odd = Bert(Shape(layers=1, hidden=12, heads=2, head_dim=4, vocab=30))
+    with pytest.raises(ShapeError, match="heads span 8"):
+        export_model(Model(odd, tokenizer(), {}), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+# The state of a run
+
+
+def step_of(bert, optimizer):
+    """One optimizer step."""
+    optimizer.zero_grad()
+    bert(masked_batch().ids).sum().backward()
+    optimizer.step()
+
+
+def test_a_checkpoint_gives_back_everything(tmp_path):
+    """Harm: a resumed optimizer that has forgotten its momentum."""
+    bert = teacher()
+    optimizer = adamw([(bert, 1e-3)])
+    step_of(bert, optimizer)
+    save_checkpoint(tmp_path / "checkpoints", 7, bert, optimizer, {"groups": {"a": torch.arange(3)}, "left": {"a": 2}})
+    state = load_checkpoint(tmp_path / "checkpoints")
+    again = teacher()
+    restore_parameters(again, state["student"])
+    resumed = adamw([(again, 1e-3)])
+    resumed.load_state_dict(state["optimizer"])
+    step_of(bert, optimizer)
+    step_of(again, resumed)
+    assert all(torch.equal(p, q) for p, q in zip(bert.parameters(), again.parameters(), strict=True))
+    assert state["step"] == 7
+    assert state["extra"]["left"] == {"a": 2}
+    assert torch.equal(state["extra"]["groups"]["a"], torch.arange(3))
+
+
+def test_only_the_newest_checkpoint_is_kept_and_a_torn_one_never_counts(tmp_path, monkeypatch):
+    """Harm: a disk full of optimizer states; or a crash while saving costs the whole run."""
+    folder, bert = tmp_path / "checkpoints", teacher(layers=1)
+    optimizer = adamw([(bert, 1e-3)])
+    assert load_checkpoint(folder) is None
+    for step in (9, 10, 100):
+        save_checkpoint(folder, step, bert, optimizer, {})
+        assert load_checkpoint(folder)["step"] == step
+        assert len(list(folder.iterdir())) == 1
+
+    def torn(state, path):
+        path.write_bytes(b"PK half")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", torn)
+        with pytest.raises(OSError, match="No space"):
+            save_checkpoint(folder, 200, bert, optimizer, {})
+    assert load_checkpoint(folder)["step"] == 100
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 half", b"\x80\x04c__builtin__\neval\n."])
+def test_a_damaged_checkpoint_is_one_sentence_and_runs_no_code(tmp_path, damage):
+    """Harm: a traceback; or a pickle from elsewhere that is executed."""
+    place = tmp_path / "step-000000005"
+    place.mkdir()
+    (place / "state.pt").write_bytes(damage)
+    with pytest.raises(CheckpointError, match="step-000000005 is damaged") as caught:
+        load_checkpoint(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_of_another_student_is_refused(tmp_path):
+    """Harm: a run that continues from another method's weights."""
+    with pytest.raises(CheckpointError, match="another kind of student"):
+        restore_parameters(teacher(), dict(teacher(tied=False).named_parameters()))
+
+
+# Resuming
+
+
+def stopped_and_continued(config, root, at):
+    """The events of both halves of a run that stops after step `at`, and the run."""
+    from engine.train import train
+
+    run, events = new_run(root, config), []
+    for event in train(config, run):
+        events.append(event)
+        if event["kind"] == "step" and event["step"] == at - 1:  # it stops after the step in progress
+            run.request_stop()
+    assert events[-1]["kind"] == "stopped"
+    assert events[-1]["step"] == at
+    run.clear_stop()
+    return events + finish(config, run), run
+
+
+def weights(run):
+    """The finished student's tensors."""
+    return load_file(run.student_dir / "model.safetensors")
+
+
+RUNS = {
+    "wid": tiny("wid", options={"cuts": 2}),  # interval 4: cuts at 4 and 8, everything gone after 12
+    "wid head": tiny("wid", options={"cuts": 2, "strategy": "head"}, student={"layers": 2, "hidden": 64, "heads": 2}),
+    "scratch": tiny("scratch", steps=10),
+    "soft_targets": tiny("soft_targets", steps=10),
+}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(few_held_out, tmp_path_factory):
+    """Name -> (losses, weights) of runs that nobody stopped."""
+    found = {}
+    for name, config in RUNS.items():
+        run = new_run(tmp_path_factory.mktemp("whole"), config)
+        found[name] = (losses(finish(config, run)), weights(run))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "at"),
+    [
+        ("wid", 2),  # before anything closes
+        ("wid", 4),  # just chosen, not yet fading
+        ("wid", 6),  # half-way to zero
+        ("wid", 8),  # the first are gone, the next are chosen
+        ("wid", 17),  # all gone
+        ("wid head", 6),
+        ("wid head", 10),
+        ("scratch", 5),
+        ("soft_targets", 5),
+    ],
+)
+def test_a_run_that_was_stopped_goes_on_as_if_nothing_had_been(name, at, uninterrupted, tmp_path):
+    """Harm: stopping a run costs what it had learned, or bends its curve."""
+    events, run = stopped_and_continued(RUNS[name], tmp_path, at)
+    whole, student = uninterrupted[name]
+    assert losses(events) == pytest.approx(whole, abs=1e-6)
+    assert [event["step"] for event in events if event["kind"] == "step"] == list(range(1, len(whole) + 1))
+    found = weights(run)
+    assert set(found) == set(student)
+    for key, tensor in found.items():
+        torch.testing.assert_close(tensor, student[key], rtol=0, atol=1e-6, msg=key)
+
+
+@pytest.mark.usefixtures("few_held_out")
+def test_a_run_killed_after_its_last_checkpoint_can_be_finished(tmp_path):
+    """Harm: a crash while scoring the student makes the finished run unusable for ever."""
+    from engine.train import train
+
+    config = RUNS["scratch"]
+    run = new_run(tmp_path, config)
+    for event in train(config, run):
+        if event == {"kind": "checkpoint", "step": config.steps}:
+            break  # the process dies here
+    assert not run.card_path.exists()
+    events = finish(config, run)
+    assert events[-1]["kind"] == "finished"
+    assert events[-1]["step"] == config.steps
+    assert load_model(run.student_dir).card["complete"]
+
+
+@pytest.mark.usefixtures("few_held_out")
+def test_a_killed_run_repeats_only_what_came_after_its_checkpoint(tmp_path):
+    """Harm: the first loss after a crash is an average over steps that it never took."""
+    from engine.train import train
+
+    config = tiny("scratch", steps=408, checkpoints=8, student={"layers": 1, "hidden": 8, "heads": 1}, length=8)
+    whole = losses(finish(config, new_run(tmp_path, config)))
+    assert set(whole) == set(range(2, 409, 2))  # a point every second step
+    run, killed = new_run(tmp_path, config), []
+    for event in train(config, run):
+        killed.append(event)
+        if event == {"kind": "checkpoint", "step": 51}:  # half-way between two points of the curve
+            break
+    assert losses(killed + finish(config, run)) == pytest.approx(whole, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["wid", "scratch"])
+def test_one_seed_one_student(name, uninterrupted, tmp_path):
+    """Harm: a result that nobody, not even its author, can repeat."""
+    for seed in (0, 1):
+        config = type(RUNS[name])(**{**RUNS[name].to_json(), "seed": seed})
+        run = new_run(tmp_path, config)
+        same = losses(finish(config, run)) == uninterrupted[name][0]
+        equal = all(torch.equal(tensor, uninterrupted[name][1][key]) for key, tensor in weights(run).items())
+        assert (same, equal) == (seed == 0, seed == 0)
