@@ -130,13 +130,14 @@ def head_view_html(
         "const MATRIX_WIDTH = 115;": f"const MATRIX_WIDTH = {MATRIX};",
         "const CHECKBOX_SIZE = 20;": f"const CHECKBOX_SIZE = {SQUARE};",
         # Dividing by the number of heads leaves the lines of twelve heads too faint to see.
+        ".val(layer).text(layer)": ".val(layer).text(layer + 1)",  # people count from 1, as the other pictures do
         "return d / activeHeads()": "return d / Math.sqrt(activeHeads())",
         # A head that is off goes towards the paper, dark or light.
         "c.l += increment;": "c.l = 0.22;" if dark else "c.l = 0.88;",
         "c.s -= increment;": "c.s = 0.35;",
         "PYTHON_PARAMS": _as_script_json(params),  # last, so that no token is taken for a marker
     }
-    buttons = "".join(f'<button type="button" aria-label="Head {head}">{head}</button>' for head in range(count))
+    buttons = "".join(f'<button type="button" aria-label="Head {head}">{head}</button>' for head in range(1, count + 1))
     row = f'<div id="heads" role="group" aria-label="Heads">{buttons}</div>'
     markup = _patch(markup, {"Layer:": '<label for="layer">Layer</label>', "<div id='vis'>": row + "<div id='vis'>"})
     scripts = [

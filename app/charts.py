@@ -188,6 +188,7 @@ def layer_lines(steps: Mapping[str, np.ndarray], title: str, colours: Theme, uni
             y=np.concatenate([mean + spread, (mean - spread)[::-1]]),
             fill="toself",
             fillcolor=_fade(colour, 0.16),
+            mode="lines",
             line={"width": 0},
             hoverinfo="skip",
             showlegend=False,

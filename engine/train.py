@@ -119,7 +119,8 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     log_every = min(20, max(1, config.steps // 200))
     evaluations = _spread(config.steps, config.evaluations, LEAST_BETWEEN_EVALUATIONS)
     checkpoints = _spread(config.steps, config.checkpoints, 1)
-    window = saved["extra"]["window"] if saved else {"losses": {}, "tokens": 0, "steps": 0}  # since the last step event
+    fresh: dict[str, Any] = {"losses": {}, "tokens": 0, "steps": 0}  # since the last step event
+    window = saved["extra"]["window"] if saved else fresh
     since, since_step, stopped = time.perf_counter(), done, False
     for step in range(done + 1, config.steps + 1):
         batch = corpus.batch(step - 1, config.batch, config.seed)

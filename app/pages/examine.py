@@ -5,8 +5,8 @@ import streamlit as st
 
 from app import charts, state
 from app.attention_view import MAX_TOKENS, head_view_html
+from app.run_choice import choose_run
 from engine import teachers
-from engine.runs import RunError, list_runs, open_run
 from engine.similarity import layer_steps
 
 MEASURES = {
@@ -14,25 +14,27 @@ MEASURES = {
     "cosine": ("Cosine similarity", "Whether the direction stays: the cosine between a layer's input and output."),
 }
 
-st.title("Examine")
-try:
-    wanted = state.link("run")
-    if wanted:
-        open_run(state.RUNS, wanted)
-except RunError as error:
-    st.error(str(error), icon=":material/link_off:")
-    wanted = ""
-runs = [run for run in list_runs(state.RUNS) if run.student_dir.exists()]
-if not runs:
-    st.info("There is no student to look at yet. Build one first.", icon=":material/construction:")
-    st.page_link("app/pages/build.py", label="Build a student", icon=":material/construction:")
-    st.stop()
 
+def open_clicked(role: str, points: list[dict], sizes: dict[str, tuple[int, int]]) -> None:
+    """Opens the head that was just clicked in the mosaic of `role`, and the one in its place in the other model.
+
+    `sizes`: (layers, heads) of each model; a model with fewer layers opens the layer at the same relative depth.
+    """
+    clicked = tuple(points[-1]["customdata"][:2]) if points else None
+    seen_before = f"clicked_{role}_{run.id}"
+    if clicked is None or clicked == state.recall(seen_before):
+        return
+    state.remember(seen_before, clicked)
+    layer, head = clicked
+    for other, (layers, heads) in sizes.items():
+        state.remember(f"layer_{other}_{run.id}", max(1, round(layer * layers / sizes[role][0])))
+        state.remember(f"head_{other}_{run.id}", min(head, heads))
+
+
+st.title("Examine")
 left, right = st.columns([1, 2])
-ids = [run.id for run in runs]
-chosen = left.selectbox("Student", ids, index=ids.index(wanted) if wanted in ids else 0)
-state.set_link("run", chosen)
-run = runs[ids.index(chosen)]
+with left:
+    run = choose_run("Student", with_student=True, empty="There is no student to look at yet. Build one first.")
 try:
     student = state.student_model(run.student_dir)
     teacher_name = student.card["teacher"]
@@ -73,38 +75,32 @@ attention, lines, layers = st.tabs(["Attention", "Attention as lines", "Layers"]
 with attention:
     st.caption(
         "Every head of every layer: a row of a square is the word that looks, a column the word looked at. "
-        "Click a square to open that head below."
+        "Click a square to open that head in both models below."
     )
-    picked = {}
     for column, (role, words) in zip(st.columns(2, gap="large"), sides.items(), strict=True):
         with column:
             st.markdown(words)
             maps = seen[role].attentions  # (layer, head, pos, pos)
             event = st.plotly_chart(
                 charts.mosaic(maps, role, colours),
-                key=f"mosaic_{role}_{chosen}",
+                key=f"mosaic_{role}_{run.id}",
                 theme=None,
                 on_select="rerun",
                 selection_mode="points",
                 config={"displayModeBar": False},
                 alt=f"Attention of the {role}: {maps.shape[0]} layers by {maps.shape[1]} heads.",
             )
-            points = event.selection.points
-            picked[role] = points[-1]["customdata"][:2] if points else (1, 1)
+            open_clicked(
+                role, event.selection.points, {name: found.attentions.shape[:2] for name, found in seen.items()}
+            )
+    opened = {}
     for column, role in zip(st.columns(2, gap="large"), sides, strict=True):
         with column:
             count, heads = seen[role].attentions.shape[:2]
             first, second = st.columns(2)
-            clicked = picked[role]
-            layer = first.selectbox(
-                f"Layer of the {role}",
-                range(1, count + 1),
-                index=clicked[0] - 1,
-                key=f"layer_{role}_{chosen}_{clicked}",
-            )
-            head = second.selectbox(
-                f"Head of the {role}", range(1, heads + 1), index=clicked[1] - 1, key=f"head_{role}_{chosen}_{clicked}"
-            )
+            layer = first.selectbox(f"Layer of the {role}", range(1, count + 1), key=f"layer_{role}_{run.id}")
+            head = second.selectbox(f"Head of the {role}", range(1, heads + 1), key=f"head_{role}_{run.id}")
+            opened[role] = (layer - 1, head - 1)
             grid = seen[role].attentions[layer - 1, head - 1]
             st.plotly_chart(
                 charts.one_head(grid, tokens, role, colours),
@@ -118,7 +114,10 @@ with attention:
                 st.dataframe(pd.DataFrame(grid.round(3), names, names))
 
 with lines:
-    st.caption("The same attention drawn by bertviz: what the left word looks at, on the right.")
+    st.caption(
+        "The same attention drawn by bertviz, beginning with the head opened under Attention. Words on the left look "
+        "at words on the right."
+    )
     if len(tokens) > MAX_TOKENS:
         st.info(f"This view holds {MAX_TOKENS} tokens; the sentence has {len(tokens)}.", icon=":material/content_cut:")
     else:

@@ -6,14 +6,14 @@ import time
 import streamlit as st
 
 from app import state
+from app.run_choice import choose_run
 from app.run_view import run_view
 from engine import job
-from engine.runs import ENDED, Run, RunError, list_runs, open_run
+from engine.runs import ENDED, Run, RunError
 
 PATIENCE = 15.0  # seconds after which a stop that was asked for may be forced
 
 
-@st.fragment(run_every=None)
 def at_rest(run: Run) -> None:
     """A run that has ended: drawn once."""
     run_view(run)
@@ -72,26 +72,9 @@ def buttons(run: Run, status: str) -> None:
 
 
 st.title("Watch")
-try:
-    runs = list_runs(state.RUNS)
-    wanted = state.link("run")
-    if wanted:
-        open_run(state.RUNS, wanted)
-except RunError as error:
-    st.error(str(error), icon=":material/link_off:")
-    wanted = ""
-if not runs:
-    st.info(
-        "There is no run yet. Build a student first; it shows up here as soon as it starts.",
-        icon=":material/construction:",
-    )
-    st.page_link("app/pages/build.py", label="Build a student", icon=":material/construction:")
-    st.stop()
-
-ids = [run.id for run in runs]
-chosen = st.selectbox("Run", ids, index=ids.index(wanted) if wanted in ids else 0, help="Newest first.")
-state.set_link("run", chosen)
-run = runs[ids.index(chosen)]
+run = choose_run(
+    "Run", with_student=False, empty="There is no run yet. Build a student; it shows up here as soon as it starts."
+)
 status = run.status()
 try:
     buttons(run, status)

@@ -199,7 +199,7 @@ def test_a_student_never_reads_beyond_its_positions(tmp_path):
 )
 def test_what_cannot_be_run_is_refused_in_one_line(changes, error, word, tmp_path):
     """Harm: minutes of loading before a traceback."""
-    config = tiny(changes.pop("method", "wid"), **changes)
+    config = tiny(**{"method": "wid", **changes})
     with pytest.raises(error, match=word) as caught:
         finish(config, new_run(tmp_path, config))
     assert "\n" not in str(caught.value)

@@ -1,0 +1,32 @@
+"""Which run a page is about: from its link, or chosen from a list."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import state
+from engine.runs import Run, RunError, list_runs, open_run
+
+
+def choose_run(label: str, *, with_student: bool, empty: str) -> Run:
+    """A select box of runs, newest first, starting at the one in the page's link; the choice goes into the link.
+
+    `with_student`: only runs that have a student to look at. Where there is none, says `empty`, points to the build
+    page and ends the script.
+    """
+    wanted = state.link("run")
+    if wanted:
+        try:
+            open_run(state.RUNS, wanted)
+        except RunError as error:
+            st.error(str(error), icon=":material/link_off:")
+    runs = [run for run in list_runs(state.RUNS) if run.student_dir.exists() or not with_student]
+    if not runs:
+        st.info(empty, icon=":material/construction:")
+        st.page_link("app/pages/build.py", label="Build a student", icon=":material/construction:")
+        st.stop()
+    by_id = {run.id: run for run in runs}
+    ids = list(by_id)
+    chosen = st.selectbox(label, ids, index=ids.index(wanted) if wanted in by_id else 0, help="Newest first.")
+    state.set_link("run", chosen)
+    return by_id[chosen]

@@ -1,0 +1,102 @@
+"""A real browser and a real server, for tests that look at the app as a person does."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+PROJECT = Path(__file__).resolve().parents[2]
+CHROMIUM = next((Path(p) for p in ("/usr/bin/chromium", "/usr/bin/chromium-browser") if Path(p).exists()), None)
+ARGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+ARGS += ["--disable-component-update", "--disable-sync"]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """One Chromium for all tests of a file; missing, it skips them, or fails where browser tests are required."""
+    if CHROMIUM is None:
+        if os.environ.get("HEIRLOOM_REQUIRE_BROWSER") == "1":
+            pytest.fail("HEIRLOOM_REQUIRE_BROWSER=1 expects the system's Chromium; there is none. Install it.")
+        pytest.skip("no Chromium on this machine; install Debian's package chromium to run the browser tests")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGS)
+        yield chromium
+        chromium.close()
+
+
+class Server:
+    """The app in a process of its own, with runs in a folder of its own."""
+
+    def __init__(self, runs: Path, log: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.url, self.log, self.runs = f"http://127.0.0.1:{port}", log, runs
+        command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py"]
+        command += ["--server.port", str(port), "--server.headless", "true"]
+        environment = {**os.environ, "HEIRLOOM_RUNS": str(runs)}
+        with log.open("wb") as file:
+            self.process = subprocess.Popen(command, cwd=PROJECT, stdout=file, stderr=file, env=environment)
+        deadline = time.monotonic() + 60
+        while not self._healthy():
+            assert self.process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)
+
+    def _healthy(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=5) as answer:
+                return answer.read() == b"ok"
+        except OSError:
+            return False
+
+    def complaints(self) -> list[str]:
+        """Lines of the server's log that speak of an error or of something deprecated."""
+        wrong = re.compile(r"Traceback|Error|deprecat|Please replace|will be removed", re.IGNORECASE)
+        return [line for line in self.log.read_text().splitlines() if wrong.search(line)]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """The running app; afterwards its log must hold no complaint."""
+    folder = tmp_path_factory.mktemp("app")
+    running = Server(folder / "runs", folder / "server.log")
+    yield running
+    running.process.terminate()
+    running.process.wait(20)
+    assert running.complaints() == []
+
+
+@pytest.fixture
+def open_page(browser, server):
+    """Opens a path of the app; afterwards nothing may have failed in the page or been asked of another host."""
+    contexts, problems = [], []
+
+    def watch_request(request) -> None:
+        if not request.url.startswith((server.url, "data:", "blob:", "about:")):
+            problems.append(f"asked for {request.url}")
+
+    def open_path(path: str = "", *, dark: bool = False, width: int = 1400):
+        context = browser.new_context(
+            viewport={"width": width, "height": 1000}, color_scheme="dark" if dark else "light"
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("request", watch_request)
+        page.goto(f"{server.url}/{path}")
+        page.locator("h1").first.wait_for()
+        return page
+
+    yield open_path
+    for context in contexts:
+        context.close()
+    assert problems == []

@@ -1,0 +1,164 @@
+"""The app as a person uses it, in Chromium."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+pytestmark = pytest.mark.browser
+
+
+def main(page):
+    """The page's own content, without Streamlit's toolbar."""
+    return page.get_by_test_id("stMain")
+
+
+def start_run(page, steps: int) -> None:
+    """Sets the number of steps on the build page and presses Start."""
+    main(page).get_by_text("Run settings").click()
+    field = page.get_by_label("Steps", exact=True)
+    field.fill(str(steps))
+    field.press("Enter")
+    start = main(page).get_by_role("button", name="Start")
+    expect(start).to_be_enabled()
+    start.click()
+    page.wait_for_url("**/watch?run=*")
+
+
+def no_sideways_scroll(page) -> bool:
+    """Whether everything lies within the screen's width."""
+    return page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_size_page_comes_before_torch(open_page, server) -> None:
+    """Harm: the front door takes eleven seconds because a page that only counts loads the model library."""
+    page = open_page()
+    page.get_by_text("109,514,298").first.wait_for()
+    loaded = Path(f"/proc/{server.process.pid}/maps").read_text()
+    assert "libtorch" not in loaded
+
+
+def test_parameter_count_follows_the_sliders(open_page) -> None:
+    """Harm: the number on the page is not that of the shape on the page."""
+    page = open_page()
+    page.get_by_text("33,391,290").first.wait_for()  # 12 x 384: facts/model_sizes.json, minilm-l12-h384
+    page.get_by_role("slider", name="Layers").press("Home")
+    page.get_by_text("33,391,290").first.wait_for(state="detached")
+    layers = page.get_by_role("slider", name="Layers")
+    for _ in range(5):
+        layers.press("ArrowRight")
+    page.get_by_text("22,744,506").first.wait_for()  # 6 x 384: minilm-l6-h384
+
+
+def test_heads_that_do_not_divide_are_explained(open_page) -> None:
+    """Harm: an impossible shape shows a traceback, or a count of something that cannot exist."""
+    page = open_page()
+    page.get_by_role("slider", name="Heads").press("ArrowLeft")
+    message = main(page).get_by_role("alert")
+    message.wait_for()
+    assert "does not divide into 11 heads" in message.inner_text()
+    assert "12" in message.inner_text()
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_from_form_to_attention(open_page, server, dark) -> None:
+    """Harm: one of the rooms on the way from a form to an inherited attention map is locked."""
+    page = open_page("build", dark=dark)
+    start_run(page, 40)
+    main(page).get_by_text("Retained", exact=True).wait_for(timeout=120_000)
+    run = server.runs / page.url.split("run=")[1]
+    card = json.loads((run / "card.json").read_text())
+    assert card["complete"]
+    assert card["shape"]["hidden"] == 64
+    main(page).get_by_text(f"{card['parameters']:,}").first.wait_for()
+
+    main(page).get_by_role("button", name="Examine").click()
+    page.wait_for_url("**/examine?run=*")
+    sentence = page.get_by_label("Sentence")
+    sentence.fill("The king near the dragons hides himself.")
+    sentence.press("Enter")
+    page.get_by_text("dragons").first.wait_for()
+    mosaics = page.locator(".js-plotly-plot .heatmaplayer image")
+    mosaics.nth(3).wait_for(state="attached")
+
+    page.get_by_role("tab", name="Attention as lines").click()
+    for index in range(2):
+        frame = page.frame_locator("iframe").nth(index)
+        frame.locator("svg text").filter(has_text="dragons").first.wait_for()
+    page.get_by_role("tab", name="Layers").click()
+    page.get_by_text("Cosine similarity").first.wait_for()
+    assert no_sideways_scroll(page)
+
+
+def test_click_on_a_head_opens_it_in_both_models(open_page, server) -> None:
+    """Harm: the mosaic says 'click' and nothing happens."""
+    page = open_page("examine")
+    page.locator(".js-plotly-plot .heatmaplayer image").nth(3).wait_for(state="attached")
+    drag = page.locator(".js-plotly-plot").first.locator(".nsewdrag").first
+    box = drag.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 5 / 8, box["y"] + box["height"] * 3 / 8)  # layer 2, head 3 of 4 x 4
+    page.mouse.down()
+    page.mouse.up()
+    for role in ("teacher", "student"):
+        page.get_by_test_id("stSelectbox").filter(has_text=f"Head of the {role}").filter(has_text="3").wait_for()
+        page.get_by_test_id("stSelectbox").filter(has_text=f"Layer of the {role}").filter(has_text="2").wait_for()
+
+
+def test_a_run_can_be_stopped_and_resumed(open_page, server) -> None:
+    """Harm: a run that was started by mistake holds the machine for hours; or stopping it loses what it learned."""
+    page = open_page("build")
+    start_run(page, 3000)
+    main(page).get_by_text(re.compile(r"Step \d+ of 3,000.* left")).wait_for(timeout=120_000)
+    main(page).get_by_role("button", name="Stop").click()
+    main(page).get_by_text(re.compile(r"Stopped after [\d,]+ of 3,000 steps")).wait_for(timeout=120_000)
+    run = server.runs / page.url.split("run=")[1]
+    stopped_at = json.loads((run / "card.json").read_text())["steps_done"]
+    assert (run / "student" / "model.safetensors").exists()
+
+    main(page).get_by_role("button", name="Resume").click()
+    main(page).get_by_text(re.compile(r"Step \d+ of 3,000.* left")).wait_for(timeout=120_000)
+    main(page).get_by_role("button", name="Stop").click()
+    main(page).get_by_text(re.compile(r"Stopped after [\d,]+ of 3,000 steps")).wait_for(timeout=120_000)
+    assert json.loads((run / "card.json").read_text())["steps_done"] > stopped_at
+
+
+@pytest.mark.parametrize("path", ["watch", "examine"])
+def test_hostile_link_is_refused_in_words(open_page, path) -> None:
+    """Harm: a link reads files outside the runs, runs a script in the page, or shows a traceback."""
+    page = open_page(f"{path}?run=..%2F..%2Fetc%2F%3Cscript%3Edocument.title%3D1%3C%2Fscript%3E")
+    alert = main(page).get_by_role("alert").first
+    alert.wait_for()
+    assert alert.inner_text().count("There is no run") == 1
+    assert "Traceback" not in main(page).inner_text()
+
+
+def test_markup_in_a_sentence_stays_text(open_page) -> None:
+    """Harm: a sentence that somebody pastes runs as a script in the page."""
+    page = open_page("examine")
+    sentence = page.get_by_label("Sentence")
+    sentence.fill("the <img src=x onerror=document.title='hacked'> girl </script><b>washes</b> herself")
+    sentence.press("Enter")
+    main(page).get_by_text("These words appear as [UNK]").wait_for()
+    page.get_by_role("tab", name="Attention as lines").click()
+    page.frame_locator("iframe").first.locator("svg text").first.wait_for()
+    assert page.title() != "hacked"
+    assert page.locator("img[src=x]").count() == 0
+
+
+def test_empty_sentence_is_asked_for(open_page) -> None:
+    """Harm: an empty box gives a traceback or an empty picture."""
+    page = open_page("examine")
+    sentence = page.get_by_label("Sentence")
+    sentence.fill("   ")
+    sentence.press("Enter")
+    main(page).get_by_text("type at least one word").wait_for()
+
+
+@pytest.mark.parametrize("path", ["", "build", "watch", "examine"])
+def test_pages_fit_a_phone(open_page, path) -> None:
+    """Harm: on a phone the numbers lie outside the screen."""
+    page = open_page(path, width=390)
+    page.wait_for_function("() => !document.querySelector('[data-testid=stStatusWidget]')")
+    assert no_sideways_scroll(page)
