@@ -30,10 +30,10 @@ class Theme:
 
 
 LIGHT = Theme(
-    "#1f2430", "#5f6675", "#e3e6ec", "#0b5cad", "#c8500a", "#f4f5f8", ("#6a4c93", "#00818a", "#b0305c", "#5f6675")
+    "#14171c", "#5f6675", "#e3e0da", "#0b5cad", "#c8500a", "#f4f2ee", ("#4a1e5e", "#00916b", "#c9679b", "#737b86")
 )
 DARK = Theme(
-    "#f2f3f7", "#a3a8b8", "#333846", "#6cb4f5", "#ffa552", "#1a1d26", ("#c9a6e8", "#5fd0c5", "#ff8fb1", "#a3a8b8")
+    "#e7e8ea", "#a3a8b8", "#3d434e", "#6cb4f5", "#ffa552", "#20242b", ("#b87ad9", "#2fa583", "#f3e96b", "#8a93a3")
 )
 PART_SHADES = (1.0, 0.82, 0.64, 0.46, 0.34, 0.24)  # the parts of one model: one hue, from strong to pale
 GAP = 0.08  # of a head's width, between heads of a mosaic

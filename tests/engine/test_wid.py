@@ -14,7 +14,7 @@ CASES = {  # (teacher's sizes, student's sizes, options)
     "inner is not hidden": ({"head_dim": 6}, {"hidden": 12, "head_dim": 5, "heads": 4, "ffn": 20}, {"strategy": "dim"}),
     "FFN only": ({}, {"ffn": 7}, {"strategy": "dim"}),
     "fewer layers": ({"layers": 3}, {"layers": 2, "hidden": 8, "heads": 4, "ffn": 10}, {"layers_from": "last"}),
-    "few cuts": ({}, {"hidden": 4, "heads": 4, "ffn": 5}, {"cuts": 3, "closed_by": 0.9}),
+    "one step a cut": ({}, {"hidden": 4, "heads": 4, "ffn": 5}, {"cuts": 16}),
 }
 
 
@@ -23,7 +23,7 @@ class Lesson:
 
     def __init__(self, sizes, wanted, options, steps=40):
         self.bert = teacher(**sizes)
-        self.method = Wid(read_options(WidOptions, {"lr": 1e-2, "compactor_lr": 1e-2, **options}), steps)
+        self.method = Wid(read_options(WidOptions, {"cuts": 4, "lr": 1e-2, "compactor_lr": 1e-2, **options}), steps)
         self.shape = self.method.student_shape(self.bert.shape, wanted)
         self.heir = self.method.prepare(self.bert, self.shape, seed=0)
         self.optimizer = self.method.optimizer(self.heir)

@@ -1,0 +1,93 @@
+"""Charts: the numbers that went in are the numbers that are drawn, in the colours of their role."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app import charts
+
+CONFIG = tomllib.loads((Path(__file__).parents[2] / ".streamlit" / "config.toml").read_text())
+
+
+def some_attention(layers: int, heads: int, pos: int) -> np.ndarray:
+    """Random attention maps, (layers, heads, pos, pos), rows summing to 1."""
+    raw = np.random.default_rng(0).random((layers, heads, pos, pos)) ** 4
+    return raw / raw.sum(-1, keepdims=True)
+
+
+@pytest.mark.parametrize(("layers", "heads", "pos"), [(4, 4, 14), (12, 12, 32), (2, 3, 5), (1, 1, 2)])
+def test_mosaic_holds_every_head_in_its_place(layers, heads, pos) -> None:
+    """Harm: the square labelled layer 2, head 3 shows another head."""
+    maps = some_attention(layers, heads, pos)
+    figure = charts.mosaic(maps, "student", charts.LIGHT)
+    canvas, squares = np.asarray(figure.data[0].z), figure.data[1]
+    assert canvas.dtype == np.uint8
+    for x, y, (layer, head) in zip(squares.x, squares.y, squares.customdata, strict=True):
+        top, left = round(y - (pos - 1) / 2), round(x - (pos - 1) / 2)
+        tile = canvas[top : top + pos, left : left + pos]
+        np.testing.assert_allclose(tile / 100, maps[layer - 1, head - 1], atol=0.0051)
+    assert len(squares.x) == layers * heads
+
+
+def test_teacher_and_student_are_drawn_on_one_scale() -> None:
+    """Harm: a faint student looks as strong as its teacher because each map is scaled by itself."""
+    for role in ("teacher", "student"):
+        for figure in (
+            charts.mosaic(some_attention(2, 2, 4), role, charts.LIGHT),
+            charts.one_head(some_attention(1, 1, 4)[0, 0] / 2, list("abcd"), role, charts.LIGHT),
+        ):
+            heatmap = figure.data[0]
+            assert (heatmap.zmin, heatmap.zmax) in ((0, 100), (0, 1))
+
+
+def test_words_that_come_twice_keep_their_own_rows() -> None:
+    """Harm: plotly merges two rows labelled 'the' into one."""
+    grid = some_attention(1, 1, 3)[0, 0]
+    figure = charts.one_head(grid, ["the", "dog", "the"], "teacher", charts.LIGHT)
+    np.testing.assert_allclose(figure.data[0].z, grid.astype(np.float32))
+    assert list(figure.layout.xaxis.ticktext) == ["the", "dog", "the"]
+    assert list(figure.layout.xaxis.tickvals) == [0, 1, 2]
+
+
+def test_tokens_cannot_be_markup() -> None:
+    """Harm: a token is drawn as a link or an image, because plotly reads some HTML in labels."""
+    figure = charts.one_head(some_attention(1, 1, 2)[0, 0], ["<a href='x'>y</a>", "&lt;"], "teacher", charts.LIGHT)
+    assert not any("<" in text for text in figure.layout.xaxis.ticktext)
+    assert figure.layout.xaxis.ticktext[1] == "&amp;lt;"
+
+
+def test_layer_lines_draw_the_means() -> None:
+    """Harm: the line beside the table shows other numbers than the table."""
+    values = np.arange(12.0).reshape(3, 4)
+    figure = charts.layer_lines({"Teacher": values, "Student": values + 1}, "distance", charts.LIGHT)
+    lines = {trace.name: trace for trace in figure.data if trace.name}
+    np.testing.assert_allclose(lines["Teacher"].y, [1.5, 5.5, 9.5])
+    np.testing.assert_allclose(lines["Student"].y, [2.5, 6.5, 10.5])
+    assert lines["Teacher"].line.color == charts.LIGHT.teacher
+    assert lines["Student"].line.color == charts.LIGHT.student
+
+
+def test_bars_add_up() -> None:
+    """Harm: a part is missing from the picture of the whole."""
+    parts = {"Teacher, BERT": {"embeddings": 5, "ffn": 7}, "Student": {"embeddings": 2, "ffn": 1}}
+    figure = charts.part_bars(parts, charts.DARK)
+    assert [sum(bar.x[index] for bar in figure.data) for index in range(2)] == [12, 3]
+
+
+@pytest.mark.parametrize(("colours", "section"), [(charts.LIGHT, "light"), (charts.DARK, "dark")])
+def test_roles_have_the_theme_s_colours(colours, section) -> None:
+    """Harm: the teacher is blue in one chart and another blue, or orange, in the next."""
+    theme = CONFIG["theme"][section]
+    assert [colours.teacher, colours.student] == [colour.lower() for colour in theme["chartCategoricalColors"][:2]]
+    assert colours.ink == theme["textColor"].lower()
+
+
+def test_charts_are_drawn_without_streamlit() -> None:
+    """Harm: a figure cannot be made in a script, or drags a server along."""
+    code = "import sys; import app.charts; print('streamlit' in sys.modules, 'torch' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["False", "False"]
