@@ -7,6 +7,7 @@ uninterrupted one would have seen.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import itertools
@@ -104,19 +105,29 @@ def mask(rows: np.ndarray, tokenizer: Any, rng: np.random.Generator) -> Batch:
     return Batch(*(torch.from_numpy(array) for array in arrays))
 
 
+def find_corpus(name: str) -> Callable[[], Iterable[list[str]]]:
+    """What reads the documents of the corpus `name`, each a list of sentences; nothing is read yet.
+
+    Raises:
+        CorpusError: the corpus is unknown, or not on this machine.
+    """
+    kind, _, rest = name.partition(":")
+    if kind not in SOURCES:
+        raise CorpusError(f"There is no corpus {name!r}; name one of {', '.join(SOURCES)}, such as nltk:brown.")
+    return SOURCES[kind](rest)
+
+
 def open_corpus(name: str, tokenizer: Any, length: int, rows: int) -> Corpus:
     """The corpus `name` as rows of at most `length` tokens; reading stops at `rows` training rows.
 
     Raises:
         CorpusError: the corpus is unknown, missing, empty, or not in the tokenizer's language.
     """
-    kind, _, rest = name.partition(":")
-    if kind not in SOURCES:
-        raise CorpusError(f"There is no corpus {name!r}; name one of {', '.join(SOURCES)}, such as nltk:brown.")
+    read = find_corpus(name)
     train: list[list[int]] = []
     held_out: list[list[int]] = []
     unknown = total = 0
-    for document, fresh in _packed(SOURCES[kind](rest), tokenizer, length):
+    for document, fresh in _packed(read(), tokenizer, length):
         target, enough = (held_out, HELD_OUT_ROWS) if _hash(document) % HELD_OUT_IN == 0 else (train, rows)
         if len(train) >= rows and len(held_out) >= HELD_OUT_ROWS:
             break
@@ -162,47 +173,50 @@ def _hash(document: list[str]) -> int:
     return int.from_bytes(hashlib.blake2b("\n".join(document).encode(), digest_size=8).digest(), "big")
 
 
-# ---- sources: a name's rest -> documents, each a list of sentences ---------------------------------------------------
+# ---- sources: what stands behind a name's colon -> a function that reads the documents -------------------------------
 
 
-def _microworld(rest: str) -> Iterator[list[str]]:
+def _microworld(rest: str) -> Callable[[], Iterable[list[str]]]:
     if rest:
         raise CorpusError(f"The microworld has no parts, got {rest!r}; write microworld.")
-    for document in itertools.islice(microworld.documents(seed=0), 200_000):
-        yield [" ".join(sentence) for sentence in document.sentences]
+    stories = itertools.islice(microworld.documents(seed=0), 200_000)
+    return lambda: ([" ".join(sentence) for sentence in story.sentences] for story in stories)
 
 
-def _nltk(rest: str) -> Iterable[list[str]]:
+def _nltk(rest: str) -> Callable[[], Iterable[list[str]]]:
+    files = [(_nltk_reader(name), name) for name in rest.split("+")]
+    return lambda: _nltk_documents(files)
+
+
+def _nltk_reader(name: str) -> Any:
     import nltk
 
-    documents: list[list[str]] = []
-    for name in rest.split("+"):
-        if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-            raise CorpusError(f"An NLTK corpus name has small letters, digits and _, got {name!r}; try nltk:brown.")
-        reader = getattr(nltk.corpus, name, None)
-        try:
-            nltk.data.find(f"corpora/{name}")
-        except LookupError:
-            try:
-                nltk.data.find(f"corpora/{name}.zip")
-            except LookupError:
-                reader = None
-        if reader is None or not hasattr(reader, "fileids"):
-            raise CorpusError(
-                f"The NLTK corpus {name} is not on this machine; fetch it with "
-                f"`python -m nltk.downloader {name}`, or point NLTK_DATA at a folder that has it."
-            )
-        documents += [_sentences(reader, fileid) for fileid in reader.fileids()]
-    documents = [document for document in documents if document]
-    return sorted(documents, key=_hash)  # a mixed order that is the same on every machine
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise CorpusError(f"An NLTK corpus name has small letters, digits and _, got {name!r}; try nltk:brown.")
+    reader = getattr(nltk.corpus, name, None)
+    for place in (f"corpora/{name}", f"corpora/{name}.zip"):
+        with contextlib.suppress(LookupError):
+            nltk.data.find(place)
+            if hasattr(reader, "fileids"):
+                return reader
+    raise CorpusError(
+        f"The NLTK corpus {name} is not on this machine; fetch it with "
+        f"`python -m nltk.downloader {name}`, or point NLTK_DATA at a folder that has it."
+    )
 
 
-def _sentences(reader: Any, fileid: str) -> list[str]:
-    if hasattr(reader, "tagged_sents"):  # sentence boundaries by hand
-        sentences = (" ".join(words) for words in reader.sents(fileid))
-        return [sentence.replace("``", '"').replace("''", '"') for sentence in sentences]
-    text = " ".join(reader.raw(fileid).split())
-    return [sentence for sentence in re.split(r"(?<=[.!?])\s+", text) if sentence]
+def _nltk_documents(readers: list[tuple[Any, str]]) -> Iterator[list[str]]:
+    """The documents in a mixed order that is the same on every machine, read one by one."""
+    files = [(reader, name, fileid) for reader, name in readers for fileid in reader.fileids()]
+    for reader, _, fileid in sorted(files, key=lambda file: _hash([file[1], file[2]])):
+        if hasattr(reader, "tagged_sents"):  # sentence boundaries set by hand
+            sentences = (" ".join(words) for words in reader.sents(fileid))
+            document = [sentence.replace("``", '"').replace("''", '"') for sentence in sentences]
+        else:
+            document = re.split(r"(?<=[.!?])\s+", " ".join(reader.raw(fileid).split()))
+        document = [sentence for sentence in document if sentence]
+        if document:
+            yield document
 
 
-SOURCES: dict[str, Callable[[str], Iterable[list[str]]]] = {"microworld": _microworld, "nltk": _nltk}
+SOURCES: dict[str, Callable[[str], Callable[[], Iterable[list[str]]]]] = {"microworld": _microworld, "nltk": _nltk}

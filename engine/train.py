@@ -6,17 +6,17 @@ import platform
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 import torch
-import transformers
 
 import engine
 from engine import methods, teachers
 from engine.bert import Bert
 from engine.checkpoints import load_checkpoint, restore_parameters, save_checkpoint, save_model
 from engine.config import RunConfig, read_options
-from engine.corpora import open_corpus
+from engine.corpora import find_corpus, open_corpus
 from engine.cost import parameters
 from engine.device import Device, pick
 from engine.evaluate import masked_lm_score
@@ -45,12 +45,13 @@ def plan(config: RunConfig) -> Plan:
     """What `config` asks for.
 
     Raises:
-        ValueError: (ConfigError, ShapeError, TeacherError) it cannot be run as asked.
+        ValueError: (ConfigError, ShapeError, TeacherError, CorpusError) it cannot be run as asked.
     """
     kind = methods.find(config.method)
     method = kind(read_options(kind.Options, config.options), config.steps)
     card = teachers.card(config.teacher)
     corpus = card.corpus if config.corpus == "auto" else config.corpus
+    find_corpus(corpus)  # refuses a corpus that is not there
     return Plan(method, card, method.student_shape(card.shape, config.student), corpus, pick(config.device))
 
 
@@ -229,6 +230,6 @@ def _card(
             "heirloom": engine.__version__,
             "python": platform.python_version(),
             "torch": torch.__version__,
-            "transformers": transformers.__version__,
+            "transformers": version("transformers"),
         },
     }

@@ -5,7 +5,8 @@ import streamlit as st
 from app import forms, state
 from engine import job, teachers
 from engine.config import RunConfig
-from engine.cost import compactor_parameters, parameters
+from engine.cost import parameters
+from engine.library import inexpressible
 from engine.methods import METHODS
 
 st.title("Build a student")
@@ -63,13 +64,6 @@ with left:
         persist_state="session",
     )
     heads = third.slider("Heads", 1, shape.heads, shape.heads, key=f"heads_{name}", persist_state="session")
-    if method.name == "wid" and layers < shape.layers:
-        st.info(
-            f"The paper keeps the teacher's {shape.layers} layers. With {layers}, the student inherits some of them "
-            "and loses the rest at birth; this goes beyond the paper.",
-            icon=":material/info:",
-        )
-
     st.subheader("Options")
     options = forms.options_form(method.Options, f"options_{method.name}")
     with st.expander("Run settings"):
@@ -100,8 +94,6 @@ with left:
 
 with right, st.container(border=True):
     student = {"layers": layers, "hidden": hidden, "heads": heads}
-    if method.name == "wid" and options["strategy"] == "head":
-        student["head_dim"] = shape.head_dim
     device = state.device()
     config = plan = None
     try:
@@ -131,11 +123,10 @@ with right, st.container(border=True):
             delta_arrow="off",
         )
         st.caption(f"{plan.shape}.")
-        if method.name == "wid":
-            st.caption(
-                f"While it inherits it carries {compactor_parameters(shape):,} compactor parameters more; they "
-                "are multiplied into the weights at the end."
-            )
+        for note in plan.method.notes(shape, plan.shape):
+            st.caption(note)
+        for reason in inexpressible(plan.shape):
+            st.caption(f"It cannot be exported to transformers: {reason}.")
     st.markdown(
         f":material/memory: **{device.name}**" + (", bfloat16 products" if device.mixed_precision else ", float32")
     )

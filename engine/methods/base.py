@@ -66,6 +66,10 @@ class Method:
         """Why this method cannot make `student` from `teacher`, one sentence each; empty when it can."""
         return []
 
+    def notes(self, teacher: Shape, student: Shape) -> list[str]:
+        """What a person should know before starting, one sentence each."""
+        return []
+
     def prepare(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
         """The trainable student; called like a Bert."""
         raise NotImplementedError

@@ -11,6 +11,7 @@ from torch import nn
 from engine.bert import Bert
 from engine.compactor import Group, Heir
 from engine.config import ConfigError, option
+from engine.cost import compactor_parameters
 from engine.methods.base import Method, adamw, select_layers
 from engine.shape import Shape
 
@@ -98,8 +99,24 @@ class Wid(Method):
 
     def student_shape(self, teacher: Shape, wanted: dict[str, Any]) -> Shape:
         """The folded student's shape: its decoder is its own, for it has a compactor of its own."""
+        if self.options.strategy == "head" and wanted.get("head_dim") is None:
+            wanted = {**wanted, "head_dim": teacher.head_dim}
         shape = super().student_shape(teacher, wanted)
         return shape.replace(tied=False, embedding=shape.hidden)
+
+    def notes(self, teacher: Shape, student: Shape) -> list[str]:
+        """What the compactors cost, and where the paper ends."""
+        notes = [
+            f"While it inherits it carries {compactor_parameters(teacher):,} compactor parameters more; they are "
+            "multiplied into the weights at the end.",
+            "Its decoder has a compactor of its own, so it is counted apart from the embedding table.",
+        ]
+        if student.layers < teacher.layers:
+            notes.append(
+                f"The paper keeps all {teacher.layers} layers. This student inherits {student.layers} of them and "
+                "loses the others at birth, which goes beyond the paper."
+            )
+        return notes
 
     def prepare(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
         """The teacher, some of its layers if the student is shallower, with identity compactors."""

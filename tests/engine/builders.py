@@ -33,7 +33,7 @@ def randomise(model: torch.nn.Module, seed: int = 0) -> Any:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            spread = 0.3 if parameter.ndim == 1 else 1.5 / math.sqrt(parameter.shape[-1])
+            spread = 0.3 if parameter.ndim == 1 else 1.0 / math.sqrt(parameter.shape[-1])
             centre = float("norm" in name.lower() and "weight" in name)
             parameter.copy_(centre + torch.randn(parameter.shape, generator=generator) * spread)
     return model.eval()

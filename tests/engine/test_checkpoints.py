@@ -203,7 +203,7 @@ def test_only_the_newest_checkpoint_is_kept_and_a_torn_one_never_counts(tmp_path
     assert load_checkpoint(folder)["step"] == 100
 
 
-@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 half", b"\x80\x04c__builtin__\neval\n."])
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 half", b"\x80\x02c__builtin__\neval\n."])
 def test_a_damaged_checkpoint_is_one_sentence_and_runs_no_code(tmp_path, damage):
     """Harm: a traceback; or a pickle from elsewhere that is executed."""
     place = tmp_path / "step-000000005"

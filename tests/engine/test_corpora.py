@@ -82,7 +82,7 @@ def test_rows_are_framed_padded_and_of_one_length(world, speaker):
 def test_held_out_documents_never_reach_a_training_batch(speaker, monkeypatch):
     """Harm: every score in the product is a memory test."""
     told = [[f"the {noun} sleeps at the barn ."] for noun in speaker.get_vocab() if noun[0] != "["] * 2
-    monkeypatch.setitem(corpora.SOURCES, "told", lambda rest: told)
+    monkeypatch.setitem(corpora.SOURCES, "told", lambda rest: lambda: told)
     corpus = open_corpus("told", speaker, 16, 10_000)
     train, held_out = ({tuple(row) for row in part} for part in (corpus.rows, corpus.held_out))
     assert len(train | held_out) == len(told) // 2
@@ -111,7 +111,7 @@ def test_every_row_comes_once_an_epoch(speaker, monkeypatch):
     """Harm: part of the text is never learned from, part twice."""
     words = [word for word in speaker.get_vocab() if word.isalpha()]
     told = [[" ".join((words[i % 150], words[i // 150 + 150]))] for i in range(300)]
-    monkeypatch.setitem(corpora.SOURCES, "told", lambda rest: told)
+    monkeypatch.setitem(corpora.SOURCES, "told", lambda rest: lambda: told)
     corpus = open_corpus("told", speaker, 8, 10_000)
     rows = len(corpus.rows)
     seen = numbers(corpus, steps=2 * rows // 7 + 1, size=7, seed=0)  # 7 does not divide: batches span epochs
@@ -193,7 +193,7 @@ def test_an_nltk_corpus_is_read_as_documents_of_sentences(speaker):
         assert text.startswith("[CLS] the ")
         assert "/" not in text
         assert text.endswith(". [SEP]")
-    source = list(corpora.SOURCES["nltk"]("brown"))
+    source = list(corpora.find_corpus("nltk:brown")())
     assert sorted(source) == sorted(
         [
             f"the {('girl', 'boy', 'king', 'queen', 'fox')[i % 5]} sleeps at the {('barn', 'beach', 'cave')[i % 3]} .",
@@ -239,7 +239,7 @@ def test_an_unknown_corpus_is_one_sentence(name, word, speaker):
 def test_a_tokenizer_of_another_language_is_refused(speaker, monkeypatch):
     """Harm: hours of training on [UNK]."""
     foreign = [[f"der hund schläft neben dem haus {index} ."] for index in range(100)]
-    monkeypatch.setitem(corpora.SOURCES, "told", lambda rest: foreign)
+    monkeypatch.setitem(corpora.SOURCES, "told", lambda rest: lambda: foreign)
     with pytest.raises(CorpusError, match=r"\d+% of the words of told are unknown"):
         open_corpus("told", speaker, 24, 10)
 
@@ -247,7 +247,7 @@ def test_a_tokenizer_of_another_language_is_refused(speaker, monkeypatch):
 @pytest.mark.parametrize("documents", [[], [["the girl sleeps ."]], [[], [""]]])
 def test_a_corpus_too_small_to_hold_anything_out_is_refused(documents, speaker, monkeypatch):
     """Harm: a division by zero held-out rows at the end of the run."""
-    monkeypatch.setitem(corpora.SOURCES, "told", lambda rest: documents)
+    monkeypatch.setitem(corpora.SOURCES, "told", lambda rest: lambda: documents)
     with pytest.raises(CorpusError, match="too few documents"):
         open_corpus("told", speaker, 24, 10)
 
@@ -271,3 +271,11 @@ def test_the_real_brown_corpus_fills_rows(monkeypatch):
         end = int((row != english.pad_token_id).sum())
         assert row[end - 1] == english.sep_token_id
     assert (corpus.rows == english.unk_token_id).mean() < 0.001
+
+
+def test_a_batch_wastes_little_on_padding(world):
+    """Harm: one long row in every batch, and half of all arithmetic goes into padding."""
+    filled = [world.batch(step, 16, 0).visible.float().mean().item() for step in range(60)]
+    rows = world.rows[np.random.default_rng(0).permutation(960)].reshape(60, 16, 32) != 0
+    by_chance = [part[:, : part.sum(1).max()].mean() for part in rows]
+    assert np.mean(filled) > np.mean(by_chance)

@@ -1,0 +1,138 @@
+"""The command line: what it says to people, to programs, and to bad input."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from engine.__main__ import main
+
+TINY = ["--layers", "2", "--hidden", "32", "--heads", "4", "--batch", "8", "--length", "32", "--seed", "0"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """(runs folder, card) of one tiny run, trained by a process of its own as a newcomer would."""
+    runs = tmp_path_factory.mktemp("runs")
+    command = [sys.executable, "-m", "engine", "train", "--teacher", "microworld", "--method", "wid", *TINY]
+    command += ["--steps", "40", "--runs", str(runs), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return runs, json.loads(done.stdout), done.stderr
+
+
+def test_json_is_one_object_and_nothing_else(finished) -> None:
+    """Harm: a script that reads the card chokes on a progress bar."""
+    _, card, errors = finished
+    assert card["shape"]["hidden"] == 32
+    assert card["complete"]
+    assert card["seed"] == 0
+    assert {"masked_accuracy", "teacher_masked_accuracy", "retained"} <= set(card["scores"])
+    assert "40/40" in errors  # the progress bar, on stderr
+
+
+def test_card_on_stdout_is_the_card_on_disk(finished) -> None:
+    """Harm: what was printed and what was kept disagree."""
+    runs, card, _ = finished
+    assert json.loads((runs / card["id"] / "card.json").read_text()) == card
+
+
+def test_runs_lists_the_run(finished, capsys) -> None:
+    """Harm: a finished run cannot be found again."""
+    runs, card, _ = finished
+    assert main(["runs", "--runs", str(runs), "--json"]) == 0
+    (listed,) = json.loads(capsys.readouterr().out)
+    assert (listed["id"], listed["status"]) == (card["id"], "finished")
+
+
+def test_export_is_loaded_by_the_library(finished, tmp_path) -> None:
+    """Harm: the exported folder is a dead end: no library class loads it, or it computes something else."""
+    import torch
+    from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+    from engine.checkpoints import load_model
+
+    runs, card, _ = finished
+    folder = tmp_path / "exported"
+    assert main(["export", card["id"], str(folder), "--runs", str(runs)]) == 0
+    theirs, notes = AutoModelForMaskedLM.from_pretrained(folder, output_loading_info=True)
+    assert not any(notes.values()), notes
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    ids = torch.tensor([tokenizer("The girl near the boats washes herself.")["input_ids"]])
+    ours = load_model(runs / card["id"] / "student")
+    torch.testing.assert_close(theirs.eval()(ids).logits, ours.bert(ids), atol=1e-5, rtol=0)
+    assert sum(p.numel() for p in theirs.parameters()) >= card["parameters"]
+    assert card["id"] in (folder / "README.md").read_text()
+    assert main(["export", card["id"], str(folder), "--runs", str(runs)]) == 2  # never overwrites
+
+
+def test_attention_and_evaluate_speak_of_the_student(finished, capsys) -> None:
+    """Harm: a verb works for teachers only."""
+    runs, card, _ = finished
+    assert main(["attention", card["id"], "The girl washes herself.", "--runs", str(runs), "--json"]) == 0
+    seen = json.loads(capsys.readouterr().out)
+    assert len(seen["attentions"]) == card["shape"]["layers"]
+    assert seen["tokens"][0] == "[CLS]"
+    assert main(["evaluate", card["id"], "--runs", str(runs), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["masked_accuracy"] == pytest.approx(
+        card["scores"]["masked_accuracy"], abs=0.02
+    )  # longer rows than the run's own, otherwise the same
+
+
+def test_size_counts(capsys) -> None:
+    """Harm: the command line and the library disagree about BERT-base."""
+    assert main(["size", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["parameters"] == 109_514_298
+
+
+BAD = {
+    "heads do not divide": (["train", "--hidden", "50", "--heads", "4"], "does not divide into 4 heads"),
+    "student wider": (["train", "--hidden", "256"], "cannot have more hidden than its teacher"),
+    "student deeper": (["train", "--layers", "9"], "cannot have more layers than its teacher"),
+    "zero": (["train", "--layers", "0"], "layers must be between 1"),
+    "negative": (["train", "--hidden", "-64"], "hidden must be between 1"),
+    "text for a number": (["train", "--layers", "four"], "invalid int value"),
+    "no steps to close in": (["train", "--hidden", "64", "--steps", "1"], "more steps"),
+    "unknown teacher": (["train", "--teacher", "nobody"], "There is no teacher 'nobody'"),
+    "unknown method": (["train", "--method", "magic"], "There is no method 'magic'"),
+    "unknown corpus": (["train", "--corpus", "moon"], "There is no corpus 'moon'"),
+    "missing corpus": (["train", "--corpus", "nltk:not_there"], "is not on this machine"),
+    "corpus as a path": (["train", "--corpus", "nltk:../../etc"], "small letters"),
+    "unknown option": (["train", "--option", "magic=1"], "no option magic"),
+    "option out of range": (["train", "--option", "lr=-1"], "lr must be between 0 and 1"),
+    "option without a value": (["train", "--option", "lr"], "NAME=VALUE"),
+    "unknown device": (["train", "--device", "abacus"], "device must be one of"),
+    "resume nothing": (["train", "--resume", "../../etc"], "There is no run"),
+    "stop nothing": (["runs", "--stop", "nothing"], "There is no run"),
+    "export nothing": (["export", "nothing", "out"], "There is no run"),
+    "attention of nothing": (["attention", "nothing", "hello"], "There is no run"),
+    "empty sentence": (["attention", "microworld", "   "], "type at least one word"),
+    "no command": ([], "required: COMMAND"),
+    "unknown command": (["fly"], "invalid choice"),
+    "shape of a size": (["size", "--hidden", "100", "--heads", "7"], "use 5 or 10 heads"),
+    "all problems at once": (["size", "--layers", "0", "--heads", "0"], "heads must be between 1"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "says"), BAD.values(), ids=BAD.keys())
+def test_bad_input_is_one_sentence_and_exit_code_2(arguments, says, tmp_path, capsys) -> None:
+    """Harm: a slip of the keyboard shows a traceback, or starts a run that cannot work."""
+    if arguments and arguments[0] in ("train", "runs", "export", "attention"):
+        arguments = [*arguments, "--runs", str(tmp_path / "runs")]
+    try:
+        code = main(arguments)
+    except SystemExit as stop:
+        code = stop.code
+    told = capsys.readouterr()
+    assert code == 2
+    assert says in told.err
+    assert len(told.err.strip().splitlines()) == 1
+    assert told.out == ""
+    assert not list((tmp_path / "runs").glob("2*"))  # nothing was started
+
+
+def test_sentence_with_markup_is_text(capsys) -> None:
+    """Harm: markup in a sentence is taken for something else than words."""
+    assert main(["attention", "microworld", "<b>the girl</b> & </script>", "--json"]) == 0
+    assert "girl" in json.loads(capsys.readouterr().out)["tokens"]

@@ -1,0 +1,74 @@
+"""The README is true."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+COMMANDS = [line for line in README.splitlines() if line.startswith("python -m engine")]
+MAP = re.findall(r"^\| `([^`]+)` \|", README, re.MULTILINE)
+
+
+def test_commands_were_found() -> None:
+    """Harm: the tests below pass because they look at nothing."""
+    assert len(COMMANDS) >= 7
+    assert len(MAP) >= 25
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_are_understood(command) -> None:
+    """Harm: the first thing that a newcomer copies fails."""
+    from engine.__main__ import _parser
+
+    arguments = _parser().parse_args(shlex.split(command)[3:])
+    if arguments.command == "train":
+        from engine.config import RunConfig
+        from engine.methods import find
+        from engine.teachers import card
+
+        config = RunConfig(teacher=arguments.teacher, method=arguments.method, steps=arguments.steps)
+        method = find(config.method)
+        wanted = {"layers": arguments.layers, "hidden": arguments.hidden, "heads": arguments.heads}
+        shape = method(method.Options(), config.steps).student_shape(card(config.teacher).shape, wanted)
+        assert (shape.layers, shape.hidden, shape.heads) == tuple(wanted.values())
+
+
+def test_map_names_every_file_once() -> None:
+    """Harm: the map leads to a file that is gone, or leaves out one that is there."""
+    assert len(MAP) == len(set(MAP))
+    for name in MAP:
+        assert (ROOT / name).exists(), name
+    files = {str(path.relative_to(ROOT)) for folder in ("app", "engine") for path in (ROOT / folder).glob("*.py")}
+    assert files - set(MAP) - {"app/__init__.py", "engine/__init__.py"} == set()
+
+
+def test_map_is_in_the_order_of_imports() -> None:
+    """Harm: 'imports only from files above it' is not what the map shows."""
+    from tests.test_architecture import ENGINE_ORDER
+
+    listed = [f"engine.{Path(name).stem}" for name in MAP if re.fullmatch(r"engine/\w+\.py", name)]
+    order = [name for name in ENGINE_ORDER if name in listed]
+    assert listed == order
+
+
+def test_pictures_and_targets_exist() -> None:
+    """Harm: the README shows a broken picture or names a make target that is not there."""
+    for picture in re.findall(r"!\[[^]]+\]\(([^)]+)\)", README):
+        assert (ROOT / picture).stat().st_size > 10_000
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"^make (\w+)", README, re.MULTILINE):
+        assert f"\n{target}:" in makefile
+
+
+def test_a_new_method_takes_a_file_and_a_line() -> None:
+    """Harm: 'add it to the line in engine/methods/__init__.py' is not enough, or there is no such line."""
+    registry = (ROOT / "engine" / "methods" / "__init__.py").read_text()
+    assert len(re.findall(r"for method in \([\w, ]+\)", registry)) == 1
+    classes = re.findall(r"for method in \(([\w, ]+)\)", registry)[0].split(", ")
+    for path in [*(ROOT / "app").rglob("*.py"), ROOT / "engine" / "train.py", ROOT / "engine" / "job.py"]:
+        text = path.read_text()
+        assert not [name for name in classes if re.search(rf"\b{name}\b", text)], path
+        assert not re.search(r"method(\.name)? ==", text), path
