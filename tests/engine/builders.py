@@ -61,11 +61,11 @@ def masked_batch(size: int = 6, length: int = 20, seed: int = 0) -> Batch:
 
 
 def tiny(method: str, steps: int = 24, **changes: Any) -> RunConfig:
-    """A run of a few seconds' fraction: the blank teacher, 4 x 128, and a student of 2 x 32."""
+    """A run of a few seconds' fraction: the blank teacher, 4 x 128, and a student of 1 x 32."""
     settings: dict[str, Any] = {
         "teacher": "blank",
         "method": method,
-        "student": {"layers": 2, "hidden": 32, "heads": 4, "ffn": 64},
+        "student": {"layers": 1, "hidden": 32, "heads": 4, "ffn": 64},
         "steps": steps,
         "batch": 4,
         "length": 16,

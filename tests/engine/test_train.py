@@ -72,10 +72,10 @@ def test_the_start_tells_the_exact_sizes(told):
     (start,) = of_kind(events, "start")
     student, blank = Shape.from_json(start["student_shape"]), teachers.card("blank").shape
     assert start["teacher_shape"] == blank.to_json()
-    assert (student.layers, student.hidden, student.heads, student.ffn) == (2, 32, 4, 64)
+    assert (student.layers, student.hidden, student.heads, student.ffn) == (1, 32, 4, 64)
     assert start["teacher_parameters"] == parameters(blank)
     assert start["student_parameters"] == parameters(student)
-    kept = blank.replace(layers=2)
+    kept = blank.replace(layers=1)
     training = parameters(kept) + compactor_parameters(kept) if config.method == "wid" else parameters(student)
     assert start["training_parameters"] == training
     assert start["steps"] == config.steps

@@ -217,7 +217,11 @@ def test_a_shallower_student_inherits_the_layers_it_was_promised(which, layers):
         ({"ffn": 25}, {}, ["more ffn", "at most 24"]),
         ({"heads": 4, "head_dim": 5}, {}, ["more head_dim", "at most 4"]),
         ({"hidden": 8, "heads": 2, "ffn": 24}, {"strategy": "dim"}, ["use 4 heads, or strategy head"]),
-        ({"hidden": 8, "heads": 4, "ffn": 24}, {"strategy": "head"}, ["use 2 heads at hidden 8", "or strategy dim"]),
+        (
+            {"hidden": 8, "heads": 4, "head_dim": 2, "ffn": 24},
+            {"strategy": "head"},
+            ["use 2 heads at hidden 8", "strategy dim"],
+        ),
     ],
 )
 def test_a_student_that_cannot_inherit_is_refused_with_a_way_out(wanted, options, words):
@@ -247,9 +251,9 @@ def test_a_run_too_short_to_close_anything_is_refused():
     assert len(caught.value.problems) == 1
 
 
-@pytest.mark.parametrize("steps", [2, 3, 5, 16, 17, 18])
+@pytest.mark.parametrize("steps", [2, 3, 17])
 def test_very_short_runs_still_end_in_the_promised_shape(steps):
     """Harm: the demo's shortest run crashes or ends too wide."""
-    for closed_by in (0.05, 0.5, 1.0):
+    for closed_by in (0.05, 1.0):
         lesson = Lesson({}, {"hidden": 8, "heads": 4, "ffn": 9}, {"closed_by": closed_by}, steps=steps).run()
         assert lesson.method.finish(lesson.heir).shape == lesson.shape
