@@ -20,7 +20,7 @@ def options_form(kind: type, key: str) -> dict[str, Any]:
 
 
 def _widget(spec: dataclasses.Field[Any], key: str) -> Any:
-    about, kind, default = spec.metadata, str(spec.type), cast(Any, spec.default)
+    about, kind, default = spec.metadata, getattr(spec.type, "__name__", str(spec.type)), cast(Any, spec.default)
     label = (about.get("label") or spec.name.replace("_", " ")).capitalize()
     common = {"help": about["help"], "key": f"{key}_{spec.name}"}
     if about.get("choices"):

@@ -78,7 +78,7 @@ class Corpus:
             window = shuffled[start : start + SORTED_BATCHES * size]
             window = window[np.argsort(lengths[window], kind="stable")]
             batches = [window[at : at + size] for at in range(0, len(window), size)]
-            order += [batches[index] for index in rng.permutation(len(batches))]
+            order += [batches[index] for index in rng.permutation(len(window) // size)] + batches[len(window) // size :]
         return np.concatenate(order)
 
     def held_out_batches(self, size: int = 64) -> Iterator[Batch]:
@@ -179,8 +179,12 @@ def _hash(document: list[str]) -> int:
 def _microworld(rest: str) -> Callable[[], Iterable[list[str]]]:
     if rest:
         raise CorpusError(f"The microworld has no parts, got {rest!r}; write microworld.")
-    stories = itertools.islice(microworld.documents(seed=0), 200_000)
-    return lambda: ([" ".join(sentence) for sentence in story.sentences] for story in stories)
+    return _stories
+
+
+def _stories() -> Iterator[list[str]]:
+    for story in itertools.islice(microworld.documents(seed=0), 200_000):
+        yield [" ".join(sentence) for sentence in story.sentences]
 
 
 def _nltk(rest: str) -> Callable[[], Iterable[list[str]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import time
 from collections.abc import Iterator
@@ -28,6 +29,10 @@ MOST_ROWS = 50_000  # training rows held in memory; later steps see them again
 LEAST_BETWEEN_EVALUATIONS = 10  # steps
 
 Event = dict[str, Any]
+
+
+class TrainingError(ValueError):
+    """A run that went wrong in a way that other settings can mend, in one sentence."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,8 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     A stop request in the run's folder is honoured after the step in progress.
 
     Raises:
-        ValueError: (ConfigError, ShapeError, TeacherError, CorpusError, CheckpointError) it cannot be run as asked.
+        ValueError: (ConfigError, ShapeError, TeacherError, CorpusError, CheckpointError, TrainingError) it cannot be
+            run as asked.
     """
     began = time.perf_counter()
     torch.manual_seed(config.seed)
@@ -145,6 +151,10 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
         stopped = step < config.steps and run.stop_requested()
         if step % log_every == 0 or step == config.steps:
             means = {name: float(total) / window["steps"] for name, total in window["losses"].items()}  # device sync
+            if not all(map(math.isfinite, means.values())):
+                raise TrainingError(
+                    f"The loss is no number any more at step {step}; start again with a lower learning rate."
+                )
             step_seconds = (time.perf_counter() - since) / (step - since_step)
             yield {
                 "kind": "step",
@@ -191,7 +201,7 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
 def learning_rate_factor(step: int, steps: int, warmup: float) -> float:
     """Share of the peak learning rate at `step` (from 1): a straight rise over `warmup`, then a straight fall."""
     rise = warmup * steps
-    return min(step / rise if rise else 1.0, (steps - step + 1) / max(1.0, steps - rise + 1), 1.0)
+    return min(step / rise if rise else 1.0, (steps - step + 1) / max(1.0, steps - rise), 1.0)
 
 
 def _spread(steps: int, times: int, least: int) -> set[int]:

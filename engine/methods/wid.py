@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,8 @@ from engine.config import ConfigError, option
 from engine.cost import compactor_parameters
 from engine.methods.base import Method, adamw, select_layers
 from engine.shape import Shape
+
+LEAST_INTERVAL = 4  # steps; vectors that fall to zero faster than this are cut off rather than led
 
 
 @dataclass(frozen=True)
@@ -60,14 +63,13 @@ class Wid(Method):
 
     def __init__(self, options: WidOptions, steps: int) -> None:
         super().__init__(options, steps)
-        # cuts at interval, 2 x interval, ...; each takes one interval to reach zero
-        self.cuts = options.cuts
-        self.interval = int(steps * options.closed_by) // (options.cuts + 1)
-        if steps and self.interval < 1:
-            self.cuts = max(1, int(steps * options.closed_by) - 1)  # a very short run: fewer, larger cuts
-            self.interval = 1
-        if steps and self.interval * (self.cuts + 1) > steps:
-            raise ConfigError([f"WID needs at least 2 steps to close dims, got {steps}; give the run more steps."])
+        # cuts at interval, 2 x interval, ...; each takes one interval to reach zero; short runs make fewer, larger cuts
+        closing_steps = int(steps * options.closed_by)
+        if closing_steps < 2:
+            least = math.ceil(2 / options.closed_by)
+            raise ConfigError([f"WID needs time to close dims: at least {least} steps here, got {steps}."])
+        self.cuts = max(1, min(options.cuts, closing_steps // LEAST_INTERVAL - 1))
+        self.interval = closing_steps // (self.cuts + 1)
         self.left: dict[str, int] = {}  # steps until a group's closing dims are zero
         self.goal: dict[str, int] = {}  # kind of group -> dims in the end
 
@@ -143,6 +145,8 @@ class Wid(Method):
                     self._fade(student, group, optimizer)
                 if due:
                     self._cut(student, group, step // self.interval)
+                if group.name in self.left:
+                    self._silence(group, optimizer)
         full = _sizes(student.teacher_shape)
         return {group.kind: 100 * group.kept / full[group.kind] for group in student.groups.values()}
 
@@ -168,21 +172,26 @@ class Wid(Method):
         self.left[group.name] = self.interval
 
     def _fade(self, student: Heir, group: Group, optimizer: torch.optim.Optimizer) -> None:
-        """One step of a straight line to zero: no task gradient, no momentum, then out of the matrices."""
+        """One step of a straight line to zero, and at its end out of the matrices."""
         left = self.left[group.name]
         for member in group.members:
-            parameter = member.parameter
-            closing = group.closing.nonzero().squeeze(1).to(parameter.device)
-            faded = parameter.index_select(member.axis, closing) * ((left - 1) / left)
-            parameter.index_copy_(member.axis, closing, faded)
-            moments = optimizer.state.get(parameter, {})
-            for tensor in (parameter.grad, moments.get("exp_avg"), moments.get("exp_avg_sq")):
-                if tensor is not None:
-                    tensor.index_fill_(member.axis, closing, 0.0)
+            closing = group.closing.nonzero().squeeze(1).to(member.parameter.device)
+            faded = member.parameter.index_select(member.axis, closing) * ((left - 1) / left)
+            member.parameter.index_copy_(member.axis, closing, faded)
         self.left[group.name] = left - 1
         if left == 1:
             del self.left[group.name]
             student.shrink(group, optimizer)
+
+    def _silence(self, group: Group, optimizer: torch.optim.Optimizer) -> None:
+        """Closing vectors learn nothing: neither the gradient nor the optimizer's memory moves them."""
+        for member in group.members:
+            parameter = member.parameter
+            closing = group.closing.nonzero().squeeze(1).to(parameter.device)
+            moments = optimizer.state.get(parameter, {})
+            for tensor in (parameter.grad, moments.get("exp_avg"), moments.get("exp_avg_sq")):
+                if tensor is not None:
+                    tensor.index_fill_(member.axis, closing, 0.0)
 
     def finish(self, student: nn.Module) -> Bert:
         """Folds. After a stop before the end, dims that were closing are cut off, and the shape lies in between."""

@@ -116,7 +116,7 @@ def test_the_scores_are_those_of_the_saved_student(told):
 
 def test_a_wid_student_of_full_depth_starts_as_its_teacher(tmp_path):
     """Harm: "born as its teacher" on the page, another model in the first evaluation."""
-    config = tiny("wid", steps=2, student={"hidden": 32, "heads": 4, "ffn": 64})
+    config = tiny("wid", steps=4, student={"hidden": 32, "heads": 4, "ffn": 64})
     events = finish(config, new_run(tmp_path, config))
     (taught,), born = of_kind(events, "teacher"), of_kind(events, "evaluation")[0]
     assert born["step"] == 0
