@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-st.set_page_config(page_title="Heirloom", page_icon=":material/family_history:", layout="wide")
+st.set_page_config(page_title="Heirloom", page_icon="assets/pictures/icon.png", layout="wide")
 st.navigation(
     [
         st.Page("app/pages/size.py", title="Size", icon=":material/calculate:", default=True),

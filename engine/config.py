@@ -91,7 +91,7 @@ class RunConfig:
     student: dict[str, Any] = field(default_factory=dict)  # layers, hidden, heads, head_dim, ffn: what differs
     options: dict[str, Any] = field(default_factory=dict)  # the method's own options
     corpus: str = option("auto", "The text to learn from; auto: the one that the teacher knows.")
-    steps: int = option(600, "Optimizer steps.", least=0, most=100_000_000)
+    steps: int = option(400, "Optimizer steps.", least=0, most=100_000_000)
     batch: int = option(64, "Sequences a step.", least=1, most=65_536)
     length: int = option(64, "Longest sequence, in tokens.", least=8, most=512)
     seed: int = option(0, "Fixes initial weights, data order and masks.", least=0, most=2**31 - 1)
