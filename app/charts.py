@@ -123,7 +123,7 @@ def mosaic(attentions: np.ndarray, role: str, colours: Theme) -> go.Figure:
         x=middles[head],
         y=middles[layer],
         mode="markers",
-        customdata=np.stack([layer + 1, head + 1], 1),
+        customdata=np.stack([layer + 1, head + 1], 1).tolist(),  # an array would come back from a click as a dict
         marker={"symbol": "square", "size": 18, "opacity": 0},
         hovertemplate="layer %{customdata[0]}, head %{customdata[1]}<extra>click to open</extra>",
         showlegend=False,

@@ -1,5 +1,6 @@
 """A real browser and a real server, for tests that look at the app as a person does."""
 
+import json
 import os
 import re
 import socket
@@ -74,6 +75,15 @@ def server(tmp_path_factory):
     assert running.complaints() == []
 
 
+@pytest.fixture(scope="module")
+def student(server):
+    """A small finished student among the server's runs; its id."""
+    command = [sys.executable, "-m", "engine", "train", "--runs", str(server.runs), "--json", "--hidden", "64"]
+    command += ["--steps", "20", "--batch", "16", "--evaluations", "1"]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)["id"]
+
+
 @pytest.fixture
 def open_page(browser, server):
     """Opens a path of the app; afterwards nothing may have failed in the page or been asked of another host."""
@@ -89,7 +99,7 @@ def open_page(browser, server):
         )
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(180_000)
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("request", watch_request)
         page.goto(f"{server.url}/{path}")
