@@ -13,6 +13,7 @@ from engine.runs import ENDED, Run
 from engine.shape import Shape
 
 Event = dict[str, Any]
+MOST_POINTS = 500  # of a curve; a long run has thousands, more than the screen has pixels
 
 STATUS_WORDS = {
     "waiting": ("waiting", ":material/hourglass:", "gray"),
@@ -144,6 +145,7 @@ def _curves(start: Event, steps: list[Event], evaluations: list[Event], teacher:
 def _curve(place: Any, title: str, frame: pd.DataFrame, colours: list[str], unit: str) -> None:
     place.markdown(f"**{title}**")
     frame = frame.dropna(axis=1, how="all")
+    frame = frame.iloc[:: max(1, len(frame) // MOST_POINTS)]
     place.line_chart(frame, color=colours[: len(frame.columns)], x_label="step", y_label=unit, height=230)
 
 
