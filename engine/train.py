@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import platform
 import time
@@ -186,7 +187,7 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     bert = method.finish(student).to(device.type).eval()
     score = masked_lm_score(bert, corpus, device)
     yield {"kind": "evaluation", "step": done, **score}
-    student_card = _card(config, run, bert, planned.corpus, done, teacher_score, score)
+    student_card = _card(config, method.options, run, bert, planned.corpus, done, teacher_score, score)
     student_card |= {
         "device": device.type,
         "device_name": device.name,
@@ -212,6 +213,7 @@ def _spread(steps: int, times: int, least: int) -> set[int]:
 
 def _card(
     config: RunConfig,
+    options: Any,
     run: Run,
     bert: Bert,
     corpus: str,
@@ -222,6 +224,7 @@ def _card(
     """Everything that explains a student: how it was made and how good it is."""
     return {
         **{name: value for name, value in config.to_json().items() if name not in ("device", "student")},
+        "options": dataclasses.asdict(options),
         "id": run.id,
         "corpus": corpus,
         "steps_done": step,

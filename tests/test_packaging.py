@@ -107,7 +107,7 @@ def test_make_run_installs_once(tmp_path: Path) -> None:
         (project / "calls.txt").write_text("")
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
         command = ["make", target, f"PYTHON={python}"]
-        subprocess.run(command, cwd=project, env=clean, check=True, capture_output=True, timeout=60)
+        subprocess.run(command, cwd=project, env=clean, check=True, capture_output=True, timeout=600)
         return [call for call in (project / "calls.txt").read_text().splitlines() if call.startswith("-m")]
 
     install = "-m pip install --disable-pip-version-check -r requirements.txt"

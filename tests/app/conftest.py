@@ -45,7 +45,7 @@ class Server:
         environment = {**os.environ, "HEIRLOOM_RUNS": str(runs)}
         with log.open("wb") as file:
             self.process = subprocess.Popen(command, cwd=PROJECT, stdout=file, stderr=file, env=environment)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while not self._healthy():
             assert self.process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
@@ -53,7 +53,7 @@ class Server:
 
     def _healthy(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=5) as answer:
+            with urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=30) as answer:
                 return answer.read() == b"ok"
         except OSError:
             return False

@@ -54,7 +54,7 @@ def data_of(document: str) -> dict:
 def show(browser, tmp_path):
     """Open a document from a file, and hold afterwards that it asked for nothing and complained of nothing."""
     page = browser.new_page(viewport={"width": 500, "height": 500})
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(180_000)
     complaints, requests = [], []
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda message: message.type in ("error", "warning") and complaints.append(message.text))

@@ -48,7 +48,7 @@ sys.exit(job.main(sys.argv[1:], train=train, device_of=lambda config: config.tea
 """
 
 
-def until(condition: Callable[[], object], seconds: float = 15.0) -> None:
+def until(condition: Callable[[], object], seconds: float = 120.0) -> None:
     """Wait for a condition, not for a time."""
     deadline = time.monotonic() + seconds
     while not condition():

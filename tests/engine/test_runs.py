@@ -18,7 +18,7 @@ from engine import runs
 from engine.runs import Run, RunError, create, list_runs, open_run, write_json
 
 
-def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+def until(condition: Callable[[], object], seconds: float = 120.0) -> None:
     """Wait for a condition, not for a time."""
     deadline = time.monotonic() + seconds
     while not condition():
