@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,10 +63,9 @@ class Wid(Method):
     def __init__(self, options: WidOptions, steps: int) -> None:
         super().__init__(options, steps)
         # cuts at interval, 2 x interval, ...; each takes one interval to reach zero; short runs make fewer, larger cuts
-        closing_steps = int(steps * options.closed_by)
-        if closing_steps < 2:
-            least = math.ceil(2 / options.closed_by)
-            raise ConfigError([f"WID needs time to close dims: at least {least} steps here, got {steps}."])
+        closing_steps = max(2, int(steps * options.closed_by))
+        if steps < 2:
+            raise ConfigError([f"WID needs at least 2 steps to close dims, got {steps}; give the run more steps."])
         self.cuts = max(1, min(options.cuts, closing_steps // LEAST_INTERVAL - 1))
         self.interval = closing_steps // (self.cuts + 1)
         self.left: dict[str, int] = {}  # steps until a group's closing dims are zero

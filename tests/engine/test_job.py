@@ -83,7 +83,8 @@ def root(tmp_path: Path) -> Iterator[Path]:
     for run in list_runs(tmp_path / "runs"):
         record = run.process()
         if record and run.alive() and record[0] != os.getpid():
-            psutil.Process(record[0]).kill()
+            with suppress(psutil.NoSuchProcess):  # it may end by itself at this moment
+                psutil.Process(record[0]).kill()
 
 
 @pytest.fixture
