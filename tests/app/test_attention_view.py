@@ -322,8 +322,8 @@ def test_layer_and_heads_can_be_chosen_by_keyboard(show) -> None:
 
     page.get_by_role("button", name="Head 4", exact=True).press("Enter")
     assert pressed.all_text_contents() == ["1"]
-    page.get_by_role("button", name="Head 11", exact=True).press("Space")
-    assert pressed.all_text_contents() == ["0", "11"]
+    page.get_by_role("button", name="Head 12", exact=True).press("Space")
+    assert pressed.all_text_contents() == ["1", "12"]
 
     page.get_by_label("Layer").select_option("2")
     opacities = page.locator("#attention line").evaluate_all(
@@ -332,4 +332,4 @@ def test_layer_and_heads_can_be_chosen_by_keyboard(show) -> None:
     expected = probabilities(3, 12, 6)[2] / np.sqrt(2)
     expected[1:11] = 0
     np.testing.assert_allclose(opacities, expected.ravel(), atol=1e-3)
-    assert pressed.all_text_contents() == ["0", "11"]
+    assert pressed.all_text_contents() == ["1", "12"]
