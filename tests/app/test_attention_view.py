@@ -325,7 +325,7 @@ def test_layer_and_heads_can_be_chosen_by_keyboard(show) -> None:
     page.get_by_role("button", name="Head 12", exact=True).press("Space")
     assert pressed.all_text_contents() == ["1", "12"]
 
-    page.get_by_label("Layer").select_option("2")
+    page.get_by_label("Layer").select_option(label="3")
     opacities = page.locator("#attention line").evaluate_all(
         "all => all.map(line => +line.getAttribute('stroke-opacity'))"
     )
