@@ -167,6 +167,7 @@ def _train(arguments: argparse.Namespace) -> int:
         if run.alive():
             raise ValueError(f"Run {run.id} is at work already; stop it first, or wait for it.")
         run.clear_stop()
+        run.append({"kind": "queued"})  # or the old last word would still be its status
         config = RunConfig.from_json(run.config())
     else:
         names = (

@@ -5,7 +5,6 @@ import time
 
 import streamlit as st
 
-from app import state
 from app.run_choice import choose_run
 from app.run_view import run_view
 from engine import job
@@ -14,43 +13,40 @@ from engine.runs import ENDED, Run, RunError
 PATIENCE = 15.0  # seconds after which a stop that was asked for may be forced
 
 
-def at_rest(run: Run) -> None:
-    """A run that has ended: drawn once."""
-    run_view(run)
-
-
 @st.fragment(run_every=1.0)
 def at_work(run: Run) -> None:
     """A run in progress: drawn every second until it ends, then the page as a whole once more."""
+    stop_buttons(run)
     if run_view(run) in ENDED:
         st.rerun()
 
 
-def buttons(run: Run, status: str) -> None:
-    """What can be done with `run` now."""
+def stop_buttons(run: Run) -> None:
+    """Stop, and where that is not heard for a while, Force; drawn every second, for time makes the difference."""
+    left, middle, _ = st.columns([1, 1, 3])
+    asked = run.stop_requested()
+    if left.button(
+        "Stop",
+        icon=":material/stop:",
+        disabled=asked,
+        width="stretch",
+        help="Saves a checkpoint and the student as it is, then stops.",
+    ):
+        run.request_stop()
+    if asked and middle.button(
+        "Force",
+        icon=":material/bolt:",
+        width="stretch",
+        disabled=time.time() - run.stop_path.stat().st_mtime < PATIENCE,
+        help="Ends the process; what came after the last checkpoint is lost.",
+    ):
+        job.stop(run, grace_s=0.0)
+        st.rerun()
+
+
+def rest_buttons(run: Run, status: str) -> None:
+    """What can be done with a run that has ended."""
     left, middle, right, _ = st.columns([1, 1, 1, 2])
-    if status not in ENDED:
-        if left.button(
-            "Stop",
-            icon=":material/stop:",
-            disabled=status == "stopping",
-            width="stretch",
-            help="Saves a checkpoint and the student as it is, then stops.",
-        ):
-            run.request_stop()
-            state.remember(f"asked_{run.id}", time.monotonic())
-            st.rerun()
-        asked = state.recall(f"asked_{run.id}", time.monotonic())
-        if status == "stopping" and middle.button(
-            "Force",
-            icon=":material/bolt:",
-            width="stretch",
-            disabled=time.monotonic() - asked < PATIENCE,
-            help="Ends the process; what came after the last checkpoint is lost.",
-        ):
-            job.stop(run, grace_s=0.0)
-            st.rerun()
-        return
     card = run.card()
     if run.student_dir.exists() and left.button(
         "Examine", type="primary", icon=":material/visibility:", width="stretch"
@@ -75,9 +71,12 @@ st.title("Watch")
 run = choose_run(
     "Run", with_student=False, empty="There is no run yet. Build a student; it shows up here as soon as it starts."
 )
-status = run.status()
 try:
-    buttons(run, status)
-    (at_rest if status in ENDED else at_work)(run)
+    status = run.status()
+    if status in ENDED:
+        rest_buttons(run, status)
+        run_view(run)
+    else:
+        at_work(run)
 except RunError as error:
     st.error(str(error), icon=":material/folder_off:")
