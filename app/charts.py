@@ -1,47 +1,15 @@
-"""Data in, plotly figure out. Never imports streamlit.
-
-Teacher and student keep one colour each, everywhere: blue and orange, which people with any colour vision tell apart.
-"""
+"""Data in, plotly figure out. Never imports streamlit."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import plotly.graph_objects as go
 
+from app.theme import Theme, faded
 
-@dataclass(frozen=True)
-class Theme:
-    """The colours of one page."""
-
-    ink: str
-    quiet: str  # axes, grid labels
-    grid: str
-    teacher: str
-    student: str
-    empty: str  # attention 0; the gaps between heads
-    series: tuple[str, ...]  # for lines that are neither
-
-    def role(self, name: str) -> str:
-        """The colour of "teacher" or "student"."""
-        return self.teacher if name.lower().startswith("teacher") else self.student
-
-
-LIGHT = Theme(
-    "#14171c", "#5f6675", "#e3e0da", "#0b5cad", "#c8500a", "#f4f2ee", ("#4a1e5e", "#00916b", "#c9679b", "#737b86")
-)
-DARK = Theme(
-    "#e7e8ea", "#a3a8b8", "#3d434e", "#6cb4f5", "#ffa552", "#20242b", ("#b87ad9", "#2fa583", "#f3e96b", "#8a93a3")
-)
-PART_SHADES = (1.0, 0.82, 0.64, 0.46, 0.34, 0.24)  # the parts of one model: one hue, from strong to pale
 GAP = 0.08  # of a head's width, between heads of a mosaic
-
-
-def theme(dark: bool) -> Theme:
-    """The colours for dark or light paper."""
-    return DARK if dark else LIGHT
 
 
 def _layout(figure: go.Figure, colours: Theme, height: int, **more: object) -> go.Figure:
@@ -58,40 +26,6 @@ def _layout(figure: go.Figure, colours: Theme, height: int, **more: object) -> g
     figure.update_xaxes(gridcolor=colours.grid, zerolinecolor=colours.grid, linecolor=colours.grid, automargin=True)
     figure.update_yaxes(gridcolor=colours.grid, zerolinecolor=colours.grid, linecolor=colours.grid, automargin=True)
     return figure
-
-
-def part_bars(parts: Mapping[str, Mapping[str, int]], colours: Theme) -> go.Figure:
-    """Stacked bars of parameters by part. `parts`: model name -> part -> count; names start with their role."""
-    names = list(parts)
-    figure = go.Figure()
-    for index, part in enumerate(next(iter(parts.values()))):
-        counts = [parts[name][part] for name in names]
-        if not any(counts):
-            continue
-        figure.add_bar(
-            y=names,
-            x=counts,
-            name=part,
-            orientation="h",
-            marker={
-                "color": [_fade(colours.role(name), PART_SHADES[index]) for name in names],
-                "line": {"color": colours.empty, "width": 1.5},
-            },
-            text=[part if count > 0.07 * max(map(sum_of, parts.values())) else "" for count in counts],
-            textposition="inside",
-            insidetextfont={"color": "white"},
-            insidetextanchor="middle",
-            textangle=0,
-            hovertemplate="%{y}, " + part + ": %{x:,} parameters<extra></extra>",
-        )
-    figure.update_xaxes(title="parameters")
-    figure.update_yaxes(autorange="reversed", ticksuffix="  ")
-    return _layout(figure, colours, 90 + 70 * len(names), barmode="stack", showlegend=False, bargap=0.25)
-
-
-def sum_of(parts: Mapping[str, int]) -> int:
-    """All parts together."""
-    return sum(parts.values())
 
 
 def mosaic(attentions: np.ndarray, role: str, colours: Theme) -> go.Figure:
@@ -187,7 +121,7 @@ def layer_lines(steps: Mapping[str, np.ndarray], title: str, colours: Theme, uni
             x=np.concatenate([layer, layer[::-1]]),
             y=np.concatenate([mean + spread, (mean - spread)[::-1]]),
             fill="toself",
-            fillcolor=_fade(colour, 0.16),
+            fillcolor=faded(colour, 0.16),
             mode="lines",
             line={"width": 0},
             hoverinfo="skip",
@@ -215,17 +149,4 @@ def escape(text: str) -> str:
 def _scale(role: str, colours: Theme) -> list[tuple[float, str]]:
     """From empty paper to the role's colour; a root, because most attention is faint."""
     stops = np.linspace(0, 1, 9)
-    return [(float(stop), _mix(colours.empty, colours.role(role), float(stop) ** 0.6)) for stop in stops]
-
-
-def _channels(colour: str) -> tuple[int, int, int]:
-    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
-
-
-def _mix(a: str, b: str, share: float) -> str:
-    mixed = (round(x + (y - x) * share) for x, y in zip(_channels(a), _channels(b), strict=True))
-    return "rgb({}, {}, {})".format(*mixed)
-
-
-def _fade(colour: str, opacity: float) -> str:
-    return "rgba({}, {}, {}, {})".format(*_channels(colour), opacity)
+    return [(float(stop), colours.tint(role, float(stop) ** 0.6)) for stop in stops]

@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import charts, state
+from app import state
+from app.theme import theme
 from app.tiles import tile_row
 from engine.runs import ENDED, Run
 from engine.shape import Shape
@@ -120,7 +121,7 @@ def _progress(start: Event | None, steps: list[Event], events: list[Event], stat
 
 def _curves(start: Event, steps: list[Event], evaluations: list[Event], teacher: Event | None) -> None:
     """Curves over steps. st.line_chart is updated in place; a plotly chart would flicker at every change."""
-    colours = charts.theme(state.dark())
+    colours = theme(state.dark())
     places = [column for _ in range(2) for column in st.columns(2, gap="large")]
     if steps:
         losses = pd.DataFrame({event["step"]: event["losses"] for event in steps}).T

@@ -6,6 +6,7 @@ import streamlit as st
 from app import charts, state
 from app.attention_view import MAX_TOKENS, head_view_html
 from app.run_choice import choose_run
+from app.theme import theme
 from engine import teachers
 from engine.similarity import layer_steps
 
@@ -64,7 +65,7 @@ if seen["teacher"].cut:
         f"The sentence is long: its last {seen['teacher'].cut} tokens were left out.", icon=":material/content_cut:"
     )
 
-colours, tokens = charts.theme(state.dark()), seen["teacher"].tokens
+colours, tokens = theme(state.dark()), seen["teacher"].tokens
 scores = student.card["scores"]
 sides = {
     "teacher": f"**Teacher** {teacher.card['label']}, {teacher.bert.shape}",

@@ -1,11 +1,15 @@
-"""Size: how many parameters would it have, and where are they? Needs no torch."""
+"""Size: how many parameters would it have, and where are they?
+
+Needs no torch, and no chart or table library before somebody opens the long table: the answer is there at once.
+"""
 
 import dataclasses
 
-import pandas as pd
 import streamlit as st
 
-from app import charts, state
+from app import state
+from app.bars import part_bars
+from app.theme import theme
 from app.tiles import tile_row
 from engine.cost import by_part, compression, ledger, multiply_adds, parameters, weight_bytes
 from engine.shape import Shape, ShapeError
@@ -27,7 +31,7 @@ st.caption(
     "nothing is estimated."
 )
 
-left, right = st.columns([1, 2], gap="large")
+left, right = st.columns([2, 5], gap="large")
 with left:
     name = st.selectbox("Teacher", list(TEACHERS), key="teacher", bind="query-params", help="A well-known encoder.")
     teacher = TEACHERS[name]
@@ -66,30 +70,24 @@ with right:
             ("Student's parameters", f"{count:,}", memory[0]),
             ("Teacher's parameters", f"{full:,}", memory[1]),
             ("Compression", f"{compression(teacher, student):.2f}×", "fewer parameters"),
-            (f"Work for {tokens} tokens", f"{work:.1%}", "of the teacher's multiply-adds"),
+            (f"Work for {tokens} tokens", f"{work:.1%}", "of the multiply-adds"),
         )
     )
 
     parts = {f"Teacher, {name}": by_part(teacher), "Student": by_part(student)}
-    st.plotly_chart(
-        charts.part_bars(parts, charts.theme(state.dark())),
-        key="parts",
-        theme=None,
-        config={"displayModeBar": False},
-        alt=f"Parameters by part: teacher {full:,}, student {count:,}.",
-    )
-    table = pd.DataFrame(parts, dtype=object)
+    st.html(part_bars(parts, theme(state.dark())))
     before, after = parts.values()
-    table["Student keeps"] = [f"{after[part] / before[part]:.1%}" if before[part] else "–" for part in before]
-    total = pd.DataFrame([[full, count, f"{count / full:.1%}"]], index=["total"], columns=table.columns)
-    table = pd.concat([table, total])
-    st.dataframe(table, column_config={c: st.column_config.NumberColumn(format="localized") for c in parts})
-    with st.expander("Every tensor of the student"):
-        rows = pd.DataFrame([dataclasses.asdict(entry) | {"parameters": entry.parameters} for entry in ledger(student)])
-        rows = rows.rename(columns={"count": "in one", "executed": "used"})
-        st.dataframe(
-            rows,
+    rows = [(part, before[part], after[part]) for part in before if before[part] or after[part]]
+    lines = [f"| {part} | {had:,} | {has:,} | {has / had:.1%} |" for part, had, has in rows]
+    total = f"| **total** | **{full:,}** | **{count:,}** | **{count / full:.1%}** |"
+    st.markdown("\n".join(["| part | teacher | student | student keeps |", "|---|--:|--:|--:|", *lines, total]))
+    tensors = st.expander("Every tensor of the student", key="tensors", on_change="rerun")
+    if tensors.open:
+        entries = [dataclasses.asdict(entry) | {"parameters": entry.parameters} for entry in ledger(student)]
+        names = {"count": "in one", "executed": "used"}
+        tensors.dataframe(
+            [{names.get(name, name): value for name, value in entry.items()} for entry in entries],
             hide_index=True,
             column_config={c: st.column_config.NumberColumn(format="localized") for c in ("in one", "parameters")},
         )
-        st.caption("stored: how many such tensors there are. used: how often a forward pass runs them.")
+        tensors.caption("stored: how many such tensors there are. used: how often a forward pass runs them.")

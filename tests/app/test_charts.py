@@ -1,5 +1,6 @@
 """Charts: the numbers that went in are the numbers that are drawn, in the colours of their role."""
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 
 from app import charts
+from app.bars import SHADES, part_bars
+from app.theme import DARK, LIGHT, on
 
 CONFIG = tomllib.loads((Path(__file__).parents[2] / ".streamlit" / "config.toml").read_text())
 
@@ -23,7 +26,7 @@ def some_attention(layers: int, heads: int, pos: int) -> np.ndarray:
 def test_mosaic_holds_every_head_in_its_place(layers, heads, pos) -> None:
     """Harm: the square labelled layer 2, head 3 shows another head."""
     maps = some_attention(layers, heads, pos)
-    figure = charts.mosaic(maps, "student", charts.LIGHT)
+    figure = charts.mosaic(maps, "student", LIGHT)
     canvas, squares = np.asarray(figure.data[0].z), figure.data[1]
     assert canvas.dtype == np.uint8
     for x, y, (layer, head) in zip(squares.x, squares.y, squares.customdata, strict=True):
@@ -37,8 +40,8 @@ def test_teacher_and_student_are_drawn_on_one_scale() -> None:
     """Harm: a faint student looks as strong as its teacher because each map is scaled by itself."""
     for role in ("teacher", "student"):
         for figure in (
-            charts.mosaic(some_attention(2, 2, 4), role, charts.LIGHT),
-            charts.one_head(some_attention(1, 1, 4)[0, 0] / 2, list("abcd"), role, charts.LIGHT),
+            charts.mosaic(some_attention(2, 2, 4), role, LIGHT),
+            charts.one_head(some_attention(1, 1, 4)[0, 0] / 2, list("abcd"), role, LIGHT),
         ):
             heatmap = figure.data[0]
             assert (heatmap.zmin, heatmap.zmax) in ((0, 100), (0, 1))
@@ -47,7 +50,7 @@ def test_teacher_and_student_are_drawn_on_one_scale() -> None:
 def test_words_that_come_twice_keep_their_own_rows() -> None:
     """Harm: plotly merges two rows labelled 'the' into one."""
     grid = some_attention(1, 1, 3)[0, 0]
-    figure = charts.one_head(grid, ["the", "dog", "the"], "teacher", charts.LIGHT)
+    figure = charts.one_head(grid, ["the", "dog", "the"], "teacher", LIGHT)
     np.testing.assert_allclose(figure.data[0].z, grid.astype(np.float32))
     assert list(figure.layout.xaxis.ticktext) == ["the", "dog", "the"]
     assert list(figure.layout.xaxis.tickvals) == [0, 1, 2]
@@ -55,7 +58,7 @@ def test_words_that_come_twice_keep_their_own_rows() -> None:
 
 def test_tokens_cannot_be_markup() -> None:
     """Harm: a token is drawn as a link or an image, because plotly reads some HTML in labels."""
-    figure = charts.one_head(some_attention(1, 1, 2)[0, 0], ["<a href='x'>y</a>", "&lt;"], "teacher", charts.LIGHT)
+    figure = charts.one_head(some_attention(1, 1, 2)[0, 0], ["<a href='x'>y</a>", "&lt;"], "teacher", LIGHT)
     assert not any("<" in text for text in figure.layout.xaxis.ticktext)
     assert figure.layout.xaxis.ticktext[1] == "&amp;lt;"
 
@@ -63,22 +66,47 @@ def test_tokens_cannot_be_markup() -> None:
 def test_layer_lines_draw_the_means() -> None:
     """Harm: the line beside the table shows other numbers than the table."""
     values = np.arange(12.0).reshape(3, 4)
-    figure = charts.layer_lines({"Teacher": values, "Student": values + 1}, "distance", charts.LIGHT)
+    figure = charts.layer_lines({"Teacher": values, "Student": values + 1}, "distance", LIGHT)
     lines = {trace.name: trace for trace in figure.data if trace.name}
     np.testing.assert_allclose(lines["Teacher"].y, [1.5, 5.5, 9.5])
     np.testing.assert_allclose(lines["Student"].y, [2.5, 6.5, 10.5])
-    assert lines["Teacher"].line.color == charts.LIGHT.teacher
-    assert lines["Student"].line.color == charts.LIGHT.student
+    assert lines["Teacher"].line.color == LIGHT.teacher
+    assert lines["Student"].line.color == LIGHT.student
 
 
 def test_bars_add_up() -> None:
     """Harm: a part is missing from the picture of the whole."""
     parts = {"Teacher, BERT": {"embeddings": 5, "ffn": 7}, "Student": {"embeddings": 2, "ffn": 1}}
-    figure = charts.part_bars(parts, charts.DARK)
-    assert [sum(bar.x[index] for bar in figure.data) for index in range(2)] == [12, 3]
+    html = part_bars(parts, DARK)
+    widths = [float(width) for width in re.findall(r"width:([\d.]+)%", html)]
+    assert widths == pytest.approx([100 * count / 12 for count in (5, 7, 2, 1)], abs=1e-3)
+    assert "Teacher, BERT, ffn: 7 parameters, 58.3%" in html
 
 
-@pytest.mark.parametrize(("colours", "section"), [(charts.LIGHT, "light"), (charts.DARK, "dark")])
+def test_bars_show_no_markup_of_a_name() -> None:
+    """Harm: a model's name runs as a script."""
+    html = part_bars({"<script>x</script>": {'"><b>': 1}}, LIGHT)
+    assert "<script" not in html
+    assert "<b>" not in html
+
+
+def test_writing_on_every_shade_can_be_read() -> None:
+    """Harm: black on dark blue, a label that nobody reads. 4.5 : 1 is what WCAG 2 asks for."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        red, green, blue = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    for colours in (LIGHT, DARK):
+        for role in ("teacher", "student"):
+            for shade in SHADES:
+                background = colours.tint(role, shade)
+                pale, deep = sorted((luminance(background), luminance(on(background))), reverse=True)
+                assert (pale + 0.05) / (deep + 0.05) >= 4.5, (role, shade)
+
+
+@pytest.mark.parametrize(("colours", "section"), [(LIGHT, "light"), (DARK, "dark")])
 def test_roles_have_the_theme_s_colours(colours, section) -> None:
     """Harm: the teacher is blue in one chart and another blue, or orange, in the next."""
     theme = CONFIG["theme"][section]

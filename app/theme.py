@@ -1,0 +1,63 @@
+"""The colours of light and dark paper, for everything that is drawn. Imports neither streamlit nor plotly.
+
+Teacher and student keep one colour each, everywhere: blue and orange, which people with any colour vision tell apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Theme:
+    """The colours of one page."""
+
+    ink: str
+    quiet: str  # axes, grid labels
+    grid: str
+    teacher: str
+    student: str
+    empty: str  # attention 0; the gaps between heads
+    series: tuple[str, ...]  # for lines that are neither
+
+    def role(self, name: str) -> str:
+        """The colour of "teacher" or "student"."""
+        return self.teacher if name.lower().startswith("teacher") else self.student
+
+    def tint(self, role: str, strength: float) -> str:
+        """The colour of `role` at `strength` 0-1, from empty paper to the full colour."""
+        return _mix(self.empty, self.role(role), strength)
+
+
+LIGHT = Theme(
+    "#14171c", "#5f6675", "#e3e0da", "#0b5cad", "#c8500a", "#f4f2ee", ("#4a1e5e", "#00916b", "#c9679b", "#737b86")
+)
+DARK = Theme(
+    "#e7e8ea", "#a3a8b8", "#3d434e", "#6cb4f5", "#ffa552", "#20242b", ("#b87ad9", "#2fa583", "#f3e96b", "#8a93a3")
+)
+
+
+def theme(dark: bool) -> Theme:
+    """The colours for dark or light paper."""
+    return DARK if dark else LIGHT
+
+
+def on(colour: str) -> str:
+    """Black or white, whichever is easier to read on `colour` (#rrggbb); relative luminance as WCAG 2 defines it."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in _channels(colour))]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "#000000" if (luminance + 0.05) ** 2 > 1.05 * 0.05 else "#ffffff"
+
+
+def faded(colour: str, opacity: float) -> str:
+    """`colour` (#rrggbb) as a see-through CSS colour, `opacity` 0-1."""
+    return "rgba({}, {}, {}, {})".format(*_channels(colour), opacity)
+
+
+def _channels(colour: str) -> tuple[int, int, int]:
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+
+
+def _mix(a: str, b: str, share: float) -> str:
+    mixed = (round(x + (y - x) * share) for x, y in zip(_channels(a), _channels(b), strict=True))
+    return "#{:02x}{:02x}{:02x}".format(*mixed)
