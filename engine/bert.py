@@ -125,8 +125,21 @@ class MaskedLMHead(nn.Module):
     def forward(self, x: Tensor, table: Tensor) -> Tensor:
         """x (..., hidden), table (vocab, embedding) for a tied decoder -> logits (..., vocab)."""
         x = self.norm(activate(self.transform(x), self.activation))
-        x = x if self.mix is None else x @ self.mix
-        return F.linear(x, table if self.decoder is None else self.decoder.weight, self.bias)
+        table = table if self.decoder is None else self.decoder.weight
+        if self.mix is not None and mix_the_table(x.numel() // x.shape[-1], *self.mix.shape):
+            with torch.autocast(x.device.type, enabled=False):
+                table = table @ self.mix.T
+        elif self.mix is not None:
+            x = x @ self.mix
+        return F.linear(x, table, self.bias)
+
+
+def mix_the_table(positions: int, kept: int, embedding: int) -> bool:
+    """Whether a compactor (kept, embedding) before the decoder costs less multiplied into the vocabulary's table.
+
+    A row of the vocabulary then costs embedding x kept once and kept a position, instead of embedding a position.
+    """
+    return embedding * kept + positions * kept < positions * embedding
 
 
 class Bert(nn.Module):

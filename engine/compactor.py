@@ -13,20 +13,20 @@ end is multiplied out once: this is `fold`, and gives a plain, narrower BERT.
 The products are formed in weight space, once a step whatever the batch; only the embedding sum and the decoder, whose
 tables are longer than a batch, are multiplied on the activation side.
 
-Knows the algebra and the bookkeeping. Knows nothing of schedules, losses or optimizers (see methods/wid.py).
+Knows the algebra; the bookkeeping of dims is in groups.py. Knows nothing of schedules or losses (see methods/wid.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from engine.bert import Bert, LayerNorm
+from engine.bert import Bert, LayerNorm, mix_the_table
+from engine.groups import Group, Member
 from engine.shape import Shape, ShapeError
 
 
@@ -39,60 +39,18 @@ class Compactor(nn.Module):
         self.column = None if outputs is None else nn.Parameter(torch.eye(outputs))  # (kept out, out)
 
 
-@dataclass(frozen=True)
-class Member:
-    """A tensor that has a group's dims along one axis: a compactor, a LayerNorm's gain or its offset."""
-
-    owner: nn.Module
-    name: str
-    axis: int
-
-    @property
-    def parameter(self) -> nn.Parameter:
-        """The tensor as it is now; shrinking puts a smaller one in its place."""
-        found = getattr(self.owner, self.name)
-        assert isinstance(found, nn.Parameter)
-        return found
-
-
-@dataclass
-class Group:
-    """Dims that live and die together.
-
-    `dims` says which of the teacher's dims are still present in the members, `closing` marks those among them that
-    are on their way to zero.
-    """
-
-    name: str
-    kind: str  # residual, attention, ffn or transform
-    members: list[Member]
-    norms: list[LayerNorm]
-    dims: Tensor  # (present,) int64, ascending
-    closing: Tensor  # (present,) bool
-
-    @property
-    def kept(self) -> int:
-        """How many dims will stay, of those chosen so far."""
-        return int((~self.closing).sum())
-
-    def vector_norms(self) -> Tensor:
-        """The mean L2 norm of each present dim's compactor vectors, (present,); LayerNorm entries do not count."""
-        matrices = [member for member in self.members if member.parameter.ndim == 2]
-        norms = [member.parameter.detach().float().norm(dim=1 - member.axis) for member in matrices]
-        return torch.stack(norms).mean(0)
-
-
 class Heir(nn.Module):
     """A teacher's BERT with compactors beside its linears: the student while it inherits.
 
     Call it like a Bert. Parameters: `inherited` (the teacher's weights) and `compactors`.
     """
 
-    def __init__(self, teacher: Bert) -> None:
+    def __init__(self, teacher: Bert, masked_norms: bool = True) -> None:
+        """`masked_norms`: LayerNorm statistics look at kept dims only from the moment that others begin to close."""
         super().__init__()
         if teacher.shape.factorised or teacher.shape.sharing != "none" or teacher.head is None:
             raise ShapeError(["Only a BERT with a masked-LM head, unshared layers and full embeddings has heirs."])
-        self.teacher_shape = teacher.shape
+        self.teacher_shape, self.masked_norms = teacher.shape, masked_norms
         self.inherited = Bert(teacher.shape.replace(pooler=False, pair_head=False))
         weights = teacher.state_dict()
         self.inherited.load_state_dict({name: weights[name] for name in self.inherited.state_dict()})
@@ -122,29 +80,53 @@ class Heir(nn.Module):
         writers = [name for i in layers for name in (f"attentions.{i}.output", f"ffns.{i}.down")]
         readers = [f"attentions.{i}.{name}" for i in layers for name in ("query", "key", "value")]
         readers += [*(f"ffns.{i}.up" for i in layers), "head.transform"]
-        yield self._group(
-            "residual", "residual", shape.hidden, ["embeddings", *writers], readers, ["embeddings.norm", *norms]
-        )
+        stream = ["embeddings.norm", *norms]
+        yield self._group("residual", shape.hidden, ["embeddings", *writers], readers, "attentions.0.value", stream)
         for i in layers:
             projections = [f"attentions.{i}.{name}" for name in ("query", "key", "value")]
-            yield self._group(f"attention {i}", "attention", shape.inner, projections, [f"attentions.{i}.output"])
-            yield self._group(f"ffn {i}", "ffn", shape.ffn, [f"ffns.{i}.up"], [f"ffns.{i}.down"])
-        yield self._group("transform", "transform", shape.hidden, ["head.transform"], ["decoder"], ["head.norm"])
+            output, up, down = f"attentions.{i}.output", f"ffns.{i}.up", f"ffns.{i}.down"
+            yield self._group(f"attention {i}", shape.inner, projections, [output], output)
+            yield self._group(f"ffn {i}", shape.ffn, [up], [down], down)
+        yield self._group("transform", shape.hidden, ["head.transform"], ["decoder"], "decoder", ["head.norm"])
 
     def _group(
-        self, name: str, kind: str, size: int, writers: list[str], readers: list[str], norm_names: Sequence[str] = ()
+        self,
+        name: str,
+        size: int,
+        writers: list[str],
+        readers: list[str],
+        reference: str,
+        norm_names: Sequence[str] = (),
     ) -> Group:
         """The group of `size` dims that the linears `writers` put out and the linears `readers` take in."""
+        linears = [self.inherited.get_submodule(writer) for writer in writers if writer != "embeddings"]
         members = [Member(self.compactor(linear), "column", 0) for linear in writers]
         members += [Member(self.compactor(linear), "row", 1) for linear in readers]
         norms = [norm for norm in map(self.inherited.get_submodule, norm_names) if isinstance(norm, LayerNorm)]
         members += [Member(norm, part, 0) for norm in norms for part in ("weight", "bias")]
-        return Group(name, kind, members, norms, torch.arange(size), torch.zeros(size, dtype=torch.bool))
+        return Group(
+            name,
+            name.split()[0],
+            members,
+            reference=Member(self.compactor(reference), "row", 1),
+            biases=[Member(linear, "bias", 0) for linear in linears],
+            norms=norms,
+            full=size,
+            dims=torch.arange(size),
+            closing=torch.zeros(size, dtype=torch.bool),
+        )
 
     # ---- the forward pass --------------------------------------------------------------------------------------------
 
     def effective(self) -> dict[str, Tensor]:
-        """Every parameter of the network that trains, by Bert's names: W_eff = C @ W @ R, b_eff = C @ b."""
+        """Every parameter of the network that trains, by Bert's names: W_eff = C @ W @ R, b_eff = C @ b.
+
+        Always in float32: under mixed precision the products would be rounded twice, and the fold with them.
+        """
+        with torch.autocast(self.compactor("embeddings").column.device.type, enabled=False):  # type: ignore[union-attr]
+            return self._effective()
+
+    def _effective(self) -> dict[str, Tensor]:
         weights: dict[str, Tensor] = dict(self.inherited.named_parameters())
         for key, compactor in self.compactors.items():
             name = key.replace("-", ".")
@@ -159,6 +141,31 @@ class Heir(nn.Module):
             )
             weights[f"{name}.bias"] = compactor.column @ weights[f"{name}.bias"]
         return weights
+
+    def multiply_adds(self, tokens: int, length: int, predicted: int) -> int:
+        """Multiply-adds of one forward pass as it is now, the products of compactors among them.
+
+        `tokens` in sequences of `length`, `predicted` of them through the masked-LM head. Counts matrix products only,
+        as engine.cost does.
+        """
+        wide = {group.name: len(group.dims) for group in self.groups.values()}
+        teacher, residual, transform = self.teacher_shape, wide["residual"], wide["transform"]
+        total = tokens * teacher.hidden * residual  # the embedding sum
+        total += predicted * residual * transform + self._decoder_multiply_adds(predicted, transform)
+        for layer in range(teacher.layers):
+            inner, ffn = wide[f"attention {layer}"], wide[f"ffn {layer}"]
+            total += tokens * (4 * residual * inner + 2 * residual * ffn + 2 * length * inner)
+            total += 3 * product_multiply_adds(inner, teacher.inner, teacher.hidden, residual)
+            total += product_multiply_adds(residual, teacher.hidden, teacher.inner, inner)
+            total += product_multiply_adds(ffn, teacher.ffn, teacher.hidden, residual)
+            total += product_multiply_adds(residual, teacher.hidden, teacher.ffn, ffn)
+        return total + product_multiply_adds(transform, teacher.hidden, teacher.hidden, residual)
+
+    def _decoder_multiply_adds(self, predicted: int, transform: int) -> int:
+        wide, vocab = self.teacher_shape.hidden, self.teacher_shape.vocab
+        if mix_the_table(predicted, transform, wide):
+            return vocab * transform * (wide + predicted)
+        return predicted * wide * (transform + vocab)
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """As Bert.forward."""
@@ -176,10 +183,11 @@ class Heir(nn.Module):
     # ---- closing and shrinking ---------------------------------------------------------------------------------------
 
     def close(self, group: Group, places: Tensor) -> None:
-        """Marks the dims at `places` (indices among those present) of `group` as closing."""
-        group.closing[places] = True
-        for norm in group.norms:  # statistics over kept dims only, from this moment
-            norm.keep = (~group.closing).to(norm.weight.device, norm.weight.dtype)
+        """From now on the dims at `places` (indices among those present) of `group`, and no others, are closing."""
+        group.close(places)
+        for norm in group.norms:
+            keep = (~group.closing).to(norm.weight.device, norm.weight.dtype)
+            norm.keep = keep if self.masked_norms and len(places) else None
 
     def shrink(self, group: Group, optimizer: torch.optim.Optimizer | None) -> None:
         """Takes the closing dims of `group` out of its parameters, their gradients and the optimizer's moments.
@@ -195,9 +203,8 @@ class Heir(nn.Module):
             setattr(member.owner, member.name, new)
             if optimizer is not None:
                 replace_parameter(optimizer, old, new, member.axis, here)
-        group.dims, group.closing = group.dims[places], torch.zeros(len(places), dtype=torch.bool)
-        for norm in group.norms:
-            norm.keep = None
+        group.dims, group.fading = group.dims[places], 0
+        self.close(group, places[:0])
         if group.kind == "attention":
             self.count_heads(group)
 
@@ -248,6 +255,27 @@ class Heir(nn.Module):
         bert = Bert(shape)
         bert.load_state_dict({name: weight.detach().float() for name, weight in weights.items()})
         return bert
+
+    @torch.no_grad()
+    def lineage(self) -> dict[str, Tensor]:
+        """What the student is made of, on the CPU: each linear's compactors in half precision, each group's dims.
+
+        "attentions.0.query.column" (student's out, teacher's out) and "attentions.0.query.row" (teacher's in, student's
+        in), in the teacher's and the student's order of dims; "dims.attention 0" (student's dims,) says which of the
+        teacher's dims survived.
+        """
+        found = {f"dims.{group.name}": group.dims for group in self.groups.values()}
+        for key, compactor in self.compactors.named_parameters():
+            name, _, side = key.rpartition(".")
+            found[f"{name.replace('-', '.')}.{side}"] = compactor.detach().to("cpu", torch.float16).contiguous()
+        return found
+
+
+def product_multiply_adds(kept_out: int, out: int, wide: int, kept_in: int) -> int:
+    """Multiply-adds of C @ W @ R, (kept_out, out) @ (out, wide) @ (wide, kept_in), and of C @ b, the cheaper way."""
+    left_first = kept_out * out * wide + kept_out * wide * kept_in
+    right_first = out * wide * kept_in + kept_out * out * kept_in
+    return min(left_first, right_first) + kept_out * out
 
 
 def replace_parameter(

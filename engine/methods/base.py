@@ -15,6 +15,7 @@ from engine.config import ConfigError
 from engine.corpora import Batch
 from engine.shape import Shape, ShapeError
 
+LAYER_CHOICES = ("spread", "every", "first", "last", "listed")
 SHAPE_FIELDS = ("layers", "hidden", "heads", "head_dim", "ffn")  # what a person chooses of a student
 
 
@@ -30,6 +31,8 @@ class Method:
     label: ClassVar[str]
     paper: ClassVar[str] = ""
     Options: ClassVar[type] = NoOptions
+    presets: ClassVar[dict[str, dict[str, Any]]] = {}  # name -> the options it sets; the rest keep their defaults
+    preset_notes: ClassVar[dict[str, str]] = {}
     numbers_title: ClassVar[str] = ""  # what the numbers of after_backward are, for a chart
     numbers_unit: ClassVar[str] = ""
 
@@ -91,6 +94,14 @@ class Method:
         assert isinstance(student, Bert)
         return student
 
+    def lineage(self, student: nn.Module) -> dict[str, Tensor]:
+        """After `finish`: what the student is made of, by name, to be kept beside it. Empty: nothing to tell."""
+        return {}
+
+    def picture(self, student: nn.Module, tokens: int, length: int, predicted: int) -> dict[str, Any] | None:
+        """What a page can draw of the student at this moment, for steps of `tokens` tokens; may wait for the device."""
+        return None
+
     def state(self, student: nn.Module) -> dict[str, Any]:
         """What a checkpoint needs beside the parameters, as plain values and tensors."""
         return {}
@@ -119,14 +130,31 @@ def adamw(parts: list[tuple[nn.Module, float]], decay: float = 0.01) -> torch.op
     return torch.optim.AdamW([group for group in groups if group["params"]], betas=(0.9, 0.999), eps=1e-8)
 
 
-def select_layers(teacher: Bert, layers: int, which: str) -> Bert:
-    """A copy of `teacher` with `layers` of its layers: "spread" from first to last, the "first" or the "last"."""
-    have = teacher.shape.layers
+def choose_layers(have: int, want: int, which: str, listed: str = "") -> tuple[list[int], list[str]]:
+    """Which `want` of a teacher's `have` layers (from 0) a student inherits, and what is wrong with the choice.
+
+    "spread": evenly from first to last, as DistilBERT; "every": the k-th, 2k-th ... with k = have // want, as
+    TinyBERT's map; "first", "last"; "listed": the numbers in `listed`, from 1, such as "1, 4, 6".
+    """
+    if which == "listed":
+        numbers = [int(part) - 1 if part.strip().isdecimal() else -1 for part in listed.split(",")]
+        rising = all(a < b for a, b in zip(numbers, numbers[1:], strict=False))
+        if len(numbers) != want or not rising or numbers[0] < 0 or numbers[-1] >= have:
+            return [], [
+                f"Listed layers must be {want} rising numbers between 1 and {have}, got {listed[:80]!r}; write "
+                f"{', '.join(str(round(i * (have - 1) / max(1, want - 1)) + 1) for i in range(want))}, for example."
+            ]
+        return numbers, []
+    if which == "every":
+        return [(index + 1) * (have // want) - 1 for index in range(want)], []
     if which == "spread":
-        chosen = [round(i * (have - 1) / max(1, layers - 1)) for i in range(layers)]
-    else:
-        chosen = list(range(layers)) if which == "first" else list(range(have - layers, have))
-    bert, weights = Bert(teacher.shape.replace(layers=layers)), teacher.state_dict()
+        return [round(index * (have - 1) / max(1, want - 1)) for index in range(want)], []
+    return list(range(want)) if which == "first" else list(range(have - want, have)), []
+
+
+def select_layers(teacher: Bert, chosen: list[int]) -> Bert:
+    """A copy of `teacher` with the `chosen` ones of its layers (from 0), in that order."""
+    bert, weights = Bert(teacher.shape.replace(layers=len(chosen))), teacher.state_dict()
     renamed = {}
     for name in bert.state_dict():
         parts = name.split(".")

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from engine.bert import Bert, LayerNorm
+from engine.bert import Bert, LayerNorm, mix_the_table
+from engine.closing import Schedule, smallest
 from engine.compactor import Compactor, Heir
 from engine.cost import compactor_parameters, parameters
 from engine.methods.base import adamw, masked_lm
@@ -304,3 +305,73 @@ def test_a_teacher_without_weights_to_inherit_is_refused(changes):
     with pytest.raises(ShapeError) as caught:
         Heir(bert)
     assert len(caught.value.problems) == 1
+
+
+@pytest.mark.parametrize(
+    ("strategy", "sizes"),
+    [
+        ("dim", {"hidden": 516}),
+        ("head", {"hidden": 512, "heads": 8}),
+        ("dim", {"hidden": 192}),
+        ("head", {"hidden": 192, "heads": 3}),
+    ],
+    ids=lambda value: str(value),
+)
+def test_the_papers_own_shapes_fold_to_what_was_masked(strategy, sizes):
+    """Harm: right at toy sizes, wrong at the sizes people ask for (43 dims a head; three heads of twelve)."""
+    big = Shape(layers=1, vocab=50, positions=32)
+    heir, student = Heir(randomise(Bert(big))), big.replace(**sizes, tied=False)
+    noise = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        heir.inherited.embeddings.word.weight.mul_(0.1)
+        for compactor in heir.compactors.parameters():  # away from identity, and no two dims alike
+            compactor.mul_(0.8 + 0.4 * torch.rand(compactor.shape[0], 1, generator=noise))
+    schedule = Schedule(big, student, strategy)
+    for group in heir.groups.values():
+        places = smallest(group.vector_norms(), schedule.left(group.kind, 16), *schedule.pieces(group.kind))
+        heir.close(group, places)
+        with torch.no_grad():
+            for member in group.members:
+                member.parameter.index_fill_(member.axis, places, 0.0)
+    ids = torch.randint(0, 50, (2, 12), generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        masked = heir(ids)
+        shrink_all(heir)
+        torch.testing.assert_close(heir(ids), masked, rtol=0, atol=1e-5)
+        folded = heir.fold()
+    assert folded.shape == student
+    torch.testing.assert_close(folded(ids).detach(), masked, rtol=0, atol=1e-4)
+
+
+def test_statistics_over_all_dims_are_there_for_who_wants_them():
+    """Harm: an option that changes nothing."""
+    heirs = [Heir(teacher(), masked_norms=masked) for masked in (True, False)]
+    found = []
+    for heir in heirs:
+        heir.close(heir.groups["residual"], torch.tensor([2, 3]))
+        found.append(logits(heir).detach())
+    assert all(norm.keep is None for norm in heirs[1].groups["residual"].norms)
+    assert not torch.allclose(*found)
+
+
+def test_products_stay_in_float32_under_mixed_precision():
+    """Harm: the effective weights are rounded to bfloat16, and the folded student is another one than was trained."""
+    heir = scramble(Heir(teacher(layers=1)))
+    exact = heir.effective()
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = heir.effective()
+    assert all(torch.equal(mixed[name], exact[name]) for name in exact)
+
+
+def test_a_compactor_before_the_decoder_may_be_multiplied_either_way(bert):
+    """Harm: a long batch, which takes the other association, computes something else."""
+    heir = scramble(Heir(bert))
+    close_and_zero(heir, False)
+    shrink_all(heir)
+    kept, wide = heir.compactor("decoder").row.shape[1], bert.shape.hidden
+    few = next(n for n in range(1, 10**6) if mix_the_table(n, kept, wide)) - 1
+    assert few * (wide - kept) <= kept * wide < (few + 1) * (wide - kept)
+    ids = torch.arange(60).view(3, 20) % 100
+    whole = heir(ids).flatten(0, 1)
+    for positions in (torch.arange(min(few, 60)), torch.arange(60).repeat(few // 60 + 1)):
+        torch.testing.assert_close(heir(ids, positions=positions), whole[positions], rtol=0, atol=1e-4)

@@ -1,0 +1,344 @@
+"""Speed and memory, measured side by side: python -m engine bench wid.
+
+One process, one batch, repeats interleaved so that a slow moment of the machine hits every row alike; medians. Memory
+is measured in a process of its own for each row.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from engine.bert import Bert, LayerNorm, new_bert
+from engine.closing import Schedule, smallest
+from engine.compactor import Heir
+from engine.config import ConfigError
+from engine.corpora import MASKED, Batch
+from engine.cost import multiply_adds
+from engine.device import Device, pick
+from engine.methods.base import adamw, masked_lm
+from engine.shape import Shape
+
+TEACHER, STUDENT = "plain teacher", "plain student"
+ACTIVATION, RELEASED = "activation space", "activation space, as released"
+OPEN, CLOSED = "weight space, open", "weight space, closed"
+ROWS = (TEACHER, STUDENT, ACTIVATION, RELEASED, OPEN, CLOSED)
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is timed: a teacher, the students it shrinks to, and a batch of full rows."""
+
+    device: str
+    teacher: Shape
+    students: tuple[Shape, ...]
+    rows: int
+    length: int
+
+
+BASE, MINI = Shape(), Shape(layers=6, hidden=384, heads=12)
+TINY = Shape(layers=2, hidden=32, heads=4, vocab=97, positions=32)
+CASES = {
+    "cpu": Case("cpu", MINI, (MINI.replace(hidden=192, tied=False),), 16, 128),
+    "gpu": Case("cuda", BASE, tuple(BASE.replace(hidden=width, tied=False) for width in (192, 516)), 120, 128),
+    "tiny": Case("cpu", TINY, (TINY.replace(hidden=16, tied=False),), 4, 16),  # the same path in a second, for tests
+}
+
+
+class ActivationSpace(nn.Module):
+    """The yardstick: WID as the authors' release formulates it, every compactor a linear layer on the activations.
+
+    Written anew for this measurement; computes what Heir computes before anything closes. On its own it differs from
+    Heir in nothing but the place of the compactors. `as_released` adds what else a step of the release does: dropout
+    on the stream, LayerNorm spelled out, every compactor's norms taken and every compactor pulled by its own value
+    (see Contestant.step), and an optimizer that goes tensor by tensor.
+    """
+
+    def __init__(self, teacher: Bert, as_released: bool) -> None:
+        super().__init__()
+        self.bert, self.as_released = teacher, as_released
+        shape = teacher.shape
+        for layer in range(shape.layers):
+            attention, ffn = teacher.blocks(layer)
+            for name in ("query", "key", "value", "output"):
+                setattr(attention, name, _between(getattr(attention, name)))
+            ffn.up, ffn.down = _between(ffn.up), _between(ffn.down)
+        assert teacher.head is not None
+        teacher.head.transform = _between(teacher.head.transform)
+        self.column = nn.Parameter(torch.eye(shape.hidden))
+        self.row = nn.Parameter(torch.eye(shape.hidden))
+        if as_released:
+            for name, module in teacher.named_modules():
+                if isinstance(module, LayerNorm):
+                    module.keep = torch.ones(len(module.weight))
+                if name == "embeddings" or name.endswith((".output", ".down")):
+                    module.register_forward_hook(_dropout)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As Bert.forward."""
+        assert self.bert.head is not None
+        self.bert.embeddings.mix, self.bert.head.mix = self.column, self.row
+        return self.bert(*args, **kwargs)
+
+    def compactors(self) -> Iterator[nn.Parameter]:
+        """Every compactor: the square matrices among the parameters that are not the teacher's."""
+        yield from (self.column, self.row)
+        for module in self.bert.modules():
+            if isinstance(module, nn.Sequential):
+                yield from (*module[0].parameters(), *module[2].parameters())
+
+
+def _dropout(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+    return F.dropout(output, 0.1, training=module.training)
+
+
+def _between(linear: nn.Linear) -> Any:
+    """`linear` with a row compactor before it and a column compactor behind it."""
+    row, column = (nn.Linear(size, size, bias=False) for size in (linear.in_features, linear.out_features))
+    nn.init.eye_(row.weight)
+    nn.init.eye_(column.weight)
+    return nn.Sequential(row, linear, column)
+
+
+def activation_multiply_adds(shape: Shape, tokens: int, length: int, predicted: int) -> int:
+    """Multiply-adds of a forward pass of ActivationSpace: each linear with its two square neighbours."""
+    hidden, inner, ffn = shape.hidden, shape.inner, shape.ffn
+
+    def three(inputs: int, outputs: int) -> int:
+        return inputs**2 + inputs * outputs + outputs**2
+
+    layer = 3 * three(hidden, inner) + three(inner, hidden) + three(hidden, ffn) + three(ffn, hidden)
+    encoder = hidden**2 + shape.layers * (layer + 2 * length * inner)
+    return tokens * encoder + predicted * (three(hidden, hidden) + hidden**2 + hidden * shape.vocab)
+
+
+def close_all(heir: Heir, schedule: Schedule, optimizer: torch.optim.Optimizer | None) -> None:
+    """Takes everything that must go out of `heir` at once, as after the last cut."""
+    for group in heir.groups.values():
+        left = schedule.left(group.kind, schedule.last_cut)
+        heir.close(group, smallest(group.vector_norms().cpu(), left, *schedule.pieces(group.kind)))
+        heir.shrink(group, optimizer)
+
+
+class Contestant:
+    """One row of the table: a model with its optimizer, ready to take steps on the batch."""
+
+    def __init__(self, row: str, case: Case, student: Shape, device: Device) -> None:
+        self.row, self.device = row, device
+        model: nn.Module = new_bert(student if row == STUDENT else case.teacher, seed=0)
+        if row in (ACTIVATION, RELEASED):
+            model = ActivationSpace(model, as_released=row == RELEASED)  # type: ignore[arg-type]
+        elif row in (OPEN, CLOSED):
+            model = Heir(model)  # type: ignore[arg-type]
+        self.model = model.to(device.type).train()
+        for module in model.modules():
+            if isinstance(module, LayerNorm) and module.keep is not None:
+                module.keep = module.keep.to(device.type)
+        self.optimizer = adamw([(self.model, 1e-4)])
+        if row == RELEASED:
+            self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, foreach=False)
+        if row == CLOSED:
+            self.step(new_batch(case))  # so that moments shrink too, as in a run
+            assert isinstance(model, Heir)
+            close_all(model, Schedule(case.teacher, student, "dim"), self.optimizer)
+
+    def step(self, batch: Batch) -> float:
+        """One training step; its seconds."""
+        began = self._now()
+        with self.device.autocast():
+            loss = masked_lm(self.model, batch)
+        loss.backward()
+        if self.row == RELEASED:
+            assert isinstance(self.model, ActivationSpace)
+            with torch.no_grad():
+                for compactor in self.model.compactors():
+                    torch.linalg.norm(compactor, dim=0)
+                    assert compactor.grad is not None
+                    compactor.grad.add_(compactor)
+        else:
+            nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return self._now() - began
+
+    def multiply_adds(self, case: Case, student: Shape, predicted: int) -> int:
+        """Of one forward pass over the batch."""
+        tokens = case.rows * case.length
+        if isinstance(self.model, Heir):
+            return self.model.multiply_adds(tokens, case.length, predicted)
+        if isinstance(self.model, ActivationSpace):
+            return activation_multiply_adds(case.teacher, tokens, case.length, predicted)
+        shape = student if self.row == STUDENT else case.teacher
+        encoder = case.rows * multiply_adds(shape, case.length, 0)
+        return encoder + predicted * shape.hidden * (shape.hidden + shape.vocab)
+
+    def _now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+
+def new_batch(case: Case) -> Batch:
+    """Full rows of random tokens, 15% of them to be predicted."""
+    rng = np.random.default_rng(0)
+    ids = rng.integers(0, case.teacher.vocab, (case.rows, case.length))
+    positions = np.sort(rng.choice(ids.size, round(MASKED * ids.size), replace=False))
+    arrays = (ids, np.ones(ids.shape, bool), positions, rng.integers(0, case.teacher.vocab, len(positions)))
+    return Batch(*(torch.from_numpy(array) for array in arrays)).to(case.device)
+
+
+def bench_wid(name: str, repeats: int = 7, memory: bool = True) -> dict[str, Any]:
+    """Times every row of ROWS for the case `name`, and measures its memory if asked to; a plain dict, JSON-ready.
+
+    Raises:
+        ConfigError: there is no such case.
+    """
+    if name not in CASES:
+        raise ConfigError([f"There is no case {name!r}; choose one of {', '.join(CASES)}."])
+    case = CASES[name]
+    if case.device == "cuda" and not torch.cuda.is_available():
+        return {"case": name, "measured": False, "why": "not measured here: this machine has no CUDA device"}
+    device, batch = pick(case.device), new_batch(case)
+    tokens, predicted, students = case.rows * case.length, len(batch.positions), []
+    for student in case.students:
+        rows = [Contestant(row, case, student, device) for row in ROWS]
+        seconds: dict[str, list[float]] = {row: [] for row in ROWS}
+        for repeat in range(repeats + 2):
+            for contestant in rows:
+                took = contestant.step(batch)
+                if repeat >= 2:  # the first two steps make buffers and moments
+                    seconds[contestant.row].append(took)
+        medians = {row: statistics.median(times) for row, times in seconds.items()}
+        found: dict[str, dict[str, Any]] = {
+            contestant.row: {
+                "seconds": medians[contestant.row],
+                "spread": [min(seconds[contestant.row]), max(seconds[contestant.row])],
+                "tokens_per_second": tokens / medians[contestant.row],
+                "multiply_adds": contestant.multiply_adds(case, student, predicted),
+            }
+            for contestant in rows
+        }
+        rows.clear()
+        gc.collect()
+        rate = matrix_rate(device)
+        for row, figures in found.items():
+            figures["peak_bytes"] = peak_memory(name, row, case.students.index(student)) if memory else None
+            # a step is a forward pass and twice as much backward; two FLOPs a multiply-add
+            figures["utilisation"] = 6 * figures["multiply_adds"] / figures["seconds"] / rate
+        students.append(
+            {
+                "student": str(student),
+                "rows": found,
+                "matrix_flops_per_second": rate,
+                "open_over_activation": medians[ACTIVATION] / medians[OPEN],
+                "closed_over_activation": medians[ACTIVATION] / medians[CLOSED],
+                "open_over_release": medians[RELEASED] / medians[OPEN],
+                "closed_over_release": medians[RELEASED] / medians[CLOSED],
+                "closed_in_student_steps": medians[CLOSED] / medians[STUDENT],
+                "closed_in_teacher_steps": medians[CLOSED] / medians[TEACHER],
+                "closed_memory_in_teachers": _ratio(found[CLOSED]["peak_bytes"], found[TEACHER]["peak_bytes"]),
+            }
+        )
+    return {
+        "case": name,
+        "measured": True,
+        "device": device.name,
+        "precision": "bfloat16" if device.mixed_precision else "float32",
+        "teacher": str(case.teacher),
+        "tokens": tokens,
+        "repeats": repeats,
+        "torch": torch.__version__,
+        "students": students,
+    }
+
+
+def matrix_rate(device: Device, size: int = 2048, repeats: int = 5) -> float:
+    """FLOPs per second of a large square matrix product in the precision that training uses on `device`."""
+    a = torch.randn(size, size, device=device.type)
+    a = a.bfloat16() if device.mixed_precision else a
+    times = []
+    for _ in range(repeats + 1):
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        began = time.perf_counter()
+        a @ a
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - began)
+    return 2 * size**3 / statistics.median(times[1:])
+
+
+# ---- memory ----------------------------------------------------------------------------------------------------------
+
+
+def peak_memory(case: str, row: str, student: int) -> int | None:
+    """Bytes that training takes at its peak, above an empty process, measured in a process of its own.
+
+    None where the system does not tell (CPU memory is read from Linux's /proc).
+    """
+    command = [sys.executable, "-m", "engine.bench", case, row, str(student)]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def _peak_here(name: str, row: str, student: int) -> int | None:
+    case = CASES[name]
+    device, batch = pick(case.device), new_batch(case)
+    torch.randn(256, 256, device=device.type) @ torch.randn(256, 256, device=device.type)  # what the libraries take
+    empty = _resident("VmRSS")
+    contestant = Contestant(row, case, case.students[student], device)
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    elif not _forget_the_past():
+        return None
+    for _ in range(3):
+        contestant.step(batch)
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated()
+    peak = _resident("VmHWM")
+    return None if peak is None or empty is None else peak - empty
+
+
+def _forget_the_past() -> bool:
+    """Gives freed memory back and resets the system's record of the peak; whether that worked."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text("5")
+    except (OSError, AttributeError):
+        return False
+    return True
+
+
+def _resident(field: str) -> int | None:
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(field)), None)
+
+
+def _ratio(a: Any, b: Any) -> float | None:
+    return a / b if a and b else None
+
+
+if __name__ == "__main__":
+    print(json.dumps(_peak_here(sys.argv[1], sys.argv[2], int(sys.argv[3]))))
