@@ -22,11 +22,13 @@ ENGINE_ORDER = [
     "engine.cost",
     "engine.config",
     "engine.runs",
+    "engine.cache",
     "engine.microworld",
     "engine.device",
     "engine.bert",
     "engine.library",
     "engine.compactor",
+    "engine.token_store",
     "engine.corpora",
     "engine.checkpoints",
     "engine.teachers",
@@ -40,7 +42,8 @@ ENGINE_ORDER = [
     "engine.job",
     "engine.__main__",
 ]
-TORCH_FREE = ["shape", "cost", "config", "runs", "microworld", "teachers", "similarity", "job", "__main__"]
+TORCH_FREE = ["shape", "cost", "config", "runs", "cache", "microworld", "token_store", "teachers"]
+TORCH_FREE += ["similarity", "job", "__main__"]
 UI = {"streamlit", "plotly", "bertviz", "pandas", "app", "streamlit_app"}
 BANNED_WORDS = {"manager", "helper", "util", "handler", "misc"}  # and their plurals
 
