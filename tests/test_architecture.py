@@ -29,6 +29,7 @@ ENGINE_ORDER = [
     "engine.library",
     "engine.compactor",
     "engine.token_store",
+    "engine.sources",
     "engine.corpora",
     "engine.checkpoints",
     "engine.teachers",
@@ -42,7 +43,7 @@ ENGINE_ORDER = [
     "engine.job",
     "engine.__main__",
 ]
-TORCH_FREE = ["shape", "cost", "config", "runs", "cache", "microworld", "token_store", "teachers"]
+TORCH_FREE = ["shape", "cost", "config", "runs", "cache", "microworld", "token_store", "sources", "teachers"]
 TORCH_FREE += ["similarity", "job", "__main__"]
 UI = {"streamlit", "plotly", "bertviz", "pandas", "app", "streamlit_app"}
 BANNED_WORDS = {"manager", "helper", "util", "handler", "misc"}  # and their plurals
