@@ -110,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     runs_option(evaluate)
     evaluate.add_argument("model", help="a teacher's name or a run's id")
     evaluate.add_argument("--corpus", default="auto", help="the text (default: the model's own)")
+    evaluate.add_argument("--rows", type=int, default=512, help="held-out rows to score (default: 512)")
 
     export = verb("export", _export, "Write a run's student as a folder that transformers loads.")
     runs_option(export)
@@ -292,25 +293,31 @@ def _attention(arguments: argparse.Namespace) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
+    if arguments.rows < 1:
+        raise ValueError(f"--rows must be at least 1, got {arguments.rows}; 512 is usual.")
     from engine.corpora import open_corpus
     from engine.device import pick
-    from engine.evaluate import masked_lm_score
+    from engine.evaluate import accuracy_interval, masked_lm_score
 
     bert, tokenizer, own_corpus = _model(arguments)
     name = own_corpus if arguments.corpus == "auto" else arguments.corpus
     device = pick()
-    corpus = open_corpus(name, tokenizer, min(64, bert.shape.positions), rows=1)
+    corpus = open_corpus(name, tokenizer, min(64, bert.shape.positions), rows=1, held_out_rows=arguments.rows)
     score = masked_lm_score(bert.to(device.type), corpus, device)
     answer = {
         "model": arguments.model,
         "corpus": name,
+        "rows": len(corpus.held_out),
         "masked_accuracy": score["accuracy"],
+        "masked_accuracy_interval": accuracy_interval(score["accuracy"], score["words"]),
         "masked_loss": score["loss"],
     }
     if arguments.json:
         print(json.dumps(answer))
-    else:
-        print(f"{arguments.model} on {name}: masked accuracy {score['accuracy']:.1%}, loss {score['loss']:.3f} nats")
+        return
+    print(f"{arguments.model} on {len(corpus.held_out):,} held-out rows of {name}: ", end="")
+    print(f"masked accuracy {score['accuracy']:.1%} ± {100 * answer['masked_accuracy_interval']:.1f} points, ", end="")
+    print(f"loss {score['loss']:.3f} nats")
 
 
 def _export(arguments: argparse.Namespace) -> None:

@@ -1,36 +1,34 @@
-"""Text as masked batches: which documents exist, how they become rows of tokens, which tokens are hidden.
+"""Text as masked batches: how documents become rows of tokens, which rows make a batch, which tokens are hidden.
 
-A corpus is named `microworld` or `nltk:NAME[+NAME...]`. Every tenth document, by a hash of its text, is held out; it
-never reaches a training batch. A batch is a pure function of the seed and the step, so a resumed run sees what an
+Every tenth document, by a hash of its text, is held out; it never reaches a training batch. Rows are tokenised once and
+stay on disk; a batch reads its own. A batch is a pure function of the seed and the step, so a resumed run sees what an
 uninterrupted one would have seen.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import hashlib
 import itertools
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from engine import microworld
+from engine.cache import digest
+from engine.sources import document_number, find_corpus
+from engine.token_store import CorpusError, Progress, Rows, open_rows
 
 HELD_OUT_IN = 10  # one document in this many is held out
-HELD_OUT_ROWS = 512  # rows that held-out scores are taken over
+HELD_OUT_ROWS = 512  # rows that held-out scores are taken over, unless told otherwise
 SORTED_BATCHES = 16  # this many batches are drawn together and sorted by length
 MASKED, AS_MASK, AS_RANDOM = 0.15, 0.8, 0.1  # BERT, section 3.1: 15% predicted; 80% hidden, 10% random, 10% as they are
 MOST_UNKNOWN = 0.5  # more unknown words than this and the tokenizer does not speak the corpus's language
-
-
-class CorpusError(ValueError):
-    """A corpus that cannot be read, in one sentence."""
+PACKING = 1  # part of the name of stored rows: raise it wherever the same documents become other rows
+SENTENCES = 256  # in one call of the tokenizer: one call for many is several times faster
 
 
 @dataclass(frozen=True)
@@ -52,34 +50,42 @@ class Batch:
 
 @dataclass(frozen=True, eq=False)  # hashed by identity: the order of an epoch is cached
 class Corpus:
-    """Rows of token ids, padded at the end."""
+    """Rows of token ids, on disk."""
 
     name: str
-    rows: np.ndarray  # (row, pos) int32, for training
-    held_out: np.ndarray  # (row, pos) int32
+    rows: Rows  # for training
+    held_out: Rows
     tokenizer: Any
 
     def batch(self, step: int, size: int, seed: int) -> Batch:
         """The training batch of `step` (from 0): every row once an epoch, in an order and with masks set by `seed`."""
-        wanted = np.arange(step * size, (step + 1) * size)
-        epochs, places = np.divmod(wanted, len(self.rows))
+        epochs, places = np.divmod(np.arange(step * size, (step + 1) * size), len(self.rows))
+        windows, places = np.divmod(places, SORTED_BATCHES * size)
         chosen = np.empty(size, dtype=np.int64)
-        for epoch in np.unique(epochs):
-            chosen[epochs == epoch] = self._order(size, seed, int(epoch))[places[epochs == epoch]]
+        for epoch, window in set(zip(epochs.tolist(), windows.tolist(), strict=True)):
+            here = (epochs == epoch) & (windows == window)
+            chosen[here] = self._window(size, seed, epoch, window)[places[here]]
         return mask(self.rows[chosen], self.tokenizer, np.random.default_rng([seed, 2, step]))
 
     @functools.lru_cache(maxsize=2)  # noqa: B019 - a corpus lives as long as its run
-    def _order(self, size: int, seed: int, epoch: int) -> np.ndarray:
-        """The rows of one epoch, shuffled; those of a batch alike in length, so that little padding is computed."""
+    def _window(self, size: int, seed: int, epoch: int, window: int) -> np.ndarray:
+        """The rows of SORTED_BATCHES batches: those of a batch alike in length, so that little padding is computed."""
+        order, turns = self._epoch(size, seed, epoch)
+        rows = order[window * SORTED_BATCHES * size :][: SORTED_BATCHES * size]
+        rows = rows[np.argsort(self.rows.lengths(rows), kind="stable")]
+        turn = turns[window]
+        return np.concatenate([rows[: len(turn) * size].reshape(-1, size)[turn].ravel(), rows[len(turn) * size :]])
+
+    @functools.lru_cache(maxsize=2)  # noqa: B019
+    def _epoch(self, size: int, seed: int, epoch: int) -> tuple[np.ndarray, list[np.ndarray]]:
+        """The rows of one epoch, shuffled, and of each window the order of its whole batches."""
         rng = np.random.default_rng([seed, 1, epoch])
-        shuffled, lengths = rng.permutation(len(self.rows)), (self.rows != self.tokenizer.pad_token_id).sum(1)
-        order = []
-        for start in range(0, len(shuffled), SORTED_BATCHES * size):
-            window = shuffled[start : start + SORTED_BATCHES * size]
-            window = window[np.argsort(lengths[window], kind="stable")]
-            batches = [window[at : at + size] for at in range(0, len(window), size)]
-            order += [batches[index] for index in rng.permutation(len(window) // size)] + batches[len(window) // size :]
-        return np.concatenate(order)
+        order = np.arange(len(self.rows), dtype=np.int32 if len(self.rows) < 2**31 else np.int64)
+        rng.shuffle(order)
+        window = SORTED_BATCHES * size
+        return order, [
+            rng.permutation(min(window, len(order) - start) // size) for start in range(0, len(order), window)
+        ]
 
     def held_out_batches(self, size: int = 64) -> Iterator[Batch]:
         """The held-out rows with masks that are the same in every run, so that scores compare."""
@@ -98,129 +104,108 @@ def mask(rows: np.ndarray, tokenizer: Any, rng: np.random.Generator) -> Batch:
     ids, fate = rows.copy(), rng.random(rows.shape)
     ids[chosen & (fate < AS_MASK)] = tokenizer.mask_token_id
     at_random = chosen & (fate >= AS_MASK) & (fate < AS_MASK + AS_RANDOM)
-    words = np.setdiff1d(np.arange(len(tokenizer)), tokenizer.all_special_ids)
-    ids[at_random] = rng.choice(words, at_random.sum())
+    ids[at_random] = rng.choice(_words(len(tokenizer), *tokenizer.all_special_ids), at_random.sum())
     positions = np.flatnonzero(chosen)
     arrays = (ids, rows != tokenizer.pad_token_id, positions, rows.ravel()[positions])
     return Batch(*(torch.from_numpy(array) for array in arrays))
 
 
-def find_corpus(name: str) -> Callable[[], Iterable[list[str]]]:
-    """What reads the documents of the corpus `name`, each a list of sentences; nothing is read yet.
+@functools.lru_cache(maxsize=8)  # sorting 30,000 numbers takes longer than all the rest of a batch
+def _words(vocabulary: int, *special: int) -> np.ndarray:
+    """The tokens that are words: (word,) int64."""
+    return np.setdiff1d(np.arange(vocabulary), special)
+
+
+def open_corpus(
+    name: str,
+    tokenizer: Any,
+    length: int,
+    rows: int,
+    held_out_rows: int | None = None,
+    progress: Progress | None = None,
+) -> Corpus:
+    """The corpus `name` as rows of at most `length` tokens: `rows` of them for training, or what there is.
+
+    A corpus is read and tokenised the first time only, as far as it is needed. `held_out_rows`: HELD_OUT_ROWS unless
+    given. `progress` is told how many rows are read so far, as in open_rows.
 
     Raises:
-        CorpusError: the corpus is unknown, or not on this machine.
+        CorpusError: the corpus is unknown, missing, empty, or not in the tokenizer's language, or its rows cannot be
+            stored.
     """
-    kind, _, rest = name.partition(":")
-    if kind not in SOURCES:
-        raise CorpusError(f"There is no corpus {name!r}; name one of {', '.join(SOURCES)}, such as nltk:brown.")
-    return SOURCES[kind](rest)
+    source, tokens = find_corpus(name), tokenizer.backend_tokenizer
+    tokens.no_padding()  # some tokenizer files come with both switched on
+    tokens.no_truncation()
+    frame = [tokenizer.cls_token_id, tokenizer.sep_token_id]
+    versions = [PACKING, version("tokenizers")]
+    about = [source.fingerprint(), digest(tokens.to_str()), frame, length, versions]
+    largest = max(tokens.get_vocab().values())
 
+    def part(held_out: bool, count: int) -> Rows:
+        def make() -> Iterator[list[int]]:
+            documents = (it for it in source.read() if (document_number(it) % HELD_OUT_IN == 0) == held_out)
+            row = None
+            for row in _packed(documents, tokenizer, length):  # noqa: UP028 - knows whether there was one
+                yield row
+            if row is None:
+                raise CorpusError(
+                    f"The corpus {name} has too few documents: it takes one to learn from and one to hold out."
+                )
 
-def open_corpus(name: str, tokenizer: Any, length: int, rows: int) -> Corpus:
-    """The corpus `name` as rows of at most `length` tokens; reading stops at `rows` training rows.
+        return open_rows(
+            [*about, "held out" if held_out else "training"],
+            count,
+            make,
+            length=length,
+            pad=tokenizer.pad_token_id,
+            largest=largest,
+            progress=progress,
+        )
 
-    Raises:
-        CorpusError: the corpus is unknown, missing, empty, or not in the tokenizer's language.
-    """
-    read = find_corpus(name)
-    train: list[list[int]] = []
-    held_out: list[list[int]] = []
-    unknown = total = 0
-    for document, fresh in _packed(read(), tokenizer, length):
-        target, enough = (held_out, HELD_OUT_ROWS) if _hash(document) % HELD_OUT_IN == 0 else (train, rows)
-        if len(train) >= rows and len(held_out) >= HELD_OUT_ROWS:
-            break
-        target += fresh[: max(0, enough - len(target))]
-        total += sum(map(len, fresh))
-        unknown += sum(row.count(tokenizer.unk_token_id) for row in fresh)
-    if not train or not held_out:
-        raise CorpusError(f"The corpus {name} has too few documents: it takes one to learn from and one to hold out.")
-    if unknown > MOST_UNKNOWN * total:
+    # the held-out rows first: they are few, and show whether the tokenizer speaks the language
+    wanted = HELD_OUT_ROWS if held_out_rows is None else held_out_rows
+    held_out = part(True, max(wanted, HELD_OUT_ROWS))
+    sample = held_out.first(HELD_OUT_ROWS).tokens
+    unknown = float((sample == tokenizer.unk_token_id).mean())
+    if unknown > MOST_UNKNOWN:
         raise CorpusError(
-            f"{unknown / total:.0%} of the words of {name} are unknown to this teacher's tokenizer; "
+            f"{unknown:.0%} of the words of {name} are unknown to this teacher's tokenizer; "
             "choose a corpus in the teacher's language."
         )
-    padded = [_pad(part, length, tokenizer.pad_token_id) for part in (train, held_out)]
-    return Corpus(name, padded[0], padded[1], tokenizer)
+    training = part(False, min(rows, source.most_rows or rows))
+    return Corpus(name, training, held_out.first(wanted), tokenizer)
 
 
-def _packed(documents: Iterable[list[str]], tokenizer: Any, length: int) -> Iterator[tuple[list[str], list[list[int]]]]:
-    """Each document with its rows of [CLS] sentences [SEP]: whole sentences while they fit, a longer one cut."""
-    stream, room = iter(documents), length - 2
-    tokenizer.backend_tokenizer.no_padding()  # some tokenizer files come with both switched on
-    tokenizer.backend_tokenizer.no_truncation()
-    while some := list(itertools.islice(stream, 256)):  # one tokenizer call for many is several times faster
-        flat = [sentence for document in some for sentence in document]
-        tokens = (found.ids for found in tokenizer.backend_tokenizer.encode_batch_fast(flat, add_special_tokens=False))
+def _packed(documents: Iterable[list[str]], tokenizer: Any, length: int) -> Iterator[list[int]]:
+    """The rows of each document, [CLS] sentences [SEP]: whole sentences while they fit, a longer one cut."""
+    room, cls, sep = length - 2, tokenizer.cls_token_id, tokenizer.sep_token_id
+    for some in _gathered(documents):
+        tokens = _encoded([sentence for document in some for sentence in document], tokenizer.backend_tokenizer)
         for document in some:
-            rows: list[list[int]] = [[]]
+            row: list[int] = []
             for ids in itertools.islice(tokens, len(document)):
-                if rows[-1] and len(rows[-1]) + len(ids) > room:
-                    rows.append([])
-                rows[-1] += ids[: room - len(rows[-1])]
-            yield document, [[tokenizer.cls_token_id, *row, tokenizer.sep_token_id] for row in rows if row]
+                if row and len(row) + len(ids) > room:
+                    yield [cls, *row, sep]
+                    row = []
+                row += ids[: room - len(row)]
+            if row:
+                yield [cls, *row, sep]
 
 
-def _pad(rows: list[list[int]], length: int, pad: int) -> np.ndarray:
-    padded = np.full((len(rows), length), pad, dtype=np.int32)
-    for index, row in enumerate(rows):
-        padded[index, : len(row)] = row
-    return padded
+def _gathered(documents: Iterable[list[str]]) -> Iterator[list[list[str]]]:
+    """Documents, as many together as one call of the tokenizer takes."""
+    some: list[list[str]] = []
+    sentences = 0
+    for document in documents:
+        some.append(document)
+        sentences += len(document)
+        if sentences >= SENTENCES:
+            yield some
+            some, sentences = [], 0
+    yield some
 
 
-def _hash(document: list[str]) -> int:
-    return int.from_bytes(hashlib.blake2b("\n".join(document).encode(), digest_size=8).digest(), "big")
-
-
-# ---- sources: what stands behind a name's colon -> a function that reads the documents -------------------------------
-
-
-def _microworld(rest: str) -> Callable[[], Iterable[list[str]]]:
-    if rest:
-        raise CorpusError(f"The microworld has no parts, got {rest!r}; write microworld.")
-    return _stories
-
-
-def _stories() -> Iterator[list[str]]:
-    for story in itertools.islice(microworld.documents(seed=0), 200_000):
-        yield [" ".join(sentence) for sentence in story.sentences]
-
-
-def _nltk(rest: str) -> Callable[[], Iterable[list[str]]]:
-    files = [(_nltk_reader(name), name) for name in rest.split("+")]
-    return lambda: _nltk_documents(files)
-
-
-def _nltk_reader(name: str) -> Any:
-    import nltk
-
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        raise CorpusError(f"An NLTK corpus name has small letters, digits and _, got {name!r}; try nltk:brown.")
-    reader = getattr(nltk.corpus, name, None)
-    for place in (f"corpora/{name}", f"corpora/{name}.zip"):
-        with contextlib.suppress(LookupError):
-            nltk.data.find(place)
-            if hasattr(reader, "fileids"):
-                return reader
-    raise CorpusError(
-        f"The NLTK corpus {name} is not on this machine; fetch it with "
-        f"`python -m nltk.downloader {name}`, or point NLTK_DATA at a folder that has it."
-    )
-
-
-def _nltk_documents(readers: list[tuple[Any, str]]) -> Iterator[list[str]]:
-    """The documents in a mixed order that is the same on every machine, read one by one."""
-    files = [(reader, name, fileid) for reader, name in readers for fileid in reader.fileids()]
-    for reader, _, fileid in sorted(files, key=lambda file: _hash([file[1], file[2]])):
-        if hasattr(reader, "tagged_sents"):  # sentence boundaries set by hand
-            sentences = (" ".join(words) for words in reader.sents(fileid))
-            document = [sentence.replace("``", '"').replace("''", '"') for sentence in sentences]
-        else:
-            document = re.split(r"(?<=[.!?])\s+", " ".join(reader.raw(fileid).split()))
-        document = [sentence for sentence in document if sentence]
-        if document:
-            yield document
-
-
-SOURCES: dict[str, Callable[[str], Callable[[], Iterable[list[str]]]]] = {"microworld": _microworld, "nltk": _nltk}
+def _encoded(sentences: list[str], tokenizer: Any) -> Iterator[list[int]]:
+    for start in range(0, len(sentences), SENTENCES):
+        for found in tokenizer.encode_batch_fast(sentences[start : start + SENTENCES], add_special_tokens=False):
+            yield found.ids

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -12,7 +14,9 @@ from engine.device import Device
 
 @torch.no_grad()
 def masked_lm_score(model: nn.Module, corpus: Corpus, device: Device) -> dict[str, float]:
-    """Mean loss (nats a hidden token) and accuracy (0-1) of `model` on the corpus's held-out rows.
+    """Mean loss (nats a hidden token), accuracy (0-1) and how many hidden tokens `model` was asked for.
+
+    Taken on the corpus's held-out rows.
 
     The rows and what is hidden in them are the same for every model, so scores compare.
     """
@@ -27,4 +31,12 @@ def masked_lm_score(model: nn.Module, corpus: Corpus, device: Device) -> dict[st
         right = right + (logits.argmax(-1) == batch.targets).sum()
         count = count + len(batch.targets)
     model.train(was_training)
-    return {"loss": float(loss / count), "accuracy": float(right / count)}
+    return {"loss": float(loss / count), "accuracy": float(right / count), "words": int(count)}
+
+
+def accuracy_interval(accuracy: float, words: float) -> float:
+    """Half the width of the 95% interval of an accuracy (0-1) that was counted over `words` hidden words.
+
+    The normal approximation of the binomial law: every word counts as a question of its own.
+    """
+    return 1.96 * math.sqrt(accuracy * (1 - accuracy) / words)

@@ -26,7 +26,6 @@ from engine.methods import Method
 from engine.runs import Run, write_json
 from engine.shape import Shape
 
-MOST_ROWS = 50_000  # training rows held in memory; later steps see them again
 LEAST_BETWEEN_EVALUATIONS = 10  # steps
 
 Event = dict[str, Any]
@@ -81,7 +80,7 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     teacher = teachers.load(config.teacher)
     length = min(config.length, shape.positions)
     yield {"kind": "prepare", "message": f"Reading the corpus {planned.corpus}"}
-    rows = min(MOST_ROWS, max(1, config.steps) * config.batch)
+    rows = max(1, config.steps) * config.batch
     corpus = open_corpus(planned.corpus, teacher.tokenizer, length, rows)
     teacher_bert = teacher.bert.to(device.type).eval().requires_grad_(False)
     student = method.prepare(teacher.bert, shape, config.seed)

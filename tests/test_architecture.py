@@ -22,6 +22,7 @@ ENGINE_ORDER = [
     "engine.cost",
     "engine.config",
     "engine.runs",
+    "engine.cache",
     "engine.microworld",
     "engine.device",
     "engine.bert",
@@ -30,6 +31,8 @@ ENGINE_ORDER = [
     "engine.compactor",
     "engine.closing",
     "engine.decay",
+    "engine.token_store",
+    "engine.sources",
     "engine.corpora",
     "engine.checkpoints",
     "engine.teachers",
@@ -44,7 +47,8 @@ ENGINE_ORDER = [
     "engine.job",
     "engine.__main__",
 ]
-TORCH_FREE = ["shape", "cost", "config", "runs", "microworld", "teachers", "similarity", "job", "__main__"]
+TORCH_FREE = ["shape", "cost", "config", "runs", "cache", "microworld", "token_store", "sources", "teachers"]
+TORCH_FREE += ["similarity", "job", "__main__"]
 UI = {"streamlit", "plotly", "bertviz", "pandas", "app", "streamlit_app"}
 BANNED_WORDS = {"manager", "helper", "util", "handler", "misc"}  # and their plurals
 

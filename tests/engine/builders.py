@@ -11,10 +11,12 @@ import transformers
 
 from engine import microworld, runs
 from engine.bert import Bert
+from engine.cache import digest
 from engine.config import RunConfig
 from engine.corpora import Batch, mask
 from engine.runs import Run
 from engine.shape import Shape
+from engine.sources import Source
 from engine.train import train
 
 
@@ -58,6 +60,11 @@ def masked_batch(size: int = 6, length: int = 20, seed: int = 0) -> Batch:
         row[:end] = rng.integers(5, len(speaker), end)
         row[0], row[end - 1] = speaker.cls_token_id, speaker.sep_token_id
     return mask(rows, speaker, rng)
+
+
+def source_of(documents: list[list[str]]) -> Any:
+    """What stands behind the name of a corpus that consists of `documents`."""
+    return lambda rest: Source(lambda: documents, lambda: digest(documents))
 
 
 def tiny(method: str, steps: int = 24, **changes: Any) -> RunConfig:

@@ -1,3 +1,6 @@
+"""Rows, batches and masks: the same for the same config, on every machine and whatever lies in the cache."""
+
+import hashlib
 import os
 from pathlib import Path
 
@@ -5,9 +8,11 @@ import nltk
 import numpy as np
 import pytest
 
-from engine import corpora
-from engine.corpora import CorpusError, mask, open_corpus
-from tests.engine.builders import new_tokenizer, tokenizer
+from engine import corpora, sources
+from engine.corpora import Corpus, CorpusError, mask, open_corpus
+from engine.sources import SOURCES, Source, find_corpus
+from engine.token_store import Rows
+from tests.engine.builders import new_tokenizer, source_of, tokenizer
 
 HERE = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.usefixtures("few_held_out")
@@ -26,10 +31,22 @@ def world(speaker, few_held_out):
     return open_corpus("microworld", speaker, 32, 1000)
 
 
+@pytest.fixture
+def empty_cache(tmp_path, monkeypatch):
+    """The store's folder in a cache of this test's own."""
+    monkeypatch.setenv("HEIRLOOM_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "tokens"
+
+
+def held_out(document):
+    """Whether no training batch may hold `document`."""
+    return sources.document_number(document) % corpora.HELD_OUT_IN == 0
+
+
 def numbers(corpus, steps, size, seed):
     """Which training rows each of the batches 0..steps-1 holds, told from their true tokens."""
     places = {}
-    for index, row in enumerate(corpus.rows):
+    for index, row in enumerate(corpus.rows[:]):
         places.setdefault(tuple(row[row != 0]), []).append(index)
     found = []
     for step in range(steps):
@@ -40,39 +57,11 @@ def numbers(corpus, steps, size, seed):
     return found
 
 
-def nltk_folder(root, name="brown", files=30):
-    """A corpus in the Brown corpus's own format: one file a document, words with tags, a sentence a line."""
-    folder = root / "corpora" / name
-    folder.mkdir(parents=True)
-    people = ("girl", "boy", "king", "queen", "fox")
-    for index in range(files):
-        line = f"the/at {people[index % 5]}/nn sleeps/vbz at/in the/at {('barn', 'beach', 'cave')[index % 3]}/nn ./."
-        again = f"``/`` {people[(index // 5) % 5]}/nn ''/'' washes/vbz {index}/cd ./."
-        (folder / f"ca{index:02}").write_text(f"\n\t{line}\n\n\t{again}\n")
-    (folder / "cats.txt").write_text("".join(f"ca{index:02} news\n" for index in range(files)))
-
-
-@pytest.fixture
-def tiny_brown(tmp_path, monkeypatch):
-    """A Brown corpus of 30 documents, the only one on this machine."""
-    nltk_folder(tmp_path)
-    reader = nltk.corpus.util.LazyCorpusLoader(
-        "brown",
-        nltk.corpus.CategorizedTaggedCorpusReader,
-        r"c[a-z]\d\d",
-        cat_file="cats.txt",
-        tagset="brown",
-        encoding="ascii",
-    )
-    monkeypatch.setattr(nltk.corpus, "brown", reader)
-    monkeypatch.setattr(nltk.data, "path", [str(tmp_path)])
-
-
 def test_rows_are_framed_padded_and_of_one_length(world, speaker):
     """Harm: rows without [CLS], or with padding in the middle, look unlike anything the teacher knows."""
-    assert world.rows.shape == (1000, 32)
-    assert world.held_out.shape == (corpora.HELD_OUT_ROWS, 32)
-    for row in (*world.rows, *world.held_out):
+    assert world.rows[:].shape == (1000, 32)
+    assert world.held_out[:].shape == (corpora.HELD_OUT_ROWS, 32)
+    for row in (*world.rows[:], *world.held_out[:]):
         end = int((row != speaker.pad_token_id).sum())
         assert row[0] == speaker.cls_token_id
         assert row[end - 1] == speaker.sep_token_id
@@ -83,19 +72,89 @@ def test_rows_are_framed_padded_and_of_one_length(world, speaker):
 def test_held_out_documents_never_reach_a_training_batch(speaker, monkeypatch):
     """Harm: every score in the product is a memory test."""
     told = [[f"the {noun} sleeps at the barn ."] for noun in speaker.get_vocab() if noun[0] != "["] * 2
-    monkeypatch.setitem(corpora.SOURCES, "told", lambda rest: lambda: told)
+    monkeypatch.setitem(SOURCES, "told", source_of(told))
     corpus = open_corpus("told", speaker, 16, 10_000)
-    train, held_out = ({tuple(row) for row in part} for part in (corpus.rows, corpus.held_out))
+    train, held_out = ({tuple(row) for row in part[:]} for part in (corpus.rows, corpus.held_out))
     assert len(train | held_out) == len(told) // 2
     assert not train & held_out
     assert 0.04 < len(held_out) / len(train | held_out) < 0.2
 
 
-def test_what_is_held_out_does_not_depend_on_how_much_is_trained_on(world, speaker):
-    """Harm: two runs of different length are scored on different text."""
-    shorter = open_corpus("microworld", speaker, 32, 10)
-    assert np.array_equal(shorter.held_out, world.held_out)
-    assert np.array_equal(shorter.rows, world.rows[:10])
+@pytest.mark.parametrize("cache", ["the one that is there", "empty_cache"])
+def test_rows_do_not_depend_on_how_many_there_are(cache, world, speaker, request):
+    """Harm: two runs of different length are scored on different text, or an earlier run changes what a later sees."""
+    if cache == "empty_cache":
+        request.getfixturevalue(cache)
+    shorter = open_corpus("microworld", speaker, 32, 10, held_out_rows=20)
+    assert np.array_equal(shorter.held_out[:], world.held_out[:20])
+    assert np.array_equal(shorter.rows[:], world.rows[:10])
+    more = open_corpus("microworld", speaker, 32, 10, held_out_rows=50)
+    assert np.array_equal(more.held_out[:32], world.held_out[:])
+    assert len(more.held_out) == 50
+
+
+# (batch size, seed) -> what the batches were when the shipped teacher was made, from a corpus held in memory
+MICROWORLD = {
+    (64, 0): "3c3aace7db4798a4",
+    (64, 3): "6792f37ce8a8f3d6",
+    (7, 0): "df73fa7b283d07f6",
+    (7, 3): "02efe46d8681682c",
+    (3000, 0): "4d5bed4665e71527",
+    (3000, 3): "0148eccc21ce79c6",
+}
+BROWN = {
+    (64, 0): "de97f12a0197a15e",
+    (64, 3): "51dd38e46fd57358",
+    (7, 0): "8d41b8822cf4474b",
+    (7, 3): "021b832be9461d98",
+}
+
+
+def digest_of(batches):
+    """A hash of everything in `batches`."""
+    seen = hashlib.blake2b(digest_size=8)
+    for batch in batches:
+        for tensor in (batch.ids, batch.visible, batch.positions, batch.targets):
+            seen.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode() + tensor.numpy().tobytes())
+    return seen.hexdigest()
+
+
+def golden(corpus, size, seed):
+    """A hash of batches from the start, around the end of the first epoch, and from the fourth."""
+    border = len(corpus.rows) // size
+    steps = [0, 1, 16, max(0, border - 1), border, border + 1, 3 * border + 17]
+    return digest_of(corpus.batch(step, size, seed) for step in steps)
+
+
+def golden_held_out(corpus):
+    """Hashes of the held-out batches, 64 and 7 rows wide."""
+    return digest_of(corpus.held_out_batches(64)), digest_of(corpus.held_out_batches(7))
+
+
+@pytest.mark.usefixtures("empty_cache")
+def test_batches_are_to_the_bit_what_they_have_always_been(speaker):
+    """Harm: a published run cannot be repeated, and nobody notices."""
+    corpus = open_corpus("microworld", speaker, 48, 2000)
+    assert {at: golden(corpus, *at) for at in MICROWORLD} == MICROWORLD
+    assert golden_held_out(corpus) == ("18bc4546970177ef", "36ccf38930d036d4")
+
+
+@pytest.mark.parametrize(("count", "size"), [(1, 1), (5, 8), (100, 7), (1000, 16), (1000, 63), (1024, 64), (1025, 64)])
+def test_the_order_of_an_epoch_is_that_of_sorting_all_of_it(count, size):
+    """Harm: a window worked out by itself is not the part of the epoch that it stands for."""
+    lengths = np.random.default_rng(1).integers(3, 30, count)
+    rows = Rows(np.zeros(lengths.sum(), np.uint16), np.concatenate([[0], lengths.cumsum()]), 30, 0)
+    corpus = Corpus("any", rows, rows, None)
+    for seed, epoch in ((0, 0), (3, 2)):
+        rng = np.random.default_rng([seed, 1, epoch])
+        shuffled, order = rng.permutation(count), []
+        for start in range(0, count, 16 * size):
+            window = sorted(shuffled[start : start + 16 * size], key=lambda row: lengths[row])
+            batches = [window[at : at + size] for at in range(0, len(window), size)]
+            whole = len(window) // size
+            order += [batches[index] for index in rng.permutation(whole)] + batches[whole:]
+        found = [corpus._window(size, seed, epoch, window) for window in range(-(-count // (16 * size)))]
+        assert np.concatenate(found).tolist() == sum(order, [])
 
 
 def test_a_batch_depends_on_seed_and_step_alone(world, speaker):
@@ -112,7 +171,7 @@ def test_every_row_comes_once_an_epoch(speaker, monkeypatch):
     """Harm: part of the text is never learned from, part twice."""
     words = [word for word in speaker.get_vocab() if word.isalpha()]
     told = [[" ".join((words[i % 150], words[i // 150 + 150]))] for i in range(300)]
-    monkeypatch.setitem(corpora.SOURCES, "told", lambda rest: lambda: told)
+    monkeypatch.setitem(SOURCES, "told", source_of(told))
     corpus = open_corpus("told", speaker, 8, 10_000)
     rows = len(corpus.rows)
     seen = numbers(corpus, steps=2 * rows // 7 + 1, size=7, seed=0)  # 7 does not divide: batches span epochs
@@ -125,7 +184,8 @@ def test_every_row_comes_once_an_epoch(speaker, monkeypatch):
 def test_masks_follow_the_papers_rates(world, speaker):
     """Harm: a harder or easier game than every published number is about."""
     rng = np.random.default_rng(0)
-    rows = np.tile(world.rows[world.rows[:, -1] != 0], (60, 1))[:20_000]  # full rows: no row is too short to mask
+    rows = world.rows[:]
+    rows = np.tile(rows[rows[:, -1] != 0], (60, 1))[:20_000]  # full rows: no row is too short to mask
     batch = mask(rows, speaker, rng)
     maskable = ~np.isin(rows, speaker.all_special_ids)
     positions, ids = batch.positions.numpy(), batch.ids.numpy().ravel()
@@ -173,82 +233,37 @@ def test_held_out_masks_are_the_same_in_every_run(world):
     assert all(one.ids.equal(two.ids) for one, two in zip(first, second, strict=True))
 
 
-def test_a_tokenizer_that_pads_does_not_pad_sentences(speaker):
+@pytest.mark.usefixtures("empty_cache")
+def test_a_tokenizer_that_pads_does_not_pad_sentences(world):
     """Harm: with a tokenizer file that has padding switched on, every row is one sentence and 100 paddings."""
     padding = new_tokenizer()
     padding.backend_tokenizer.enable_padding(length=24)
     padding.backend_tokenizer.enable_truncation(3)
-    assert np.array_equal(
-        open_corpus("microworld", padding, 32, 50).rows, open_corpus("microworld", speaker, 32, 50).rows
-    )
+    assert np.array_equal(open_corpus("microworld", padding, 32, 50).rows[:], world.rows[:50])
 
 
-@pytest.mark.usefixtures("tiny_brown")
-def test_an_nltk_corpus_is_read_as_documents_of_sentences(speaker):
-    """Harm: real English never works outside the machine it was written on."""
-    corpus = open_corpus("nltk:brown", speaker, 24, 1000)
-    texts = [speaker.decode([token for token in row if token]) for row in (*corpus.rows, *corpus.held_out)]
-    assert len(texts) == 30
-    assert len(set(texts)) > 20
-    for text in texts:
-        assert text.startswith("[CLS] the ")
-        assert "/" not in text
-        assert text.endswith(". [SEP]")
-    source = list(corpora.find_corpus("nltk:brown")())
-    assert sorted(source) == sorted(
-        [
-            f"the {('girl', 'boy', 'king', 'queen', 'fox')[i % 5]} sleeps at the {('barn', 'beach', 'cave')[i % 3]} .",
-            f'" {("girl", "boy", "king", "queen", "fox")[(i // 5) % 5]} " washes {i} .',
-        ]
-        for i in range(30)
-    )
-    assert source != sorted(source)  # mixed, so that the first rows are not all of one kind of text
-
-
-@pytest.mark.usefixtures("tiny_brown")
-def test_an_nltk_corpus_that_is_not_there_says_how_to_get_it(speaker):
-    """Harm: nltk's own ten-line message, or a download behind the user's back."""
-    with pytest.raises(CorpusError, match="nltk.downloader gutenberg") as caught:
-        open_corpus("nltk:brown+gutenberg", speaker, 24, 10)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("name", "word"),
-    [
-        ("wikipedia", "microworld, nltk"),
-        ("", "microworld, nltk"),
-        ("../../etc/passwd", "microworld, nltk"),
-        ("microworld:farm", "no parts"),
-        ("nltk:", "nltk:brown"),
-        ("nltk:../brown", "nltk:brown"),
-        ("nltk:/etc/passwd", "nltk:brown"),
-        ("nltk:Brown", "nltk:brown"),
-        ("nltk:nosuchcorpus", "nosuchcorpus"),
-        ("nltk:re", "re is not on this machine"),
-        ("nltk:__init__", "nltk:brown"),
-    ],
-)
-def test_an_unknown_corpus_is_one_sentence(name, word, speaker):
-    """Harm: a traceback, or a path of the machine opened because somebody typed it."""
-    with pytest.raises(CorpusError, match=word) as caught:
-        open_corpus(name, speaker, 24, 10)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.usefixtures("tiny_brown")
 def test_a_tokenizer_of_another_language_is_refused(speaker, monkeypatch):
     """Harm: hours of training on [UNK]."""
     foreign = [[f"der hund schläft neben dem haus {index} ."] for index in range(100)]
-    monkeypatch.setitem(corpora.SOURCES, "told", lambda rest: lambda: foreign)
+    monkeypatch.setitem(SOURCES, "told", source_of(foreign))
     with pytest.raises(CorpusError, match=r"\d+% of the words of told are unknown"):
         open_corpus("told", speaker, 24, 10)
+
+
+def test_the_language_is_not_judged_by_a_single_row(speaker, monkeypatch):
+    """Harm: a teacher cannot be scored on few rows because the first of them is a foreign name."""
+    words = [word for word in speaker.get_vocab() if word.isalpha()]
+    told = [[f"{word} sleeps ."] for word in words]
+    foreign = next([f"{word} schläft unter dem dach"] for word in words if held_out([f"{word} schläft unter dem dach"]))
+    monkeypatch.setitem(SOURCES, "told", source_of([foreign, *told]))
+    row = open_corpus("told", speaker, 24, 10, held_out_rows=1).held_out[:]
+    assert (row == speaker.unk_token_id).sum() == 4
 
 
 @pytest.mark.parametrize("documents", [[], [["the girl sleeps ."]], [[], [""]]])
 def test_a_corpus_too_small_to_hold_anything_out_is_refused(documents, speaker, monkeypatch):
     """Harm: a division by zero held-out rows at the end of the run."""
-    monkeypatch.setitem(corpora.SOURCES, "told", lambda rest: lambda: documents)
+    monkeypatch.setitem(SOURCES, "told", source_of(documents))
     with pytest.raises(CorpusError, match="too few documents"):
         open_corpus("told", speaker, 24, 10)
 
@@ -265,13 +280,16 @@ def test_the_real_brown_corpus_fills_rows(monkeypatch):
     monkeypatch.setattr(nltk.corpus, "brown", reader)
     monkeypatch.setattr(nltk.data, "path", [str(REAL_NLTK)])
     corpus = open_corpus("nltk:brown", english, 64, 400)
-    assert corpus.rows.shape == (400, 64)
-    filled = (corpus.rows != english.pad_token_id).mean()
+    rows = corpus.rows[:]
+    assert rows.shape == (400, 64)
+    filled = (rows != english.pad_token_id).mean()
     assert filled > 0.6  # whole sentences packed, not one a row
-    for row in corpus.rows[:50]:
+    for row in rows[:50]:
         end = int((row != english.pad_token_id).sum())
         assert row[end - 1] == english.sep_token_id
-    assert (corpus.rows == english.unk_token_id).mean() < 0.001
+    assert (rows == english.unk_token_id).mean() < 0.001
+    assert {at: golden(corpus, *at) for at in BROWN} == BROWN
+    assert golden_held_out(corpus) == ("a00be157df05d406", "51f7ebd0f01e5dbb")
 
 
 def test_a_batch_wastes_little_on_padding(world):
@@ -280,3 +298,96 @@ def test_a_batch_wastes_little_on_padding(world):
     rows = world.rows[np.random.default_rng(0).permutation(960)].reshape(60, 16, 32) != 0
     by_chance = [part[:, : part.sum(1).max()].mean() for part in rows]
     assert np.mean(filled) > np.mean(by_chance)
+
+
+def never(*_):
+    """For what must not be asked for again."""
+    raise AssertionError("asked again")
+
+
+@pytest.mark.usefixtures("empty_cache")
+def test_a_corpus_is_read_and_tokenised_once(speaker, monkeypatch):
+    """Harm: every start of a run waits for the tokenizer."""
+    first, source = open_corpus("microworld", speaker, 24, 300), find_corpus("microworld")
+    monkeypatch.setattr(corpora, "_encoded", never)
+    monkeypatch.setitem(SOURCES, "microworld", lambda rest: Source(never, source.fingerprint))
+    again = open_corpus("microworld", speaker, 24, 200)
+    assert np.array_equal(again.rows[:], first.rows[:200])
+    with pytest.raises(AssertionError, match="asked again"):
+        open_corpus("microworld", speaker, 24, 301)
+
+
+def test_another_text_tokenizer_or_length_has_other_rows(empty_cache, monkeypatch):
+    """Harm: the tokens of one teacher, or of the text as it was last week, are fed to another."""
+    text = [[f"the girl sleeps at the barn {'.' * index}"] for index in range(50)]
+    other_text = [*text[:-1], ["the boy sleeps ."]]
+    speaker, other_speaker, other_frame = (new_tokenizer() for _ in range(3))
+    other_speaker.add_tokens(["barn ."])
+    other_frame.cls_token = "[MASK]"
+    found = {}
+    for documents, talks, length in (
+        (text, speaker, 12),
+        (other_text, speaker, 12),
+        (text, other_speaker, 12),
+        (text, other_frame, 12),
+        (text, speaker, 11),
+        (text, speaker, 12),
+        (text, new_tokenizer(), 12),
+    ):
+        monkeypatch.setitem(SOURCES, "told", source_of(documents))
+        corpus = open_corpus("told", talks, length, 1000)
+        found.setdefault(np.concatenate([corpus.rows[:], corpus.held_out[:]]).tobytes(), []).append(1)
+    assert sorted(map(len, found.values())) == [1, 1, 1, 1, 3]
+    assert len(list(empty_cache.glob("*/*/about.json"))) == 2 * len(found)
+
+
+def test_documents_are_held_a_few_at_a_time(speaker, monkeypatch):
+    """Harm: a corpus larger than memory ends the run that reads it."""
+    alive = most = read = 0
+    words = [word for word in speaker.get_vocab() if word.isalpha()][:100]
+
+    class Document(list):
+        def __init__(self, index):
+            nonlocal alive, most, read
+            super().__init__([f"{words[index % 100]} {words[index // 100]} ."] * (index % 3))
+            alive, read = alive + 1, read + 1
+            most = max(most, alive)
+
+        def __del__(self):
+            nonlocal alive
+            alive -= 1
+
+    monkeypatch.setattr(corpora, "SENTENCES", 16)
+    source = Source(lambda: (Document(index) for index in range(4000)), lambda: "many")
+    monkeypatch.setitem(SOURCES, "told", lambda rest: source)
+    corpus = open_corpus("told", speaker, 12, 10**9)
+    assert len(corpus.rows) > 2000
+    assert read >= 4000
+    assert most < 100
+
+
+def test_a_long_document_is_tokenised_in_parts(speaker, monkeypatch):
+    """Harm: a book without an end takes all memory, or its parts come in another order."""
+    texts = [[f"the girl {'sleeps ' * (index % 5)}." for index in range(100)], ["the boy sleeps ."]]
+    expected = [list(corpora._packed(texts, speaker, length)) for length in (8, 30)]
+    monkeypatch.setattr(corpora, "SENTENCES", 7)
+    assert [list(corpora._packed(texts, speaker, length)) for length in (8, 30)] == expected
+    assert [list(corpora._packed([text], speaker, 8)) for text in texts] == [expected[0][:-1], expected[0][-1:]]
+
+
+@pytest.mark.usefixtures("empty_cache")
+def test_only_the_microworld_has_a_most(speaker, monkeypatch):
+    """Harm: a run on real text sees a fraction of it; or the microworld, which has no end, is generated for hours."""
+    monkeypatch.setattr("engine.sources.MICROWORLD_ROWS", 60)
+    assert len(open_corpus("microworld", speaker, 24, 10**9).rows) == 60
+    told = [[f"the girl sleeps {'.' * (index % 9)} {'!' * (index // 9)}"] for index in range(100)]
+    monkeypatch.setitem(SOURCES, "told", source_of(told))
+    assert len(open_corpus("told", speaker, 24, 10**9).rows) > 60
+
+
+@pytest.mark.usefixtures("empty_cache")
+def test_reading_tells_how_far_it_is(speaker):
+    """Harm: an hour of silence before the first step."""
+    told = []
+    open_corpus("microworld", speaker, 24, 300, progress=told.append)
+    assert told == [corpora.HELD_OUT_ROWS, 300]

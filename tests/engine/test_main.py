@@ -80,6 +80,20 @@ def test_attention_and_evaluate_speak_of_the_student(finished, capsys) -> None:
     )  # longer rows than the run's own, otherwise the same
 
 
+def test_evaluate_scores_as_many_rows_as_are_wanted(capsys) -> None:
+    """Harm: two teachers within the noise of 512 rows cannot be told apart."""
+    found = {}
+    for rows in (64, 512):
+        assert main(["evaluate", "microworld", "--rows", str(rows), "--json"]) == 0
+        found[rows] = json.loads(capsys.readouterr().out)
+        assert found[rows]["rows"] == rows
+    assert found[512]["masked_accuracy_interval"] == pytest.approx(0.02, abs=0.01)
+    ratio = found[64]["masked_accuracy_interval"] / found[512]["masked_accuracy_interval"]
+    assert ratio == pytest.approx(8**0.5, rel=0.1)
+    assert main(["evaluate", "microworld", "--rows", "64"]) == 0
+    assert "64 held-out rows of microworld: masked accuracy" in capsys.readouterr().out
+
+
 def test_size_counts(capsys) -> None:
     """Harm: the command line and the library disagree about BERT-base."""
     assert main(["size", "--json"]) == 0
@@ -107,6 +121,7 @@ BAD = {
     "stop nothing": (["runs", "--stop", "nothing"], "There is no run"),
     "export nothing": (["export", "nothing", "out"], "There is no run"),
     "attention of nothing": (["attention", "nothing", "hello"], "There is no run"),
+    "no rows": (["evaluate", "microworld", "--rows", "0"], "--rows must be at least 1"),
     "empty sentence": (["attention", "microworld", "   "], "type at least one word"),
     "no command": ([], "required: COMMAND"),
     "unknown command": (["fly"], "invalid choice"),

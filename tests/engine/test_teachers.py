@@ -10,8 +10,8 @@ import transformers
 
 from engine import microworld, teachers
 from engine.checkpoints import CheckpointError, save_model
-from engine.corpora import SOURCES
 from engine.cost import parameters
+from engine.sources import SOURCES
 from engine.teachers import TEACHERS, TeacherError
 from tests.engine.builders import teacher as small_teacher
 from tests.engine.builders import tokenizer
