@@ -186,7 +186,7 @@ def _train(arguments: argparse.Namespace) -> int:
         shape = {name: getattr(arguments, name) for name in ("layers", "hidden", "heads", "head_dim", "ffn")}
         student = {name: value for name, value in shape.items() if value is not None}
         config = RunConfig(**given, student=student, options=_option_values(arguments.option))
-        from engine.train import plan
+        from engine.plan import plan
 
         shape_now = plan(config).shape  # refuses before a folder is made
         run = runs.create(arguments.runs, config.to_json(), f"{config.method}-{shape_now.layers}x{shape_now.hidden}")

@@ -130,7 +130,7 @@ def save_checkpoint(folder: Path, step: int, student: nn.Module, optimizer: Any,
             "step": step,
             "student": {name: p.detach().cpu() for name, p in student.named_parameters()},
             "optimizer": optimizer.state_dict(),
-            "random": torch.get_rng_state(),
+            "random": _random_state(),
             "extra": extra,
         }
         torch.save(state, draft / "state.pt")
@@ -166,6 +166,38 @@ def restore_parameters(student: nn.Module, tensors: dict[str, torch.Tensor]) -> 
     for name in names:
         owner, _, attribute = name.rpartition(".")
         setattr(student.get_submodule(owner), attribute, nn.Parameter(tensors[name]))
+
+
+def _random_state() -> dict[str, torch.Tensor]:
+    """The state of every random generator that training may draw from, by device."""
+    state = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state()
+    if torch.backends.mps.is_available():
+        state["mps"] = torch.mps.get_rng_state()
+    return state
+
+
+def restore_random_state(state: dict[str, torch.Tensor]) -> None:
+    """Puts the random generators back where `save_checkpoint` found them; those of other machines are left out."""
+    torch.set_rng_state(state["cpu"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])
+    if "mps" in state and torch.backends.mps.is_available():
+        torch.mps.set_rng_state(state["mps"])
+
+
+def sweep(folder: Path) -> None:
+    """Clears what a killed process left half-done in `folder`: drafts go, a folder being replaced comes back.
+
+    Only for the one process that writes there.
+    """
+    for old in folder.glob(".*.*.old"):
+        place = folder / old.name[1:].rsplit(".", 2)[0]
+        if not place.exists():
+            os.replace(old, place)
+    for rest in (*folder.glob(".*.*.old"), *folder.glob(".*.*.draft")):
+        shutil.rmtree(rest, ignore_errors=True)
 
 
 def _one_line(error: Exception) -> str:

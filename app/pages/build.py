@@ -97,7 +97,7 @@ with right, st.container(border=True):
     device = state.device()
     config = plan = None
     try:
-        from engine.train import plan as understand
+        from engine.plan import plan as understand
 
         config = RunConfig(
             teacher=name,
