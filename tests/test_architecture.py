@@ -40,10 +40,24 @@ ENGINE_ORDER = [
     "engine.card",
     "engine.processes",
     "engine.train",
+    "engine.launch",
+    "engine.turns",
     "engine.job",
     "engine.__main__",
 ]
-TORCH_FREE = ["shape", "cost", "config", "runs", "microworld", "teachers", "similarity", "job", "__main__"]
+TORCH_FREE = [
+    "shape",
+    "cost",
+    "config",
+    "runs",
+    "microworld",
+    "teachers",
+    "similarity",
+    "launch",
+    "turns",
+    "job",
+    "__main__",
+]
 UI = {"streamlit", "plotly", "bertviz", "pandas", "app", "streamlit_app"}
 BANNED_WORDS = {"manager", "helper", "util", "handler", "misc"}  # and their plurals
 

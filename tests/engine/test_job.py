@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from engine import job
+from engine.launch import PROJECT
 from engine.runs import Run, RunError, create, list_runs
 
 WORKER = """
@@ -103,7 +104,7 @@ def begin(root: Path, command: list[str]) -> Callable[..., Run]:
 def test_importing_the_run_machinery_loads_no_torch() -> None:
     """Harm: the first page waits ten seconds for a library it does not use."""
     code = "import sys, engine.runs, engine.job; sys.exit('torch' in sys.modules or 'streamlit' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=job.PROJECT).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT).returncode == 0
 
 
 def test_a_run_goes_from_queued_to_finished(begin: Callable[..., Run]) -> None:
@@ -141,7 +142,7 @@ def test_a_job_survives_the_exit_of_its_starter(root: Path, command: list[str]) 
     code = (
         f"from pathlib import Path; from engine import job; job.start(Path({str(root)!r}), {{'method': 'gate'}}, 'x', "
     )
-    subprocess.run([sys.executable, "-c", code + f"{command!r})"], cwd=job.PROJECT, check=True)
+    subprocess.run([sys.executable, "-c", code + f"{command!r})"], cwd=PROJECT, check=True)
     (run,) = list_runs(root)
     wait_for(run, "running")
     pid, _ = run.process() or (0, 0.0)
@@ -189,7 +190,7 @@ def test_a_deaf_run_is_stopped_by_force_with_all_it_started(begin: Callable[...,
 def test_force_spares_the_group_a_foreground_run_lives_in(root: Path, command: list[str]) -> None:
     """Harm: stopping a run started from a script kills the script, and this test, too."""
     run = create(root, {"method": "deaf"}, "deaf")
-    environment = {**os.environ, "PYTHONPATH": str(job.PROJECT)}
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     with subprocess.Popen([*command, str(run.path)], env=environment) as process:
         until(lambda: "step" in kinds(run))
         assert job.stop(run, grace_s=0.1) == "stopped"
@@ -268,7 +269,7 @@ def test_a_failure_is_told_in_one_sentence(
 ) -> None:
     """Harm: the page shows a stack trace, or 'failed' without a reason, or the reason is nowhere to be found."""
     run = create(root, {"method": method}, method)
-    environment = {**os.environ, "PYTHONPATH": str(job.PROJECT)}
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     assert subprocess.run([*command, str(run.path)], env=environment).returncode == code
     assert run.status() == "failed"
     assert (run.error() or "").startswith(message)
