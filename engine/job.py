@@ -76,11 +76,17 @@ def resume(run: Run, command: Sequence[str] | None = None, processes: int | None
             if run.alive() or run.status() not in ENDED:
                 raise RunError(f"A process still works on run '{run.id}'. Wait for it, or stop it first.")
             run.process_path.unlink(missing_ok=True)
-            _queue(run)
+            queue(run)
             _start(run, command, processes or run.config().get("processes"))
     except Timeout:
         raise RunError(f"Run '{run.id}' is being started elsewhere at this moment. Look again in a second.") from None
     return run
+
+
+def queue(run: Run) -> None:
+    """Say that an ended run will be worked on again: its old last word and stop request count no more."""
+    run.clear_stop()
+    run.append({"kind": "queued"})
 
 
 def stop(run: Run, grace_s: float = 20.0) -> Status:
@@ -161,7 +167,7 @@ def _tell_failure(run: Run, error: Exception, who: str) -> None:
     with lock_of(run, f"end-{run.id}"):
         events = [event for event in run.events()[0] if event["kind"] in ("queued", "started", "failed")]
         last = events[-1] if events else {}
-        message = last["message"] if last.get("kind") == "failed" else who + _sentence(error)
+        message = last["message"] if last.get("kind") == "failed" else _sentence(error, who)
         run.append({"kind": "failed", "message": message})
 
 
@@ -201,14 +207,8 @@ def main(argv: Sequence[str], train: Train = _train, device_of: DeviceOf = _devi
         print(error, file=sys.stderr)
         return 2
     if os.environ.get("RANK", "0") == "0" and run.status() in ENDED:  # started by hand, not by resume()
-        _queue(run)
+        queue(run)
     return work(run, train, device_of)
-
-
-def _queue(run: Run) -> None:
-    """An ended run is about to be worked on again; its old last word and stop request count no more."""
-    run.clear_stop()
-    run.append({"kind": "queued"})
 
 
 def _start(run: Run, command: Sequence[str] | None, wanted: Any) -> None:
@@ -226,14 +226,14 @@ def _gone_within(run: Run, seconds: float) -> bool:
     return True
 
 
-def _sentence(error: Exception) -> str:
+def _sentence(error: Exception, who: str) -> str:
     """What to tell a person. Our own errors are written for one; others come with their name and a pointer."""
     if isinstance(error, RuntimeError) and re.search("Connection (closed|reset) by peer", str(error)):  # gloo's words
-        return "Another process of this run ended without a word: killed, or out of memory? Details are in log.txt."
+        return "Another process of this run ended without a word: killed, or out of memory? (details in log.txt)"
     text = shorten(str(error), 400, placeholder=" …")
     if isinstance(error, ValueError):
-        return text or type(error).__name__
-    return f"{type(error).__name__}: {text} (details in log.txt)"
+        return who + (text or type(error).__name__)
+    return f"{who}{type(error).__name__}: {text} (details in log.txt)"
 
 
 if __name__ == "__main__":

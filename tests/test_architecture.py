@@ -43,6 +43,7 @@ ENGINE_ORDER = [
     "engine.launch",
     "engine.turns",
     "engine.job",
+    "engine.foreground",
     "engine.__main__",
 ]
 TORCH_FREE = [
