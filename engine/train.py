@@ -68,9 +68,8 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     yield {"kind": "prepare", "message": f"Reading the corpus {planned.corpus}"}
     rows = min(MOST_ROWS, max(1, config.steps) * config.batch)
     corpus = open_corpus(planned.corpus, teacher.tokenizer, length, rows)
+    student = method.prepare(teacher.bert, shape, config.seed).requires_grad_(True)
     teacher_bert = teacher.bert.to(device.type).eval().requires_grad_(False)
-    student = method.prepare(teacher.bert, shape, config.seed)
-    student.requires_grad_(True)
 
     # where an earlier process left off
     if processes.rank == 0:
