@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from engine import job
+from engine import job, launch
 from engine.launch import PROJECT
 from engine.runs import Run, RunError, create, list_runs
 
@@ -38,6 +38,11 @@ def train(config, run):
             yield {"kind": "stopped", "step": 0}
             return
         time.sleep(0.01)
+    if config.method == "alone":
+        import torch.distributed as dist
+        if os.environ["RANK"] == "1":
+            raise ValueError("This node has no such corpus.")
+        dist.barrier()
     if config.method == "refuse":
         raise ValueError("steps must be at least 0,\\n  got -1.")
     if config.method == "crash":
@@ -275,6 +280,46 @@ def test_a_failure_is_told_in_one_sentence(
     assert (run.error() or "").startswith(message)
     assert "\n" not in (run.error() or "")
     assert "Traceback" in run.log_path.read_text()
+
+
+def test_the_process_that_fails_speaks_for_all(root: Path, tmp_path: Path, command: list[str]) -> None:
+    """Harm: one of eight processes has a reason, and the page shows the complaint of another that it has gone."""
+    words = launch.command_for(2)
+    torchrun = [*words[: -len(launch.WORKER)], command[-1]]
+    run = job.start(root, {"method": "alone", "batch": 2}, "alone", torchrun)
+    wait_for(run, "failed")
+    until(lambda: not run.alive())
+    assert run.error() == "Process 2 of 2: This node has no such corpus."
+    assert kinds(run)[:3] == ["queued", "started", "step"]
+    assert "Traceback" in run.log_path.read_text()
+
+
+@pytest.mark.parametrize("processes", [1, 2, None, "two", True, -3])
+def test_as_many_processes_are_started_as_the_config_says(
+    processes: object, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Harm: the second GPU idles; or nonsense in a config is a traceback in the page instead of a failed run."""
+    started = []
+    monkeypatch.setattr(job, "spawn", lambda run, command, processes: started.append((command, processes)))
+    wanted = 2 if processes == 2 else 1
+    run = job.start(root, {} if processes is None else {"processes": processes}, "x")
+    assert started == [(launch.command_for(wanted), wanted)]
+    run.append({"kind": "stopped"})
+    job.resume(run)
+    run.append({"kind": "stopped"})
+    job.resume(run, processes=4)
+    assert started[1:] == [(launch.command_for(wanted), wanted), (launch.command_for(4), 4)]
+
+
+def test_a_prepared_run_waits_for_whoever_starts_it(root: Path, command: list[str]) -> None:
+    """Harm: a run made for a cluster shows as dead, or its first process takes it for stopped and goes home."""
+    run = job.prepare(root, {"method": "finish", "teacher": "toy"}, "x")
+    assert run.status() == "stopped"
+    run.request_stop()  # an old wish
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    assert subprocess.run([*command, str(run.path)], env=environment).returncode == 0  # by hand
+    assert kinds(run) == ["stopped", "queued", "started", "step", "finished"]
+    assert not run.stop_requested()
 
 
 def test_a_stopped_run_resumes_once_and_a_live_one_does_not(
