@@ -60,6 +60,11 @@ def student_card(
     }
 
 
+def hidden_words(length: int) -> int:
+    """How many tokens of a row of `length` are hidden and predicted, as expected of a row without padding."""
+    return round(MASKED * length)
+
+
 def start_event(
     config: RunConfig, plan: Plan, teacher: Shape, training_parameters: int, length: int, rows: int, step: int
 ) -> dict[str, Any]:
@@ -67,9 +72,9 @@ def start_event(
 
     `training_parameters`: of the student as it trains. `length`: of the training `rows`, in tokens. Multiply-adds a
     token are those of a forward pass over a row without padding; the masked-LM head, the widest product of a small
-    model, runs on the hidden words only, and so it is counted on their expected share of the row.
+    model, runs on the hidden words only, and is counted on so many of them as a row has.
     """
-    hidden = round(MASKED * length)
+    hidden = hidden_words(length)
     return {
         "kind": "start",
         "step": step,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from engine import teachers
 from engine.bert import Bert
-from engine.card import start_event, student_card
+from engine.card import hidden_words, start_event, student_card
 from engine.checkpoints import (
     load_checkpoint,
     restore_parameters,
@@ -96,7 +96,7 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     yield {"kind": "teacher", **teacher_score}
     if not saved:
         yield {"kind": "evaluation", "step": 0, **masked_lm_score(student, corpus, device)}
-        yield from _picture(method, student, 0)
+        yield from _picture(method, student, config, length, 0)
 
     # the steps
     log_every = min(20, max(1, config.steps // 200))
@@ -148,7 +148,7 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
             since, since_step = time.perf_counter(), step
         pause = time.perf_counter()
         if step in pictures:
-            yield from _picture(method, student, step)
+            yield from _picture(method, student, config, length, step)
         if step in evaluations and step < config.steps and not stopped:
             yield {"kind": "evaluation", "step": step, **masked_lm_score(student, corpus, device)}
         if step in checkpoints or stopped:
@@ -210,9 +210,10 @@ def _totals(window: Window, processes: Processes) -> dict[str, float]:
     return dict(zip(window["losses"], processes.sums(torch.stack(list(window["losses"].values()))), strict=True))
 
 
-def _picture(method: Method, student: nn.Module, step: int) -> Iterator[Event]:
+def _picture(method: Method, student: nn.Module, config: RunConfig, length: int, step: int) -> Iterator[Event]:
     """The event that lets a page draw the student, if its method has a picture of it."""
-    picture = method.picture(student)
+    rows = max(1, config.batch // (config.processes * config.accumulate))  # of a forward pass
+    picture = method.picture(student, rows * length, length, rows * hidden_words(length))
     if picture is not None:
         yield {"kind": "picture", "step": step, **picture}
 

@@ -91,8 +91,11 @@ class Method:
         """What happens between backward and the optimizer's step (from 1); numbers to chart. No device sync."""
         return {}
 
-    def picture(self, student: nn.Module) -> dict[str, Any] | None:
-        """What a page can draw of the student at this moment, as plain values. It may wait for the device."""
+    def picture(self, student: nn.Module, tokens: int, length: int, predicted: int) -> dict[str, Any] | None:
+        """What a page can draw of the student at this moment, as plain values. It may wait for the device.
+
+        A forward pass of the run has `tokens` tokens in rows of `length`, of which `predicted` are hidden.
+        """
         return None
 
     def finish(self, student: nn.Module) -> Bert:

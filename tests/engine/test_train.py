@@ -279,18 +279,19 @@ def test_a_part_without_a_hidden_word_teaches_nothing(tmp_path, monkeypatch):
 class Painted(Scratch):
     """A method with a picture."""
 
-    def picture(self, student):
+    def picture(self, student, tokens, length, predicted):
         """Something small."""
-        return {"dots": [1, 2]}
+        return {"forward": [tokens, length, predicted]}
 
 
 def test_pictures_come_with_the_steps_they_are_of(tmp_path, monkeypatch):
     """Harm: a picture on the watch page that is older than the curve beside it; or thousands of them in a long run."""
     monkeypatch.setitem(METHODS, "scratch", Painted)
     monkeypatch.setattr(train_module, "PICTURES", 3)
-    config = tiny("scratch", steps=7)
+    config = tiny("scratch", steps=7, batch=8, accumulate=2, length=20)
     events = finish(config, new_run(tmp_path, config))
-    assert of_kind(events, "picture") == [{"kind": "picture", "step": step, "dots": [1, 2]} for step in (0, 2, 5, 7)]
+    drawn = {"kind": "picture", "forward": [4 * 20, 20, 4 * 3]}
+    assert of_kind(events, "picture") == [{**drawn, "step": step} for step in (0, 2, 5, 7)]
     for before, event in zip(events, events[1:], strict=False):
         if event["kind"] == "picture":
             assert (before["kind"], before["step"]) == ("evaluation" if event["step"] == 0 else "step", event["step"])
