@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -87,6 +86,8 @@ def _parser() -> argparse.ArgumentParser:
         "ffn": "width of the student's feed-forward network (default: 4 x hidden)",
         "steps": "optimizer steps",
         "batch": "sequences a step",
+        "accumulate": "micro-batches that a step's batch is split into, to save memory (default: 1)",
+        "processes": "processes on this machine that share every batch, one a GPU (default: 1)",
         "length": "longest sequence, in tokens",
         "seed": "fixes initial weights, data order and masks",
         "evaluations": "how often held-out text is scored",
@@ -146,100 +147,10 @@ def _size(arguments: argparse.Namespace) -> None:
     print(f" for {tokens} tokens")
 
 
-def _option_values(pairs: list[str]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals:
-            raise ValueError(f"--option needs NAME=VALUE, got {pair!r}.")
-        try:
-            values[name.strip()] = json.loads(value)  # numbers, true and false
-        except json.JSONDecodeError:
-            values[name.strip()] = value
-    return values
-
-
 def _train(arguments: argparse.Namespace) -> int:
-    from engine import runs
-    from engine.config import RunConfig
+    from engine.foreground import train
 
-    if arguments.resume:
-        run = runs.open_run(arguments.runs, arguments.resume)
-        if run.alive():
-            raise ValueError(f"Run {run.id} is at work already; stop it first, or wait for it.")
-        run.clear_stop()
-        run.append({"kind": "queued"})  # or the old last word would still be its status
-        config = RunConfig.from_json(run.config())
-    else:
-        names = (
-            "teacher",
-            "method",
-            "corpus",
-            "device",
-            "steps",
-            "batch",
-            "length",
-            "seed",
-            "evaluations",
-            "checkpoints",
-        )
-        given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
-        shape = {name: getattr(arguments, name) for name in ("layers", "hidden", "heads", "head_dim", "ffn")}
-        student = {name: value for name, value in shape.items() if value is not None}
-        config = RunConfig(**given, student=student, options=_option_values(arguments.option))
-        from engine.train import plan
-
-        shape_now = plan(config).shape  # refuses before a folder is made
-        run = runs.create(arguments.runs, config.to_json(), f"{config.method}-{shape_now.layers}x{shape_now.hidden}")
-    return _foreground(run, arguments.json)
-
-
-def _foreground(run: Any, as_json: bool) -> int:
-    from tqdm import tqdm
-
-    from engine.job import perform, stop_on
-
-    stop_on(run, signal.SIGTERM, signal.SIGINT)
-    bar: Any = None
-    last: dict[str, Any] = {}
-    accuracy = ""
-    for last in perform(run):
-        if last["kind"] == "prepare":
-            tqdm.write(last["message"], file=sys.stderr)
-        elif last["kind"] == "waiting":
-            tqdm.write("Another run is using the device; waiting for it to end.", file=sys.stderr)
-        elif last["kind"] == "start":
-            tqdm.write(f"{run.id} on {last['device_name']}; Ctrl-C saves and stops", file=sys.stderr)
-            bar = tqdm(total=last["steps"], initial=last["step"], unit="step", file=sys.stderr, dynamic_ncols=True)
-        elif last["kind"] == "teacher":
-            tqdm.write(f"teacher: masked accuracy {last['accuracy']:.1%}", file=sys.stderr)
-        elif last["kind"] == "evaluation":
-            accuracy = f"accuracy {last['accuracy']:.1%}"
-        if last["kind"] == "step" and bar is not None:
-            bar.update(last["step"] - bar.n)
-        if last["kind"] in ("step", "evaluation") and bar is not None:
-            loss = f"loss {last['loss']:.3f}" if last["kind"] == "step" else ""
-            bar.set_postfix_str(", ".join(filter(None, [loss, accuracy])) or "")
-    if bar is not None:
-        bar.close()
-    card = last.get("card")
-    if card is None:
-        print(last.get("message", "The run ended without a student."), file=sys.stderr)
-        return 1
-    if as_json:
-        print(json.dumps(card))
-        return 0
-    scores = card["scores"]
-    print(f"{card['id']}: {card['parameters']:,} of {card['teacher_parameters']:,} parameters, ", end="")
-    print(
-        f"masked accuracy {scores['masked_accuracy']:.1%} of the teacher's {scores['teacher_masked_accuracy']:.1%}",
-        end="",
-    )
-    print(
-        f" ({scores['retained']:.1%} retained), {card['seconds']:.0f} s{'' if card['complete'] else ', stopped early'}"
-    )
-    print(f"saved in {run.student_dir}")
-    return 0
+    return train(arguments)
 
 
 def _runs(arguments: argparse.Namespace) -> None:

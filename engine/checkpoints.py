@@ -36,11 +36,15 @@ class Model:
     card: dict[str, Any]
 
 
-def save_model(folder: Path, bert: Bert, tokenizer: Any, card: dict[str, Any]) -> None:
-    """Writes `bert`, its tokenizer and its card into `folder`, replacing what was there."""
+def save_model(
+    folder: Path, bert: Bert, tokenizer: Any, card: dict[str, Any], lineage: dict[str, torch.Tensor] | None = None
+) -> None:
+    """Writes `bert`, its tokenizer, its card and what it is made of into `folder`, replacing what was there."""
     with _whole_folder(folder) as draft:
         tensors = {name: p.detach().cpu().contiguous() for name, p in bert.named_parameters()}
         save_file(tensors, draft / "model.safetensors")
+        if lineage:
+            save_file(lineage, draft / "lineage.safetensors")
         tokenizer.save_pretrained(draft)
         (draft / "card.json").write_text(json.dumps({**card, "shape": bert.shape.to_json()}, indent=1))
 
@@ -64,6 +68,21 @@ def load_model(folder: Path) -> Model:
     except Exception as error:  # damaged bytes come out of three parsers as errors of every kind
         raise CheckpointError(f"The model in {folder.name} is damaged: {_one_line(error)}") from error
     return Model(bert.eval(), tokenizer, card)
+
+
+def load_lineage(folder: Path) -> dict[str, torch.Tensor]:
+    """What the student in `folder` is made of, as its method's `lineage` named it; empty if it did not tell.
+
+    Raises:
+        CheckpointError: the file is damaged.
+    """
+    path = folder / "lineage.safetensors"
+    if not path.is_file():
+        return {}
+    try:
+        return load_file(path)
+    except Exception as error:
+        raise CheckpointError(f"The lineage in {folder.name} is damaged: {_one_line(error)}") from error
 
 
 def export_model(model: Model, folder: Path) -> None:
@@ -130,7 +149,7 @@ def save_checkpoint(folder: Path, step: int, student: nn.Module, optimizer: Any,
             "step": step,
             "student": {name: p.detach().cpu() for name, p in student.named_parameters()},
             "optimizer": optimizer.state_dict(),
-            "random": torch.get_rng_state(),
+            "random": _random_state(),
             "extra": extra,
         }
         torch.save(state, draft / "state.pt")
@@ -166,6 +185,38 @@ def restore_parameters(student: nn.Module, tensors: dict[str, torch.Tensor]) -> 
     for name in names:
         owner, _, attribute = name.rpartition(".")
         setattr(student.get_submodule(owner), attribute, nn.Parameter(tensors[name]))
+
+
+def _random_state() -> dict[str, torch.Tensor]:
+    """The state of every random generator that training may draw from, by device."""
+    state = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state()
+    if torch.backends.mps.is_available():
+        state["mps"] = torch.mps.get_rng_state()
+    return state
+
+
+def restore_random_state(state: dict[str, torch.Tensor]) -> None:
+    """Puts the random generators back where `save_checkpoint` found them; those of other machines are left out."""
+    torch.set_rng_state(state["cpu"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])
+    if "mps" in state and torch.backends.mps.is_available():
+        torch.mps.set_rng_state(state["mps"])
+
+
+def sweep(folder: Path) -> None:
+    """Clears what a killed process left half-done in `folder`: drafts go, a folder being replaced comes back.
+
+    Only for the one process that writes there.
+    """
+    for old in folder.glob(".*.*.old"):
+        place = folder / old.name[1:].rsplit(".", 2)[0]
+        if not place.exists():
+            os.replace(old, place)
+    for rest in (*folder.glob(".*.*.old"), *folder.glob(".*.*.draft")):
+        shutil.rmtree(rest, ignore_errors=True)
 
 
 def _one_line(error: Exception) -> str:

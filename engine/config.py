@@ -93,6 +93,8 @@ class RunConfig:
     corpus: str = option("auto", "The text to learn from; auto: the one that the teacher knows.")
     steps: int = option(400, "Optimizer steps.", least=0, most=100_000_000)
     batch: int = option(64, "Sequences a step.", least=1, most=65_536)
+    accumulate: int = option(1, "Micro-batches a step: more of them take less memory.", least=1, most=65_536)
+    processes: int = option(1, "Processes on this machine that share every batch.", least=1, most=65_536)
     length: int = option(64, "Longest sequence, in tokens.", least=8, most=512)
     seed: int = option(0, "Fixes initial weights, data order and masks.", least=0, most=2**31 - 1)
     device: str = option("auto", "Where to compute.", choices=("auto", "cuda", "mps", "cpu"))
@@ -107,6 +109,11 @@ class RunConfig:
         for name in ("student", "options"):
             if not isinstance(getattr(self, name), dict):
                 problems.append(f"{name} must be a set of named values, got {getattr(self, name)!r}.")
+        if not problems and self.accumulate * self.processes > self.batch:
+            problems.append(
+                f"accumulate times processes must be at most the batch of {self.batch:,}, for each part of it needs a "
+                f"sequence, got {self.accumulate:,} x {self.processes:,}."
+            )
         if problems:
             raise ConfigError(problems)
 

@@ -47,6 +47,16 @@ class Batch:
         pinned = (t.pin_memory() if device == "cuda" else t for t in vars(self).values())
         return Batch(*(tensor.to(device, non_blocking=True) for tensor in pinned))
 
+    def parts(self, count: int) -> list[Batch]:
+        """The batch, still on the host, as `count` batches of neighbouring rows, even to a row."""
+        rows, width = self.ids.shape
+        edges = [rows * index // count for index in range(count + 1)]
+        places = torch.searchsorted(self.positions, torch.tensor(edges) * width).tolist()
+        return [
+            Batch(self.ids[a:b], self.visible[a:b], self.positions[i:j] - a * width, self.targets[i:j])
+            for (a, b), (i, j) in zip(itertools.pairwise(edges), itertools.pairwise(places), strict=True)
+        ]
+
 
 @dataclass(frozen=True, eq=False)  # hashed by identity: the order of an epoch is cached
 class Corpus:

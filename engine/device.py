@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import platform
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ class Device:
     type: str  # cuda, mps or cpu
     name: str  # for people, such as "NVIDIA H200" or "CPU, 8 threads"
     mixed_precision: bool  # bfloat16 matrix products, float32 weights
+    count: int = 1  # how many processes of one run it is good for: GPUs, or CPU cores
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         """The context in which forward passes run: bfloat16 where the device is good at it."""
@@ -40,7 +42,13 @@ def pick(wanted: str = "auto") -> Device:
         here = ", ".join(name for name, present in has.items() if present)
         raise ConfigError([f"This machine has no {wanted} device; it has {here}. Choose one of these, or auto."])
     if wanted == "cuda":
-        return Device("cuda", torch.cuda.get_device_name(), torch.cuda.is_bf16_supported())
+        local, count = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+        if local >= count:
+            raise ConfigError(
+                [f"Process {local + 1} of this machine has no GPU, for there are {count}; start {count}."]
+            )
+        torch.cuda.set_device(local)  # under torchrun "cuda" is from now on this process's own GPU
+        return Device("cuda", torch.cuda.get_device_name(), torch.cuda.is_bf16_supported(), count)
     if wanted == "mps":
         return Device("mps", f"Apple GPU ({platform.machine()})", False)
-    return Device("cpu", f"CPU, {torch.get_num_threads()} threads", False)
+    return Device("cpu", f"CPU, {torch.get_num_threads()} threads", False, os.cpu_count() or 1)

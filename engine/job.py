@@ -1,7 +1,7 @@
 """A run in a process of its own, which outlives the page, the tab and the server that started it.
 
-Knows how to start, queue, stop and end such a process, and that one device works on one run at a time. Knows nothing
-of what training does: it appends whatever events train() yields. Loads torch only inside the started process.
+Knows how to start, stop, resume and end such a process, or several under torchrun. Knows nothing of what training
+does: it appends whatever events train() yields. Loads torch only inside the started process.
 """
 
 from __future__ import annotations
@@ -10,9 +10,7 @@ import faulthandler
 import os
 import re
 import signal
-import subprocess
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -22,17 +20,16 @@ from textwrap import shorten
 from typing import Any
 
 import psutil
-from filelock import BaseFileLock, FileLock, Timeout
+from filelock import Timeout
 
 from engine.config import RunConfig
-from engine.runs import ENDED, Run, RunError, Status, create, list_runs, open_run
+from engine.launch import KILL, command_for, send, spawn
+from engine.runs import ENDED, Run, RunError, Status, create, open_run
+from engine.turns import POLL_S, lock_of, wait_in_line
 
 Train = Callable[[RunConfig, Run], Iterator[dict[str, Any]]]
 DeviceOf = Callable[[RunConfig], str]
 
-PROJECT = Path(__file__).resolve().parent.parent
-COMMAND = (sys.executable, "-m", "engine.job")
-POLL_S = 0.1  # how often a waiting run looks whether its device is free
 FORCE_S = 5.0  # how long a process may take to end after SIGTERM, and then to vanish after SIGKILL
 
 
@@ -48,27 +45,48 @@ def _device_of(config: RunConfig) -> str:
     return pick(config.device).type
 
 
-def start(root: Path, config: dict[str, Any], name: str, command: Sequence[str] = COMMAND) -> Run:
-    """Make a run folder and start `command` plus that folder in a new process; returns at once. Raises RunError."""
+def start(root: Path, config: dict[str, Any], name: str, command: Sequence[str] | None = None) -> Run:
+    """Make a run folder and start the processes that work on it; returns at once. Raises RunError.
+
+    `command`: what to start with the folder's path behind it, by default what the config's processes need.
+    """
     run = create(root, config, name)
     run.append({"kind": "queued"})
-    _spawn(run, command)
+    _start(run, command, config.get("processes"))
     return run
 
 
-def resume(run: Run, command: Sequence[str] = COMMAND) -> Run:
-    """Start working on an existing folder again; returns at once. Raises RunError if a process works on it already."""
+def prepare(root: Path, config: dict[str, Any], name: str) -> Run:
+    """Make a run folder that nothing works on yet: for resume(), or a cluster (launch.cluster_command).
+
+    Raises RunError.
+    """
+    run = create(root, config, name)
+    run.append({"kind": "stopped", "message": "Prepared, not started."})
+    return run
+
+
+def resume(run: Run, command: Sequence[str] | None = None, processes: int | None = None) -> Run:
+    """Start working on an existing folder again; returns at once. Raises RunError if a process works on it already.
+
+    `processes`: how many on this machine, by default as many as its config says. They may differ from before.
+    """
     try:
-        with _lock(run, f"start-{run.id}").acquire(timeout=0):  # two pages may ask at the same moment
+        with lock_of(run, f"start-{run.id}").acquire(timeout=0):  # two pages may ask at the same moment
             if run.alive() or run.status() not in ENDED:
                 raise RunError(f"A process still works on run '{run.id}'. Wait for it, or stop it first.")
-            run.clear_stop()
             run.process_path.unlink(missing_ok=True)
-            run.append({"kind": "queued"})
-            _spawn(run, command)
+            queue(run)
+            _start(run, command, processes or run.config().get("processes"))
     except Timeout:
         raise RunError(f"Run '{run.id}' is being started elsewhere at this moment. Look again in a second.") from None
     return run
+
+
+def queue(run: Run) -> None:
+    """Say that an ended run will be worked on again: its old last word and stop request count no more."""
+    run.clear_stop()
+    run.append({"kind": "queued"})
 
 
 def stop(run: Run, grace_s: float = 20.0) -> Status:
@@ -81,9 +99,9 @@ def stop(run: Run, grace_s: float = 20.0) -> Status:
         return run.status()
     run.request_stop()
     if not _gone_within(run, grace_s):
-        _signal(run, signal.SIGTERM)
+        send(run, signal.SIGTERM)
         if not _gone_within(run, min(grace_s, FORCE_S)):
-            _signal(run, getattr(signal, "SIGKILL", signal.SIGTERM))
+            send(run, KILL)
             _gone_within(run, FORCE_S)
         if run.status() == "died":  # of our signal, which left it no last word
             message = f"Stopped by force after {grace_s:g} s; what came after the last checkpoint is lost."
@@ -95,23 +113,33 @@ def perform(run: Run, train: Train = _train, device_of: DeviceOf = _device_of) -
     """Work on a run in this process: wait for the device, train, append every event and yield it.
 
     Ends after a 'finished' or 'stopped' event. An exception becomes a 'failed' event whose 'message' is one sentence,
-    its traceback goes to log.txt, and it is raised again. `device_of` names the device to take.
+    its traceback goes to log.txt, and it is raised again. `device_of` names the device to take. Under torchrun every
+    process of the run does this: rank 0 takes the device and appends the events, the others train along in silence.
     """
+    rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    starter = os.getppid()  # under torchrun: the process that watches over all others of this machine
+    tell = run.append if rank == 0 else dict
     try:
-        run.write_process(os.getpid(), psutil.Process().create_time())
+        if rank == 0:
+            leader = psutil.Process(starter if size > 1 else None)
+            run.write_process(leader.pid, leader.create_time())
         config = RunConfig.from_json(run.config())
         device = device_of(config)
-        lock = _lock(run, f"device-{device}")
+        agree = _agreement(size)
+        lock = lock_of(run, f"device-{device}")
         try:
-            yield from _wait_in_line(run, lock, device)
-            if run.stop_requested():
-                yield run.append({"kind": "stopped", "message": "Stopped before training began."})
+            if rank == 0:
+                yield from wait_in_line(run, lock, device)
+            if not agree(not run.stop_requested()):
+                yield tell({"kind": "stopped", "message": "Stopped before training began."})
                 return
-            yield run.append({"kind": "started", "device": device, "pid": os.getpid()})
+            yield tell({"kind": "started", "device": device, "pid": os.getpid()})
             kind = ""
             for event in train(config, run):
                 kind = event["kind"]
-                yield run.append(event)
+                yield tell(event)
+                if size > 1 and os.getppid() != starter:
+                    sys.exit(f"torchrun was killed, so process {rank + 1} of {size} ends, too")
             if kind not in ENDED:
                 raise RuntimeError(f"training ended on a '{kind}' event instead of 'finished' or 'stopped'")
         finally:
@@ -119,9 +147,28 @@ def perform(run: Run, train: Train = _train, device_of: DeviceOf = _device_of) -
     except Exception as error:
         with suppress(OSError), run.log_path.open("a", encoding="utf-8") as log:
             traceback.print_exception(error, file=log)
-        with suppress(RunError):  # a full disk may be why we are here
-            run.append({"kind": "failed", "message": _sentence(error)})
+        if size == 1 or os.getppid() == starter:
+            with suppress(RunError):  # a full disk may be why we are here
+                _tell_failure(run, error, f"Process {rank + 1} of {size}: " if rank else "")
         raise
+
+
+def _agreement(size: int) -> Callable[[bool], bool]:
+    """What turns a word of each of the run's `size` processes into rank 0's word; the others wait for it."""
+    if size == 1:
+        return bool
+    from engine.processes import join  # here and not above: it loads torch
+
+    return join().agree
+
+
+def _tell_failure(run: Run, error: Exception, who: str) -> None:
+    """Says why the run failed. The first process to fail is right; the others only miss it."""
+    with lock_of(run, f"end-{run.id}"):
+        events = [event for event in run.events()[0] if event["kind"] in ("queued", "started", "failed")]
+        last = events[-1] if events else {}
+        message = last["message"] if last.get("kind") == "failed" else _sentence(error, who)
+        run.append({"kind": "failed", "message": message})
 
 
 def work(run: Run, train: Train = _train, device_of: DeviceOf = _device_of) -> int:
@@ -159,60 +206,15 @@ def main(argv: Sequence[str], train: Train = _train, device_of: DeviceOf = _devi
     except RunError as error:
         print(error, file=sys.stderr)
         return 2
+    if os.environ.get("RANK", "0") == "0" and run.status() in ENDED:  # started by hand, not by resume()
+        queue(run)
     return work(run, train, device_of)
 
 
-def _spawn(run: Run, command: Sequence[str]) -> None:
-    """Start the process that works on the run, apart from this one's session, and record it. Raises RunError."""
-    python_path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
-    environment = {**os.environ, "PYTHONPATH": python_path, "PYTHONUNBUFFERED": "1"}
-    apart: dict[str, Any] = {"cwd": PROJECT, "env": environment, "start_new_session": True}
-    if sys.platform == "win32":
-        apart["creationflags"] = subprocess.CREATE_NEW_PROCESS_GROUP
-    try:
-        with run.log_path.open("ab") as log:
-            command = [*command, str(run.path)]
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **apart)
-    except OSError as error:
-        message = f"Could not start a process for run '{run.id}': {error.strerror or error}."
-        run.append({"kind": "failed", "message": message})
-        raise RunError(message) from error
-    with suppress(psutil.Error, OSError):  # the process records itself too
-        run.write_process(process.pid, psutil.Process(process.pid).create_time())
-    # Nobody waits for the process; somebody has to collect its exit code, or it stays in the process table.
-    threading.Thread(target=process.wait, daemon=True).start()
-
-
-def _wait_in_line(run: Run, lock: BaseFileLock, device: str) -> Iterator[dict[str, Any]]:
-    """Ends when the device is ours or a stop is requested; yields one 'waiting' event if it is not ours at once."""
-    since = float("inf")
-    while not run.stop_requested():
-        with suppress(Timeout):
-            lock.acquire(timeout=0)
-            if not _someone_before(run, device, since):
-                return
-            lock.release()
-        if since == float("inf"):
-            since = (event := run.append({"kind": "waiting", "device": device}))["time"]
-            yield event
-        time.sleep(POLL_S)
-
-
-def _someone_before(run: Run, device: str, since: float) -> bool:
-    """Whether another run has waited for the device since before `since`. Asked only while nobody holds it."""
-    for other in list_runs(run.path.parent):
-        last = other.last_event() or {}
-        ahead = last.get("kind") == "waiting" and last.get("device") == device and last.get("time", since) < since
-        if ahead and other.id != run.id and other.status() == "waiting":
-            return True
-    return False
-
-
-def _lock(run: Run, name: str) -> BaseFileLock:
-    """A lock shared by all runs of one root; the system releases it when its holder ends, however it ends."""
-    folder = run.path.parent / ".locks"
-    folder.mkdir(exist_ok=True)
-    return FileLock(folder / f"{re.sub(r'[^A-Za-z0-9.-]+', '-', name)}.lock")
+def _start(run: Run, command: Sequence[str] | None, wanted: Any) -> None:
+    """Start `command`, or what `wanted` processes need; what is no number is refused by the process, in its words."""
+    processes = wanted if isinstance(wanted, int) and wanted > 1 else 1
+    spawn(run, command or command_for(processes), processes)
 
 
 def _gone_within(run: Run, seconds: float) -> bool:
@@ -224,24 +226,14 @@ def _gone_within(run: Run, seconds: float) -> bool:
     return True
 
 
-def _signal(run: Run, number: int) -> None:
-    """Signal the run's process, and its whole group if it leads one."""
-    record = run.process()
-    if record is None or not run.alive():
-        return
-    with suppress(ProcessLookupError, psutil.NoSuchProcess):
-        if os.name == "posix" and os.getpgid(record[0]) == record[0]:
-            os.killpg(record[0], number)
-        else:  # a run in the foreground shares its group with the shell or script around it
-            psutil.Process(record[0]).send_signal(number)
-
-
-def _sentence(error: Exception) -> str:
+def _sentence(error: Exception, who: str) -> str:
     """What to tell a person. Our own errors are written for one; others come with their name and a pointer."""
+    if isinstance(error, RuntimeError) and re.search("Connection (closed|reset) by peer", str(error)):  # gloo's words
+        return "Another process of this run ended without a word: killed, or out of memory? (details in log.txt)"
     text = shorten(str(error), 400, placeholder=" …")
     if isinstance(error, ValueError):
-        return text or type(error).__name__
-    return f"{type(error).__name__}: {text} (details in log.txt)"
+        return who + (text or type(error).__name__)
+    return f"{who}{type(error).__name__}: {text} (details in log.txt)"
 
 
 if __name__ == "__main__":

@@ -4,67 +4,50 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import platform
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
-import engine
-from engine import methods, teachers
+from engine import teachers
 from engine.bert import Bert
-from engine.checkpoints import load_checkpoint, restore_parameters, save_checkpoint, save_model
-from engine.config import RunConfig, read_options
-from engine.corpora import find_corpus, open_corpus
-from engine.cost import parameters
-from engine.device import Device, pick
+from engine.card import hidden_words, start_event, student_card
+from engine.checkpoints import (
+    load_checkpoint,
+    restore_parameters,
+    restore_random_state,
+    save_checkpoint,
+    save_model,
+    sweep,
+)
+from engine.config import RunConfig
+from engine.corpora import Batch, open_corpus
+from engine.device import Device
 from engine.evaluate import masked_lm_score
 from engine.methods import Method
+from engine.plan import plan
+from engine.processes import Processes, join
 from engine.runs import Run, write_json
-from engine.shape import Shape
 
 LEAST_BETWEEN_EVALUATIONS = 10  # steps
+PICTURES = 40  # how often a run shows what its student looks like inside
 
 Event = dict[str, Any]
+Window = dict[str, Any]  # loss sums, tokens and steps since the last step event
 
 
 class TrainingError(ValueError):
     """A run that went wrong in a way that other settings can mend, in one sentence."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """A config understood: everything that can be known and refused before any weight is loaded."""
-
-    method: Method
-    teacher: teachers.Card
-    shape: Shape  # the student's
-    corpus: str
-    device: Device
-
-
-def plan(config: RunConfig) -> Plan:
-    """What `config` asks for.
-
-    Raises:
-        ValueError: (ConfigError, ShapeError, TeacherError, CorpusError) it cannot be run as asked.
-    """
-    kind = methods.find(config.method)
-    method = kind(read_options(kind.Options, config.options), config.steps)
-    card = teachers.card(config.teacher)
-    corpus = card.corpus if config.corpus == "auto" else config.corpus
-    find_corpus(corpus)  # refuses a corpus that is not there
-    return Plan(method, card, method.student_shape(card.shape, config.student), corpus, pick(config.device))
-
-
 def train(config: RunConfig, run: Run) -> Iterator[Event]:
     """Runs `config` in the folder `run`, continuing from its checkpoint if it has one.
 
-    Yields events with a "kind": prepare, start, teacher, step, evaluation, checkpoint, and at last finished or stopped.
-    A stop request in the run's folder is honoured after the step in progress.
+    Yields events with a "kind": prepare, start, teacher, step, evaluation, picture, checkpoint, and at last finished or
+    stopped. A stop request in the run's folder is honoured after the step in progress; several processes stop together,
+    after the next step event. Under torchrun every process of the run iterates this; rank 0's events are the run's.
 
     Raises:
         ValueError: (ConfigError, ShapeError, TeacherError, CorpusError, CheckpointError, TrainingError) it cannot be
@@ -72,6 +55,8 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     """
     began = time.perf_counter()
     torch.manual_seed(config.seed)
+    processes = join()
+    config = dataclasses.replace(config, processes=processes.size)  # a resumed run may have others than before
 
     # who learns what from whom
     planned = plan(config)
@@ -82,11 +67,13 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     yield {"kind": "prepare", "message": f"Reading the corpus {planned.corpus}"}
     rows = max(1, config.steps) * config.batch
     corpus = open_corpus(planned.corpus, teacher.tokenizer, length, rows)
+    student = method.prepare(teacher.bert, shape, config.seed).requires_grad_(True)
     teacher_bert = teacher.bert.to(device.type).eval().requires_grad_(False)
-    student = method.prepare(teacher.bert, shape, config.seed)
-    student.requires_grad_(True)
 
     # where an earlier process left off
+    if processes.rank == 0:
+        sweep(run.path)
+        sweep(run.checkpoints_dir)
     saved = load_checkpoint(run.checkpoints_dir)
     if saved:
         restore_parameters(student, saved["student"])
@@ -97,60 +84,48 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     if saved:
         method.restore(student, saved["extra"]["method"])
         optimizer.load_state_dict(saved["optimizer"])
-        torch.set_rng_state(saved["random"])
+        restore_random_state(saved["random"])
         done = saved["step"]
+    if processes.sums(torch.tensor([float(done)])) != [done * processes.size]:
+        raise TrainingError("The run's processes see different checkpoints; wait until its folder is the same for all.")
 
-    yield {
-        "kind": "start",
-        "step": done,
-        "steps": config.steps,
-        "device": device.type,
-        "device_name": device.name,
-        "precision": "bfloat16 products, float32 weights" if device.mixed_precision else "float32",
-        "numbers_title": method.numbers_title,
-        "numbers_unit": method.numbers_unit,
-        "corpus": planned.corpus,
-        "rows": len(corpus.rows),
-        "teacher_shape": planned.teacher.shape.to_json(),
-        "student_shape": shape.to_json(),
-        "teacher_parameters": parameters(teacher.bert.shape),
-        "student_parameters": parameters(shape),
-        "training_parameters": sum(p.numel() for p in student.parameters()),
-    }
+    training_parameters = sum(p.numel() for p in student.parameters())
+    yield start_event(config, planned, teacher.bert.shape, training_parameters, length, len(corpus.rows), done)
     teacher_score = masked_lm_score(teacher_bert, corpus, device)
     yield {"kind": "teacher", **teacher_score}
     if not saved:
         yield {"kind": "evaluation", "step": 0, **masked_lm_score(student, corpus, device)}
+        yield from _picture(method, student, config, length, 0)
 
     # the steps
     log_every = min(20, max(1, config.steps // 200))
     evaluations = _spread(config.steps, config.evaluations, LEAST_BETWEEN_EVALUATIONS)
-    checkpoints = _spread(config.steps, config.checkpoints, 1)
-    fresh: dict[str, Any] = {"losses": {}, "tokens": 0, "steps": 0}  # since the last step event
-    window = saved["extra"]["window"] if saved else fresh
+    checkpoints, pictures = (_spread(config.steps, times, 1) for times in (config.checkpoints, PICTURES))
+    window: Window = {"losses": {}, "tokens": 0, "steps": 0}
+    if saved:
+        window = saved["extra"]["window"]
+        window["losses"] = window["losses"] if processes.rank == 0 else {}  # they are the sums over all processes
     since, since_step, stopped = time.perf_counter(), done, False
     for step in range(done + 1, config.steps + 1):
         batch = corpus.batch(step - 1, config.batch, config.seed)
-        window["tokens"] += int(batch.visible.sum())
-        batch = batch.to(device.type)
-
-        with device.autocast():
-            losses = method.losses(student, teacher_bert, batch)
-        optimizer.zero_grad(set_to_none=True)
-        torch.stack(list(losses.values())).sum().backward()
-        numbers = method.after_backward(student, optimizer, step)
+        losses = _backward(method, student, teacher_bert, batch, planned.device, processes, config.accumulate)
         torch.nn.utils.clip_grad_norm_(student.parameters(), config.clip)
+        numbers = method.after_backward(student, optimizer, step)
         for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
             group["lr"] = rate * learning_rate_factor(step, config.steps, config.warmup)
         optimizer.step()
+        optimizer.zero_grad(set_to_none=True)  # now and not later: the next forward pass needs the memory
         done = step
 
         for name, value in losses.items():
-            window["losses"][name] = window["losses"].get(name, 0.0) + value.detach()
+            window["losses"][name] = window["losses"].get(name, 0.0) + value
+        window["tokens"] += int(batch.visible.sum())
         window["steps"] += 1
-        stopped = step < config.steps and run.stop_requested()
-        if step % log_every == 0 or step == config.steps:
-            means = {name: float(total) / window["steps"] for name, total in window["losses"].items()}  # device sync
+        told = step % log_every == 0 or step == config.steps
+        asked = (told or processes.size == 1) and processes.agree(run.stop_requested())
+        stopped = asked and step < config.steps
+        if told:
+            means = {name: total / window["steps"] for name, total in _totals(window, processes).items()}
             if not all(map(math.isfinite, means.values())):
                 raise TrainingError(
                     f"The loss is no number any more at step {step}; start again with a lower learning rate."
@@ -171,11 +146,14 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
             window = {"losses": {}, "tokens": 0, "steps": 0}
             since, since_step = time.perf_counter(), step
         pause = time.perf_counter()
+        if step in pictures:
+            yield from _picture(method, student, config, length, step)
         if step in evaluations and step < config.steps and not stopped:
             yield {"kind": "evaluation", "step": step, **masked_lm_score(student, corpus, device)}
         if step in checkpoints or stopped:
-            extra = {"method": method.state(student), "window": window}
-            save_checkpoint(run.checkpoints_dir, step, student, optimizer, extra)
+            extra = {"method": method.state(student), "window": {**window, "losses": _totals(window, processes)}}
+            if processes.rank == 0:
+                save_checkpoint(run.checkpoints_dir, step, student, optimizer, extra)
             yield {"kind": "checkpoint", "step": step}
         since += time.perf_counter() - pause  # what was not a step does not count as one
         if stopped:
@@ -186,16 +164,57 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     bert = method.finish(student).to(device.type).eval()
     score = masked_lm_score(bert, corpus, device)
     yield {"kind": "evaluation", "step": done, **score}
-    student_card = _card(config, method.options, run, bert, planned.corpus, done, teacher_score, score)
-    student_card |= {
-        "device": device.type,
-        "device_name": device.name,
-        "teacher_parameters": parameters(teacher.bert.shape),
-        "seconds": round(time.perf_counter() - began, 2),
-    }
-    save_model(run.student_dir, bert, teacher.tokenizer, student_card)
-    write_json(run.card_path, student_card)
-    yield {"kind": "stopped" if stopped else "finished", "step": done, "card": student_card}
+    seconds = time.perf_counter() - began
+    card = student_card(run.id, config, planned, bert, teacher.bert.shape, done, (teacher_score, score), seconds)
+    if processes.rank == 0:
+        save_model(run.student_dir, bert, teacher.tokenizer, card, method.lineage(student))
+        write_json(run.card_path, card)
+    yield {"kind": "stopped" if stopped else "finished", "step": done, "card": card}
+
+
+def _backward(
+    method: Method,
+    student: nn.Module,
+    teacher: Bert,
+    batch: Batch,
+    device: Device,
+    processes: Processes,
+    accumulate: int,
+) -> dict[str, Tensor]:
+    """Puts the gradients of the batch's losses into the student; this process's addends of those losses.
+
+    The batch is split between the processes and into `accumulate` micro-batches each. A part's losses are means over
+    its hidden words, so they weigh as much as its share of the batch's hidden words: the sum is what the whole batch
+    would have given.
+    """
+    addends: dict[str, Tensor] = {}
+    parts = batch.parts(processes.size * accumulate)[processes.rank :: processes.size]
+    for part in parts:
+        share = len(part.targets) / max(1, len(batch.targets))
+        with processes.forward(student, last=part is parts[-1]) as network:
+            with device.autocast():
+                losses = method.losses(network, teacher, part.to(device.type))
+            total = torch.stack(list(losses.values())).sum() * share
+            (total * processes.size).backward()  # the processes' gradients are averaged, and should be added
+        for name, value in losses.items():
+            addend = value.detach() * share if share else torch.zeros_like(value)  # the mean of nothing is no number
+            addends[name] = addends[name] + addend if name in addends else addend
+    return addends
+
+
+def _totals(window: Window, processes: Processes) -> dict[str, float]:
+    """Loss sums of the window over all processes. Waits for the device."""
+    if not window["losses"]:
+        return {}
+    return dict(zip(window["losses"], processes.sums(torch.stack(list(window["losses"].values()))), strict=True))
+
+
+def _picture(method: Method, student: nn.Module, config: RunConfig, length: int, step: int) -> Iterator[Event]:
+    """The event that lets a page draw the student, if its method has a picture of it."""
+    rows = max(1, config.batch // (config.processes * config.accumulate))  # of a forward pass
+    picture = method.picture(student, rows * length, length, rows * hidden_words(length))
+    if picture is not None:
+        yield {"kind": "picture", "step": step, **picture}
 
 
 def learning_rate_factor(step: int, steps: int, warmup: float) -> float:
@@ -208,40 +227,3 @@ def _spread(steps: int, times: int, least: int) -> set[int]:
     """At most `times` steps, evenly over the run, at least `least` apart, the last step always among them."""
     times = max(1, min(times, steps // max(1, least)))
     return {round(steps * (index + 1) / times) for index in range(times)}
-
-
-def _card(
-    config: RunConfig,
-    options: Any,
-    run: Run,
-    bert: Bert,
-    corpus: str,
-    step: int,
-    teacher: dict[str, float],
-    student: dict[str, float],
-) -> dict[str, Any]:
-    """Everything that explains a student: how it was made and how good it is."""
-    return {
-        **{name: value for name, value in config.to_json().items() if name not in ("device", "student")},
-        "options": dataclasses.asdict(options),
-        "id": run.id,
-        "corpus": corpus,
-        "steps_done": step,
-        "complete": step == config.steps,
-        "shape": bert.shape.to_json(),
-        "parameters": parameters(bert.shape),
-        "encoder_parameters": parameters(bert.shape.replace(mlm_head=False)),
-        "scores": {
-            "masked_accuracy": student["accuracy"],
-            "masked_loss": student["loss"],
-            "teacher_masked_accuracy": teacher["accuracy"],
-            "teacher_masked_loss": teacher["loss"],
-            "retained": student["accuracy"] / teacher["accuracy"] if teacher["accuracy"] else 0.0,
-        },
-        "versions": {
-            "heirloom": engine.__version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "transformers": version("transformers"),
-        },
-    }

@@ -43,12 +43,18 @@ ENGINE_ORDER = [
     "engine.methods",
     "engine.evaluate",
     "engine.bench",
+    "engine.plan",
+    "engine.card",
+    "engine.processes",
     "engine.train",
+    "engine.launch",
+    "engine.turns",
     "engine.job",
+    "engine.foreground",
     "engine.__main__",
 ]
 TORCH_FREE = ["shape", "cost", "config", "runs", "cache", "microworld", "token_store", "sources", "teachers"]
-TORCH_FREE += ["similarity", "job", "__main__"]
+TORCH_FREE += ["similarity", "launch", "turns", "job", "__main__"]
 UI = {"streamlit", "plotly", "bertviz", "pandas", "app", "streamlit_app"}
 BANNED_WORDS = {"manager", "helper", "util", "handler", "misc"}  # and their plurals
 

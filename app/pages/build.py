@@ -1,11 +1,14 @@
 """Build: choose a teacher, a student and a method; start a run."""
 
+import socket
+
 import streamlit as st
 
 from app import forms, state
 from engine import job, teachers
 from engine.config import RunConfig
 from engine.cost import parameters
+from engine.launch import cluster_command
 from engine.library import inexpressible
 from engine.methods import METHODS
 
@@ -67,7 +70,7 @@ with left:
     st.subheader("Options")
     options = forms.options_form(method.Options, f"options_{method.name}")
     with st.expander("Run settings"):
-        columns = st.columns(4)
+        device, columns = state.device(), st.columns(4)
         slow = name == "minilm"
         steps = columns[0].number_input(
             "Steps", 1, 1_000_000, 200 if slow else 400, key=f"steps_{name}", help="Optimizer steps."
@@ -84,6 +87,23 @@ with left:
         seed = columns[3].number_input(
             "Seed", 0, 2**31 - 1, 0, key="seed", help="Fixes initial weights, data order and masks."
         )
+        processes = columns[0].number_input(
+            "Processes",
+            1,
+            device.count,
+            1,
+            key="processes",
+            help=f"They share every batch; this machine is good for {device.count}, one a "
+            + ("CPU core." if device.type == "cpu" else "GPU."),
+        )
+        accumulate = columns[1].number_input(
+            "Micro-batches",
+            1,
+            4096,
+            1,
+            key="accumulate",
+            help="Parts that each process takes one after the other: the same step in less memory.",
+        )
         corpus = st.text_input(
             "Corpus",
             card.corpus,
@@ -94,10 +114,9 @@ with left:
 
 with right, st.container(border=True):
     student = {"layers": layers, "hidden": hidden, "heads": heads}
-    device = state.device()
     config = plan = None
     try:
-        from engine.train import plan as understand
+        from engine.plan import plan as understand
 
         config = RunConfig(
             teacher=name,
@@ -107,6 +126,8 @@ with right, st.container(border=True):
             corpus=corpus.strip() or "auto",
             steps=int(steps),
             batch=int(batch),
+            accumulate=int(accumulate),
+            processes=int(processes),
             length=int(length),
             seed=int(seed),
         )
@@ -130,13 +151,36 @@ with right, st.container(border=True):
     st.markdown(
         f":material/memory: **{device.name}**" + (", bfloat16 products" if device.mixed_precision else ", float32")
     )
+    run_name = f"{method.name}-{plan.shape.layers}x{plan.shape.hidden}" if plan else ""
     if st.button("Start", type="primary", icon=":material/play_arrow:", disabled=plan is None, width="stretch"):
         assert config is not None
-        assert plan is not None
         try:
-            run = job.start(state.RUNS, config.to_json(), f"{method.name}-{plan.shape.layers}x{plan.shape.hidden}")
+            run = job.start(state.RUNS, config.to_json(), run_name)
         except ValueError as error:
             st.error(str(error), icon=":material/error:")
         else:
             st.switch_page("app/pages/watch.py", query_params={"run": run.id})
     st.caption("The run works in the background: you can close this page and come back.")
+    with st.expander("On a cluster"):
+        st.caption(
+            "Several machines that see one folder train one student together: torchrun starts the same command on "
+            "each. Prepare the run here, then type the command on every machine."
+        )
+        first, second = st.columns(2)
+        nodes = first.number_input("Machines", 2, 10_000, 2, key="nodes")
+        each = second.number_input("Processes on each", 1, 1024, device.count, key="each", help="One a GPU.")
+        host = st.text_input(
+            "First machine",
+            socket.gethostname(),
+            key="host",
+            max_chars=200,
+            help="The name or address by which the machines reach one of them.",
+        )
+        if st.button("Prepare", icon=":material/folder:", disabled=plan is None):
+            assert config is not None
+            try:
+                state.remember("prepared", job.prepare(state.RUNS, config.to_json(), run_name).path)
+            except ValueError as error:
+                st.error(str(error), icon=":material/error:")
+        if prepared := state.recall("prepared"):
+            st.code(cluster_command(prepared, int(nodes), int(each), host.strip()), language="sh", wrap_lines=True)

@@ -1,4 +1,4 @@
-"""What a compression method is: a docstring, its options, and five verbs. train.py calls nothing else."""
+"""What a compression method is: a docstring, its options, and a few verbs. train.py calls nothing else."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from engine.corpora import Batch
 from engine.shape import Shape, ShapeError
 
 LAYER_CHOICES = ("spread", "every", "first", "last", "listed")
+FUSED = ("cpu", "cuda", "mps")  # devices whose AdamW runs as one kernel
 SHAPE_FIELDS = ("layers", "hidden", "heads", "head_dim", "ffn")  # what a person chooses of a student
 
 
@@ -78,7 +79,11 @@ class Method:
         raise NotImplementedError
 
     def losses(self, student: nn.Module, teacher: Bert, batch: Batch) -> dict[str, Tensor]:
-        """Named loss terms, already weighted: their sum is what is minimised."""
+        """Named loss terms, already weighted: their sum is what is minimised.
+
+        Each is a mean over the batch's hidden words, so that the parts of a batch add up to it. `student` may come
+        wrapped: it can only be called. No device sync.
+        """
         return {"masked-LM": masked_lm(student, batch)}
 
     def optimizer(self, student: nn.Module) -> torch.optim.Optimizer:
@@ -89,6 +94,13 @@ class Method:
         """What happens between backward and the optimizer's step (from 1); numbers to chart. No device sync."""
         return {}
 
+    def picture(self, student: nn.Module, tokens: int, length: int, predicted: int) -> dict[str, Any] | None:
+        """What a page can draw of the student at this moment, as plain values. It may wait for the device.
+
+        A forward pass of the run has `tokens` tokens in rows of `length`, of which `predicted` are hidden.
+        """
+        return None
+
     def finish(self, student: nn.Module) -> Bert:
         """The plain BERT that the student has become."""
         assert isinstance(student, Bert)
@@ -97,10 +109,6 @@ class Method:
     def lineage(self, student: nn.Module) -> dict[str, Tensor]:
         """After `finish`: what the student is made of, by name, to be kept beside it. Empty: nothing to tell."""
         return {}
-
-    def picture(self, student: nn.Module, tokens: int, length: int, predicted: int) -> dict[str, Any] | None:
-        """What a page can draw of the student at this moment, for steps of `tokens` tokens; may wait for the device."""
-        return None
 
     def state(self, student: nn.Module) -> dict[str, Any]:
         """What a checkpoint needs beside the parameters, as plain values and tensors."""
@@ -121,13 +129,16 @@ def masked_lm(student: nn.Module, batch: Batch) -> Tensor:
 
 
 def adamw(parts: list[tuple[nn.Module, float]], decay: float = 0.01) -> torch.optim.Optimizer:
-    """One AdamW over several (module, learning rate) parts."""
-    groups = []
+    """One AdamW over several (module, learning rate) parts, on the device where their parameters are."""
+    groups: list[dict[str, Any]] = []
     for module, rate in parts:
         parameters = [p for p in module.parameters() if p.requires_grad]
         groups.append({"params": [p for p in parameters if p.ndim > 1], "lr": rate, "weight_decay": decay})
         groups.append({"params": [p for p in parameters if p.ndim <= 1], "lr": rate, "weight_decay": 0.0})
-    return torch.optim.AdamW([group for group in groups if group["params"]], betas=(0.9, 0.999), eps=1e-8)
+    groups = [group for group in groups if group["params"]]
+    # one kernel for all tensors: for a 6x384 student 15 ms a step instead of 110, on one CPU core
+    fused = all(p.device.type in FUSED for group in groups for p in group["params"])
+    return torch.optim.AdamW(groups, betas=(0.9, 0.999), eps=1e-8, fused=fused)
 
 
 def choose_layers(have: int, want: int, which: str, listed: str = "") -> tuple[list[int], list[str]]:

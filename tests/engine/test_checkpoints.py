@@ -1,4 +1,5 @@
 import json
+from contextlib import suppress
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from engine.checkpoints import (
     load_checkpoint,
     load_model,
     restore_parameters,
+    restore_random_state,
     save_checkpoint,
     save_model,
 )
@@ -201,6 +203,45 @@ def test_only_the_newest_checkpoint_is_kept_and_a_torn_one_never_counts(tmp_path
         with pytest.raises(OSError, match="No space"):
             save_checkpoint(folder, 200, bert, optimizer, {})
     assert load_checkpoint(folder)["step"] == 100
+
+
+def test_the_random_state_goes_on_where_it_was(tmp_path):
+    """Harm: a resumed run that draws other numbers than the uninterrupted one would have drawn."""
+    bert = teacher(layers=1)
+    torch.manual_seed(3)
+    torch.rand(5)
+    save_checkpoint(tmp_path, 1, bert, adamw([(bert, 1e-3)]), {})
+    expected = torch.rand(5)
+    torch.manual_seed(4)
+    state = load_checkpoint(tmp_path)["random"]
+    restore_random_state(state)
+    assert torch.equal(torch.rand(5), expected)
+    here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    assert set(state) == {name for name, present in here.items() if present}
+
+
+def test_what_a_killed_process_left_half_done_is_swept(tmp_path, monkeypatch):
+    """Harm: every kill leaves an optimizer state behind that nobody reads and nobody removes."""
+    whole, lost = tmp_path / "step-000000007", tmp_path / "student"
+
+    def killed(source, target):
+        raise KeyboardInterrupt  # at this moment, and with no time to tidy up
+
+    for place, moment in ((whole, "never"), (tmp_path / "step-000000009", "draft"), (lost, "never"), (lost, "swap")):
+        with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+            patch.setattr(checkpoints.shutil, "rmtree", lambda *args, **settings: None)
+            if moment == "draft":
+                patch.setattr(checkpoints.os, "replace", killed)
+            with checkpoints._whole_folder(place) as draft:
+                (draft / "made").write_text(moment)
+    assert len(list(tmp_path.iterdir())) == 4  # both folders, a draft, and what "student" was before
+    (tmp_path / "student").rename(tmp_path / ".gone")  # killed between the two renames of a swap
+    checkpoints.sweep(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {whole.name, lost.name, ".gone"}
+    assert (lost / "made").read_text() == "never"
+    checkpoints.sweep(tmp_path)
+    assert (whole / "made").exists()
+    checkpoints.sweep(tmp_path / "absent")
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 half", b"\x80\x02c__builtin__\neval\n."])

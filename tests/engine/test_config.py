@@ -41,7 +41,29 @@ def test_all_problems_are_told_at_once():
         assert sum(problem.startswith(f"{name} must be") for problem in problems) == 1
 
 
-@pytest.mark.parametrize("name", ["steps", "batch", "length", "seed", "warmup", "clip", "evaluations", "checkpoints"])
+NUMBERS = [
+    "steps",
+    "batch",
+    "accumulate",
+    "processes",
+    "length",
+    "seed",
+    "warmup",
+    "clip",
+    "evaluations",
+    "checkpoints",
+]
+
+
+def test_a_batch_is_not_split_into_more_parts_than_it_has_sequences():
+    """Harm: a process that has nothing to learn from and waits for ever, or divides by zero."""
+    assert RunConfig(batch=6, accumulate=2, processes=3).accumulate == 2
+    (problem,) = problems_of(RunConfig, batch=6, accumulate=3, processes=3)
+    assert problem.startswith("accumulate times processes must be at most the batch of 6,")
+    assert problem.endswith("got 3 x 3.")
+
+
+@pytest.mark.parametrize("name", NUMBERS)
 @pytest.mark.parametrize("value", ["64", None, True, [64], float("nan"), float("inf"), "rm -rf"])
 def test_what_is_no_number_is_refused_where_a_number_belongs(name, value):
     """Harm: JSON from a form or a link puts text into arithmetic, hours into the run."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import nltk
 import numpy as np
 import pytest
+import torch
 
 from engine import corpora, sources
 from engine.corpora import Corpus, CorpusError, mask, open_corpus
@@ -224,6 +225,18 @@ def test_a_short_row_still_teaches_a_word_and_an_empty_one_none(speaker):
     assert batch.ids.shape == (100, 3)
     assert batch.positions.tolist() == [6 * index + 1 for index in range(50)]
     assert set(batch.targets.tolist()) == {word}
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 7])
+def test_parts_of_a_batch_are_the_batch(world, count):
+    """Harm: a process that predicts the words of its neighbour's rows, or a row that nobody learns from."""
+    batch = world.batch(0, 7, 0)
+    parts = batch.parts(count)
+    assert {len(part.ids) for part in parts} <= {7 // count, 7 // count + 1}
+    for name in ("ids", "visible", "targets"):
+        assert torch.equal(torch.cat([getattr(part, name) for part in parts]), getattr(batch, name))
+    found = [part.ids.flatten()[part.positions] for part in parts]
+    assert torch.equal(torch.cat(found), batch.ids.flatten()[batch.positions])
 
 
 def test_held_out_masks_are_the_same_in_every_run(world):

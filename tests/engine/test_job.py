@@ -16,7 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from engine import job
+from engine import job, launch
+from engine.launch import PROJECT
 from engine.runs import Run, RunError, create, list_runs
 
 WORKER = """
@@ -37,6 +38,11 @@ def train(config, run):
             yield {"kind": "stopped", "step": 0}
             return
         time.sleep(0.01)
+    if config.method == "alone":
+        import torch.distributed as dist
+        if os.environ["RANK"] == "1":
+            raise ValueError("This node has no such corpus.")
+        dist.barrier()
     if config.method == "refuse":
         raise ValueError("steps must be at least 0,\\n  got -1.")
     if config.method == "crash":
@@ -103,7 +109,7 @@ def begin(root: Path, command: list[str]) -> Callable[..., Run]:
 def test_importing_the_run_machinery_loads_no_torch() -> None:
     """Harm: the first page waits ten seconds for a library it does not use."""
     code = "import sys, engine.runs, engine.job; sys.exit('torch' in sys.modules or 'streamlit' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=job.PROJECT).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT).returncode == 0
 
 
 def test_a_run_goes_from_queued_to_finished(begin: Callable[..., Run]) -> None:
@@ -141,7 +147,7 @@ def test_a_job_survives_the_exit_of_its_starter(root: Path, command: list[str]) 
     code = (
         f"from pathlib import Path; from engine import job; job.start(Path({str(root)!r}), {{'method': 'gate'}}, 'x', "
     )
-    subprocess.run([sys.executable, "-c", code + f"{command!r})"], cwd=job.PROJECT, check=True)
+    subprocess.run([sys.executable, "-c", code + f"{command!r})"], cwd=PROJECT, check=True)
     (run,) = list_runs(root)
     wait_for(run, "running")
     pid, _ = run.process() or (0, 0.0)
@@ -189,7 +195,7 @@ def test_a_deaf_run_is_stopped_by_force_with_all_it_started(begin: Callable[...,
 def test_force_spares_the_group_a_foreground_run_lives_in(root: Path, command: list[str]) -> None:
     """Harm: stopping a run started from a script kills the script, and this test, too."""
     run = create(root, {"method": "deaf"}, "deaf")
-    environment = {**os.environ, "PYTHONPATH": str(job.PROJECT)}
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     with subprocess.Popen([*command, str(run.path)], env=environment) as process:
         until(lambda: "step" in kinds(run))
         assert job.stop(run, grace_s=0.1) == "stopped"
@@ -268,12 +274,52 @@ def test_a_failure_is_told_in_one_sentence(
 ) -> None:
     """Harm: the page shows a stack trace, or 'failed' without a reason, or the reason is nowhere to be found."""
     run = create(root, {"method": method}, method)
-    environment = {**os.environ, "PYTHONPATH": str(job.PROJECT)}
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     assert subprocess.run([*command, str(run.path)], env=environment).returncode == code
     assert run.status() == "failed"
     assert (run.error() or "").startswith(message)
     assert "\n" not in (run.error() or "")
     assert "Traceback" in run.log_path.read_text()
+
+
+def test_the_process_that_fails_speaks_for_all(root: Path, tmp_path: Path, command: list[str]) -> None:
+    """Harm: one of eight processes has a reason, and the page shows the complaint of another that it has gone."""
+    words = launch.command_for(2)
+    torchrun = [*words[: -len(launch.WORKER)], command[-1]]
+    run = job.start(root, {"method": "alone", "batch": 2}, "alone", torchrun)
+    wait_for(run, "failed")
+    until(lambda: not run.alive())
+    assert run.error() == "Process 2 of 2: This node has no such corpus."
+    assert kinds(run)[:3] == ["queued", "started", "step"]
+    assert "Traceback" in run.log_path.read_text()
+
+
+@pytest.mark.parametrize("processes", [1, 2, None, "two", True, -3])
+def test_as_many_processes_are_started_as_the_config_says(
+    processes: object, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Harm: the second GPU idles; or nonsense in a config is a traceback in the page instead of a failed run."""
+    started = []
+    monkeypatch.setattr(job, "spawn", lambda run, command, processes: started.append((command, processes)))
+    wanted = 2 if processes == 2 else 1
+    run = job.start(root, {} if processes is None else {"processes": processes}, "x")
+    assert started == [(launch.command_for(wanted), wanted)]
+    run.append({"kind": "stopped"})
+    job.resume(run)
+    run.append({"kind": "stopped"})
+    job.resume(run, processes=4)
+    assert started[1:] == [(launch.command_for(wanted), wanted), (launch.command_for(4), 4)]
+
+
+def test_a_prepared_run_waits_for_whoever_starts_it(root: Path, command: list[str]) -> None:
+    """Harm: a run made for a cluster shows as dead, or its first process takes it for stopped and goes home."""
+    run = job.prepare(root, {"method": "finish", "teacher": "toy"}, "x")
+    assert run.status() == "stopped"
+    run.request_stop()  # an old wish
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    assert subprocess.run([*command, str(run.path)], env=environment).returncode == 0  # by hand
+    assert kinds(run) == ["stopped", "queued", "started", "step", "finished"]
+    assert not run.stop_requested()
 
 
 def test_a_stopped_run_resumes_once_and_a_live_one_does_not(

@@ -1,11 +1,16 @@
 """Laws of checkpoints in use: a run that was stopped or killed goes on as if nothing had been."""
 
+import time
+
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from engine import job
 from engine.checkpoints import load_model
 from engine.config import RunConfig
+from engine.runs import ENDED
 from engine.train import train
 from tests.engine.builders import finish, losses, new_run, tiny
 
@@ -108,6 +113,39 @@ def test_a_killed_run_repeats_only_what_came_after_its_checkpoint(tmp_path):
     after = until(run, ("step", 30))
     assert (max(before), min(after)) == (24, 26)
     assert {**before, **after} == pytest.approx(whole, abs=1e-6)
+
+
+@pytest.mark.usefixtures("few_held_out")
+def test_a_process_killed_while_dims_close_goes_on_as_if_nothing_had_been(tmp_path):
+    """Harm: the laws above hold inside one process, and a real kill -9 loses what was only in its memory."""
+    # a checkpoint every fourth step; dims close at 10 and 20 and the last are gone after 30
+    config = tiny("wid", steps=100, checkpoints=25, options={"cuts": 2, "closed_by": 0.3}, evaluations=1)
+    run = job.start(tmp_path, config.to_json(), "killed")
+
+    def events(kind):
+        return [event for event in run.events()[0] if event["kind"] == kind]
+
+    while not any(event["step"] >= 16 for event in events("checkpoint")):
+        assert run.status() not in ENDED, run.error()
+        time.sleep(0.005)
+    psutil.Process(run.process()[0]).kill()
+    while run.alive():
+        time.sleep(0.005)
+    last = max(event["step"] for event in events("step"))
+    assert run.status() == "died"
+    assert last < config.steps
+    job.resume(run)
+    while run.status() not in ENDED:
+        time.sleep(0.01)
+    assert (run.status(), run.error()) == ("finished", None)
+    began, resumed = events("start")
+    assert 16 <= resumed["step"] <= last
+    whole = finish(config, new_run(tmp_path, config))
+    assert losses(events("step")) == pytest.approx(losses(whole), abs=1e-6)
+    for kind in ("evaluation", "checkpoint"):  # when it looks and saves does not depend on the kill either
+        expected = {event["step"] for event in whole if event["kind"] == kind}
+        assert {event["step"] for event in events(kind)} == expected
+    assert not list(run.path.rglob("*.draft"))
 
 
 @pytest.mark.parametrize("name", ["wid", "scratch"])

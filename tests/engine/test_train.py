@@ -7,14 +7,16 @@ import pytest
 import torch
 
 from engine import teachers
+from engine import train as train_module
 from engine.bert import Bert
 from engine.checkpoints import load_model
 from engine.config import ConfigError, RunConfig
-from engine.corpora import CorpusError, open_corpus
+from engine.corpora import Batch, Corpus, CorpusError, open_corpus
 from engine.cost import compactor_parameters, parameters
 from engine.device import pick
 from engine.evaluate import masked_lm_score
 from engine.methods import METHODS
+from engine.methods.scratch import Scratch
 from engine.shape import Shape, ShapeError
 from engine.teachers import TeacherError
 from engine.train import learning_rate_factor, train
@@ -23,7 +25,19 @@ from tests.engine.builders import finish, losses, new_run, teacher, tiny, tokeni
 pytestmark = pytest.mark.usefixtures("few_held_out")
 CARD = {
     *("id", "teacher", "method", "options", "corpus", "steps", "steps_done", "complete", "batch", "length", "seed"),
-    *("warmup", "clip", "evaluations", "checkpoints", "parent", "shape", "parameters", "encoder_parameters", "scores"),
+    *(
+        "accumulate",
+        "processes",
+        "warmup",
+        "clip",
+        "evaluations",
+        "checkpoints",
+        "parent",
+        "shape",
+        "parameters",
+        "encoder_parameters",
+        "scores",
+    ),
     *("versions", "device", "device_name", "teacher_parameters", "seconds"),
 }
 
@@ -229,6 +243,63 @@ def test_training_does_not_depend_on_when_it_is_scored(tmp_path):
     """Harm: looking at a run more often changes its student."""
     often, seldom = (tiny("scratch", steps=12, evaluations=n, checkpoints=n) for n in (1, 12))
     assert losses(finish(often, new_run(tmp_path, often))) == losses(finish(seldom, new_run(tmp_path, seldom)))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_micro_batches_add_up_to_the_batch(method, tmp_path):
+    """Harm: a run that is split to fit into memory learns something else, for its parts hide unequally many words."""
+    results = []
+    for accumulate in (1, 3):  # 5 rows: parts of 1, 2 and 2
+        options = {"cuts": 2} if method == "wid" else {}
+        config = tiny(method, steps=14, batch=5, accumulate=accumulate, options=options)
+        run = new_run(tmp_path, config)
+        results.append((losses(finish(config, run)), load_model(run.student_dir).bert.state_dict()))
+    (whole, student), (split, same) = results
+    assert split == pytest.approx(whole, abs=1e-5)
+    for name, tensor in student.items():
+        torch.testing.assert_close(same[name], tensor, rtol=0, atol=1e-5, msg=name)
+
+
+def test_a_part_without_a_hidden_word_teaches_nothing(tmp_path, monkeypatch):
+    """Harm: one row of unknown words, whose mean loss is no number, ends the run or spoils every weight."""
+    config = tiny("scratch", steps=3, batch=2, accumulate=2)
+    batch_of = Corpus.batch
+
+    def batch(corpus, step, size, seed):
+        found = batch_of(corpus, step, size, seed)
+        first = found.positions < found.ids.shape[1]
+        return Batch(found.ids, found.visible, found.positions[first], found.targets[first])
+
+    monkeypatch.setattr(Corpus, "batch", batch)
+    run = new_run(tmp_path, config)
+    assert all(map(math.isfinite, losses(finish(config, run)).values()))
+    assert all(tensor.isfinite().all() for tensor in load_model(run.student_dir).bert.state_dict().values())
+
+
+class Painted(Scratch):
+    """A method with a picture."""
+
+    def picture(self, student, tokens, length, predicted):
+        """Something small."""
+        return {"forward": [tokens, length, predicted]}
+
+
+def test_pictures_come_with_the_steps_they_are_of(tmp_path, monkeypatch):
+    """Harm: a picture on the watch page that is older than the curve beside it; or thousands of them in a long run."""
+    monkeypatch.setitem(METHODS, "scratch", Painted)
+    monkeypatch.setattr(train_module, "PICTURES", 3)
+    config = tiny("scratch", steps=7, batch=8, accumulate=2, length=20)
+    events = finish(config, new_run(tmp_path, config))
+    drawn = {"kind": "picture", "forward": [4 * 20, 20, 4 * 3]}
+    assert of_kind(events, "picture") == [{**drawn, "step": step} for step in (0, 2, 5, 7)]
+    for before, event in zip(events, events[1:], strict=False):
+        if event["kind"] == "picture":
+            assert (before["kind"], before["step"]) == ("evaluation" if event["step"] == 0 else "step", event["step"])
+    run = new_run(tmp_path, config)
+    for event in train(config, run):
+        if event["kind"] == "checkpoint":
+            break
+    assert [event["step"] for event in of_kind(finish(config, run), "picture")] == [5, 7]  # none of the start again
 
 
 def test_a_config_from_a_run_folder_is_the_one_that_runs(tmp_path):

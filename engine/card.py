@@ -1,0 +1,99 @@
+"""What a run says of itself: its first event, and the card that explains its student."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+import engine
+from engine.bert import Bert
+from engine.config import RunConfig
+from engine.corpora import MASKED
+from engine.cost import multiply_adds, parameters
+from engine.plan import Plan
+from engine.shape import Shape
+
+
+def student_card(
+    id: str,
+    config: RunConfig,
+    plan: Plan,
+    bert: Bert,
+    teacher: Shape,
+    step: int,
+    scores: tuple[dict[str, float], dict[str, float]],
+    seconds: float,
+) -> dict[str, Any]:
+    """The card of the run `id` that made `bert` in `step` steps and `seconds`. `scores`: teacher's, student's."""
+    taught, learned = scores
+    return {
+        **{name: value for name, value in config.to_json().items() if name not in ("device", "student")},
+        "options": dataclasses.asdict(plan.method.options),
+        "id": id,
+        "corpus": plan.corpus,
+        "steps_done": step,
+        "complete": step == config.steps,
+        "shape": bert.shape.to_json(),
+        "parameters": parameters(bert.shape),
+        "encoder_parameters": parameters(bert.shape.replace(mlm_head=False)),
+        "teacher_parameters": parameters(teacher),
+        "scores": {
+            "masked_accuracy": learned["accuracy"],
+            "masked_loss": learned["loss"],
+            "teacher_masked_accuracy": taught["accuracy"],
+            "teacher_masked_loss": taught["loss"],
+            "retained": learned["accuracy"] / taught["accuracy"] if taught["accuracy"] else 0.0,
+        },
+        "device": plan.device.type,
+        "device_name": plan.device.name,
+        "seconds": round(seconds, 2),
+        "versions": {
+            "heirloom": engine.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "transformers": version("transformers"),
+        },
+    }
+
+
+def hidden_words(length: int) -> int:
+    """How many tokens of a row of `length` are hidden and predicted, as expected of a row without padding."""
+    return round(MASKED * length)
+
+
+def start_event(
+    config: RunConfig, plan: Plan, teacher: Shape, training_parameters: int, length: int, rows: int, step: int
+) -> dict[str, Any]:
+    """What is known of a run when its first step, or after a resume the one after `step`, begins.
+
+    `training_parameters`: of the student as it trains. `length`: of the training `rows`, in tokens. Multiply-adds a
+    token are those of a forward pass over a row without padding; the masked-LM head, the widest product of a small
+    model, runs on the hidden words only, and is counted on so many of them as a row has.
+    """
+    hidden = hidden_words(length)
+    return {
+        "kind": "start",
+        "step": step,
+        "steps": config.steps,
+        "processes": config.processes,
+        "device": plan.device.type,
+        "device_name": plan.device.name,
+        "precision": "bfloat16 products, float32 weights" if plan.device.mixed_precision else "float32",
+        "numbers_title": plan.method.numbers_title,
+        "numbers_unit": plan.method.numbers_unit,
+        "corpus": plan.corpus,
+        "rows": rows,
+        "teacher_shape": plan.teacher.shape.to_json(),
+        "student_shape": plan.shape.to_json(),
+        "teacher_parameters": parameters(teacher),
+        "student_parameters": parameters(plan.shape),
+        "training_parameters": training_parameters,
+        "multiply_adds_per_token": {
+            "teacher": multiply_adds(teacher.replace(pooler=False, pair_head=False), length, hidden) / length,
+            "student": multiply_adds(plan.shape, length, hidden) / length,
+        },
+    }

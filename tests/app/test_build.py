@@ -1,0 +1,69 @@
+"""The build page: what is chosen there is what is started. Run without a browser, and without a process."""
+
+import shlex
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app import state
+from engine import job
+from engine.device import Device
+from engine.launch import PROJECT
+from engine.runs import list_runs
+
+PAGE = str(PROJECT / "app" / "pages" / "build.py")
+
+
+@pytest.fixture
+def page(monkeypatch, tmp_path):
+    """The page on a machine with three GPUs, and its runs in a folder of their own."""
+    monkeypatch.setattr(state, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(state, "device", lambda: Device("cpu", "three CPUs", False, 3))
+    return AppTest.from_file(PAGE, default_timeout=120).run()
+
+
+def by_label(widgets, label):
+    """The widget with that label."""
+    return next(widget for widget in widgets if widget.label == label)
+
+
+def test_processes_are_offered_up_to_what_the_machine_has(page, monkeypatch):
+    """Harm: eight processes on two GPUs; or a second GPU that the page does not offer."""
+    started = []
+    monkeypatch.setattr(job, "start", lambda root, config, name: started.append(config) or 1 / 0)
+    processes = by_label(page.number_input, "Processes")
+    assert (processes.min, processes.max, processes.value) == (1, 3, 1)
+    processes.set_value(2)
+    by_label(page.number_input, "Micro-batches").set_value(4)
+    by_label(page.run().button, "Start").click().run()
+    assert [(config["processes"], config["accumulate"]) for config in started] == [(2, 4)]
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(page):
+    """Harm: a run that fails a minute after its start, for a reason that the page knew."""
+    by_label(page.number_input, "Batch").set_value(2)
+    by_label(page.number_input, "Processes").set_value(3)
+    page.run()
+    assert "at most the batch of 2" in page.error[0].value
+    assert by_label(page.button, "Start").disabled
+    assert by_label(page.button, "Prepare").disabled
+
+
+def test_a_cluster_gets_the_exact_command_for_a_run_that_is_there(page):
+    """Harm: a command with a gap that everybody fills in differently."""
+    assert not page.code
+    by_label(page.number_input, "Steps").set_value(7)
+    by_label(page.number_input, "Machines").set_value(4)
+    by_label(page.number_input, "Processes on each").set_value(8)
+    by_label(page.text_input, "First machine").set_value("node-1")
+    by_label(page.run().button, "Prepare").click().run()
+    (run,) = list_runs(state.RUNS)
+    assert run.config()["steps"] == 7
+    assert run.status() == "stopped"
+    words = shlex.split(page.code[0].value)
+    assert {"--nnodes=4", "--nproc-per-node=8", "--rdzv-endpoint=node-1:29400"} <= set(words)
+    assert words[-2:] == ["engine.job", str(run.path)]
+    by_label(page.number_input, "Machines").set_value(5).run()
+    assert "--nnodes=5" in page.code[0].value  # of the same run
+    assert len(list_runs(state.RUNS)) == 1
+    assert not page.exception

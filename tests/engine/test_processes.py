@@ -1,0 +1,68 @@
+"""Laws of several processes: they do what one would have done."""
+
+import time
+from itertools import takewhile
+
+import pytest
+import torch
+from torch import nn
+
+from engine import job
+from engine.processes import join
+from engine.runs import ENDED
+from engine.train import train
+from tests.engine.builders import losses, new_run, tiny
+
+
+def test_a_process_alone_talks_to_nobody():
+    """Harm: every run on a laptop needs a process group."""
+    alone, student = join(), nn.Linear(2, 2)
+    assert (alone.rank, alone.size) == (0, 1)
+    assert (alone.agree(True), alone.agree(False)) == (True, False)
+    assert alone.sums(torch.tensor([1.5, 2.0])) == [1.5, 2.0]
+    for last in (True, False):
+        with alone.forward(student, last) as network:
+            assert network is student
+
+
+def until_step(config, run, last):
+    """The losses of a run in this process up to the step event of `last`; it is stopped there, as by a person."""
+    events = []
+    for event in train(config, run):
+        events.append(run.append(event))
+        if event["kind"] == "step" and event["step"] >= last:
+            run.request_stop()
+    run.clear_stop()
+    return losses(events)
+
+
+@pytest.mark.usefixtures("few_held_out")
+def test_two_processes_take_the_steps_that_one_would_have_taken(tmp_path):
+    """Harm: more GPUs, another student; a run that only ever goes on with the number of processes it began with.
+
+    One process begins, two go on while dims close, stop together when asked, and one takes over again.
+    """
+    # a step event every second step; dims close at 8, 16 and 24 and the last are gone after 32
+    config = tiny("wid", steps=400, batch=5, options={"cuts": 3, "closed_by": 0.08}, evaluations=1, checkpoints=1)
+    run = new_run(tmp_path, config)
+    found = until_step(config, run, 10)
+    seen = run.events()[1]
+    job.resume(run, processes=2)
+    while run.status() not in ENDED:
+        if any(step >= 40 for step in losses(run.events(seen)[0])):
+            run.request_stop()
+        time.sleep(0.01)
+    told = run.events(seen)[0]
+    assert (run.status(), run.error()) == ("stopped", None), run.log_path.read_text()
+    assert [event["processes"] for event in told if event["kind"] == "start"] == [2]
+    assert told[-1]["card"]["processes"] == 2
+    stopped_at = told[-1]["step"]
+    assert stopped_at >= 40
+    assert stopped_at % 2 == 0  # where they share their numbers anyway
+    run.clear_stop()
+    found |= losses(told) | until_step(config, run, stopped_at + 5)
+
+    whole = new_run(tmp_path, config)
+    expected = losses(takewhile(lambda event: event.get("step", 0) <= max(found), train(config, whole)))
+    assert found == pytest.approx(expected, abs=1e-5)
+    assert list(found) == list(range(2, max(found) + 1, 2))
