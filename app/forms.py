@@ -3,38 +3,61 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, cast
 
 import streamlit as st
 
 
-def options_form(kind: type, key: str) -> dict[str, Any]:
-    """Widgets for every field of the options dataclass `kind`, those marked advanced folded away; their values."""
-    fields = dataclasses.fields(kind)
-    values = {spec.name: _widget(spec, key) for spec in fields if not spec.metadata.get("advanced")}
+def options_form(kind: type, key: str, start: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Widgets for every field of the options dataclass `kind`, those marked advanced folded away; their values.
+
+    `start`: values to begin with instead of the fields' defaults; another start needs another `key`.
+    """
+    fields, start = dataclasses.fields(kind), start or {}
+    values = {spec.name: _widget(spec, key, start) for spec in fields if not spec.metadata.get("advanced")}
     advanced = [spec for spec in fields if spec.metadata.get("advanced")]
     if advanced:
         with st.expander("More options"):
-            values |= {spec.name: _widget(spec, key) for spec in advanced}
+            values |= {spec.name: _widget(spec, key, start) for spec in advanced}
     return values
 
 
-def _widget(spec: dataclasses.Field[Any], key: str) -> Any:
-    about, kind, default = spec.metadata, getattr(spec.type, "__name__", str(spec.type)), cast(Any, spec.default)
-    label = (about.get("label") or spec.name.replace("_", " ")).capitalize()
+def preset_choice(presets: Mapping[str, Mapping[str, Any]], notes: Mapping[str, str], key: str) -> str:
+    """A choice among named starting values, with the note of the chosen one below; its name."""
+    name = st.segmented_control(
+        "Preset",
+        list(presets),
+        default=next(iter(presets)),
+        required=True,
+        format_func=str.capitalize,
+        key=key,
+        help="Sets the options below; each can still be changed.",
+    )
+    st.caption(notes.get(name, ""))
+    return str(name)
+
+
+def _widget(spec: dataclasses.Field[Any], key: str, start: Mapping[str, Any]) -> Any:
+    about, kind = spec.metadata, getattr(spec.type, "__name__", str(spec.type))
+    default = cast(Any, start.get(spec.name, spec.default))
+    label = about.get("label") or spec.name.replace("_", " ")
+    label = label[:1].upper() + label[1:]
     common = {"help": about["help"], "key": f"{key}_{spec.name}"}
     if about.get("choices"):
         choices = list(about["choices"])
         return st.segmented_control(
             label, choices, default=default, required=True, format_func=str.capitalize, **common
         )
+    if kind == "str":
+        return st.text_input(label, default, max_chars=200, **common)
     if kind == "bool":
         return st.toggle(label, default, **common)
     least, most = about.get("least"), about.get("most")
     if kind == "int":
         whole = [None if bound is None else int(bound) for bound in (least, most)]
         return int(st.number_input(label, whole[0], whole[1], default, **common))
-    if most == 1.0 and default >= 0.05:
+    if most == 1.0 and cast(float, spec.default) >= 0.05:
         return st.slider(label, float(least or 0.0), 1.0, float(default), 0.05, **common)
     bounds = [None if bound is None else float(bound) for bound in (least, most)]
     step = 10.0 ** _exponent(default)

@@ -1,4 +1,4 @@
-"""The command line: python -m engine size | train | runs | attention | evaluate | export.
+"""The command line: python -m engine size | train | runs | attention | evaluate | export | bench.
 
 Bad input ends with one line on stderr and exit code 2. Modules that need torch are imported by the verbs that need it.
 """
@@ -94,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
         "checkpoints": "how often the state is saved",
     }.items():
         train.add_argument(f"--{name}", type=int, help=help)
+    train.add_argument("--preset", help="options that belong together; wid has quick (its default) and paper")
     train.add_argument(
         "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the method; may be repeated"
     )
@@ -117,6 +118,11 @@ def _parser() -> argparse.ArgumentParser:
     runs_option(export)
     export.add_argument("run", help="a run's id, or its folder")
     export.add_argument("folder", type=Path, help="a new folder")
+
+    bench = verb("bench", _bench, "Measure speed and memory on this machine.")
+    bench.add_argument("what", choices=["wid"], help="wid: weight space against activation space")
+    bench.add_argument("--case", default="cpu", help="cpu: 6x384 to 6x192; gpu: 12x768 to 12x192 and 12x516")
+    bench.add_argument("--repeats", type=int, default=7, help="steps of each kind, interleaved")
     return parser
 
 
@@ -242,6 +248,13 @@ def _export(arguments: argparse.Namespace) -> None:
     )
     checkpoints.export_model(checkpoints.load_model(run.student_dir), arguments.folder)
     print(json.dumps({"folder": str(arguments.folder)}) if arguments.json else f"exported to {arguments.folder}")
+
+
+def _bench(arguments: argparse.Namespace) -> None:
+    from engine.bench import bench_wid, table
+
+    found = bench_wid(arguments.case, arguments.repeats)
+    print(json.dumps(found) if arguments.json else table(found))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ is measured in a process of its own for each row.
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import json
 import os
@@ -14,17 +13,16 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
-from engine.bert import Bert, LayerNorm, new_bert
+from engine import memory
+from engine.bert import LayerNorm, new_bert
 from engine.closing import Schedule, smallest
 from engine.compactor import Heir
 from engine.config import ConfigError
@@ -33,6 +31,7 @@ from engine.cost import multiply_adds
 from engine.device import Device, pick
 from engine.methods.base import adamw, masked_lm
 from engine.shape import Shape
+from engine.yardstick import ActivationSpace, activation_multiply_adds
 
 TEACHER, STUDENT = "plain teacher", "plain student"
 ACTIVATION, RELEASED = "activation space", "activation space, as released"
@@ -59,73 +58,6 @@ CASES = {
     "gpu": Case("cuda", BASE, tuple(BASE.replace(hidden=width, tied=False) for width in (192, 516)), 120, 128),
     "tiny": Case("cpu", TINY, (TINY.replace(hidden=16, tied=False),), 4, 16),  # the same path in a second, for tests
 }
-
-
-class ActivationSpace(nn.Module):
-    """The yardstick: WID as the authors' release formulates it, every compactor a linear layer on the activations.
-
-    Written anew for this measurement; computes what Heir computes before anything closes. On its own it differs from
-    Heir in nothing but the place of the compactors. `as_released` adds what else a step of the release does: dropout
-    on the stream, LayerNorm spelled out, every compactor's norms taken and every compactor pulled by its own value
-    (see Contestant.step), and an optimizer that goes tensor by tensor.
-    """
-
-    def __init__(self, teacher: Bert, as_released: bool) -> None:
-        super().__init__()
-        self.bert, self.as_released = teacher, as_released
-        shape = teacher.shape
-        for layer in range(shape.layers):
-            attention, ffn = teacher.blocks(layer)
-            for name in ("query", "key", "value", "output"):
-                setattr(attention, name, _between(getattr(attention, name)))
-            ffn.up, ffn.down = _between(ffn.up), _between(ffn.down)
-        assert teacher.head is not None
-        teacher.head.transform = _between(teacher.head.transform)
-        self.column = nn.Parameter(torch.eye(shape.hidden))
-        self.row = nn.Parameter(torch.eye(shape.hidden))
-        if as_released:
-            for name, module in teacher.named_modules():
-                if isinstance(module, LayerNorm):
-                    module.keep = torch.ones(len(module.weight))
-                if name == "embeddings" or name.endswith((".output", ".down")):
-                    module.register_forward_hook(_dropout)
-
-    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
-        """As Bert.forward."""
-        assert self.bert.head is not None
-        self.bert.embeddings.mix, self.bert.head.mix = self.column, self.row
-        return self.bert(*args, **kwargs)
-
-    def compactors(self) -> Iterator[nn.Parameter]:
-        """Every compactor: the square matrices among the parameters that are not the teacher's."""
-        yield from (self.column, self.row)
-        for module in self.bert.modules():
-            if isinstance(module, nn.Sequential):
-                yield from (*module[0].parameters(), *module[2].parameters())
-
-
-def _dropout(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
-    return F.dropout(output, 0.1, training=module.training)
-
-
-def _between(linear: nn.Linear) -> Any:
-    """`linear` with a row compactor before it and a column compactor behind it."""
-    row, column = (nn.Linear(size, size, bias=False) for size in (linear.in_features, linear.out_features))
-    nn.init.eye_(row.weight)
-    nn.init.eye_(column.weight)
-    return nn.Sequential(row, linear, column)
-
-
-def activation_multiply_adds(shape: Shape, tokens: int, length: int, predicted: int) -> int:
-    """Multiply-adds of a forward pass of ActivationSpace: each linear with its two square neighbours."""
-    hidden, inner, ffn = shape.hidden, shape.inner, shape.ffn
-
-    def three(inputs: int, outputs: int) -> int:
-        return inputs**2 + inputs * outputs + outputs**2
-
-    layer = 3 * three(hidden, inner) + three(inner, hidden) + three(hidden, ffn) + three(ffn, hidden)
-    encoder = hidden**2 + shape.layers * (layer + 2 * length * inner)
-    return tokens * encoder + predicted * (three(hidden, hidden) + hidden**2 + hidden * shape.vocab)
 
 
 def close_all(heir: Heir, schedule: Schedule, optimizer: torch.optim.Optimizer | None) -> None:
@@ -203,7 +135,7 @@ def new_batch(case: Case) -> Batch:
     return Batch(*(torch.from_numpy(array) for array in arrays)).to(case.device)
 
 
-def bench_wid(name: str, repeats: int = 7, memory: bool = True) -> dict[str, Any]:
+def bench_wid(name: str, repeats: int = 7, with_memory: bool = True) -> dict[str, Any]:
     """Times every row of ROWS for the case `name`, and measures its memory if asked to; a plain dict, JSON-ready.
 
     Raises:
@@ -211,6 +143,8 @@ def bench_wid(name: str, repeats: int = 7, memory: bool = True) -> dict[str, Any
     """
     if name not in CASES:
         raise ConfigError([f"There is no case {name!r}; choose one of {', '.join(CASES)}."])
+    if not 1 <= repeats <= 1000:
+        raise ConfigError([f"repeats must be between 1 and 1,000, got {repeats:,}."])
     case = CASES[name]
     if case.device == "cuda" and not torch.cuda.is_available():
         return {"case": name, "measured": False, "why": "not measured here: this machine has no CUDA device"}
@@ -238,7 +172,7 @@ def bench_wid(name: str, repeats: int = 7, memory: bool = True) -> dict[str, Any
         gc.collect()
         rate = matrix_rate(device)
         for row, figures in found.items():
-            figures["peak_bytes"] = peak_memory(name, row, case.students.index(student)) if memory else None
+            figures["peak_bytes"] = peak_memory(name, row, case.students.index(student)) if with_memory else None
             # a step is a forward pass and twice as much backward; two FLOPs a multiply-add
             figures["utilisation"] = 6 * figures["multiply_adds"] / figures["seconds"] / rate
         students.append(
@@ -266,6 +200,43 @@ def bench_wid(name: str, repeats: int = 7, memory: bool = True) -> dict[str, Any
         "torch": torch.__version__,
         "students": students,
     }
+
+
+def table(found: dict[str, Any]) -> str:
+    """What `bench_wid` found, for people."""
+    if not found["measured"]:
+        return found["why"]
+    lines = [
+        f"{found['teacher']} on {found['device']}, {found['precision']}, {found['tokens']:,} tokens a step, "
+        f"medians of {found['repeats']} steps"
+    ]
+    for student in found["students"]:
+        rate = student["matrix_flops_per_second"]
+        lines += ["", f"student {student['student']}", _line("", "ms a step", "tokens/s", "GMAC", "peak MB", "of rate")]
+        for row, figures in student["rows"].items():
+            memory = f"{figures['peak_bytes'] / 1e6:,.0f}" if figures["peak_bytes"] else "-"
+            cells = f"{1000 * figures['seconds']:,.0f}", f"{figures['tokens_per_second']:,.0f}"
+            work = f"{figures['multiply_adds'] / 1e9:,.1f}"
+            lines.append(_line(row, *cells, work, memory, f"{figures['utilisation']:.0%}"))
+        lines += [
+            f"GMAC: billions of multiply-adds of a forward pass; of rate: of {rate / 1e9:,.0f} GFLOP/s, which a large "
+            "matrix product reaches here",
+            f"open: {student['open_over_release']:.2f}x as fast as the release's step, "
+            f"{student['open_over_activation']:.2f}x as the bare activation-space step",
+            f"closed: {student['closed_over_release']:.2f}x and {student['closed_over_activation']:.2f}x; "
+            f"{student['closed_in_student_steps']:.2f} student steps, {student['closed_in_teacher_steps']:.2f} teacher "
+            "steps"
+            + (
+                f", {student['closed_memory_in_teachers']:.2f} of the teacher's memory"
+                if student["closed_memory_in_teachers"]
+                else ""
+            ),
+        ]
+    return "\n".join(lines)
+
+
+def _line(*cells: str) -> str:
+    return f"{cells[0]:<30}" + "".join(f"{cell:>11}" for cell in cells[1:])
 
 
 def matrix_rate(device: Device, size: int = 2048, repeats: int = 5) -> float:
@@ -302,38 +273,20 @@ def _peak_here(name: str, row: str, student: int) -> int | None:
     case = CASES[name]
     device, batch = pick(case.device), new_batch(case)
     torch.randn(256, 256, device=device.type) @ torch.randn(256, 256, device=device.type)  # what the libraries take
-    empty = _resident("VmRSS")
+    empty = memory.resident()
     contestant = Contestant(row, case, case.students[student], device)
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-    elif not _forget_the_past():
+    elif not memory.forget_the_past():
         return None
     for _ in range(3):
         contestant.step(batch)
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated()
-    peak = _resident("VmHWM")
+    peak = memory.peak()
     return None if peak is None or empty is None else peak - empty
-
-
-def _forget_the_past() -> bool:
-    """Gives freed memory back and resets the system's record of the peak; whether that worked."""
-    try:
-        ctypes.CDLL(None).malloc_trim(0)
-        Path("/proc/self/clear_refs").write_text("5")
-    except (OSError, AttributeError):
-        return False
-    return True
-
-
-def _resident(field: str) -> int | None:
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(field)), None)
 
 
 def _ratio(a: Any, b: Any) -> float | None:

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine.device import full_precision
 from engine.shape import Shape, ShapeError
 
 NORM_EPS = 1e-12
@@ -127,7 +128,7 @@ class MaskedLMHead(nn.Module):
         x = self.norm(activate(self.transform(x), self.activation))
         table = table if self.decoder is None else self.decoder.weight
         if self.mix is not None and mix_the_table(x.numel() // x.shape[-1], *self.mix.shape):
-            with torch.autocast(x.device.type, enabled=False):
+            with full_precision(x.device.type):
                 table = table @ self.mix.T
         elif self.mix is not None:
             x = x @ self.mix

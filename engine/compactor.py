@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from engine.bert import Bert, LayerNorm, mix_the_table
+from engine.device import full_precision
 from engine.groups import Group, Member
 from engine.shape import Shape, ShapeError
 
@@ -123,7 +124,7 @@ class Heir(nn.Module):
 
         Always in float32: under mixed precision the products would be rounded twice, and the fold with them.
         """
-        with torch.autocast(self.compactor("embeddings").column.device.type, enabled=False):  # type: ignore[union-attr]
+        with full_precision(next(self.parameters()).device.type):
             return self._effective()
 
     def _effective(self) -> dict[str, Tensor]:

@@ -28,6 +28,13 @@ class Device:
         return contextlib.nullcontext()
 
 
+def full_precision(device_type: str) -> contextlib.AbstractContextManager[object]:
+    """The context in which products stay in float32 even inside `Device.autocast`."""
+    if torch.amp.is_autocast_available(device_type):
+        return torch.autocast(device_type, enabled=False)
+    return contextlib.nullcontext()
+
+
 def pick(wanted: str = "auto") -> Device:
     """The device of type `wanted`, or the best one of this machine for "auto".
 

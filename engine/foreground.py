@@ -56,7 +56,21 @@ def train(arguments: argparse.Namespace) -> int:
 def _config(arguments: argparse.Namespace) -> RunConfig:
     given = {name: getattr(arguments, name) for name in SETTINGS if getattr(arguments, name) is not None}
     student = {name: getattr(arguments, name) for name in SIZES if getattr(arguments, name) is not None}
-    return RunConfig(**given, student=student, options=_option_values(arguments.option))
+    options = _preset(given.get("method", RunConfig().method), arguments.preset) | _option_values(arguments.option)
+    return RunConfig(**given, student=student, options=options)
+
+
+def _preset(method: str, name: str | None) -> dict[str, Any]:
+    """The options that the method's preset `name` sets."""
+    if name is None:
+        return {}
+    from engine import methods
+
+    presets = methods.find(method).presets
+    if name not in presets:
+        has = f"it has {', '.join(presets)}" if presets else "it has none"
+        raise ValueError(f"The method {method} has no preset {name!r}; {has}.")
+    return dict(presets[name])
 
 
 def _option_values(pairs: list[str]) -> dict[str, Any]:

@@ -42,6 +42,8 @@ ENGINE_ORDER = [
     "engine.methods.*",
     "engine.methods",
     "engine.evaluate",
+    "engine.memory",
+    "engine.yardstick",
     "engine.bench",
     "engine.plan",
     "engine.card",
@@ -54,7 +56,7 @@ ENGINE_ORDER = [
     "engine.__main__",
 ]
 TORCH_FREE = ["shape", "cost", "config", "runs", "cache", "microworld", "token_store", "sources", "teachers"]
-TORCH_FREE += ["similarity", "launch", "turns", "job", "__main__"]
+TORCH_FREE += ["similarity", "memory", "launch", "turns", "job", "__main__"]
 UI = {"streamlit", "plotly", "bertviz", "pandas", "app", "streamlit_app"}
 BANNED_WORDS = {"manager", "helper", "util", "handler", "misc"}  # and their plurals
 

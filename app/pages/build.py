@@ -68,7 +68,8 @@ with left:
     )
     heads = third.slider("Heads", 1, shape.heads, shape.heads, key=f"heads_{name}", persist_state="session")
     st.subheader("Options")
-    options = forms.options_form(method.Options, f"options_{method.name}")
+    preset = forms.preset_choice(method.presets, method.preset_notes, f"preset_{method.name}") if method.presets else ""
+    options = forms.options_form(method.Options, f"options_{method.name}_{preset}", method.presets.get(preset))
     with st.expander("Run settings"):
         device, columns = state.device(), st.columns(4)
         slow = name == "minilm"

@@ -9,12 +9,13 @@ from engine import bench
 from engine.bert import new_bert
 from engine.compactor import Heir
 from engine.config import ConfigError
+from engine.yardstick import ActivationSpace
 
 
 @pytest.fixture(scope="module", name="found")
 def measured():
     """The smallest case, measured once."""
-    return bench.bench_wid("tiny", repeats=2, memory=False)
+    return bench.bench_wid("tiny", repeats=2, with_memory=False)
 
 
 def test_every_row_has_its_figures(found):
@@ -42,7 +43,7 @@ def test_the_yardstick_computes_what_the_heir_computes():
     """Harm: a speed-up over a network that does something else."""
     case = bench.CASES["tiny"]
     heir = Heir(new_bert(case.teacher, 0))
-    yardstick = bench.ActivationSpace(new_bert(case.teacher, 0), as_released=False)
+    yardstick = ActivationSpace(new_bert(case.teacher, 0), as_released=False)
     batch, noise = bench.new_batch(case), torch.Generator().manual_seed(0)
     assert sum(p.numel() for p in yardstick.compactors()) == sum(p.numel() for p in heir.compactors.parameters())
     with torch.no_grad():

@@ -151,3 +151,25 @@ def test_sentence_with_markup_is_text(capsys) -> None:
     """Harm: markup in a sentence is taken for something else than words."""
     assert main(["attention", "microworld", "<b>the girl</b> & </script>", "--json"]) == 0
     assert "girl" in json.loads(capsys.readouterr().out)["tokens"]
+
+
+def test_bench_speaks_json_and_prose(capsys):
+    """Harm: a measurement that only its author can read, or that a script cannot."""
+    assert main(["bench", "wid", "--case", "tiny", "--repeats", "1", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["case"] == "tiny"
+    assert main(["bench", "wid", "--case", "gpu", "--repeats", "1"]) == 0
+    assert main(["bench", "wid", "--case", "what"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_preset_sets_options_and_is_overruled_by_them(tmp_path):
+    """Harm: the paper's settings typed by hand, one of them wrong; or a preset that cannot be changed."""
+    from engine.foreground import _config
+    from engine.methods.wid import Wid
+
+    parser = cli._parser()
+    arguments = parser.parse_args(["train", "--preset", "paper", "--option", "interval=100", "--runs", str(tmp_path)])
+    assert _config(arguments).options == {**Wid.presets["paper"], "interval": 100}
+    assert main(["train", "--preset", "nonsense", "--runs", str(tmp_path)]) == 2
+    assert list(tmp_path.iterdir()) == []
