@@ -31,7 +31,7 @@ def train(arguments: argparse.Namespace) -> int:
     """
     if arguments.resume:
         run = runs.open_run(arguments.runs, arguments.resume)
-        if run.alive():
+        if job.at_work(run):
             raise ValueError(f"Run {run.id} is at work already; stop it first, or wait for it.")
         config = RunConfig.from_json(run.config())
         if arguments.processes is not None:

@@ -30,6 +30,7 @@ from engine.turns import POLL_S, lock_of, wait_in_line
 Train = Callable[[RunConfig, Run], Iterator[dict[str, Any]]]
 DeviceOf = Callable[[RunConfig], str]
 
+LEAVE_S = 20.0  # how long a process may take to end after its last event; torch needs a second or two
 FORCE_S = 5.0  # how long a process may take to end after SIGTERM, and then to vanish after SIGKILL
 
 
@@ -73,7 +74,7 @@ def resume(run: Run, command: Sequence[str] | None = None, processes: int | None
     """
     try:
         with lock_of(run, f"start-{run.id}").acquire(timeout=0):  # two pages may ask at the same moment
-            if run.alive() or run.status() not in ENDED:
+            if at_work(run):
                 raise RunError(f"A process still works on run '{run.id}'. Wait for it, or stop it first.")
             run.process_path.unlink(missing_ok=True)
             queue(run)
@@ -81,6 +82,11 @@ def resume(run: Run, command: Sequence[str] | None = None, processes: int | None
     except Timeout:
         raise RunError(f"Run '{run.id}' is being started elsewhere at this moment. Look again in a second.") from None
     return run
+
+
+def at_work(run: Run) -> bool:
+    """Whether a process works on the run. One that has said its last word needs a moment to leave, and gets it."""
+    return run.status() not in ENDED or not _gone_within(run, LEAVE_S)
 
 
 def queue(run: Run) -> None:

@@ -108,7 +108,7 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     since, since_step, stopped = time.perf_counter(), done, False
     for step in range(done + 1, config.steps + 1):
         batch = corpus.batch(step - 1, config.batch, config.seed)
-        losses = _backward(method, student, teacher_bert, batch, planned.device, processes, config.accumulate)
+        losses = _backward(method, student, teacher_bert, batch, device, processes, config.accumulate)
         torch.nn.utils.clip_grad_norm_(student.parameters(), config.clip)
         numbers = method.after_backward(student, optimizer, step)
         for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
@@ -169,6 +169,7 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     if processes.rank == 0:
         save_model(run.student_dir, bert, teacher.tokenizer, card, method.lineage(student))
         write_json(run.card_path, card)
+    processes.leave()
     yield {"kind": "stopped" if stopped else "finished", "step": done, "card": card}
 
 

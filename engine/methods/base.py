@@ -82,7 +82,7 @@ class Method:
         """Named loss terms, already weighted: their sum is what is minimised.
 
         Each is a mean over the batch's hidden words, so that the parts of a batch add up to it. `student` may come
-        wrapped: it can only be called. No device sync.
+        wrapped: it can only be called, and every parameter of it takes part. No device sync.
         """
         return {"masked-LM": masked_lm(student, batch)}
 

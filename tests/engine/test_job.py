@@ -21,7 +21,7 @@ from engine.launch import PROJECT
 from engine.runs import Run, RunError, create, list_runs
 
 WORKER = """
-import os, sys, time
+import atexit, os, sys, time
 from engine import job
 
 def data_loader():
@@ -47,6 +47,8 @@ def train(config, run):
         raise ValueError("steps must be at least 0,\\n  got -1.")
     if config.method == "crash":
         raise KeyError("weights\\nof layer 3")
+    if config.method == "linger":
+        atexit.register(lambda: [time.sleep(0.01) for _ in iter((run.path / "go").exists, True)])
     if config.method != "mumble":
         yield {"kind": "finished"}
 
@@ -354,6 +356,20 @@ def test_a_stopped_run_resumes_once_and_a_live_one_does_not(
     open_gate(run)
     wait_for(run, "finished")
     assert kinds(run) == ["queued", "started", "step", "stopped", "queued", "started", "step", "finished"]
+
+
+def test_a_run_can_be_resumed_while_its_process_leaves(begin: Callable[..., Run], command: list[str]) -> None:
+    """Harm: whoever presses Resume within a second of the end is told that the run is still at work."""
+    run = begin("linger")
+    wait_for(run, "finished")
+    assert run.alive()
+    with ThreadPoolExecutor(1) as pool:
+        resumed = pool.submit(job.resume, run, command)
+        until(lambda: (run.path.parent / ".locks" / f"start-{run.id}.lock").exists())
+        assert kinds(run).count("queued") == 1
+        open_gate(run)
+        assert resumed.result() == run
+    until(lambda: kinds(run).count("finished") == 2)
 
 
 def test_a_devices_name_cannot_place_its_lock_elsewhere(begin: Callable[..., Run], root: Path) -> None:

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from engine.__main__ import main
+from engine.__main__ import _parser, main
 
 TINY = ["--layers", "2", "--hidden", "32", "--heads", "4", "--batch", "8", "--length", "32", "--seed", "0"]
 
@@ -168,8 +168,9 @@ def test_a_preset_sets_options_and_is_overruled_by_them(tmp_path):
     from engine.foreground import _config
     from engine.methods.wid import Wid
 
-    parser = cli._parser()
-    arguments = parser.parse_args(["train", "--preset", "paper", "--option", "interval=100", "--runs", str(tmp_path)])
+    arguments = _parser().parse_args(
+        ["train", "--preset", "paper", "--option", "interval=100", "--runs", str(tmp_path)]
+    )
     assert _config(arguments).options == {**Wid.presets["paper"], "interval": 100}
     assert main(["train", "--preset", "nonsense", "--runs", str(tmp_path)]) == 2
     assert list(tmp_path.iterdir()) == []
