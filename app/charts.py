@@ -9,23 +9,25 @@ import plotly.graph_objects as go
 
 from app.theme import Theme, faded
 
+FONT = {"size": 13, "family": "Source Sans, sans-serif"}  # the page's
 GAP = 0.08  # of a head's width, between heads of a mosaic
 
 
-def _layout(figure: go.Figure, colours: Theme, height: int, **more: object) -> go.Figure:
+def layout(figure: go.Figure, colours: Theme, height: int, **more: object) -> go.Figure:
+    """What all figures have in common; `height` in pixels, `more` for plotly's layout."""
     figure.update_layout(
         height=height,
         margin={"l": 8, "r": 8, "t": 8, "b": 8},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": colours.ink, "size": 13},
-        hoverlabel={"font": {"size": 13}},
+        font={"color": colours.ink, **FONT},
+        hoverlabel={"font": FONT},
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         **more,
     )
-    figure.update_xaxes(gridcolor=colours.grid, zerolinecolor=colours.grid, linecolor=colours.grid, automargin=True)
-    figure.update_yaxes(gridcolor=colours.grid, zerolinecolor=colours.grid, linecolor=colours.grid, automargin=True)
-    return figure
+    axis = {"gridcolor": colours.grid, "zerolinecolor": colours.grid, "linecolor": colours.grid, "automargin": True}
+    figure.update_xaxes(**axis, ticks="", ticklabelstandoff=4)
+    return figure.update_yaxes(**axis, ticks="", ticklabelstandoff=6)
 
 
 def mosaic(attentions: np.ndarray, role: str, colours: Theme) -> go.Figure:
@@ -82,10 +84,9 @@ def mosaic(attentions: np.ndarray, role: str, colours: Theme) -> go.Figure:
         showgrid=False,
         scaleanchor="x",
         constrain="domain",
+        constraintoward="top",  # on a narrow screen the rest of the height stays empty below, not above
     )
-    return _layout(
-        figure, colours, min(900, 90 + round(420 * layers / heads)), clickmode="event+select", dragmode=False
-    )
+    return layout(figure, colours, min(900, 90 + round(420 * layers / heads)), clickmode="event+select", dragmode=False)
 
 
 def one_head(attention: np.ndarray, tokens: Sequence[str], role: str, colours: Theme) -> go.Figure:
@@ -99,15 +100,23 @@ def one_head(attention: np.ndarray, tokens: Sequence[str], role: str, colours: T
             colorscale=_scale(role, colours),
             customdata=np.array([[[source, target] for target in tokens] for source in tokens]),
             hovertemplate="%{customdata[0]} looks at %{customdata[1]}: %{z:.0%}<extra></extra>",
-            colorbar={"tickformat": ".0%", "thickness": 10, "outlinewidth": 0, "len": 0.9},
+            colorbar={
+                "tickformat": ".0%",
+                "thickness": 10,
+                "outlinewidth": 0,
+                "lenmode": "pixels",
+                "len": 220,
+                "y": 1,
+                "yanchor": "top",
+            },
             xgap=1,
             ygap=1,
         )
     )
     ticks = {"tickvals": places, "ticktext": [escape(token) for token in tokens], "showgrid": False, "zeroline": False}
     figure.update_xaxes(**ticks, side="top", tickangle=-60, constrain="domain")
-    figure.update_yaxes(**ticks, autorange="reversed", scaleanchor="x", constrain="domain")
-    return _layout(figure, colours, 460, dragmode=False)
+    figure.update_yaxes(**ticks, autorange="reversed", scaleanchor="x", constrain="domain", constraintoward="top")
+    return layout(figure, colours, 460, dragmode=False)
 
 
 def layer_lines(steps: Mapping[str, np.ndarray], title: str, colours: Theme, unit: str = "") -> go.Figure:
@@ -138,7 +147,7 @@ def layer_lines(steps: Mapping[str, np.ndarray], title: str, colours: Theme, uni
         )
     figure.update_xaxes(title="layer", dtick=1)
     figure.update_yaxes(title=title, ticksuffix=unit)
-    return _layout(figure, colours, 320)
+    return layout(figure, colours, 320)
 
 
 def escape(text: str) -> str:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from app import state
-from app.theme import theme
+from app.closing_view import closing_view, multiply_adds_curve
+from app.curves import curve
+from app.picture import MILLION, Picture, group_table, kept_shares, read_pictures
+from app.theme import Theme, theme
 from app.tiles import tile_row
 from engine.runs import ENDED, Run
 from engine.shape import Shape
 
 Event = dict[str, Any]
-MOST_POINTS = 500  # of a curve; a long run has thousands, more than the screen has pixels
 
 STATUS_WORDS = {
     "waiting": ("waiting", ":material/hourglass:", "gray"),
@@ -27,23 +30,28 @@ STATUS_WORDS = {
 }
 
 
-def run_view(run: Run) -> str:
-    """Draws `run` as it is at this moment; its status."""
+def run_view(run: Run, buttons: Callable[[Run, str], None]) -> str:
+    """Draws `run` as it is at this moment, `buttons(run, status)` in its first line; its status."""
     status, (events, _) = run.status(), run.events()
     words, icon, colour = STATUS_WORDS[status]
-    st.badge(words, icon=icon, color=colour)  # type: ignore[arg-type]
-    _notices(run, status, events)
     start = next(reversed(_of(events, "start")), None)
-    steps, evaluations = _of(events, "step"), _of(events, "evaluation")
+    steps, evaluations, pictures = _of(events, "step"), _of(events, "evaluation"), read_pictures(events)
     teacher = next(reversed(_of(events, "teacher")), None)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.badge(words, icon=icon, color=colour)  # type: ignore[arg-type]
+        if status not in ENDED:
+            _progress(start, steps, events, status)
+        buttons(run, status)
+    _notices(run, status, events)
     card = run.card() if status in ("finished", "stopped") else None
     if card:
         _results(card)
-    elif status not in ENDED:
-        _progress(start, steps, events, status)
-    if status not in ENDED and steps:
+    elif status not in ENDED and start:
         _numbers(steps, evaluations, teacher)
-    if start and (steps or evaluations):
+    if start and pictures:
+        closing_view(run.id, pictures, steps, film=status in ENDED)
+        _curves_beside(start, steps, evaluations, teacher, pictures)
+    elif start and (steps or evaluations):
         _curves(start, steps, evaluations, teacher)
     return status
 
@@ -87,7 +95,7 @@ def _results(card: dict[str, Any]) -> None:
             icon=":material/pause:",
         )
     tiles = (
-        ("Retained", f"{scores['retained']:.1%}", "of the teacher's accuracy"),
+        ("Retained", f"{scores['retained']:.1%}", "of the teacher's"),
         ("Masked accuracy", f"{scores['masked_accuracy']:.1%}", f"teacher {scores['teacher_masked_accuracy']:.1%}"),
         ("Parameters", f"{card['parameters']:,}", f"{card['teacher_parameters'] / card['parameters']:.2f}× smaller"),
         ("Took", duration(card["seconds"]), card["device_name"]),
@@ -96,13 +104,14 @@ def _results(card: dict[str, Any]) -> None:
 
 
 def _numbers(steps: list[Event], evaluations: list[Event], teacher: Event | None) -> None:
-    last = steps[-1]
+    """Tiles of a run at work; they are there from the start, so that nothing below them jumps."""
+    last = steps[-1] if steps else None
     accuracy = f"{evaluations[-1]['accuracy']:.1%}" if evaluations else "–"
     tiles = (
-        ("Loss", f"{last['loss']:.3f}", "nats a hidden word"),
+        ("Loss", f"{last['loss']:.3f}" if last else "–", "nats a hidden word"),
         ("Masked accuracy", accuracy, f"teacher {teacher['accuracy']:.1%}" if teacher else "held-out text"),
-        ("Tokens a second", f"{last['tokens_per_second']:,.0f}", "words and pieces of words"),
-        ("Time a step", f"{last['step_seconds'] * 1000:,.0f} ms", "forward, backward, update"),
+        ("Tokens a second", f"{last['tokens_per_second']:,.0f}" if last else "–", "words and pieces"),
+        ("Time a step", f"{last['step_seconds'] * 1000:,.0f} ms" if last else "–", "forward to update"),
     )
     tile_row(tiles)
 
@@ -120,37 +129,55 @@ def _progress(start: Event | None, steps: list[Event], events: list[Event], stat
 
 
 def _curves(start: Event, steps: list[Event], evaluations: list[Event], teacher: Event | None) -> None:
-    """Curves over steps. st.line_chart is updated in place; a plotly chart would flicker at every change."""
+    """The curves of a run without pictures."""
     colours = theme(state.dark())
     places = [column for _ in range(2) for column in st.columns(2, gap="large")]
     if steps:
-        losses = pd.DataFrame({event["step"]: event["losses"] for event in steps}).T
-        _curve(places.pop(0), "Training loss", losses, [colours.student, *colours.series], "nats")
+        _loss(places.pop(0), steps, colours)
     if len(evaluations) > 1:
-        accuracy = pd.DataFrame({"student": {event["step"]: 100 * event["accuracy"] for event in evaluations}})
-        if teacher:
-            accuracy["teacher"] = 100 * teacher["accuracy"]
-        _curve(places.pop(0), "Masked accuracy on held-out text", accuracy, [colours.student, colours.teacher], "%")
-    numbers = {event["step"]: event["numbers"] for event in steps if event["numbers"]}
-    if numbers:
-        _curve(
-            places.pop(0), start["numbers_title"], pd.DataFrame(numbers).T, list(colours.series), start["numbers_unit"]
-        )
+        _accuracy(places.pop(0), evaluations, teacher, colours)
+    if numbers := {event["step"]: event["numbers"] for event in steps if event["numbers"]}:
+        frame = pd.DataFrame(numbers).T
+        curve(places.pop(0), start["numbers_title"], frame, list(colours.series), start["numbers_unit"])
     if steps:
         speed = pd.DataFrame({"tokens a second": {event["step"]: event["tokens_per_second"] for event in steps}})
-        _curve(places.pop(0), "Speed", speed, [colours.student], "tokens a second")
+        curve(places.pop(0), "Speed", speed, [colours.student], "tokens a second")
     with st.expander("The curves as a table"):
-        st.dataframe(pd.DataFrame(_rows(steps, evaluations)), hide_index=True)
+        st.dataframe(_table(steps, evaluations, []), hide_index=True)
 
 
-def _curve(place: Any, title: str, frame: pd.DataFrame, colours: list[str], unit: str) -> None:
-    place.markdown(f"**{title}**")
-    frame = frame.dropna(axis=1, how="all")
-    frame = frame.iloc[:: max(1, len(frame) // MOST_POINTS)]
-    place.line_chart(frame, color=colours[: len(frame.columns)], x_label="step", y_label=unit, height=230)
+def _curves_beside(
+    start: Event, steps: list[Event], evaluations: list[Event], teacher: Event | None, pictures: list[Picture]
+) -> None:
+    """The curves of a run with pictures which closing_view has not drawn."""
+    colours = theme(state.dark())
+    places = list(st.columns(3, gap="medium"))
+    if multiply_adds_curve(places[0], start, pictures):
+        places.pop(0)
+    if steps:
+        _loss(places.pop(0), steps, colours)
+    if len(evaluations) > 1:
+        _accuracy(places.pop(0), evaluations, teacher, colours)
+    with st.expander("The curves as a table"):
+        st.dataframe(_table(steps, evaluations, pictures), hide_index=True)
+        st.markdown(f"The groups at step {pictures[-1].step:,}")
+        st.dataframe(group_table(pictures[-1]), hide_index=True)
 
 
-def _rows(steps: list[Event], evaluations: list[Event]) -> list[dict[str, Any]]:
+def _loss(place: Any, steps: list[Event], colours: Theme) -> None:
+    losses = pd.DataFrame({event["step"]: event["losses"] for event in steps}).T
+    curve(place, "Training loss", losses, [colours.student, *colours.series], "nats")
+
+
+def _accuracy(place: Any, evaluations: list[Event], teacher: Event | None, colours: Theme) -> None:
+    accuracy = pd.DataFrame({"student": {event["step"]: 100 * event["accuracy"] for event in evaluations}})
+    if teacher:
+        accuracy["teacher"] = 100 * teacher["accuracy"]
+    curve(place, "Masked accuracy on held-out text", accuracy, [colours.student, colours.teacher], "%")
+
+
+def _table(steps: list[Event], evaluations: list[Event], pictures: list[Picture]) -> pd.DataFrame:
+    """One row a step: what the curves show, in their units."""
     accuracies = {event["step"]: event["accuracy"] for event in evaluations}
     rows = [
         {
@@ -159,9 +186,15 @@ def _rows(steps: list[Event], evaluations: list[Event]) -> list[dict[str, Any]]:
             "tokens a second": round(event["tokens_per_second"]),
             "ms a step": round(1000 * event["step_seconds"], 1),
             **{name: round(value, 1) for name, value in event["numbers"].items()},
+            "masked accuracy": accuracies.get(event["step"]),
         }
         for event in steps
     ]
-    for row in rows:
-        row["masked accuracy"] = accuracies.get(row["step"])
-    return rows
+    table = pd.DataFrame(rows, columns=None if rows else ["step"])
+    if not pictures:
+        return table
+    seen = kept_shares(pictures)[0].round(1).add_suffix(" kept, %")
+    seen["million multiply-adds a token"] = pd.Series(
+        {picture.step: round(picture.multiply_adds / MILLION, 3) for picture in pictures if picture.multiply_adds}
+    )
+    return table.merge(seen.rename_axis("step").reset_index(), how="outer", on="step")

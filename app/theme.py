@@ -18,6 +18,7 @@ class Theme:
     teacher: str
     student: str
     empty: str  # attention 0; the gaps between heads
+    closed: str  # a dim that is gone; darker than the paper, on light and on dark
     series: tuple[str, ...]  # for lines that are neither
 
     def role(self, name: str) -> str:
@@ -26,14 +27,32 @@ class Theme:
 
     def tint(self, role: str, strength: float) -> str:
         """The colour of `role` at `strength` 0-1, from empty paper to the full colour."""
-        return _mix(self.empty, self.role(role), strength)
+        return mix(self.empty, self.role(role), strength)
+
+    def paler(self, colour: str) -> str:
+        """A line's `colour` for the line that only says where it is going."""
+        return mix(self.empty, colour, 0.5)
 
 
 LIGHT = Theme(
-    "#14171c", "#5f6675", "#e3e0da", "#0b5cad", "#c8500a", "#f4f2ee", ("#4a1e5e", "#00916b", "#c9679b", "#737b86")
+    "#14171c",
+    "#5f6675",
+    "#e3e0da",
+    "#0b5cad",
+    "#c8500a",
+    "#f4f2ee",
+    "#241a15",
+    ("#4a1e5e", "#00916b", "#c9679b", "#737b86"),
 )
 DARK = Theme(
-    "#e7e8ea", "#a3a8b8", "#3d434e", "#6cb4f5", "#ffa552", "#20242b", ("#b87ad9", "#2fa583", "#f3e96b", "#8a93a3")
+    "#e7e8ea",
+    "#a3a8b8",
+    "#3d434e",
+    "#6cb4f5",
+    "#ffa552",
+    "#20242b",
+    "#060709",
+    ("#b87ad9", "#2fa583", "#f3e96b", "#8a93a3"),
 )
 
 
@@ -44,20 +63,22 @@ def theme(dark: bool) -> Theme:
 
 def on(colour: str) -> str:
     """Black or white, whichever is easier to read on `colour` (#rrggbb); relative luminance as WCAG 2 defines it."""
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in _channels(colour))]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in channels(colour))]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
     return "#000000" if (luminance + 0.05) ** 2 > 1.05 * 0.05 else "#ffffff"
 
 
 def faded(colour: str, opacity: float) -> str:
     """`colour` (#rrggbb) as a see-through CSS colour, `opacity` 0-1."""
-    return "rgba({}, {}, {}, {})".format(*_channels(colour), opacity)
+    return "rgba({}, {}, {}, {})".format(*channels(colour), opacity)
 
 
-def _channels(colour: str) -> tuple[int, int, int]:
+def channels(colour: str) -> tuple[int, int, int]:
+    """Red, green and blue of "#rrggbb", each 0-255."""
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 
 
-def _mix(a: str, b: str, share: float) -> str:
-    mixed = (round(x + (y - x) * share) for x, y in zip(_channels(a), _channels(b), strict=True))
+def mix(a: str, b: str, share: float) -> str:
+    """The colour that lies `share` 0-1 of the way from `a` to `b`."""
+    mixed = (round(x + (y - x) * share) for x, y in zip(channels(a), channels(b), strict=True))
     return "#{:02x}{:02x}{:02x}".format(*mixed)

@@ -8,6 +8,8 @@ import streamlit as st
 
 
 def tile_row(tiles: Sequence[tuple[str, str, str]]) -> None:
-    """Draws (label, value, note) tiles side by side, equally wide and high."""
-    for column, (label, value, note) in zip(st.columns(len(tiles)), tiles, strict=True):
-        column.metric(label, value, note, delta_color="off", delta_arrow="off", border=True)
+    """Draws (label, value, note) tiles side by side, equally wide; on a phone two in a row."""
+    with st.container(horizontal=True):
+        for label, value, note in tiles:
+            with st.container():
+                st.metric(label, value, note, delta_color="off", delta_arrow="off", border=True)

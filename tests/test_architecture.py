@@ -160,7 +160,7 @@ def test_charts_need_no_streamlit() -> None:
     """Harm: a figure that can be drawn, tested and saved only from inside a running page."""
     wrong = [
         f"{where} imports {imported}"
-        for name, tree in within("app.charts")
+        for name, tree in within("app.charts", "app.norm_charts", "app.picture")
         for where, imported in imports(name, tree)
         if imported.split(".")[0] == "streamlit"
     ]

@@ -16,27 +16,25 @@ PATIENCE = 15.0  # seconds after which a stop that was asked for may be forced
 @st.fragment(run_every=1.0)
 def at_work(run: Run) -> None:
     """A run in progress: drawn every second until it ends, then the page as a whole once more."""
-    stop_buttons(run)
-    if run_view(run) in ENDED:
+    if run.status() in ENDED or run_view(run, stop_buttons) in ENDED:
         st.rerun()
 
 
-def stop_buttons(run: Run) -> None:
+def stop_buttons(run: Run, status: str) -> None:
     """Stop, and where that is not heard for a while, Force; drawn every second, for time makes the difference."""
-    left, middle, _ = st.columns([1, 1, 3])
+    if status in ENDED:
+        return
     asked = run.stop_requested()
-    if left.button(
+    if st.button(
         "Stop",
         icon=":material/stop:",
         disabled=asked,
-        width="stretch",
         help="Saves a checkpoint and the student as it is, then stops.",
     ):
         run.request_stop()
-    if asked and middle.button(
+    if asked and st.button(
         "Force",
         icon=":material/bolt:",
-        width="stretch",
         disabled=time.time() - run.stop_path.stat().st_mtime < PATIENCE,
         help="Ends the process; what came after the last checkpoint is lost.",
     ):
@@ -46,36 +44,34 @@ def stop_buttons(run: Run) -> None:
 
 def rest_buttons(run: Run, status: str) -> None:
     """What can be done with a run that has ended."""
-    left, middle, right, _ = st.columns([1, 1, 1, 2])
     card = run.card()
-    if run.student_dir.exists() and left.button(
-        "Examine", type="primary", icon=":material/visibility:", width="stretch"
-    ):
+    if run.student_dir.exists() and st.button("Examine", type="primary", icon=":material/visibility:"):
         st.switch_page("app/pages/examine.py", query_params={"run": run.id})
-    if status in ("stopped", "died") and middle.button("Resume", icon=":material/play_arrow:", width="stretch"):
+    if status in ("stopped", "died") and st.button("Resume", icon=":material/play_arrow:"):
         job.resume(run)
         st.rerun()
     if card:
-        right.download_button(
+        st.download_button(
             "Card",
             json.dumps(card, indent=1),
             f"{run.id}.json",
             "application/json",
             icon=":material/download:",
-            width="stretch",
             help="Everything that explains this student.",
         )
 
 
-st.title("Watch")
-run = choose_run(
-    "Run", with_student=False, empty="There is no run yet. Build a student; it shows up here as soon as it starts."
-)
+title, choice = st.columns([1, 3], vertical_alignment="bottom")
+title.title("Watch")
+with choice:
+    run = choose_run(
+        "Run",
+        with_student=False,
+        empty="There is no run yet. Build a student; it shows up here as soon as it starts.",
+    )
 try:
-    status = run.status()
-    if status in ENDED:
-        rest_buttons(run, status)
-        run_view(run)
+    if run.status() in ENDED:
+        run_view(run, rest_buttons)
     else:
         at_work(run)
 except RunError as error:

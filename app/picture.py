@@ -1,0 +1,147 @@
+"""Picture events: how long the compactor vectors of every dim are at one step. Data only; needs no streamlit.
+
+A run's folder can come from anywhere, so nothing in an event is trusted: what cannot be read is left out.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+MILLION = 1_000_000
+BIRTH = 100  # the byte of a vector as long as at birth
+MOST_GROUPS = 200
+MOST_BINS = 4096
+MOST_DIMS = 10**7
+MOST_LETTERS = 40  # of a group's name
+READ_AS = {"ffn": "FFN"}  # kinds that people write otherwise
+IN_LAYER = re.compile(r"(attention|ffn) (\d{1,4})")
+
+
+@dataclass(frozen=True)
+class GroupPicture:
+    """One group at one step."""
+
+    label: str  # layers count from 1 here, from 0 in the event
+    kind: str
+    full: int  # dims of the teacher
+    goal: int  # dims of the finished student
+    present: int  # dims still in the matrices
+    kept: int  # dims that are not closing
+    norms: np.ndarray  # (bins,) uint8: 100 as at birth, 0 closed and gone
+
+    def bounds(self) -> np.ndarray:
+        """First and last dim of each bin, counted from 1; (bins, 2) int. Uneven bins share a dim with the next."""
+        bin, bins = np.arange(len(self.norms)), len(self.norms)
+        return np.stack([bin * self.full // bins + 1, -(-(bin + 1) * self.full // bins)], 1)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """All groups at one step, from the residual stream up through the layers."""
+
+    step: int
+    groups: tuple[GroupPicture, ...]
+    multiply_adds: float | None  # of a forward pass, per token, products of compactors included
+
+
+def read_pictures(events: Iterable[dict[str, Any]]) -> list[Picture]:
+    """The pictures among `events` that can be read, by step; of two at one step the later."""
+    found: dict[int, Picture] = {}
+    for event in events:
+        try:
+            picture = _read(event) if event.get("kind") == "picture" else None
+        except (KeyError, TypeError, ValueError):
+            continue
+        if picture and picture.groups:
+            found[picture.step] = picture
+    return [found[step] for step in sorted(found)]
+
+
+def _read(event: dict[str, Any]) -> Picture:
+    groups = []
+    for group in event["groups"][:MOST_GROUPS]:
+        try:
+            groups.append((_place(group), _group(group)))
+        except (KeyError, TypeError, ValueError):
+            continue
+    groups.sort(key=lambda pair: pair[0])
+    return Picture(_whole(event["step"]), tuple(group for _, group in groups), amount(event, "multiply_adds_per_token"))
+
+
+def _group(group: dict[str, Any]) -> GroupPicture:
+    full, goal, present, kept = (_whole(group[name]) for name in ("full", "goal", "present", "kept"))
+    norms = np.frombuffer(base64.b64decode(group["norms"], validate=True), np.uint8)
+    if not (0 < len(norms) <= min(full, MOST_BINS) and max(goal, present, kept) <= full):
+        raise ValueError(f"expected 1 to {full} norms and no more dims than that, got {len(norms)} norms")
+    name, layer = str(group["name"]), IN_LAYER.fullmatch(str(group["name"]))
+    label = f"layer {int(layer[2]) + 1} {READ_AS.get(layer[1], layer[1])}" if layer else name[:MOST_LETTERS]
+    return GroupPicture(label, str(group["kind"])[:MOST_LETTERS], full, goal, present, kept, norms)
+
+
+def _place(group: dict[str, Any]) -> tuple[int, int, str]:
+    """Where a group stands on the way of a token: the stream, then attention and FFN of each layer, then the rest."""
+    layer = IN_LAYER.fullmatch(str(group["name"]))
+    rank = 0 if group["kind"] == "residual" else 1 if layer else 2
+    return rank, int(layer[2]) if layer else 0, str(group["kind"])
+
+
+def _whole(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MOST_DIMS:
+        raise ValueError(f"expected a whole number from 0 to {MOST_DIMS}, got {value!r}")
+    return value
+
+
+def amount(values: object, name: str) -> float | None:
+    """The positive finite number called `name` in a dict, or None."""
+    value = values.get(name) if isinstance(values, dict) else None
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf"):
+        return float(value)
+    return None
+
+
+def kept_shares(pictures: Sequence[Picture]) -> tuple[pd.DataFrame, pd.Series]:
+    """Dims kept and dims kept in the end, both in % of the teacher's.
+
+    Frame: a row a step, a column for each kind of group; kinds that go together from first to last share a column.
+    Series: the goal of each column.
+    """
+    shares: dict[str, dict[int, float]] = {}
+    goals: dict[str, float] = {}
+    for picture in pictures:
+        for kind in dict.fromkeys(group.kind for group in picture.groups):
+            groups = [group for group in picture.groups if group.kind == kind]
+            full = sum(group.full for group in groups)
+            shares.setdefault(kind, {})[picture.step] = 100 * sum(group.kept for group in groups) / full
+            goals[kind] = 100 * sum(group.goal for group in groups) / full
+    alike: dict[tuple[object, ...], list[str]] = {}
+    for kind, curve in shares.items():
+        course = tuple((step, round(share, 1)) for step, share in curve.items())
+        alike.setdefault((*course, round(goals[kind], 1)), []).append(kind)
+    names = {
+        kinds[0]: "all groups" if 1 < len(kinds) == len(shares) else ", ".join(READ_AS.get(it, it) for it in kinds)
+        for kinds in alike.values()
+    }
+    frame = pd.DataFrame({name: shares[kind] for kind, name in names.items()}).sort_index()
+    return frame, pd.Series({name: goals[kind] for kind, name in names.items()})
+
+
+def group_table(picture: Picture) -> pd.DataFrame:
+    """One row a group: its dims, counted, and the mean norm of its vectors."""
+    return pd.DataFrame(
+        {
+            "group": group.label,
+            "teacher's dims": group.full,
+            "in the matrices": group.present,
+            "kept": group.kept,
+            "goal": group.goal,
+            "mean norm": round(float(group.norms.mean()) / BIRTH, 2),
+        }
+        for group in picture.groups
+    )

@@ -1,0 +1,106 @@
+"""The watch page as a script: what it draws for runs with and without pictures, at work and ended."""
+
+import os
+
+import psutil
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app import state
+from tests.app.conftest import PROJECT
+from tests.app.pictured_run import beginning, picture, step_event, write_run
+
+ENDED = {"kind": "failed", "message": "Made by a test."}
+STEPS = [step_event(step) for step in (10, 20, 30, 40)]
+PICTURES = [picture(step) for step in (0, 10, 20, 40)]
+
+
+@pytest.fixture
+def watch(tmp_path, monkeypatch):
+    """Opens the watch page for a run with the given events."""
+    monkeypatch.setattr(state, "RUNS", tmp_path)
+
+    def open_run(events, *, at_work=False) -> AppTest:
+        run = write_run(tmp_path, events)
+        if at_work:
+            run.write_process(os.getpid(), psutil.Process().create_time())
+        page = AppTest.from_file(PROJECT / "streamlit_app.py", default_timeout=120)
+        page.query_params["run"] = run.id
+        page.run()
+        page.switch_page("app/pages/watch.py").run()
+        assert not page.exception
+        return page
+
+    return open_run
+
+
+def titles(page: AppTest) -> list[str]:
+    """What the page's charts are called."""
+    return [it.value.split("**")[1] for it in page.markdown if it.value.startswith("**")]
+
+
+def drawn(page: AppTest) -> str:
+    """The HTML of the strips, or nothing."""
+    return "".join(it.proto.body for it in page.get("html"))
+
+
+@pytest.mark.parametrize("at_work", [True, False])
+def test_a_run_with_pictures_shows_its_dims_closing(watch, at_work) -> None:
+    """Harm: the one thing this method is about cannot be seen."""
+    page = watch([*beginning(), *STEPS, *PICTURES, *([] if at_work else [ENDED])], at_work=at_work)
+    assert titles(page) == [
+        "Dims closing",
+        "Share of dims kept",
+        "Time a step",
+        "Multiply-adds, forward pass",
+        "Training loss",
+    ]
+    assert "layer 2 FFN: 8 of 16 dims kept" in drawn(page)
+    curves, groups = (it.value for it in page.dataframe)
+    assert curves.set_index("step")["all groups kept, %"].dropna().to_dict() == {0: 100, 10: 75, 20: 50, 40: 50}
+    assert curves["million multiply-adds a token"].dropna().tolist() == [9.0, 6.0, 3.0, 3.0]
+    assert groups["kept"].tolist() == [4, 4, 8, 4, 8, 4]
+    assert len(page.select_slider) == (0 if at_work else 1)
+
+
+def test_the_film_goes_back_and_can_be_pointed_at(watch) -> None:
+    """Harm: once the run has ended nobody can see how it came to that."""
+    page = watch([*beginning(), *STEPS, *PICTURES, ENDED])
+    page.select_slider[0].set_value(10).run()
+    assert "layer 2 FFN: 12 of 16 dims kept" in drawn(page)
+    assert not page.get("plotly_chart")
+    page.toggle[0].set_value(True).run()
+    assert len(page.get("plotly_chart")) == 1
+    assert drawn(page) == ""
+
+
+def test_an_old_run_is_drawn_as_ever(watch) -> None:
+    """Harm: what somebody trained last month cannot be looked at any more."""
+    evaluation = {"kind": "evaluation", "step": 40, "accuracy": 0.5, "loss": 1.7}
+    page = watch([*beginning(counted=False), *STEPS, evaluation, ENDED])
+    assert titles(page) == ["Training loss", "Masked accuracy on held-out text", "Dims still open", "Speed"]
+    assert drawn(page) == ""
+    assert list(page.dataframe[0].value.columns)[4:8] == ["residual", "attention", "ffn", "transform"]
+
+
+@pytest.mark.parametrize("known", [None, {}, {"teacher": 6e6}, {"teacher": "much", "student": 2e6}, 7])
+def test_without_reference_lines_there_is_no_picture_of_multiply_adds(watch, known) -> None:
+    """Harm: a line without the two it must be compared with, or no page at all."""
+    events = beginning()
+    events[0]["multiply_adds_per_token"] = known
+    page = watch([*events, *STEPS, *PICTURES, ENDED])
+    assert "Multiply-adds, forward pass" not in titles(page)
+    assert "Time a step" in titles(page)
+
+
+def test_the_first_picture_comes_before_the_first_step(watch) -> None:
+    """Harm: for the first seconds of every run the page is an error."""
+    page = watch([*beginning(), picture(0)], at_work=True)
+    assert titles(page) == ["Dims closing", "Share of dims kept", "Multiply-adds, forward pass"]
+    assert [it.value for it in page.metric] == ["–", "60.0%", "–", "–"]
+
+
+def test_a_damaged_picture_is_no_picture(watch) -> None:
+    """Harm: one bad line hides the whole run."""
+    page = watch([*beginning(), *STEPS, {"kind": "picture", "step": "x", "groups": 7}, ENDED])
+    assert "Speed" in titles(page)
