@@ -32,13 +32,13 @@ class WidOptions:
         "dim", "What attention loses: the same number of dims in every head, or whole heads.", choices=STRATEGIES
     )
     closed_by: float = option(
-        0.5, "Share of the run after which every dim that must go has gone.", least=0.05, most=1.0, label="closed by"
+        0.35, "Share of the run after which every dim that must go has gone.", least=0.05, most=1.0, label="closed by"
     )
     compactor_lr: float = option(
         3e-3, "Peak learning rate of the compactors.", least=1e-7, most=1.0, label="compactor learning rate"
     )
     lr: float = option(
-        5e-4, "Peak learning rate of the inherited weights.", least=0.0, most=1.0, label="weight learning rate"
+        1e-3, "Peak learning rate of the inherited weights.", least=0.0, most=1.0, label="weight learning rate"
     )
     layers_from: str = option(
         "spread",
@@ -120,7 +120,7 @@ class Wid(Method):
         },
     }
     preset_notes: ClassVar[dict[str, str]] = {
-        "quick": "For short runs: everything is closed after the first half.",
+        "quick": "For short runs: everything is closed in the first half, the rest is for learning.",
         "paper": "The choices of the authors' release. Made for 400,000 steps of 960 sequences, warm-up 1%; "
         "it closes in the first 8,000 to 9,500 steps.",
     }
