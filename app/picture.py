@@ -20,6 +20,7 @@ MOST_GROUPS = 200
 MOST_BINS = 4096
 MOST_DIMS = 10**7
 MOST_LETTERS = 40  # of a group's name
+ALIKE = 2.0  # % of the teacher's dims: lines closer than this are one on the screen
 READ_AS = {"ffn": "FFN"}  # kinds that people write otherwise
 IN_LAYER = re.compile(r"(attention|ffn) (\d{1,4})")
 
@@ -109,8 +110,8 @@ def amount(values: object, name: str) -> float | None:
 def kept_shares(pictures: Sequence[Picture]) -> tuple[pd.DataFrame, pd.Series]:
     """Dims kept and dims kept in the end, both in % of the teacher's.
 
-    Frame: a row a step, a column for each kind of group; kinds that go together from first to last share a column.
-    Series: the goal of each column.
+    Frame: a row a step, a column for each kind of group; kinds that go together from first to last share a column,
+    their mean, for their lines would hide one another. Series: the goal of each column.
     """
     shares: dict[str, dict[int, float]] = {}
     goals: dict[str, float] = {}
@@ -120,16 +121,25 @@ def kept_shares(pictures: Sequence[Picture]) -> tuple[pd.DataFrame, pd.Series]:
             full = sum(group.full for group in groups)
             shares.setdefault(kind, {})[picture.step] = 100 * sum(group.kept for group in groups) / full
             goals[kind] = 100 * sum(group.goal for group in groups) / full
-    alike: dict[tuple[object, ...], list[str]] = {}
-    for kind, curve in shares.items():
-        course = tuple((step, round(share, 1)) for step, share in curve.items())
-        alike.setdefault((*course, round(goals[kind], 1)), []).append(kind)
-    names = {
-        kinds[0]: "all groups" if 1 < len(kinds) == len(shares) else ", ".join(READ_AS.get(it, it) for it in kinds)
-        for kinds in alike.values()
+    alike: list[list[str]] = []
+    for kind in shares:
+        for kinds in alike:
+            if goals[kind] == goals[kinds[0]] and _apart(shares[kind], shares[kinds[0]]) <= ALIKE:
+                kinds.append(kind)
+                break
+        else:
+            alike.append([kind])
+    named = {
+        "all groups" if 1 < len(kinds) == len(shares) else ", ".join(READ_AS.get(kind, kind) for kind in kinds): kinds
+        for kinds in alike
     }
-    frame = pd.DataFrame({name: shares[kind] for kind, name in names.items()}).sort_index()
-    return frame, pd.Series({name: goals[kind] for kind, name in names.items()})
+    frame = pd.DataFrame({name: pd.DataFrame(shares)[kinds].mean(axis=1) for name, kinds in named.items()})
+    return frame.sort_index(), pd.Series({name: goals[kinds[0]] for name, kinds in named.items()})
+
+
+def _apart(one: dict[int, float], other: dict[int, float]) -> float:
+    """How far two curves lie apart at most, at the steps that both have."""
+    return max((abs(one[step] - other[step]) for step in one.keys() & other.keys()), default=0.0)
 
 
 def group_table(picture: Picture) -> pd.DataFrame:

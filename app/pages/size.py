@@ -78,9 +78,10 @@ with right:
     st.html(part_bars(parts, theme(state.dark())))
     before, after = parts.values()
     rows = [(part, before[part], after[part]) for part in before if before[part] or after[part]]
-    lines = [f"| {part} | {had:,} | {has:,} | {has / had:.1%} |" for part, had, has in rows]
-    total = f"| **total** | **{full:,}** | **{count:,}** | **{count / full:.1%}** |"
-    st.markdown("\n".join(["| part | teacher | student | student keeps |", "|---|--:|--:|--:|", *lines, total]))
+    cells = [(part, f"{had:,}", f"{has:,}", f"{has / had:.1%}") for part, had, has in rows]
+    cells.append(("**total**", f"**{full:,}**", f"**{count:,}**", f"**{count / full:.1%}**"))
+    lines = [" | ".join(f":small[{cell}]" for cell in line) for line in cells]  # small, or a phone cuts the last column
+    st.markdown("\n".join(["part | teacher | student | kept", "---|--:|--:|--:", *lines]))
     tensors = st.expander("Every tensor of the student", key="tensors", on_change="rerun")
     if tensors.open:
         entries = [dataclasses.asdict(entry) | {"parameters": entry.parameters} for entry in ledger(student)]

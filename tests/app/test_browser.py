@@ -33,7 +33,10 @@ def start_run(page, steps: int) -> None:
 
 def no_sideways_scroll(page) -> bool:
     """Whether everything lies within the screen's width."""
-    return page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    return page.evaluate("""() =>
+        [document.documentElement, document.querySelector('[data-testid=stMain]')]
+            .every(part => part.scrollWidth <= window.innerWidth)
+    """)
 
 
 def test_size_page_comes_before_torch(open_page, server) -> None:

@@ -97,6 +97,16 @@ def test_kinds_that_close_together_share_a_line() -> None:
     assert goals.to_dict() == {"all groups": 50.0}
 
 
+def test_kinds_that_differ_by_rounding_share_a_line() -> None:
+    """Harm: heads that cannot close a third of a dim split one line into four that hide one another."""
+    event = picture(10)
+    event["groups"] = [group("residual", 0, full=128, kept=101), group("ffn 0", 0, full=512, kept=400)]
+    frame, _ = kept_shares(
+        read_pictures([event | {"groups": [it | {"goal": it["full"] // 2} for it in event["groups"]]}])
+    )
+    assert frame["all groups"].tolist() == [pytest.approx((100 * 101 / 128 + 100 * 400 / 512) / 2)]
+
+
 def test_a_kind_that_closes_otherwise_has_a_line_of_its_own() -> None:
     """Harm: a group that lags behind is drawn as if it kept up."""
     last = picture(20)
