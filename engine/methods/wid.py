@@ -35,10 +35,10 @@ class WidOptions:
         0.5, "Share of the run after which every dim that must go has gone.", least=0.05, most=1.0, label="closed by"
     )
     compactor_lr: float = option(
-        1e-3, "Peak learning rate of the compactors.", least=1e-7, most=1.0, label="compactor learning rate"
+        5e-4, "Peak learning rate of the compactors.", least=1e-7, most=1.0, label="compactor learning rate"
     )
     lr: float = option(
-        1e-3, "Peak learning rate of the inherited weights.", least=0.0, most=1.0, label="weight learning rate"
+        5e-4, "Peak learning rate of the inherited weights.", least=0.0, most=1.0, label="weight learning rate"
     )
     layers_from: str = option(
         "spread",
