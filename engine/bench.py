@@ -73,11 +73,12 @@ class Contestant:
 
     def __init__(self, row: str, case: Case, student: Shape, device: Device) -> None:
         self.row, self.device = row, device
-        model: nn.Module = new_bert(student if row == STUDENT else case.teacher, seed=0)
+        bert = new_bert(student if row == STUDENT else case.teacher, seed=0)
+        model: nn.Module = bert
         if row in (ACTIVATION, RELEASED):
-            model = ActivationSpace(model, as_released=row == RELEASED)  # type: ignore[arg-type]
+            model = ActivationSpace(bert, as_released=row == RELEASED)
         elif row in (OPEN, CLOSED):
-            model = Heir(model)  # type: ignore[arg-type]
+            model = Heir(bert)
         self.model = model.to(device.type).train()
         for module in model.modules():
             if isinstance(module, LayerNorm) and module.keep is not None:

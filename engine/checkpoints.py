@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -81,7 +82,7 @@ def load_lineage(folder: Path) -> dict[str, torch.Tensor]:
         return {}
     try:
         return load_file(path)
-    except Exception as error:
+    except (OSError, SafetensorError) as error:
         raise CheckpointError(f"The lineage in {folder.name} is damaged: {_one_line(error)}") from error
 
 

@@ -9,6 +9,7 @@ dims a head, loses two a cut and one in the eleventh), or under the head strateg
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -57,7 +58,7 @@ class Schedule:
             gone = going * cut // RELEASE_CUTS
         return full - blocks * unit * min(gone, going)
 
-    @property
+    @cached_property
     def last_cut(self) -> int:
         """After this cut every group is at the student's size."""
         goals = sizes(self.student)

@@ -122,7 +122,7 @@ class Wid(Method):
     preset_notes: ClassVar[dict[str, str]] = {
         "quick": "For short runs: everything is closed in the first half, the rest is for learning.",
         "paper": "The choices of the authors' release. Made for 400,000 steps of 960 sequences, warm-up 1%; "
-        "it closes in the first 8,000 to 9,500 steps.",
+        "the last dims are chosen at step 8,000 or 9,000 and reach zero some thousand steps later.",
     }
 
     options: WidOptions
@@ -206,8 +206,13 @@ class Wid(Method):
         notes = [
             f"While it inherits it carries {compactor_parameters(teacher):,} compactor parameters more; they are "
             "multiplied into the weights at the end.",
-            f"Dims close in {schedule.last_cut} cuts, one every {interval:,} steps; everything is closed after step "
-            f"{interval * (schedule.last_cut + 1):,}.",
+            f"Dims close in {schedule.last_cut} cuts, one every {interval:,} steps; "
+            + (
+                f"everything is closed after step {interval * (schedule.last_cut + 1):,}."
+                if self.options.closing == "linear"
+                else f"the last are chosen at step {interval * schedule.last_cut:,}, and the penalty takes its time to "
+                "bring them to zero."
+            ),
             "Its decoder has a compactor of its own, so it is counted apart from the embedding table.",
         ]
         if student.layers < teacher.layers:
@@ -231,7 +236,7 @@ class Wid(Method):
         return Heir(teacher, masked_norms=self.options.norm_statistics == "kept")
 
     def optimizer(self, student: nn.Module) -> torch.optim.Optimizer:
-        """Compactors learn fast, inherited weights slowly."""
+        """Compactors and inherited weights learn at rates of their own."""
         assert isinstance(student, Heir)
         optimizer = adamw([(student.inherited, self.options.lr), (student.compactors, self.options.compactor_lr)])
         for group in optimizer.param_groups[2:]:
