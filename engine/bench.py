@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 from engine import memory
-from engine.bert import LayerNorm, new_bert
+from engine.bert import new_bert
 from engine.closing import Schedule, smallest
 from engine.compactor import Heir
 from engine.config import ConfigError
@@ -35,8 +35,8 @@ from engine.yardstick import ActivationSpace, activation_multiply_adds
 
 TEACHER, STUDENT = "plain teacher", "plain student"
 ACTIVATION, RELEASED = "activation space", "activation space, as released"
-OPEN, CLOSED = "weight space, open", "weight space, closed"
-ROWS = (TEACHER, STUDENT, ACTIVATION, RELEASED, OPEN, CLOSED)
+OPEN, CLOSED, FOLDED = "weight space, open", "weight space, closed", "weight space, folded"
+ROWS = (TEACHER, STUDENT, ACTIVATION, RELEASED, OPEN, CLOSED, FOLDED)
 PROJECT = Path(__file__).resolve().parent.parent
 
 
@@ -79,10 +79,11 @@ class Contestant:
             model = ActivationSpace(bert, as_released=row == RELEASED)
         elif row in (OPEN, CLOSED):
             model = Heir(bert)
+        elif row == FOLDED:
+            model = Heir(bert)
+            close_all(model, Schedule(case.teacher, student, "dim"), None)
+            model = model.fold()
         self.model = model.to(device.type).train()
-        for module in model.modules():
-            if isinstance(module, LayerNorm) and module.keep is not None:
-                module.keep = module.keep.to(device.type)
         self.optimizer = adamw([(self.model, 1e-4)])
         if row == RELEASED:
             self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, foreach=False)
@@ -117,7 +118,7 @@ class Contestant:
             return self.model.multiply_adds(tokens, case.length, predicted)
         if isinstance(self.model, ActivationSpace):
             return activation_multiply_adds(case.teacher, tokens, case.length, predicted)
-        shape = student if self.row == STUDENT else case.teacher
+        shape = case.teacher if self.row == TEACHER else student
         encoder = case.rows * multiply_adds(shape, case.length, 0)
         return encoder + predicted * shape.hidden * (shape.hidden + shape.vocab)
 
@@ -181,13 +182,7 @@ def bench_wid(name: str, repeats: int = 7, with_memory: bool = True) -> dict[str
                 "student": str(student),
                 "rows": found,
                 "matrix_flops_per_second": rate,
-                "open_over_activation": medians[ACTIVATION] / medians[OPEN],
-                "closed_over_activation": medians[ACTIVATION] / medians[CLOSED],
-                "open_over_release": medians[RELEASED] / medians[OPEN],
-                "closed_over_release": medians[RELEASED] / medians[CLOSED],
-                "closed_in_student_steps": medians[CLOSED] / medians[STUDENT],
-                "closed_in_teacher_steps": medians[CLOSED] / medians[TEACHER],
-                "closed_memory_in_teachers": _ratio(found[CLOSED]["peak_bytes"], found[TEACHER]["peak_bytes"]),
+                "against": {row: _against(found, row) for row in (OPEN, CLOSED, FOLDED)},
             }
         )
     return {
@@ -222,18 +217,30 @@ def table(found: dict[str, Any]) -> str:
         lines += [
             f"GMAC: billions of multiply-adds of a forward pass; of rate: of {rate / 1e9:,.0f} GFLOP/s, which a large "
             "matrix product reaches here",
-            f"open: {student['open_over_release']:.2f}x as fast as the release's step, "
-            f"{student['open_over_activation']:.2f}x as the bare activation-space step",
-            f"closed: {student['closed_over_release']:.2f}x and {student['closed_over_activation']:.2f}x; "
-            f"{student['closed_in_student_steps']:.2f} student steps, {student['closed_in_teacher_steps']:.2f} teacher "
-            "steps"
-            + (
-                f", {student['closed_memory_in_teachers']:.2f} of the teacher's memory"
-                if student["closed_memory_in_teachers"]
-                else ""
-            ),
+            *(f"{row}: {_in_words(ratios)}" for row, ratios in student["against"].items()),
         ]
     return "\n".join(lines)
+
+
+def _against(found: dict[str, dict[str, Any]], row: str) -> dict[str, float | None]:
+    """How `row` compares: how many times as fast as activation space, how many plain steps long, how much memory."""
+    seconds = {name: figures["seconds"] for name, figures in found.items()}
+    return {
+        "times_activation_speed": seconds[ACTIVATION] / seconds[row],
+        "times_release_speed": seconds[RELEASED] / seconds[row],
+        "student_steps": seconds[row] / seconds[STUDENT],
+        "teacher_steps": seconds[row] / seconds[TEACHER],
+        "teacher_memories": _ratio(found[row]["peak_bytes"], found[TEACHER]["peak_bytes"]),
+    }
+
+
+def _in_words(ratios: dict[str, float | None]) -> str:
+    memory = f", {ratios['teacher_memories']:.2f} of a teacher's memory" if ratios["teacher_memories"] else ""
+    return (
+        f"{ratios['times_release_speed']:.2f}x as fast as the release's step, {ratios['times_activation_speed']:.2f}x "
+        f"as the bare activation-space step; {ratios['student_steps']:.2f} student steps, "
+        f"{ratios['teacher_steps']:.2f} teacher steps{memory}"
+    )
 
 
 def _line(*cells: str) -> str:

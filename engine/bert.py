@@ -28,7 +28,8 @@ class LayerNorm(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(size))
         self.bias = nn.Parameter(torch.zeros(size))
-        self.keep: Tensor | None = None  # (size,) of 0 and 1; None: all dims
+        self.keep: Tensor | None  # (size,) of 0 and 1; None: all dims
+        self.register_buffer("keep", None, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., size) -> (..., size)."""

@@ -76,13 +76,12 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
         sweep(run.checkpoints_dir)
     saved = load_checkpoint(run.checkpoints_dir)
     if saved:
+        student = method.restore(student, saved["extra"]["method"])
         restore_parameters(student, saved["student"])
     student.to(device.type).train()
     optimizer = method.optimizer(student)
-    base_rates = [group["lr"] for group in optimizer.param_groups]
     done = 0
     if saved:
-        method.restore(student, saved["extra"]["method"])
         optimizer.load_state_dict(saved["optimizer"])
         restore_random_state(saved["random"])
         done = saved["step"]
@@ -111,10 +110,12 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
         losses = _backward(method, student, teacher_bert, batch, device, processes, config.accumulate)
         torch.nn.utils.clip_grad_norm_(student.parameters(), config.clip)
         numbers = method.after_backward(student, optimizer, step)
-        for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
-            group["lr"] = rate * learning_rate_factor(step, config.steps, config.warmup)
+        for group in optimizer.param_groups:
+            peak = group.setdefault("peak_lr", group["lr"])
+            group["lr"] = peak * learning_rate_factor(step, config.steps, config.warmup)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)  # now and not later: the next forward pass needs the memory
+        student, optimizer = method.pass_on(student, optimizer)
         done = step
 
         for name, value in losses.items():

@@ -101,6 +101,10 @@ class Method:
         """
         return None
 
+    def pass_on(self, student: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, torch.optim.Optimizer]:
+        """After a step: who goes on learning, and by which optimizer. The same ones, unless training changes form."""
+        return student, optimizer
+
     def finish(self, student: nn.Module) -> Bert:
         """The plain BERT that the student has become."""
         assert isinstance(student, Bert)
@@ -114,8 +118,12 @@ class Method:
         """What a checkpoint needs beside the parameters, as plain values and tensors."""
         return {}
 
-    def restore(self, student: nn.Module, state: dict[str, Any]) -> None:
-        """Puts back what `state` gave."""
+    def restore(self, student: nn.Module, state: dict[str, Any]) -> nn.Module:
+        """Puts back what `state` gave: from a student as `prepare` makes it, on the CPU, the one that trained on.
+
+        Its parameters are put into it afterwards.
+        """
+        return student
 
     @classmethod
     def description(cls) -> str:

@@ -15,7 +15,7 @@ from engine.bert import Bert
 from engine.closing import RULES, STRATEGIES, Schedule, sizes, smallest
 from engine.compactor import Heir
 from engine.config import ConfigError, option
-from engine.cost import compactor_parameters
+from engine.cost import compactor_parameters, multiply_adds
 from engine.decay import fade, nearly_zero, penalise, pull, silence
 from engine.groups import Group
 from engine.methods.base import LAYER_CHOICES, Method, adamw, choose_layers, select_layers
@@ -39,6 +39,20 @@ class WidOptions:
     )
     lr: float = option(
         5e-4, "Peak learning rate of the inherited weights.", least=0.0, most=1.0, label="weight learning rate"
+    )
+    after_closing: str = option(
+        "folded",
+        "Once everything is closed: multiply the compactors out and go on as the plain student, or keep them to the "
+        "end as the release does, which takes more time and memory.",
+        choices=("folded", "kept"),
+        label="after closing",
+    )
+    student_lr: float = option(
+        2e-3,
+        "Peak learning rate of the plain student, once it is folded.",
+        least=0.0,
+        most=1.0,
+        label="student learning rate",
     )
     layers_from: str = option(
         "spread",
@@ -92,10 +106,19 @@ class WidOptions:
     )
 
 
+@dataclass(frozen=True)
+class Inheritance:
+    """What is still told of an heir once it has been folded and goes on as a plain BERT."""
+
+    lineage: dict[str, Tensor]  # as Heir.lineage
+    groups: list[dict[str, Any]]  # as Wid.picture
+    numbers: dict[str, float]  # as Wid.after_backward
+
+
 class Wid(Method):
     """The student starts as the teacher itself, with a square matrix (a *compactor*) on either side of every linear
     layer. While it trains on masked words, matrix rows and columns close one by one until only the student's width is
-    left; multiplied out, they leave a smaller BERT that has inherited its teacher's weights.
+    left; multiplied out, they leave a smaller BERT that has inherited its teacher's weights and goes on learning.
 
     No loss compares the two. That attention patterns survive is a consequence, not a goal.
     """
@@ -117,6 +140,7 @@ class Wid(Method):
             "compactor_lr": 5e-5,
             "lr": 1e-6,
             "compactor_decay": 0.01,
+            "after_closing": "kept",
         },
     }
     preset_notes: ClassVar[dict[str, str]] = {
@@ -204,8 +228,9 @@ class Wid(Method):
         schedule = self.schedule(teacher, student)
         interval = self.interval(schedule)
         notes = [
-            f"While it inherits it carries {compactor_parameters(teacher):,} compactor parameters more; they are "
-            "multiplied into the weights at the end.",
+            f"While it inherits it carries up to {compactor_parameters(teacher):,} compactor parameters more; they are "
+            "multiplied into the weights "
+            + ("as soon as everything is closed." if self.options.after_closing == "folded" else "at the end."),
             f"Dims close in {schedule.last_cut} cuts, one every {interval:,} steps; "
             + (
                 f"everything is closed after step {interval * (schedule.last_cut + 1):,}."
@@ -236,8 +261,9 @@ class Wid(Method):
         return Heir(teacher, masked_norms=self.options.norm_statistics == "kept")
 
     def optimizer(self, student: nn.Module) -> torch.optim.Optimizer:
-        """Compactors and inherited weights learn at rates of their own."""
-        assert isinstance(student, Heir)
+        """Compactors and inherited weights learn at rates of their own, and so does the student once it is folded."""
+        if not isinstance(student, Heir):
+            return adamw([(student, self.options.student_lr)])
         optimizer = adamw([(student.inherited, self.options.lr), (student.compactors, self.options.compactor_lr)])
         for group in optimizer.param_groups[2:]:
             group["weight_decay"] = self.options.compactor_decay
@@ -245,7 +271,8 @@ class Wid(Method):
 
     def after_backward(self, student: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> dict[str, float]:
         """Cuts when a cut is due, leads closing vectors to zero, and takes out those that are there."""
-        assert isinstance(student, Heir)
+        if not isinstance(student, Heir):
+            return self._inheritance.numbers
         schedule = self.cuts_to_make
         interval = self.interval(schedule)
         cut, between = divmod(step, interval)
@@ -261,7 +288,7 @@ class Wid(Method):
                     penalise(group, optimizer, self.options.penalty)
                 elif self.options.closing == "penalty":
                     pull(group)
-        return {group.kind: 100 * group.kept / group.full for group in student.groups.values()}
+        return _still_open(student)
 
     def _cut(self, student: Heir, group: Group, left: int, interval: int) -> None:
         """Closes the dims of `group` with the smallest norms until `left` stay open, and says how they go."""
@@ -278,21 +305,40 @@ class Wid(Method):
             return False
         return nearly_zero(group)
 
+    def pass_on(self, student: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, torch.optim.Optimizer]:
+        """Once everything is closed, the plain BERT that computes what the heir computed, with a fresh optimizer."""
+        if self.options.after_closing == "kept" or not isinstance(student, Heir) or not self._closed(student):
+            return student, optimizer
+        self._inheritance = Inheritance(student.lineage(), self._groups(student), _still_open(student))
+        device = next(student.parameters()).device
+        bert = student.fold().to(device).train()
+        return bert, self.optimizer(bert)
+
+    def _closed(self, student: Heir) -> bool:
+        goals = sizes(self.cuts_to_make.student)
+        return all(len(group.dims) == goals[group.kind] for group in student.groups.values())
+
     def finish(self, student: nn.Module) -> Bert:
         """Folds. After a stop before the end, dims that were closing are cut off, and the shape lies in between."""
-        assert isinstance(student, Heir)
-        return student.fold()
+        return student.fold() if isinstance(student, Heir) else super().finish(student)
 
     def lineage(self, student: nn.Module) -> dict[str, Tensor]:
         """The compactors that were folded: what the student is made of."""
-        assert isinstance(student, Heir)
-        return student.lineage()
+        return student.lineage() if isinstance(student, Heir) else self._inheritance.lineage
 
     def picture(self, student: nn.Module, tokens: int, length: int, predicted: int) -> dict[str, Any]:
         """Every group's norms and how many of its dims are open; what a step of `tokens` tokens costs a token."""
-        assert isinstance(student, Heir)
+        if isinstance(student, Heir):
+            groups, work = self._groups(student), student.multiply_adds(tokens, length, predicted)
+        else:
+            rows = tokens // length
+            groups = self._inheritance.groups
+            work = rows * multiply_adds(self.cuts_to_make.student, length, predicted // rows)
+        return {"groups": groups, "multiply_adds_per_token": round(work / tokens)}
+
+    def _groups(self, student: Heir) -> list[dict[str, Any]]:
         goals = sizes(self.cuts_to_make.student)
-        groups = [
+        return [
             {
                 "name": group.name,
                 "kind": group.kind,
@@ -304,19 +350,21 @@ class Wid(Method):
             }
             for group in student.groups.values()
         ]
-        work = student.multiply_adds(tokens, length, predicted)
-        return {"groups": groups, "multiply_adds_per_token": round(work / tokens)}
 
     def state(self, student: nn.Module) -> dict[str, Any]:
-        """Which dims are present, which are closing, and how far the line to zero is."""
-        assert isinstance(student, Heir)
+        """Which dims are present, which are closing, how far the line to zero is; or what was inherited."""
+        if not isinstance(student, Heir):
+            return {"inheritance": vars(self._inheritance)}
         return {
             name: {"dims": group.dims, "closing": group.closing, "fading": group.fading}
             for name, group in student.groups.items()
         }
 
-    def restore(self, student: nn.Module, state: dict[str, Any]) -> None:
+    def restore(self, student: nn.Module, state: dict[str, Any]) -> nn.Module:
         """Puts the bookkeeping back; the parameters, in their shrunk sizes, come from the checkpoint."""
+        if "inheritance" in state:
+            self._inheritance = Inheritance(**state["inheritance"])
+            return Bert(self.cuts_to_make.student)
         assert isinstance(student, Heir)
         for name, saved in state.items():
             group = student.groups[name]
@@ -324,3 +372,9 @@ class Wid(Method):
             if group.kind == "attention":
                 student.count_heads(group)
             student.close(group, saved["closing"].nonzero().squeeze(1))
+        return student
+
+
+def _still_open(student: Heir) -> dict[str, float]:
+    """By kind of group: how many of the teacher's dims are open, in percent."""
+    return {group.kind: 100 * group.kept / group.full for group in student.groups.values()}

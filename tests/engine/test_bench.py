@@ -27,8 +27,19 @@ def test_every_row_has_its_figures(found):
         assert 0 < low <= figures["seconds"] <= high
         assert figures["multiply_adds"] > 0
     rows = {row: figures["seconds"] for row, figures in student["rows"].items()}
-    assert student["closed_over_release"] == pytest.approx(rows[bench.RELEASED] / rows[bench.CLOSED])
-    assert student["closed_in_student_steps"] == pytest.approx(rows[bench.CLOSED] / rows[bench.STUDENT])
+    assert set(student["against"]) == {bench.OPEN, bench.CLOSED, bench.FOLDED}
+    for row, ratios in student["against"].items():
+        assert ratios["times_release_speed"] == pytest.approx(rows[bench.RELEASED] / rows[row])
+        assert ratios["times_activation_speed"] == pytest.approx(rows[bench.ACTIVATION] / rows[row])
+        assert ratios["student_steps"] == pytest.approx(rows[row] / rows[bench.STUDENT])
+        assert ratios["teacher_steps"] == pytest.approx(rows[row] / rows[bench.TEACHER])
+
+
+def test_a_folded_student_is_as_much_work_as_a_plain_one(found):
+    """Harm: a row that is called folded and still carries compactors."""
+    rows = found["students"][0]["rows"]
+    assert rows[bench.FOLDED]["multiply_adds"] == rows[bench.STUDENT]["multiply_adds"]
+    assert rows[bench.CLOSED]["multiply_adds"] > rows[bench.FOLDED]["multiply_adds"]
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux tells a process its peak memory")
