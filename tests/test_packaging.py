@@ -105,7 +105,7 @@ def test_make_run_installs_once(tmp_path: Path) -> None:
 
     def made(target: str) -> list[str]:
         (project / "calls.txt").write_text("")
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "ARGS"))}
         command = ["make", target, f"PYTHON={python}"]
         subprocess.run(command, cwd=project, env=clean, check=True, capture_output=True, timeout=600)
         return [call for call in (project / "calls.txt").read_text().splitlines() if call.startswith("-m")]
