@@ -76,6 +76,8 @@ def _parser() -> argparse.ArgumentParser:
         "method": "wid, scratch or soft_targets",
         "corpus": "microworld, or nltk:NAME[+NAME...]; default: the teacher's own",
         "device": "auto, cuda, mps or cpu",
+        "precision": "auto, float32 or bfloat16",
+        "masking": "token, word or ngram: what is hidden together",
     }.items():
         train.add_argument(f"--{name}", help=help)
     for name, help in {
@@ -94,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
         "checkpoints": "how often the state is saved",
     }.items():
         train.add_argument(f"--{name}", type=int, help=help)
+    train.add_argument("--mask-share", type=float, help="share of the tokens that training hides (default: 0.15)")
     train.add_argument("--preset", help="options that belong together; wid has quick (its default) and paper")
     train.add_argument(
         "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the method; may be repeated"

@@ -60,9 +60,9 @@ def student_card(
     }
 
 
-def hidden_words(length: int) -> int:
+def hidden_words(length: int, share: float = MASKED) -> int:
     """How many tokens of a row of `length` are hidden and predicted, as expected of a row without padding."""
-    return round(MASKED * length)
+    return round(share * length)
 
 
 def start_event(
@@ -74,7 +74,7 @@ def start_event(
     token are those of a forward pass over a row without padding; the masked-LM head, the widest product of a small
     model, runs on the hidden words only, and is counted on so many of them as a row has.
     """
-    hidden = hidden_words(length)
+    hidden = hidden_words(length, config.mask_share)
     return {
         "kind": "start",
         "step": step,

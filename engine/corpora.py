@@ -26,6 +26,7 @@ HELD_OUT_IN = 10  # one document in this many is held out
 HELD_OUT_ROWS = 512  # rows that held-out scores are taken over, unless told otherwise
 SORTED_BATCHES = 16  # this many batches are drawn together and sorted by length
 MASKED, AS_MASK, AS_RANDOM = 0.15, 0.8, 0.1  # BERT, section 3.1: 15% predicted; 80% hidden, 10% random, 10% as they are
+NGRAM = (1 / 1, 1 / 2, 1 / 3)  # chances of 1, 2 and 3 words in a row, to be normalised: ALBERT, section 4.1
 MOST_UNKNOWN = 0.5  # more unknown words than this and the tokenizer does not speak the corpus's language
 PACKING = 1  # part of the name of stored rows: raise it wherever the same documents become other rows
 SENTENCES = 256  # in one call of the tokenizer: one call for many is several times faster
@@ -58,6 +59,14 @@ class Batch:
         ]
 
 
+@dataclass(frozen=True)
+class Masking:
+    """What is hidden in training."""
+
+    kind: str = "token"  # token: each by itself; word: all tokens of a word; ngram: one to three words in a row
+    share: float = MASKED  # of the tokens, as expected
+
+
 @dataclass(frozen=True, eq=False)  # hashed by identity: the order of an epoch is cached
 class Corpus:
     """Rows of token ids, on disk."""
@@ -66,6 +75,7 @@ class Corpus:
     rows: Rows  # for training
     held_out: Rows
     tokenizer: Any
+    masking: Masking = Masking()  # of training batches
 
     def batch(self, step: int, size: int, seed: int) -> Batch:
         """The training batch of `step` (from 0): every row once an epoch, in an order and with masks set by `seed`."""
@@ -75,7 +85,7 @@ class Corpus:
         for epoch, window in set(zip(epochs.tolist(), windows.tolist(), strict=True)):
             here = (epochs == epoch) & (windows == window)
             chosen[here] = self._window(size, seed, epoch, window)[places[here]]
-        return mask(self.rows[chosen], self.tokenizer, np.random.default_rng([seed, 2, step]))
+        return mask(self.rows[chosen], self.tokenizer, np.random.default_rng([seed, 2, step]), self.masking)
 
     @functools.lru_cache(maxsize=2)  # noqa: B019 - a corpus lives as long as its run
     def _window(self, size: int, seed: int, epoch: int, window: int) -> np.ndarray:
@@ -103,14 +113,17 @@ class Corpus:
             yield mask(self.held_out[start : start + size], self.tokenizer, np.random.default_rng([0, 3, index]))
 
 
-def mask(rows: np.ndarray, tokenizer: Any, rng: np.random.Generator) -> Batch:
+def mask(rows: np.ndarray, tokenizer: Any, rng: np.random.Generator, masking: Masking = Masking()) -> Batch:  # noqa: B008
     """Hides tokens of `rows` (row, pos) as BERT does; special tokens and padding are never chosen."""
     rows = rows[:, : max(2, int((rows != tokenizer.pad_token_id).sum(1).max()))].astype(np.int64)
     maskable = ~np.isin(rows, tokenizer.all_special_ids)
-    chance = np.where(maskable, rng.random(rows.shape), 2.0)
-    chosen = chance < MASKED
-    nothing = ~chosen.any(1) & maskable.any(1)  # a short row still teaches something: its likeliest token
-    chosen[nothing, chance[nothing].argmin(1)] = True
+    if masking.kind == "token":
+        chance = np.where(maskable, rng.random(rows.shape), 2.0)
+        chosen = chance < masking.share
+        nothing = ~chosen.any(1) & maskable.any(1)  # a short row still teaches something: its likeliest token
+        chosen[nothing, chance[nothing].argmin(1)] = True
+    else:
+        chosen = _choose_words(rows, maskable, tokenizer, rng, masking)
     ids, fate = rows.copy(), rng.random(rows.shape)
     ids[chosen & (fate < AS_MASK)] = tokenizer.mask_token_id
     at_random = chosen & (fate >= AS_MASK) & (fate < AS_MASK + AS_RANDOM)
@@ -118,6 +131,56 @@ def mask(rows: np.ndarray, tokenizer: Any, rng: np.random.Generator) -> Batch:
     positions = np.flatnonzero(chosen)
     arrays = (ids, rows != tokenizer.pad_token_id, positions, rows.ravel()[positions])
     return Batch(*(torch.from_numpy(array) for array in arrays))
+
+
+def _choose_words(
+    rows: np.ndarray, maskable: np.ndarray, tokenizer: Any, rng: np.random.Generator, masking: Masking
+) -> np.ndarray:
+    """Which tokens (row, pos) are hidden when whole words are, or runs of up to three words: bool."""
+    begins = maskable & ~_continues(tokenizer)[rows]
+    begins[:, 1:] |= maskable[:, 1:] & ~maskable[:, :-1]  # after a special token everything is a new word
+    begins[:, 0] |= maskable[:, 0]
+    word = np.maximum(begins.cumsum(1) - 1, 0)  # (row, pos): which word of its row a token belongs to
+    count = begins.sum(1)
+    exists = np.arange(max(1, word.max() + 1)) < count[:, None]  # (row, word)
+    chance = np.where(exists, rng.random(exists.shape), 2.0)
+    hidden = starts = chance < masking.share
+    if masking.kind == "ngram":
+        lengths = rng.choice(len(NGRAM), starts.shape, p=np.array(NGRAM) / sum(NGRAM)) + 1
+        starts = chance < _start_chance(masking.share)
+        hidden = starts.copy()
+        for after in range(1, len(NGRAM)):
+            hidden[:, after:] |= (starts & (lengths > after))[:, :-after]
+        hidden &= exists
+    nothing = ~hidden.any(1) & (count > 0)
+    hidden[nothing, chance[nothing].argmin(1)] = True
+    return maskable & np.take_along_axis(hidden, word, 1)
+
+
+@functools.lru_cache(maxsize=8)
+def _start_chance(share: float) -> float:
+    """The chance with which a run of words starts at a word so that a word is hidden with the chance `share`.
+
+    Runs may overlap: a word stays visible when no run that is long enough started at it or shortly before.
+    """
+    weights = np.array(NGRAM) / sum(NGRAM)
+    reach = weights[::-1].cumsum()[::-1]  # chance that a run has more than 0, 1, 2 words
+    low, high = 0.0, 1.0
+    for _ in range(60):  # bisection: the share rises with the chance
+        middle = (low + high) / 2
+        low, high = (middle, high) if 1 - np.prod(1 - middle * reach) < share else (low, middle)
+    return low
+
+
+@functools.lru_cache(maxsize=4)  # by the tokenizer itself: asking it for 30,000 words takes longer than a batch
+def _continues(tokenizer: Any) -> np.ndarray:
+    """Which tokens go on with the word before them: (vocabulary,) bool."""
+    tokens = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+    if any(token.startswith("##") for token in tokens):  # WordPiece, BERT
+        return np.array([token.startswith("##") for token in tokens])
+    if any(token.startswith("\u2581") for token in tokens):  # SentencePiece, ALBERT: words begin with this sign
+        return np.array([not token.startswith("\u2581") for token in tokens])
+    return np.zeros(len(tokens), dtype=bool)
 
 
 @functools.lru_cache(maxsize=8)  # sorting 30,000 numbers takes longer than all the rest of a batch
@@ -133,11 +196,12 @@ def open_corpus(
     rows: int,
     held_out_rows: int | None = None,
     progress: Progress | None = None,
+    masking: Masking = Masking(),  # noqa: B008 - frozen
 ) -> Corpus:
     """The corpus `name` as rows of at most `length` tokens: `rows` of them for training, or what there is.
 
     A corpus is read and tokenised the first time only, as far as it is needed. `held_out_rows`: HELD_OUT_ROWS unless
-    given. `progress` is told how many rows are read so far, as in open_rows.
+    given. `masking`: what training batches hide. `progress` is told how many rows are read so far, as in open_rows.
 
     Raises:
         CorpusError: the corpus is unknown, missing, empty, or not in the tokenizer's language, or its rows cannot be
@@ -183,7 +247,7 @@ def open_corpus(
             "choose a corpus in the teacher's language."
         )
     training = part(False, min(rows, source.most_rows or rows))
-    return Corpus(name, training, held_out.first(wanted), tokenizer)
+    return Corpus(name, training, held_out.first(wanted), tokenizer, masking)
 
 
 def _packed(documents: Iterable[list[str]], tokenizer: Any, length: int) -> Iterator[list[int]]:

@@ -18,7 +18,7 @@ from engine.turns import POLL_S
 
 SETTINGS = (
     *("teacher", "method", "corpus", "device", "steps", "batch", "accumulate", "processes", "length", "seed"),
-    *("evaluations", "checkpoints"),
+    *("evaluations", "checkpoints", "precision", "masking", "mask_share"),
 )
 SIZES = ("layers", "hidden", "heads", "head_dim", "ffn")
 

@@ -35,7 +35,7 @@ def plan(config: RunConfig) -> Plan:
     card = teachers.card(config.teacher)
     corpus = card.corpus if config.corpus == "auto" else config.corpus
     find_corpus(corpus)  # refuses a corpus that is not there
-    shape, device = method.student_shape(card.shape, config.student), pick(config.device)
+    shape, device = method.student_shape(card.shape, config.student), pick(config.device, config.precision)
     here = int(os.environ.get("LOCAL_WORLD_SIZE", config.processes))  # torchrun knows better than an older config
     if device.type != "cpu" and here > device.count:
         raise ConfigError(

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-MADE_BY_RUNNING = {"runs", "exports", "scratch"}
+MADE_BY_RUNNING = {"runs", "exports", "scratch", "uploads"}
 HIDDEN_BUT_OURS = {".ci", ".streamlit"}
 
 # A file imports only from files above it. The methods do not import one another.
@@ -31,7 +31,11 @@ ENGINE_ORDER = [
     "engine.compactor",
     "engine.closing",
     "engine.decay",
+    "engine.roots",
+    "engine.network",
     "engine.token_store",
+    "engine.text_files",
+    "engine.uploads",
     "engine.sources",
     "engine.corpora",
     "engine.checkpoints",
@@ -56,6 +60,7 @@ ENGINE_ORDER = [
     "engine.__main__",
 ]
 TORCH_FREE = ["shape", "cost", "config", "runs", "cache", "microworld", "token_store", "sources", "teachers"]
+TORCH_FREE += ["roots", "network", "text_files", "uploads"]
 TORCH_FREE += ["similarity", "memory", "launch", "turns", "job", "__main__"]
 UI = {"streamlit", "plotly", "bertviz", "pandas", "app", "streamlit_app"}
 BANNED_WORDS = {"manager", "helper", "util", "handler", "misc"}  # and their plurals
