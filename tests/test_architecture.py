@@ -40,6 +40,7 @@ ENGINE_ORDER = [
     "engine.corpora",
     "engine.checkpoints",
     "engine.teachers",
+    "engine.closeness",
     "engine.probe",
     "engine.similarity",
     "engine.methods.base",

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.bert import Bert, LayerNorm, Trace
+from engine.closeness import sentence_embeddings
 from engine.config import option
 from engine.corpora import Batch
 from engine.methods.base import Method, adamw
@@ -22,17 +23,22 @@ class AdaptOptions:
     """Options of adaptation."""
 
     rank: int = option(
-        48, "Rank of what is learned beside every linear: how far the encoder can move.", least=1, most=1024
+        64, "Rank of what is learned beside every linear: how far the encoder can move.", least=1, most=1024
     )
     word_rank: int = option(
-        8,
+        0,
         "Rank of what is learned beside the word embeddings, which are also the decoder; 0: they stay as they are.",
         least=0,
         most=1024,
         label="word rank",
     )
+    attention: bool = option(
+        False,
+        "Whether queries and keys learn too. Without, attention moves only as far as the hidden states that it reads.",
+        label="queries and keys learn",
+    )
     anchor: float = option(
-        1.0,
+        4.0,
         "Weight of staying close: 1 - cosine between the original's sentence embedding and the adapted one's.",
         least=0.0,
         most=1000.0,
@@ -43,8 +49,8 @@ class AdaptOptions:
 class Adapt(Method):
     """Adaptation: continued pre-training that gives an encoder without a masked-LM head one.
 
-    The encoder's own weights stay frozen. Beside every linear, and beside the word embeddings, a product of two thin
-    matrices learns what masked-LM asks of it; biases, LayerNorms and the head learn as usual. An anchor keeps the mean
+    The encoder's own weights stay frozen. Beside its linears a product of two thin
+    matrices learns what masked-LM asks of it; LayerNorms and the head learn as usual. An anchor keeps the mean
     of the last hidden states, which sentence encoders hand out, near the original's. At the end the products are
     added to the weights, so the student is a plain BERT of the teacher's own shape that can teach; what was learned is
     kept beside it and is small enough to ship.
@@ -57,7 +63,7 @@ class Adapt(Method):
     reshapes = False
 
     def objections(self, teacher: Shape, student: Shape) -> list[str]:
-        """It keeps the teacher's shape, and cannot split what layers share."""
+        """It keeps the teacher's shape."""
         if student != teacher.replace(pooler=False, pair_head=False, mlm_head=True):
             return [f"Adaptation keeps the teacher's shape, {teacher}; leave the student's sizes alone."]
         return []
@@ -75,7 +81,7 @@ class Adapt(Method):
         generator = torch.Generator().manual_seed(seed)
         for part in (*bert.attentions, *bert.ffns):
             for name, linear in list(part.named_children()):
-                if isinstance(linear, nn.Linear):
+                if isinstance(linear, nn.Linear) and (self.options.attention or name not in ("query", "key")):
                     setattr(part, name, LowRankLinear(linear, self.options.rank, generator))
         if self.options.word_rank:
             bert.embeddings.word = cast(
@@ -178,12 +184,6 @@ def start_head(bert: Bert) -> None:
         nn.init.eye_(bert.head.transform.weight)
         bert.head.transform.bias.zero_()
         bert.head.bias.zero_()
-
-
-def sentence_embeddings(hidden: Tensor, visible: Tensor) -> Tensor:
-    """The mean over what is no padding, as sentence encoders pool: (batch, pos, hidden) -> (batch, hidden) float32."""
-    seen = visible[..., None].float()
-    return (hidden.float() * seen).sum(1) / seen.sum(1).clamp(min=1.0)
 
 
 def _has(bert: Bert, name: str) -> bool:

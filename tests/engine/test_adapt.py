@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from engine.bert import Bert
-from engine.methods.adapt import Adapt, AdaptOptions, LowRankEmbedding, LowRankLinear, merge, sentence_embeddings
+from engine.closeness import sentence_embeddings
+from engine.methods.adapt import Adapt, AdaptOptions, LowRankEmbedding, LowRankLinear, merge
 from engine.methods.base import masked_lm
 from engine.shape import ShapeError
 from tests.engine.builders import masked_batch, randomise, teacher
@@ -12,7 +13,7 @@ from tests.engine.builders import masked_batch, randomise, teacher
 
 def adapted(original, steps=8, **options):
     """(method, student) after a few steps on one batch."""
-    method = Adapt(AdaptOptions(rank=3, word_rank=2, **options), steps)
+    method = Adapt(AdaptOptions(**{"rank": 3, "word_rank": 2, "attention": True, **options}), steps)
     student = method.prepare(original, method.student_shape(original.shape, {}), seed=0).requires_grad_(True)
     optimizer = method.optimizer(student)
     for _ in range(steps):
@@ -54,6 +55,15 @@ def test_the_encoders_own_weights_stay():
         change = plain.get_parameter(f"{part}.weight") - before[f"{part}.weight"]
         assert 0 < torch.linalg.matrix_rank(change.detach(), rtol=1e-3) <= kept, part
     assert torch.equal(plain.embeddings.position.weight, before["embeddings.position.weight"])
+
+
+def test_queries_and_keys_stay_unless_they_are_asked_to_learn():
+    """Harm: attention wanders off although the options say that it stays."""
+    original = headless()
+    student = merge(adapted(original, attention=False)[1])
+    for name in ("query.weight", "query.bias", "key.weight", "key.bias", "value.weight"):
+        name = f"attentions.0.{name}"
+        assert torch.equal(student.get_parameter(name), original.get_parameter(name)) == ("value" not in name), name
 
 
 def test_a_headless_encoder_learns_to_fill_in():
@@ -109,15 +119,6 @@ def test_the_parts_of_a_batch_add_up():
                 for part in batch.parts(3)
             ]
         assert float(value) == pytest.approx(sum(float(found) * share for found, share in shares), rel=1e-5)
-
-
-def test_a_sentence_embedding_does_not_see_padding():
-    """Harm: a sentence's neighbours in the batch change how near it counts as being."""
-    hidden = torch.arange(24, dtype=torch.float32).reshape(2, 3, 4)
-    visible = torch.tensor([[True, True, False], [True, True, True]])
-    found = sentence_embeddings(hidden, visible)
-    torch.testing.assert_close(found[0], hidden[0, :2].mean(0))
-    torch.testing.assert_close(found[1], hidden[1].mean(0))
 
 
 def test_it_refuses_another_shape():
