@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from engine.cache import digest
-from engine.sources import document_number, find_corpus
+from engine.sources import Source, document_number, find_corpus
 from engine.token_store import CorpusError, Progress, Rows, open_rows
 
 HELD_OUT_IN = 10  # one document in this many is held out
@@ -30,6 +30,8 @@ NGRAM = (1 / 1, 1 / 2, 1 / 3)  # chances of 1, 2 and 3 words in a row, to be nor
 MOST_UNKNOWN = 0.5  # more unknown words than this and the tokenizer does not speak the corpus's language
 PACKING = 1  # part of the name of stored rows: raise it wherever the same documents become other rows
 SENTENCES = 256  # in one call of the tokenizer: one call for many is several times faster
+
+Pack = Callable[[Iterable[list[str]], Any, int], Iterator[list[int]]]  # documents, tokenizer, length -> rows
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Batch:
         if device == "cpu":
             return self
         pinned = (t.pin_memory() if device == "cuda" else t for t in vars(self).values())
-        return Batch(*(tensor.to(device, non_blocking=True) for tensor in pinned))
+        return type(self)(*(tensor.to(device, non_blocking=True) for tensor in pinned))
 
     def parts(self, count: int) -> list[Batch]:
         """The batch, still on the host, as `count` batches of neighbouring rows, even to a row."""
@@ -207,19 +209,52 @@ def open_corpus(
         CorpusError: the corpus is unknown, missing, empty, or not in the tokenizer's language, or its rows cannot be
             stored.
     """
+    source, part = _parts(name, tokenizer, length, _packed, [], progress)
+    # the held-out rows first: they are few, and show whether the tokenizer speaks the language
+    wanted = HELD_OUT_ROWS if held_out_rows is None else held_out_rows
+    held_out = part(True, max(wanted, HELD_OUT_ROWS))
+    sample = held_out.first(HELD_OUT_ROWS).tokens
+    unknown = float((sample == tokenizer.unk_token_id).mean())
+    if unknown > MOST_UNKNOWN:
+        raise CorpusError(
+            f"{unknown:.0%} of the words of {name} are unknown to this teacher's tokenizer; "
+            "choose a corpus in the teacher's language."
+        )
+    training = part(False, min(rows, source.most_rows or rows))
+    return Corpus(name, training, held_out.first(wanted), tokenizer, masking)
+
+
+def open_sentences(
+    name: str, tokenizer: Any, length: int, sentences: int, held_out_sentences: int, progress: Progress | None = None
+) -> tuple[Rows, Rows]:
+    """(training, held-out) sentences of the corpus `name`, one a row, none longer than `length` tokens.
+
+    A row begins with 0 where its document does, with 1 where the sentence before it is the row before it.
+
+    Raises:
+        CorpusError: as open_corpus.
+    """
+    _, part = _parts(name, tokenizer, length + 1, _single, ["sentences"], progress)
+    return part(False, sentences), part(True, held_out_sentences)
+
+
+def _parts(
+    name: str, tokenizer: Any, length: int, pack: Pack, extra: list[str], progress: Progress | None
+) -> tuple[Source, Callable[[bool, int], Rows]]:
+    """The source of a corpus, and what gives so many of its held-out or training rows as `pack` makes them."""
     source, tokens = find_corpus(name), tokenizer.backend_tokenizer
     tokens.no_padding()  # some tokenizer files come with both switched on
     tokens.no_truncation()
     frame = [tokenizer.cls_token_id, tokenizer.sep_token_id]
     versions = [PACKING, version("tokenizers")]
-    about = [source.fingerprint(), digest(tokens.to_str()), frame, length, versions]
+    about = [source.fingerprint(), digest(tokens.to_str()), frame, length, versions, *extra]
     largest = max(tokens.get_vocab().values())
 
     def part(held_out: bool, count: int) -> Rows:
         def make() -> Iterator[list[int]]:
             documents = (it for it in source.read() if (document_number(it) % HELD_OUT_IN == 0) == held_out)
             row = None
-            for row in _packed(documents, tokenizer, length):  # noqa: UP028 - knows whether there was one
+            for row in pack(documents, tokenizer, length):  # noqa: UP028 - knows whether there was one
                 yield row
             if row is None:
                 raise CorpusError(
@@ -236,18 +271,7 @@ def open_corpus(
             progress=progress,
         )
 
-    # the held-out rows first: they are few, and show whether the tokenizer speaks the language
-    wanted = HELD_OUT_ROWS if held_out_rows is None else held_out_rows
-    held_out = part(True, max(wanted, HELD_OUT_ROWS))
-    sample = held_out.first(HELD_OUT_ROWS).tokens
-    unknown = float((sample == tokenizer.unk_token_id).mean())
-    if unknown > MOST_UNKNOWN:
-        raise CorpusError(
-            f"{unknown:.0%} of the words of {name} are unknown to this teacher's tokenizer; "
-            "choose a corpus in the teacher's language."
-        )
-    training = part(False, min(rows, source.most_rows or rows))
-    return Corpus(name, training, held_out.first(wanted), tokenizer, masking)
+    return source, part
 
 
 def _packed(documents: Iterable[list[str]], tokenizer: Any, length: int) -> Iterator[list[int]]:
@@ -264,6 +288,18 @@ def _packed(documents: Iterable[list[str]], tokenizer: Any, length: int) -> Iter
                 row += ids[: room - len(row)]
             if row:
                 yield [cls, *row, sep]
+
+
+def _single(documents: Iterable[list[str]], tokenizer: Any, length: int) -> Iterator[list[int]]:
+    """The sentences of each document, one a row, behind a 0 for the first and a 1 for the others."""
+    for some in _gathered(documents):
+        tokens = _encoded([sentence for document in some for sentence in document], tokenizer.backend_tokenizer)
+        for document in some:
+            begun = False
+            for ids in itertools.islice(tokens, len(document)):
+                if ids:
+                    yield [int(begun), *ids[: length - 1]]
+                    begun = True
 
 
 def _gathered(documents: Iterable[list[str]]) -> Iterator[list[list[str]]]:

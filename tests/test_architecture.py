@@ -38,6 +38,7 @@ ENGINE_ORDER = [
     "engine.uploads",
     "engine.sources",
     "engine.corpora",
+    "engine.pairs",
     "engine.checkpoints",
     "engine.teachers",
     "engine.closeness",
