@@ -72,9 +72,9 @@ def _parser() -> argparse.ArgumentParser:
     runs_option(train)
     train.add_argument("--resume", metavar="RUN", help="continue a stopped run; other settings come from its folder")
     for name, help in {
-        "teacher": "microworld, minilm or blank",
-        "method": "wid, scratch or soft_targets",
-        "corpus": "microworld, or nltk:NAME[+NAME...]; default: the teacher's own",
+        "teacher": "microworld, minilm, minilm-original, blank, hub:ID, local:FOLDER or run:ID",
+        "method": "wid, scratch, soft_targets or adapt",
+        "corpus": "microworld, nltk:NAME[+NAME...], file:PATH[#COLUMN] or hub:DATASET[:CONFIG]; default: the teacher's",
         "device": "auto, cuda, mps or cpu",
         "precision": "auto, float32 or bfloat16",
         "masking": "token, word or ngram: what is hidden together",
@@ -121,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     runs_option(export)
     export.add_argument("run", help="a run's id, or its folder")
     export.add_argument("folder", type=Path, help="a new folder")
+    export.add_argument("--adapter", action="store_true", help="only what an adaptation learned, small enough to ship")
 
     bench = verb("bench", _bench, "Measure speed and memory on this machine.")
     bench.add_argument("what", choices=["wid"], help="wid: weight space against activation space")
@@ -185,8 +186,8 @@ def _model(arguments: argparse.Namespace) -> Any:
     """(bert, tokenizer, corpus) of a teacher's name or a run's id."""
     from engine import checkpoints, runs, teachers
 
-    if arguments.model in teachers.TEACHERS:
-        teacher = teachers.load(arguments.model)
+    if arguments.model in teachers.TEACHERS or ":" in arguments.model:
+        teacher = teachers.load(arguments.model, arguments.runs)
         return teacher.bert, teacher.tokenizer, teacher.card.corpus
     model = checkpoints.load_model(runs.open_run(arguments.runs, arguments.model).student_dir)
     return model.bert, model.tokenizer, model.card["corpus"]
@@ -249,6 +250,11 @@ def _export(arguments: argparse.Namespace) -> None:
         if path.is_dir()
         else runs.open_run(arguments.runs, arguments.run)
     )
+    if arguments.adapter:
+        from engine.adapter_export import export_adapter
+
+        print(json.dumps(export_adapter(run, arguments.folder), indent=None if arguments.json else 1))
+        return
     checkpoints.export_model(checkpoints.load_model(run.student_dir), arguments.folder)
     print(json.dumps({"folder": str(arguments.folder)}) if arguments.json else f"exported to {arguments.folder}")
 

@@ -12,10 +12,11 @@ import torch
 import engine
 from engine.bert import Bert
 from engine.config import RunConfig
-from engine.corpora import MASKED
 from engine.cost import multiply_adds, parameters
+from engine.masking import MASKED
 from engine.plan import Plan
 from engine.shape import Shape
+from engine.teachers import parent_run
 
 
 def student_card(
@@ -34,6 +35,7 @@ def student_card(
         **{name: value for name, value in config.to_json().items() if name not in ("device", "student")},
         "options": dataclasses.asdict(plan.method.options),
         "id": id,
+        "parent": config.parent or parent_run(config.teacher),
         "corpus": plan.corpus,
         "steps_done": step,
         "complete": step == config.steps,

@@ -59,10 +59,10 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     config = dataclasses.replace(config, processes=processes.size)  # a resumed run may have others than before
 
     # who learns what from whom
-    planned = plan(config)
+    planned = plan(config, run.path.parent)
     method, shape, device = planned.method, planned.shape, planned.device
     yield {"kind": "prepare", "message": f"Loading the teacher {planned.teacher.label}"}
-    teacher = teachers.load(config.teacher)
+    teacher = teachers.load(config.teacher, run.path.parent)
     length = min(config.length, shape.positions)
     yield {"kind": "prepare", "message": f"Reading the corpus {planned.corpus}"}
     rows = max(1, config.steps) * config.batch

@@ -37,9 +37,15 @@ ENGINE_ORDER = [
     "engine.text_files",
     "engine.uploads",
     "engine.sources",
+    "engine.masking",
     "engine.corpora",
     "engine.pairs",
     "engine.checkpoints",
+    "engine.new_head",
+    "engine.adapter",
+    "engine.pretrained",
+    "engine.teacher",
+    "engine.shipped",
     "engine.teachers",
     "engine.closeness",
     "engine.probe",
@@ -48,6 +54,7 @@ ENGINE_ORDER = [
     "engine.methods.*",
     "engine.methods",
     "engine.evaluate",
+    "engine.adapter_export",
     "engine.memory",
     "engine.yardstick",
     "engine.bench",
@@ -62,7 +69,7 @@ ENGINE_ORDER = [
     "engine.__main__",
 ]
 TORCH_FREE = ["shape", "cost", "config", "runs", "cache", "microworld", "token_store", "sources", "teachers"]
-TORCH_FREE += ["roots", "network", "text_files", "uploads"]
+TORCH_FREE += ["roots", "network", "text_files", "uploads", "pretrained", "teacher", "shipped"]
 TORCH_FREE += ["similarity", "memory", "launch", "turns", "job", "__main__"]
 UI = {"streamlit", "plotly", "bertviz", "pandas", "app", "streamlit_app"}
 BANNED_WORDS = {"manager", "helper", "util", "handler", "misc"}  # and their plurals

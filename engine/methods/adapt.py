@@ -15,6 +15,7 @@ from engine.closeness import sentence_embeddings
 from engine.config import option
 from engine.corpora import Batch
 from engine.methods.base import Method, adamw
+from engine.new_head import with_head
 from engine.shape import Shape
 
 
@@ -74,10 +75,8 @@ class Adapt(Method):
 
     def prepare(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
         """The teacher with its weights frozen and thin products beside them, which start as zero."""
-        bert = Bert(shape)
-        bert.load_state_dict({**bert.state_dict(), **{k: v for k, v in teacher.state_dict().items() if _has(bert, k)}})
-        if teacher.head is None:
-            start_head(bert)
+        bert, weights = Bert(shape), with_head(teacher).state_dict()
+        bert.load_state_dict({name: weights[name] for name in bert.state_dict()})
         generator = torch.Generator().manual_seed(seed)
         for part in (*bert.attentions, *bert.ffns):
             for name, linear in list(part.named_children()):
@@ -175,19 +174,6 @@ def merge(student: Bert) -> Bert:
             owner, _, attribute = name.rpartition(".")
             parameter.copy_(getattr(student.get_submodule(owner), attribute))
     return bert
-
-
-def start_head(bert: Bert) -> None:
-    """The gentlest start for a new masked-LM head: it hands the hidden states through to the decoder."""
-    assert bert.head is not None
-    with torch.no_grad():
-        nn.init.eye_(bert.head.transform.weight)
-        bert.head.transform.bias.zero_()
-        bert.head.bias.zero_()
-
-
-def _has(bert: Bert, name: str) -> bool:
-    return name in bert.state_dict()
 
 
 def _freeze(bert: Bert) -> None:
