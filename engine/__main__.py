@@ -111,9 +111,20 @@ def _parser() -> argparse.ArgumentParser:
     attention.add_argument("model", help="a teacher's name or a run's id")
     attention.add_argument("text", help="the sentence")
 
-    evaluate = verb("evaluate", _evaluate, "Score a model on held-out text.")
+    evaluate = verb("evaluate", _evaluate, "Score a model on held-out text, or on a labelled task.")
     runs_option(evaluate)
     evaluate.add_argument("model", help="a teacher's name or a run's id")
+    evaluate.add_argument("--against", metavar="TEACHER", help="the model to be compared with (default: its teacher)")
+    evaluate.add_argument(
+        "--task", help="fine-tune and score on this task: sentence_polarity, subjectivity, qc, rte, ..."
+    )
+    evaluate.add_argument("--probe", action="store_true", help="a linear layer on frozen features instead: quick")
+    evaluate.add_argument("--seeds", type=int, default=3, help="how many times the task is learned (default: 3)")
+    evaluate.add_argument("--epochs", type=int, help="how often the training set is seen")
+    evaluate.add_argument("--lr", type=float, help="peak learning rate of fine-tuning")
+    evaluate.add_argument("--limit", type=int, default=0, help="at most so many examples of each split (default: all)")
+    evaluate.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
+    evaluate.add_argument("--precision", default="auto", help="auto, float32 or bfloat16")
     evaluate.add_argument("--corpus", default="auto", help="the text (default: the model's own)")
     evaluate.add_argument("--rows", type=int, default=512, help="held-out rows to score (default: 512)")
 
@@ -182,22 +193,12 @@ def _runs(arguments: argparse.Namespace) -> None:
         print(f"No runs in {arguments.runs} yet; start one with: python -m engine train", file=sys.stderr)
 
 
-def _model(arguments: argparse.Namespace) -> Any:
-    """(bert, tokenizer, corpus) of a teacher's name or a run's id."""
-    from engine import checkpoints, runs, teachers
-
-    if arguments.model in teachers.TEACHERS or ":" in arguments.model:
-        teacher = teachers.load(arguments.model, arguments.runs)
-        return teacher.bert, teacher.tokenizer, teacher.card.corpus
-    model = checkpoints.load_model(runs.open_run(arguments.runs, arguments.model).student_dir)
-    return model.bert, model.tokenizer, model.card["corpus"]
-
-
 def _attention(arguments: argparse.Namespace) -> None:
+    from engine.any_model import open_model
     from engine.probe import probe
 
-    bert, tokenizer, _ = _model(arguments)
-    seen = probe(bert.eval(), tokenizer, arguments.text)
+    model = open_model(arguments.model, arguments.runs)
+    seen = probe(model.bert.eval(), model.tokenizer, arguments.text)
     if arguments.json:
         print(
             json.dumps(
@@ -214,31 +215,9 @@ def _attention(arguments: argparse.Namespace) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
-    if arguments.rows < 1:
-        raise ValueError(f"--rows must be at least 1, got {arguments.rows}; 512 is usual.")
-    from engine.corpora import open_corpus
-    from engine.device import pick
-    from engine.evaluate import accuracy_interval, masked_lm_score
+    from engine.evaluate_command import evaluate
 
-    bert, tokenizer, own_corpus = _model(arguments)
-    name = own_corpus if arguments.corpus == "auto" else arguments.corpus
-    device = pick()
-    corpus = open_corpus(name, tokenizer, min(64, bert.shape.positions), rows=1, held_out_rows=arguments.rows)
-    score = masked_lm_score(bert.to(device.type), corpus, device)
-    answer = {
-        "model": arguments.model,
-        "corpus": name,
-        "rows": len(corpus.held_out),
-        "masked_accuracy": score["accuracy"],
-        "masked_accuracy_interval": accuracy_interval(score["accuracy"], score["words"]),
-        "masked_loss": score["loss"],
-    }
-    if arguments.json:
-        print(json.dumps(answer))
-        return
-    print(f"{arguments.model} on {len(corpus.held_out):,} held-out rows of {name}: ", end="")
-    print(f"masked accuracy {score['accuracy']:.1%} ± {100 * answer['masked_accuracy_interval']:.1f} points, ", end="")
-    print(f"loss {score['loss']:.3f} nats")
+    evaluate(arguments)
 
 
 def _export(arguments: argparse.Namespace) -> None:

@@ -96,6 +96,17 @@ def _nltk_reader(name: str) -> Any:
     )
 
 
+def nltk_reader(name: str) -> Any:
+    """NLTK's reader of the data `name`, fetched if it is not on this machine.
+
+    Raises:
+        CorpusError: it is not there and cannot be fetched.
+    """
+    reader = _nltk_reader(name)
+    _download([(reader, name)])
+    return reader
+
+
 def _download(readers: list[tuple[Any, str]]) -> None:
     """Fetches what is not on this machine yet: when documents are wanted, not when a form asks whether they can be."""
     import nltk

@@ -24,7 +24,7 @@ TEACHERS = SHIPPED
 RUNS = Path(os.environ.get("HEIRLOOM_RUNS", "runs"))  # where run:ID looks unless it is told
 MOST_GENERATIONS = 100  # of students that taught students
 
-__all__ = ["KINDS", "TEACHERS", "Card", "Teacher", "TeacherError", "card", "load", "parent_run"]
+__all__ = ["KINDS", "TEACHERS", "Card", "Teacher", "TeacherError", "card", "load", "parent_run", "student_card"]
 
 
 def _pretrained_card(name: str, outline: pretrained.Outline) -> Card:
@@ -65,7 +65,7 @@ def _local(path: str, runs: Path) -> Teacher:
 
 
 def _run_card(id: str, runs: Path) -> Card:
-    made = _student_card(id, runs)
+    made = student_card(id, runs)
     try:
         shape, teacher = Shape.from_json(made["shape"]), str(made["teacher"])
         corpus, length, batch = str(made["corpus"]), int(made["length"]), int(made["batch"])
@@ -88,8 +88,12 @@ def _run_card(id: str, runs: Path) -> Card:
     )
 
 
-def _student_card(id: str, runs: Path) -> dict[str, Any]:
-    """What the student of the run `id` says of itself."""
+def student_card(id: str, runs: Path) -> dict[str, Any]:
+    """What the student of the run `id` says of itself.
+
+    Raises:
+        TeacherError: it has none, or a damaged card.
+    """
     path = open_run(runs, id).student_dir / "card.json"
     if not path.is_file():
         raise TeacherError(f"The run {id} has no student yet; wait until it is finished.")
@@ -108,7 +112,7 @@ def _first_teacher(name: str, runs: Path) -> Card | None:
         for _ in range(MOST_GENERATIONS):
             if not parent_run(name):
                 return card(name, runs)
-            name = str(_student_card(parent_run(name), runs).get("teacher"))
+            name = str(student_card(parent_run(name), runs).get("teacher"))
     return None
 
 

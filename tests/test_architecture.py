@@ -55,6 +55,15 @@ ENGINE_ORDER = [
     "engine.methods",
     "engine.evaluate",
     "engine.adapter_export",
+    "engine.metrics",
+    "engine.labelled",
+    "engine.hub_tasks",
+    "engine.tasks",
+    "engine.finetune",
+    "engine.linear_probe",
+    "engine.task_scores",
+    "engine.any_model",
+    "engine.evaluate_command",
     "engine.memory",
     "engine.yardstick",
     "engine.bench",
@@ -69,7 +78,8 @@ ENGINE_ORDER = [
     "engine.__main__",
 ]
 TORCH_FREE = ["shape", "cost", "config", "runs", "cache", "microworld", "token_store", "sources", "teachers"]
-TORCH_FREE += ["roots", "network", "text_files", "uploads", "pretrained", "teacher", "shipped"]
+TORCH_FREE += ["roots", "network", "text_files", "uploads", "pretrained", "teacher", "shipped", "metrics", "labelled"]
+TORCH_FREE += ["hub_tasks", "tasks"]
 TORCH_FREE += ["similarity", "memory", "launch", "turns", "job", "__main__"]
 UI = {"streamlit", "plotly", "bertviz", "pandas", "app", "streamlit_app"}
 BANNED_WORDS = {"manager", "helper", "util", "handler", "misc"}  # and their plurals
