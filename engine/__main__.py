@@ -72,10 +72,12 @@ def _parser() -> argparse.ArgumentParser:
     runs_option(train)
     train.add_argument("--resume", metavar="RUN", help="continue a stopped run; other settings come from its folder")
     for name, help in {
-        "teacher": "microworld, minilm or blank",
-        "method": "wid, scratch or soft_targets",
-        "corpus": "microworld, or nltk:NAME[+NAME...]; default: the teacher's own",
+        "teacher": "microworld, minilm, minilm-original, blank, hub:ID, local:FOLDER or run:ID",
+        "method": "wid, scratch, soft_targets or adapt",
+        "corpus": "microworld, nltk:NAME[+NAME...], file:PATH[#COLUMN] or hub:DATASET[:CONFIG]; default: the teacher's",
         "device": "auto, cuda, mps or cpu",
+        "precision": "auto, float32 or bfloat16",
+        "masking": "token, word or ngram: what is hidden together",
     }.items():
         train.add_argument(f"--{name}", help=help)
     for name, help in {
@@ -94,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
         "checkpoints": "how often the state is saved",
     }.items():
         train.add_argument(f"--{name}", type=int, help=help)
+    train.add_argument("--mask-share", type=float, help="share of the tokens that training hides (default: 0.15)")
     train.add_argument("--preset", help="options that belong together; wid has quick (its default) and paper")
     train.add_argument(
         "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the method; may be repeated"
@@ -108,9 +111,20 @@ def _parser() -> argparse.ArgumentParser:
     attention.add_argument("model", help="a teacher's name or a run's id")
     attention.add_argument("text", help="the sentence")
 
-    evaluate = verb("evaluate", _evaluate, "Score a model on held-out text.")
+    evaluate = verb("evaluate", _evaluate, "Score a model on held-out text, or on a labelled task.")
     runs_option(evaluate)
     evaluate.add_argument("model", help="a teacher's name or a run's id")
+    evaluate.add_argument("--against", metavar="TEACHER", help="the model to be compared with (default: its teacher)")
+    evaluate.add_argument(
+        "--task", help="fine-tune and score on this task: sentence_polarity, subjectivity, qc, rte, ..."
+    )
+    evaluate.add_argument("--probe", action="store_true", help="a linear layer on frozen features instead: quick")
+    evaluate.add_argument("--seeds", type=int, default=3, help="how many times the task is learned (default: 3)")
+    evaluate.add_argument("--epochs", type=int, help="how often the training set is seen")
+    evaluate.add_argument("--lr", type=float, help="peak learning rate of fine-tuning")
+    evaluate.add_argument("--limit", type=int, default=0, help="at most so many examples of each split (default: all)")
+    evaluate.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
+    evaluate.add_argument("--precision", default="auto", help="auto, float32 or bfloat16")
     evaluate.add_argument("--corpus", default="auto", help="the text (default: the model's own)")
     evaluate.add_argument("--rows", type=int, default=512, help="held-out rows to score (default: 512)")
 
@@ -118,6 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     runs_option(export)
     export.add_argument("run", help="a run's id, or its folder")
     export.add_argument("folder", type=Path, help="a new folder")
+    export.add_argument("--adapter", action="store_true", help="only what an adaptation learned, small enough to ship")
 
     bench = verb("bench", _bench, "Measure speed and memory on this machine.")
     bench.add_argument("what", choices=["wid"], help="wid: weight space against activation space")
@@ -178,22 +193,12 @@ def _runs(arguments: argparse.Namespace) -> None:
         print(f"No runs in {arguments.runs} yet; start one with: python -m engine train", file=sys.stderr)
 
 
-def _model(arguments: argparse.Namespace) -> Any:
-    """(bert, tokenizer, corpus) of a teacher's name or a run's id."""
-    from engine import checkpoints, runs, teachers
-
-    if arguments.model in teachers.TEACHERS:
-        teacher = teachers.load(arguments.model)
-        return teacher.bert, teacher.tokenizer, teacher.card.corpus
-    model = checkpoints.load_model(runs.open_run(arguments.runs, arguments.model).student_dir)
-    return model.bert, model.tokenizer, model.card["corpus"]
-
-
 def _attention(arguments: argparse.Namespace) -> None:
+    from engine.any_model import open_model
     from engine.probe import probe
 
-    bert, tokenizer, _ = _model(arguments)
-    seen = probe(bert.eval(), tokenizer, arguments.text)
+    model = open_model(arguments.model, arguments.runs)
+    seen = probe(model.bert.eval(), model.tokenizer, arguments.text)
     if arguments.json:
         print(
             json.dumps(
@@ -210,31 +215,9 @@ def _attention(arguments: argparse.Namespace) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
-    if arguments.rows < 1:
-        raise ValueError(f"--rows must be at least 1, got {arguments.rows}; 512 is usual.")
-    from engine.corpora import open_corpus
-    from engine.device import pick
-    from engine.evaluate import accuracy_interval, masked_lm_score
+    from engine.evaluate_command import evaluate
 
-    bert, tokenizer, own_corpus = _model(arguments)
-    name = own_corpus if arguments.corpus == "auto" else arguments.corpus
-    device = pick()
-    corpus = open_corpus(name, tokenizer, min(64, bert.shape.positions), rows=1, held_out_rows=arguments.rows)
-    score = masked_lm_score(bert.to(device.type), corpus, device)
-    answer = {
-        "model": arguments.model,
-        "corpus": name,
-        "rows": len(corpus.held_out),
-        "masked_accuracy": score["accuracy"],
-        "masked_accuracy_interval": accuracy_interval(score["accuracy"], score["words"]),
-        "masked_loss": score["loss"],
-    }
-    if arguments.json:
-        print(json.dumps(answer))
-        return
-    print(f"{arguments.model} on {len(corpus.held_out):,} held-out rows of {name}: ", end="")
-    print(f"masked accuracy {score['accuracy']:.1%} ± {100 * answer['masked_accuracy_interval']:.1f} points, ", end="")
-    print(f"loss {score['loss']:.3f} nats")
+    evaluate(arguments)
 
 
 def _export(arguments: argparse.Namespace) -> None:
@@ -246,6 +229,11 @@ def _export(arguments: argparse.Namespace) -> None:
         if path.is_dir()
         else runs.open_run(arguments.runs, arguments.run)
     )
+    if arguments.adapter:
+        from engine.adapter_export import export_adapter
+
+        print(json.dumps(export_adapter(run, arguments.folder), indent=None if arguments.json else 1))
+        return
     checkpoints.export_model(checkpoints.load_model(run.student_dir), arguments.folder)
     print(json.dumps({"folder": str(arguments.folder)}) if arguments.json else f"exported to {arguments.folder}")
 

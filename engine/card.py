@@ -12,10 +12,11 @@ import torch
 import engine
 from engine.bert import Bert
 from engine.config import RunConfig
-from engine.corpora import MASKED
 from engine.cost import multiply_adds, parameters
+from engine.masking import MASKED
 from engine.plan import Plan
 from engine.shape import Shape
+from engine.teachers import parent_run
 
 
 def student_card(
@@ -34,6 +35,7 @@ def student_card(
         **{name: value for name, value in config.to_json().items() if name not in ("device", "student")},
         "options": dataclasses.asdict(plan.method.options),
         "id": id,
+        "parent": config.parent or parent_run(config.teacher),
         "corpus": plan.corpus,
         "steps_done": step,
         "complete": step == config.steps,
@@ -60,9 +62,9 @@ def student_card(
     }
 
 
-def hidden_words(length: int) -> int:
+def hidden_words(length: int, share: float = MASKED) -> int:
     """How many tokens of a row of `length` are hidden and predicted, as expected of a row without padding."""
-    return round(MASKED * length)
+    return round(share * length)
 
 
 def start_event(
@@ -74,7 +76,7 @@ def start_event(
     token are those of a forward pass over a row without padding; the masked-LM head, the widest product of a small
     model, runs on the hidden words only, and is counted on so many of them as a row has.
     """
-    hidden = hidden_words(length)
+    hidden = hidden_words(length, config.mask_share)
     return {
         "kind": "start",
         "step": step,

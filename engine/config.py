@@ -98,6 +98,19 @@ class RunConfig:
     length: int = option(64, "Longest sequence, in tokens.", least=8, most=512)
     seed: int = option(0, "Fixes initial weights, data order and masks.", least=0, most=2**31 - 1)
     device: str = option("auto", "Where to compute.", choices=("auto", "cuda", "mps", "cpu"))
+    precision: str = option(
+        "auto",
+        "Of matrix products; auto: bfloat16 on a GPU that has it. On a CPU with AMX, bfloat16 is about twice as fast.",
+        choices=("auto", "float32", "bfloat16"),
+    )
+    masking: str = option(
+        "token",
+        "What is hidden together: single tokens as BERT, whole words, or up to three words in a row as ALBERT.",
+        choices=("token", "word", "ngram"),
+    )
+    mask_share: float = option(
+        0.15, "Share of the tokens that are hidden in training; held-out text hides 15%.", least=0.01, most=0.9
+    )
     warmup: float = option(0.05, "Share of the steps in which the learning rate rises.", least=0.0, most=1.0)
     clip: float = option(1.0, "Largest gradient norm; larger ones are scaled down.", least=0.0, most=1e6)
     evaluations: int = option(10, "How often the held-out text is scored in a run.", least=1, most=1000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import platform
 from dataclasses import dataclass
@@ -35,12 +36,24 @@ def full_precision(device_type: str) -> contextlib.AbstractContextManager[object
     return contextlib.nullcontext()
 
 
-def pick(wanted: str = "auto") -> Device:
+def pick(wanted: str = "auto", precision: str = "auto") -> Device:
     """The device of type `wanted`, or the best one of this machine for "auto".
 
+    `precision`: float32, bfloat16 (products only; weights stay in float32), or "auto", which takes bfloat16 on a GPU
+    that has it and float32 elsewhere: a CPU's choice would otherwise change what a published seed gives.
+
     Raises:
-        ConfigError: this machine has no such device.
+        ConfigError: this machine has no such device, or the device not this precision.
     """
+    device = _pick(wanted)
+    if precision == "auto":
+        return device
+    if precision == "bfloat16" and (device.type == "mps" or (device.type == "cuda" and not device.mixed_precision)):
+        raise ConfigError([f"{device.name} has no bfloat16 products worth having; choose float32, or auto."])
+    return dataclasses.replace(device, mixed_precision=precision == "bfloat16")
+
+
+def _pick(wanted: str) -> Device:
     has = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     best = next(name for name, present in has.items() if present)
     if wanted == "auto":

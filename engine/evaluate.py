@@ -40,3 +40,55 @@ def accuracy_interval(accuracy: float, words: float) -> float:
     The normal approximation of the binomial law: every word counts as a question of its own.
     """
     return 1.96 * math.sqrt(accuracy * (1 - accuracy) / words)
+
+
+TOP = 5  # how many candidates count as a hit in "top5"
+
+
+@torch.no_grad()
+def masked_lm_report(
+    model: nn.Module, corpus: Corpus, device: Device, teacher: nn.Module | None = None
+) -> dict[str, dict[str, float]]:
+    """How `model` fills in the corpus's held-out rows, the same hidden words for every model, and how like `teacher`.
+
+    name -> {"value", "interval"}, the interval half the width of the 95% one: "loss" (nats a hidden word), "accuracy"
+    and "top5" (0-1), and with a teacher of the same vocabulary "agreement" (share of words where both have the same
+    first candidate) and "kl" (KL(teacher || student) in nats). Words of one row are no independent questions, so
+    intervals are taken over rows.
+    """
+    was_training, models = model.training, [model.eval()]
+    if teacher is not None:
+        models.append(teacher.eval())
+    sums: dict[str, list[torch.Tensor]] = {}  # of each row
+    counts: list[torch.Tensor] = []
+    for host_batch in corpus.held_out_batches():
+        batch = host_batch.to(device.type)
+        rows, width = batch.ids.shape
+        row = batch.positions // width
+        with device.autocast():
+            logits = [one(batch.ids, batch.visible, positions=batch.positions).float() for one in models]
+        mine = F.log_softmax(logits[0], -1)
+        first = mine.argmax(-1)
+        top = mine.topk(min(TOP, mine.shape[-1]), -1).indices
+        values = {
+            "loss": F.nll_loss(mine, batch.targets, reduction="none"),
+            "accuracy": (first == batch.targets).float(),
+            "top5": (top == batch.targets[:, None]).any(-1).float(),
+        }
+        if len(logits) > 1:
+            theirs = F.log_softmax(logits[1], -1)
+            values["agreement"] = (first == theirs.argmax(-1)).float()
+            values["kl"] = F.kl_div(mine, theirs, reduction="none", log_target=True).sum(-1)
+        for name, value in values.items():
+            sums.setdefault(name, []).append(value.new_zeros(rows).index_add_(0, row, value).double().cpu())
+        counts.append(torch.bincount(row, minlength=rows).double().cpu())
+    model.train(was_training)
+    words = torch.cat(counts)
+    return {name: _over_rows(torch.cat(parts), words) for name, parts in sums.items()}
+
+
+def _over_rows(sums: torch.Tensor, words: torch.Tensor) -> dict[str, float]:
+    """The mean over words and half its 95% interval, rows being what was drawn (linearised ratio of two sums)."""
+    mean, rows = sums.sum() / words.sum(), len(words)
+    apart = (sums - mean * words).square().sum() * rows / max(1, rows - 1)
+    return {"value": float(mean), "interval": 1.96 * math.sqrt(float(apart)) / float(words.sum())}

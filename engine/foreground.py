@@ -18,7 +18,7 @@ from engine.turns import POLL_S
 
 SETTINGS = (
     *("teacher", "method", "corpus", "device", "steps", "batch", "accumulate", "processes", "length", "seed"),
-    *("evaluations", "checkpoints"),
+    *("evaluations", "checkpoints", "precision", "masking", "mask_share"),
 )
 SIZES = ("layers", "hidden", "heads", "head_dim", "ffn")
 
@@ -45,7 +45,7 @@ def train(arguments: argparse.Namespace) -> int:
         config = _config(arguments)
         from engine.plan import plan
 
-        shape, seen = plan(config).shape, 0  # refuses before a folder is made
+        shape, seen = plan(config, arguments.runs).shape, 0  # refuses before a folder is made
         begin = job.start if config.processes > 1 else runs.create
         run = begin(arguments.runs, config.to_json(), f"{config.method}-{shape.layers}x{shape.hidden}")
     job.stop_on(run, signal.SIGTERM, signal.SIGINT)

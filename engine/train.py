@@ -23,7 +23,7 @@ from engine.checkpoints import (
     sweep,
 )
 from engine.config import RunConfig
-from engine.corpora import Batch, open_corpus
+from engine.corpora import Batch, Masking, open_corpus
 from engine.device import Device
 from engine.evaluate import masked_lm_score
 from engine.methods import Method
@@ -59,14 +59,16 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     config = dataclasses.replace(config, processes=processes.size)  # a resumed run may have others than before
 
     # who learns what from whom
-    planned = plan(config)
+    planned = plan(config, run.path.parent)
     method, shape, device = planned.method, planned.shape, planned.device
     yield {"kind": "prepare", "message": f"Loading the teacher {planned.teacher.label}"}
-    teacher = teachers.load(config.teacher)
+    teacher = teachers.load(config.teacher, run.path.parent)
     length = min(config.length, shape.positions)
     yield {"kind": "prepare", "message": f"Reading the corpus {planned.corpus}"}
     rows = max(1, config.steps) * config.batch
-    corpus = open_corpus(planned.corpus, teacher.tokenizer, length, rows)
+    corpus = open_corpus(
+        planned.corpus, teacher.tokenizer, length, rows, masking=Masking(config.masking, config.mask_share)
+    )
     student = method.prepare(teacher.bert, shape, config.seed).requires_grad_(True)
     teacher_bert = teacher.bert.to(device.type).eval().requires_grad_(False)
 
@@ -214,7 +216,7 @@ def _totals(window: Window, processes: Processes) -> dict[str, float]:
 def _picture(method: Method, student: nn.Module, config: RunConfig, length: int, step: int) -> Iterator[Event]:
     """The event that lets a page draw the student, if its method has a picture of it."""
     rows = max(1, config.batch // (config.processes * config.accumulate))  # of a forward pass
-    picture = method.picture(student, rows * length, length, rows * hidden_words(length))
+    picture = method.picture(student, rows * length, length, rows * hidden_words(length, config.mask_share))
     if picture is not None:
         yield {"kind": "picture", "step": step, **picture}
 

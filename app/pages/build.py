@@ -132,7 +132,7 @@ with right, st.container(border=True):
             length=int(length),
             seed=int(seed),
         )
-        plan = understand(config)
+        plan = understand(config, state.RUNS)
     except ValueError as error:
         st.error(str(error), icon=":material/rule:")
     if plan:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from engine.config import ConfigError
+from engine.methods.adapt import Adapt
 from engine.methods.base import Method
 from engine.methods.scratch import Scratch
 from engine.methods.soft_targets import SoftTargets
 from engine.methods.wid import Wid
 
-METHODS: dict[str, type[Method]] = {method.name: method for method in (Wid, Scratch, SoftTargets)}
+METHODS: dict[str, type[Method]] = {method.name: method for method in (Wid, Scratch, SoftTargets, Adapt)}
 
 
 def find(name: str) -> type[Method]:

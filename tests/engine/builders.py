@@ -68,11 +68,12 @@ def source_of(documents: list[list[str]]) -> Any:
 
 
 def tiny(method: str, steps: int = 24, **changes: Any) -> RunConfig:
-    """A run of a few seconds' fraction: the blank teacher, 4 x 128, and a student of 1 x 32."""
+    """A run of a few seconds' fraction: the blank teacher, 4 x 128, and a student of 1 x 32
+    where the method can make one."""
     settings: dict[str, Any] = {
         "teacher": "blank",
         "method": method,
-        "student": {"layers": 1, "hidden": 32, "heads": 4, "ffn": 64},
+        "student": {} if method == "adapt" else {"layers": 1, "hidden": 32, "heads": 4, "ffn": 64},
         "steps": steps,
         "batch": 4,
         "length": 16,

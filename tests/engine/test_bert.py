@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
-from engine.bert import Bert, LayerNorm, new_bert
+from engine.bert import Bert, LayerNorm, new_bert, slow_fused
 from engine.cost import parameters
 from engine.shape import Shape, ShapeError
-from tests.engine.builders import randomise
+from tests.engine.builders import masked_batch, randomise, teacher
 
 SMALL = {"layers": 2, "hidden": 12, "heads": 3, "ffn": 20, "vocab": 40, "positions": 16}
 
@@ -120,3 +121,19 @@ def test_a_model_without_a_head_says_so():
     model = Bert(Shape(**SMALL, mlm_head=False))
     with pytest.raises(ShapeError, match="mlm_head"):
         model(torch.zeros(1, 3, dtype=torch.long))
+
+
+def test_attention_in_bfloat16_is_attention():
+    """Harm: the path that is quicker on a CPU in bfloat16 trains another model than every other path."""
+    bert, batch = teacher().train(), masked_batch()
+    found, grads = {}, {}
+    for kind in (torch.float32, torch.bfloat16):
+        bert.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=kind is torch.bfloat16):
+            logits = bert(batch.ids, batch.visible, positions=batch.positions).float()
+        F.cross_entropy(logits, batch.targets).backward()
+        found[kind] = logits.detach()
+        grads[kind] = bert.attentions[0].query.weight.grad.clone()
+    assert slow_fused(torch.zeros(1, dtype=torch.bfloat16, requires_grad=True))
+    torch.testing.assert_close(found[torch.bfloat16], found[torch.float32], rtol=0, atol=0.1)
+    assert torch.cosine_similarity(*(grad.flatten() for grad in grads.values()), dim=0) > 0.99

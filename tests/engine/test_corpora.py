@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from engine import corpora, sources
-from engine.corpora import Corpus, CorpusError, mask, open_corpus
+from engine.corpora import Corpus, CorpusError, Masking, mask, open_corpus
 from engine.sources import SOURCES, Source, find_corpus
 from engine.token_store import Rows
 from tests.engine.builders import new_tokenizer, source_of, tokenizer
@@ -404,3 +404,70 @@ def test_reading_tells_how_far_it_is(speaker):
     told = []
     open_corpus("microworld", speaker, 24, 300, progress=told.append)
     assert told == [corpora.HELD_OUT_ROWS, 300]
+
+
+def words_of(rows, speaker):
+    """(row, pos): the number of the word that a token belongs to, -1 where there is none; counted one by one."""
+    found = np.full(rows.shape, -1)
+    for r, row in enumerate(rows):
+        word = -1
+        for p, token in enumerate(row):
+            if token in speaker.all_special_ids:
+                continue
+            if not speaker.convert_ids_to_tokens(int(token)).startswith("##") or found[r, p - 1] < 0:
+                word += 1
+            found[r, p] = word
+    return found
+
+
+@pytest.fixture(scope="module")
+def piecewise():
+    """(tokenizer, rows): a WordPiece vocabulary in which many words have two or three pieces."""
+    from transformers import BertTokenizer
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"{w}{i}" for i in range(20) for w in ("a", "##b", "##c"))]
+    speaker = BertTokenizer(vocab={word: index for index, word in enumerate(words)})
+    rng = np.random.default_rng(0)
+    rows = np.zeros((400, 60), dtype=np.int64)
+    for row in rows:
+        end = rng.integers(50, 60)
+        row[:end] = rng.integers(5, len(words), end)
+        row[0], row[end] = speaker.cls_token_id, speaker.sep_token_id
+    return speaker, rows
+
+
+@pytest.mark.parametrize("kind", ["word", "ngram"])
+@pytest.mark.parametrize("share", [0.15, 0.4])
+def test_words_are_hidden_whole(piecewise, kind, share):
+    """Harm: a word that is predicted from its own other half, which teaches spelling instead of meaning."""
+    speaker, rows = piecewise
+    batch = mask(rows, speaker, np.random.default_rng(1), Masking(kind, share))
+    chosen = np.zeros(rows.size, dtype=bool)
+    chosen[batch.positions] = True
+    chosen, words = chosen.reshape(rows.shape), words_of(rows, speaker)
+    assert not chosen[words < 0].any()
+    runs = []
+    for row in range(len(rows)):
+        hidden = [chosen[row][words[row] == word] for word in range(words[row].max() + 1)]
+        assert all(part.all() or not part.any() for part in hidden)
+        whole = "".join("x" if part.all() else " " for part in hidden)
+        runs += [len(run) for run in whole.split()]
+        assert runs
+    assert chosen[words >= 0].mean() == pytest.approx(share, abs=0.015)
+    assert (np.mean(runs) > (1.45 if share == 0.15 else 2.0)) == (kind == "ngram")
+
+
+def test_words_are_hidden_the_same_for_the_same_seed(piecewise):
+    """Harm: a resumed run learns from other blanks than an uninterrupted one."""
+    speaker, rows = piecewise
+    one, two, other = (mask(rows, speaker, np.random.default_rng(seed), Masking("ngram")) for seed in (1, 1, 2))
+    assert torch.equal(one.ids, two.ids)
+    assert torch.equal(one.positions, two.positions)
+    assert not torch.equal(one.ids, other.ids)
+
+
+def test_held_out_masks_do_not_follow_the_training_masks(speaker):
+    """Harm: two runs that hide differently are scored on different questions."""
+    one, two = (open_corpus("microworld", speaker, 32, 10, masking=it) for it in (Masking(), Masking("ngram", 0.5)))
+    assert golden_held_out(one) == golden_held_out(two)
+    assert len(two.batch(0, 10, 0).positions) > 2 * len(one.batch(0, 10, 0).positions)

@@ -36,3 +36,16 @@ def test_a_missing_device_is_one_sentence(monkeypatch):
     with pytest.raises(ConfigError, match="no cuda device; it has .*cpu"):
         pick("cuda")
     assert pick("cpu").count >= 1
+
+
+def test_a_precision_can_be_asked_for():
+    """Harm: a run that says bfloat16 and computes in float32, or the other way round."""
+    assert not pick("cpu").mixed_precision
+    assert not pick("cpu", "float32").mixed_precision
+    device = pick("cpu", "bfloat16")
+    assert device.mixed_precision
+    x = torch.randn(4, 4)
+    with device.autocast():
+        assert (x @ x).dtype == torch.bfloat16
+    with pick("cpu", "float32").autocast():
+        assert (x @ x).dtype == torch.float32

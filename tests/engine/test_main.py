@@ -1,6 +1,7 @@
 """The command line: what it says to people, to programs, and to bad input."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -91,7 +92,30 @@ def test_evaluate_scores_as_many_rows_as_are_wanted(capsys) -> None:
     ratio = found[64]["masked_accuracy_interval"] / found[512]["masked_accuracy_interval"]
     assert ratio == pytest.approx(8**0.5, rel=0.1)
     assert main(["evaluate", "microworld", "--rows", "64"]) == 0
-    assert "64 held-out rows of microworld: masked accuracy" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "64 held-out rows of microworld" in told
+    assert re.search(r"masked accuracy +\d+\.\d% ± \d\.\d points", told)
+
+
+def test_evaluate_compares_a_student_with_its_teacher(finished, capsys) -> None:
+    """Harm: a student's scores without the teacher's beside them, or a task that only teachers can be scored on."""
+    runs, card, _ = finished
+    assert main(["evaluate", card["id"], "--runs", str(runs), "--rows", "64", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["teacher"] == card["teacher"]
+    assert set(found["report"]) == {"loss", "accuracy", "top5", "agreement", "kl"}
+    task = ["--task", "grammar", "--probe", "--seeds", "2", "--limit", "60", "--runs", str(runs)]
+    assert main(["evaluate", card["id"], *task, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["baseline"]["accuracy"] > 0
+    assert found["recipe"]["method"] == "probe"
+    assert found["retained"]["retained"] == pytest.approx(
+        found["scores"]["accuracy"]["mean"] / found["teacher_scores"]["accuracy"]["mean"]
+    )
+    assert main(["evaluate", card["id"], *task]) == 0
+    told = capsys.readouterr().out
+    for words in ("always the most frequent", "retained", "spread", "recipe {"):
+        assert words in told
 
 
 def test_size_counts(capsys) -> None:
@@ -121,6 +145,9 @@ BAD = {
     "stop nothing": (["runs", "--stop", "nothing"], "There is no run"),
     "export nothing": (["export", "nothing", "out"], "There is no run"),
     "attention of nothing": (["attention", "nothing", "hello"], "There is no run"),
+    "no task": (["evaluate", "microworld", "--task", "magic"], "There is no task 'magic'"),
+    "probe of nothing": (["evaluate", "microworld", "--probe"], "--probe needs a --task"),
+    "no seeds": (["evaluate", "microworld", "--task", "grammar", "--seeds", "0"], "At least one seed"),
     "no rows": (["evaluate", "microworld", "--rows", "0"], "--rows must be at least 1"),
     "empty sentence": (["attention", "microworld", "   "], "type at least one word"),
     "no command": ([], "required: COMMAND"),

@@ -1,0 +1,71 @@
+"""What an adaptation learned, small enough to ship: thin matrices and a head, added to the original's weights.
+
+Matrices are kept in bfloat16, vectors in float32.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from engine.bert import Bert
+from engine.new_head import with_head
+
+PREFIX = "adapter."  # of its tensors among what a run's student is made of
+
+
+class AdapterError(ValueError):
+    """An adapter that does not fit or cannot be read, in one sentence."""
+
+
+def write_adapter(folder: Path, lineage: dict[str, Tensor]) -> int:
+    """Writes the adapter among a run's `lineage` into `folder`; its size in bytes.
+
+    Raises:
+        AdapterError: the run was no adaptation, or `folder` is not empty.
+    """
+    learned = {name.removeprefix(PREFIX): tensor for name, tensor in lineage.items() if name.startswith(PREFIX)}
+    if not learned:
+        raise AdapterError("This run was no adaptation, so it has no adapter; train one with --method adapt.")
+    if folder.exists() and any(folder.iterdir()):
+        raise AdapterError(f"{folder} is not empty, and nothing is overwritten; name a new folder.")
+    folder.mkdir(parents=True, exist_ok=True)
+    small = {name: tensor.to(torch.bfloat16) if tensor.ndim > 1 else tensor.float() for name, tensor in learned.items()}
+    save_file(small, folder / "adapter.safetensors")
+    return (folder / "adapter.safetensors").stat().st_size
+
+
+def add_adapter(original: Bert, folder: Path) -> Bert:
+    """`original` with the adapter in `folder` added to its weights, in float32.
+
+    Raises:
+        AdapterError: it is damaged, or belongs to another model.
+    """
+    try:
+        learned = {name: tensor.float() for name, tensor in load_file(folder / "adapter.safetensors").items()}
+    except (OSError, SafetensorError) as error:
+        raise AdapterError(f"The adapter in {folder.name} is missing or damaged: {str(error)[:120]}") from error
+    bert = Bert(original.shape.replace(mlm_head=True))
+    bert.load_state_dict(with_head(original).state_dict())
+    parameters = dict(bert.named_parameters())
+    with torch.no_grad():
+        for name, tensor in learned.items():
+            owner, _, part = name.rpartition(".")
+            target = parameters.get(name)
+            if target is None and part in ("up", "down"):
+                if part == "down":
+                    continue  # its partner adds both
+                target, down = parameters.get(f"{owner}.weight"), learned.get(f"{owner}.down")
+                fits = target is not None and down is not None and target.shape == (len(tensor), down.shape[-1])
+                if fits and target is not None and down is not None and tensor.shape[1] == len(down):
+                    target.add_(tensor @ down)
+                    continue
+                target = None
+            if target is None or target.shape != tensor.shape:
+                raise AdapterError(f"The adapter in {folder.name} belongs to another model: {name} has no place here.")
+            target.copy_(tensor)
+    return bert

@@ -1,0 +1,50 @@
+"""The verb export --adapter: what an adaptation learned, scored as it is shipped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from engine import teachers
+from engine.adapter import AdapterError, add_adapter, write_adapter
+from engine.checkpoints import load_lineage, load_model
+from engine.closeness import closeness
+from engine.corpora import open_corpus
+from engine.device import pick
+from engine.evaluate import accuracy_interval, masked_lm_score
+from engine.runs import Run, write_json
+
+RECIPE = ("id", "method", "options", "steps_done", "batch", "length", "mask_share", "masking", "seed", "precision")
+
+
+def export_adapter(run: Run, folder: Path) -> dict[str, Any]:
+    """Writes the adapter of the adaptation `run` into `folder`; its card, with scores of what is in the file.
+
+    Raises:
+        ValueError: (AdapterError, CheckpointError, TeacherError, CorpusError) the run was no adaptation, its teacher is
+            gone, or the folder is not empty.
+    """
+    made = load_model(run.student_dir).card
+    if made["method"] != "adapt":
+        raise AdapterError(f"The run {run.id} was no adaptation, so it has no adapter; train one with --method adapt.")
+    original = teachers.load(made["teacher"], run.path.parent)
+    size = write_adapter(folder, load_lineage(run.student_dir))
+    device = pick("cpu")
+    corpus = open_corpus(made["corpus"], original.tokenizer, made["length"], rows=1)
+    adapted = add_adapter(original.bert, folder)
+    score, before = (masked_lm_score(bert.eval(), corpus, device) for bert in (adapted, original.bert))
+    card = {
+        "teacher": made["teacher"],
+        "corpus": made["corpus"],
+        "recipe": {name: made.get(name) for name in RECIPE},
+        "scores": {
+            "masked_accuracy": score["accuracy"],
+            "masked_loss": score["loss"],
+            "masked_accuracy_interval": accuracy_interval(score["accuracy"], score["words"]),
+            "original_masked_accuracy": before["accuracy"],
+            **closeness(adapted, original.bert, corpus, device),
+        },
+        "versions": made["versions"],
+    }
+    write_json(folder / "card.json", card)
+    return {**card, "bytes": size}

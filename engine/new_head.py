@@ -1,0 +1,26 @@
+"""A masked-LM head for a model that has none."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from engine.bert import Bert
+
+
+def with_head(bert: Bert) -> Bert:
+    """`bert`, or if it has no masked-LM head a copy of it with one that hands the hidden states to the tied decoder.
+
+    The gentlest start there is; how far it is from a trained head, adaptation shows.
+    """
+    if bert.head is not None:
+        return bert
+    whole = Bert(bert.shape.replace(mlm_head=True))
+    whole.load_state_dict(bert.state_dict(), strict=False)
+    assert whole.head is not None
+    with torch.no_grad():
+        nn.init.eye_(whole.head.transform.weight)
+        nn.init.zeros_(whole.head.transform.bias)
+        if whole.head.decoder is not None:
+            whole.head.decoder.weight.copy_(whole.embeddings.word.weight)
+    return whole
