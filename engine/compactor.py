@@ -28,6 +28,7 @@ from torch.func import functional_call
 from engine.bert import Bert, LayerNorm, mix_the_table
 from engine.device import full_precision
 from engine.groups import Group, Member
+from engine.products import product, product_multiply_adds
 from engine.shape import Shape, ShapeError
 
 
@@ -268,59 +269,6 @@ class Heir(nn.Module):
             name, _, side = key.rpartition(".")
             found[f"{name.replace('-', '.')}.{side}"] = compactor.detach().to("cpu", torch.float16).contiguous()
         return found
-
-
-class _Product(torch.autograd.Function):
-    """C @ W @ R and C @ b by one association, and a backward pass of four products and no more.
-
-    Left to autograd, the library's multi_dot would form both C @ W and W @ R on its way back, and C @ b would give C a
-    second gradient of its own size. Here b is one more column of what C multiplies.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, column: Tensor, weight: Tensor, row: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-        ctx.column_first = left_first(*column.shape, *row.shape)
-        right = _beside(weight if ctx.column_first else weight @ row, bias)
-        mixed = column @ right
-        left = mixed[:, :-1]
-        ctx.save_for_backward(column, weight, row, right, left)
-        return left @ row if ctx.column_first else left, mixed[:, -1]
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor, bias_gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        column, weight, row, right, left = ctx.saved_tensors
-        of_mixed = _beside(gradient @ row.T if ctx.column_first else gradient, bias_gradient)
-        of_right = column.T @ of_mixed
-        of_left, of_bias = of_right[:, :-1], of_right[:, -1]
-        if ctx.column_first:
-            of_weight, of_row = of_left, left.T @ gradient
-        else:
-            of_weight, of_row = of_left @ row.T, weight.T @ of_left
-        return of_mixed @ right.T, of_weight, of_row, of_bias
-
-
-def _beside(matrix: Tensor, vector: Tensor) -> Tensor:
-    """`vector` as the last column of `matrix`."""
-    return torch.cat([matrix, vector[:, None]], 1)
-
-
-def product(column: Tensor, weight: Tensor, row: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    """(C @ W @ R, C @ b) of (kept_out, out), (out, wide), (wide, kept_in) and (out,), by the cheaper association.
-
-    What is cheaper forward is cheaper backward: every product has two of its own size there.
-    """
-    effective: tuple[Tensor, Tensor] = _Product.apply(column, weight, row, bias)
-    return effective
-
-
-def left_first(kept_out: int, out: int, wide: int, kept_in: int) -> bool:
-    """Whether (C @ W) @ R costs at most as many multiply-adds as C @ (W @ R)."""
-    return kept_out * wide * (out + kept_in) <= out * kept_in * (wide + kept_out)
-
-
-def product_multiply_adds(kept_out: int, out: int, wide: int, kept_in: int) -> int:
-    """Multiply-adds of C @ W @ R, (kept_out, out) @ (out, wide) @ (wide, kept_in), and of C @ b, the cheaper way."""
-    return min(kept_out * wide * (out + kept_in), out * kept_in * (wide + kept_out)) + kept_out * out
 
 
 def replace_parameter(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine import bench
+from engine import bench, contestants
 from engine.bert import new_bert
 from engine.compactor import Heir
 from engine.config import ConfigError
@@ -21,41 +21,41 @@ def measured():
 def test_every_row_has_its_figures(found):
     """Harm: a ratio whose two sides nobody can see."""
     (student,) = found["students"]
-    assert set(student["rows"]) == set(bench.ROWS)
+    assert set(student["rows"]) == set(contestants.ROWS)
     for figures in student["rows"].values():
         low, high = figures["spread"]
         assert 0 < low <= figures["seconds"] <= high
         assert figures["multiply_adds"] > 0
     rows = {row: figures["seconds"] for row, figures in student["rows"].items()}
-    assert set(student["against"]) == {bench.OPEN, bench.CLOSED, bench.FOLDED}
+    assert set(student["against"]) == {contestants.OPEN, contestants.CLOSED, contestants.FOLDED}
     for row, ratios in student["against"].items():
-        assert ratios["times_release_speed"] == pytest.approx(rows[bench.RELEASED] / rows[row])
-        assert ratios["times_activation_speed"] == pytest.approx(rows[bench.ACTIVATION] / rows[row])
-        assert ratios["student_steps"] == pytest.approx(rows[row] / rows[bench.STUDENT])
-        assert ratios["teacher_steps"] == pytest.approx(rows[row] / rows[bench.TEACHER])
+        assert ratios["times_release_speed"] == pytest.approx(rows[contestants.RELEASED] / rows[row])
+        assert ratios["times_activation_speed"] == pytest.approx(rows[contestants.ACTIVATION] / rows[row])
+        assert ratios["student_steps"] == pytest.approx(rows[row] / rows[contestants.STUDENT])
+        assert ratios["teacher_steps"] == pytest.approx(rows[row] / rows[contestants.TEACHER])
 
 
 def test_a_folded_student_is_as_much_work_as_a_plain_one(found):
     """Harm: a row that is called folded and still carries compactors."""
     rows = found["students"][0]["rows"]
-    assert rows[bench.FOLDED]["multiply_adds"] == rows[bench.STUDENT]["multiply_adds"]
-    assert rows[bench.CLOSED]["multiply_adds"] > rows[bench.FOLDED]["multiply_adds"]
+    assert rows[contestants.FOLDED]["multiply_adds"] == rows[contestants.STUDENT]["multiply_adds"]
+    assert rows[contestants.CLOSED]["multiply_adds"] > rows[contestants.FOLDED]["multiply_adds"]
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux tells a process its peak memory")
 def test_memory_is_measured_in_a_process_of_its_own():
     """Harm: a row that is charged for what the row before it left behind."""
-    peak = bench.peak_memory("tiny", bench.CLOSED, 0)
+    peak = bench.peak_memory("tiny", contestants.CLOSED, 0)
     assert peak is not None
     assert 0 < peak < 2e9
 
 
 def test_the_yardstick_computes_what_the_heir_computes():
     """Harm: a speed-up over a network that does something else."""
-    case = bench.CASES["tiny"]
+    case = contestants.CASES["tiny"]
     heir = Heir(new_bert(case.teacher, 0))
     yardstick = ActivationSpace(new_bert(case.teacher, 0), as_released=False)
-    batch, noise = bench.new_batch(case), torch.Generator().manual_seed(0)
+    batch, noise = contestants.new_batch(case), torch.Generator().manual_seed(0)
     assert sum(p.numel() for p in yardstick.compactors()) == sum(p.numel() for p in heir.compactors.parameters())
     with torch.no_grad():
         for layer in range(case.teacher.layers):
