@@ -1,4 +1,4 @@
-"""The library's BERT and ALBERT checkpoints, read and written.
+"""The library's BERT, DistilBERT and ALBERT checkpoints, read and written.
 
 Only this file knows the library's tensor names and config fields.
 """
@@ -49,6 +49,23 @@ _ALBERT_NAMES = (
     (r"^pair\.", "sop_classifier.classifier."),
     *_COMMON,
 )
+_DISTILBERT_NAMES = (
+    (r"^attentions\.(\d+)\.query\.", r"distilbert.transformer.layer.\1.attention.q_lin."),
+    (r"^attentions\.(\d+)\.key\.", r"distilbert.transformer.layer.\1.attention.k_lin."),
+    (r"^attentions\.(\d+)\.value\.", r"distilbert.transformer.layer.\1.attention.v_lin."),
+    (r"^attentions\.(\d+)\.output\.", r"distilbert.transformer.layer.\1.attention.out_lin."),
+    (r"^attentions\.(\d+)\.norm\.", r"distilbert.transformer.layer.\1.sa_layer_norm."),
+    (r"^ffns\.(\d+)\.up\.", r"distilbert.transformer.layer.\1.ffn.lin1."),
+    (r"^ffns\.(\d+)\.down\.", r"distilbert.transformer.layer.\1.ffn.lin2."),
+    (r"^ffns\.(\d+)\.norm\.", r"distilbert.transformer.layer.\1.output_layer_norm."),
+    (r"^embeddings\.", "distilbert.embeddings."),
+    (r"^head\.transform\.", "vocab_transform."),
+    (r"^head\.norm\.", "vocab_layer_norm."),
+    (r"^head\.decoder\.", "vocab_projector."),
+    (r"^head\.", "vocab_projector."),
+    *_COMMON,
+)
+_NAMES = {"bert": _BERT_NAMES, "distilbert": _DISTILBERT_NAMES, "albert": _ALBERT_NAMES}
 _NEEDED = (
     "num_hidden_layers",
     "hidden_size",
@@ -57,11 +74,23 @@ _NEEDED = (
     "vocab_size",
     "max_position_embeddings",
 )
+_DISTILBERT_FIELDS = {  # what DistilBERT's config calls them
+    "num_hidden_layers": "n_layers",
+    "hidden_size": "dim",
+    "num_attention_heads": "n_heads",
+    "intermediate_size": "hidden_dim",
+    "hidden_act": "activation",
+}
 
 
-def library_name(name: str, family: str) -> str:
-    """The library's name for our parameter `name`."""
-    for pattern, replacement in _ALBERT_NAMES if family == "albert" else _BERT_NAMES:
+def model_type(shape: Shape) -> str:
+    """The library's name for the kind of model: a BERT without token types is its DistilBERT."""
+    return "distilbert" if shape.family == "bert" and not shape.token_types else shape.family
+
+
+def library_name(name: str, kind: str) -> str:
+    """The library's name for our parameter `name` in a model of `kind`, as `model_type` gives it."""
+    for pattern, replacement in _NAMES[kind]:
         name = re.sub(pattern, replacement, name)
     return name
 
@@ -75,17 +104,18 @@ def inexpressible(shape: Shape) -> list[str]:
         problems.append("BERT's class knows neither shared layers nor factorised embeddings")
     if shape.family == "albert" and shape.sharing in ("attention", "ffn"):
         problems.append("ALBERT's class shares attention and FFN together or not at all")
-    if not shape.token_types:
-        problems.append("it has no token types")
+    if not shape.token_types and (shape.family == "albert" or shape.pooler or shape.pair_head):
+        problems.append("it has no token types, which only DistilBERT's class can do without: no ALBERT, no pooler")
     return problems
 
 
 def library_config(shape: Shape) -> dict[str, Any]:
     """The fields of the library's config.json for `shape`."""
-    bert = shape.family == "bert"
+    kind = model_type(shape)
+    name = {"bert": "Bert", "distilbert": "DistilBert", "albert": "Albert"}[kind]
     config: dict[str, Any] = {
-        "model_type": shape.family,
-        "architectures": [("Bert" if bert else "Albert") + ("ForMaskedLM" if shape.mlm_head else "Model")],
+        "model_type": kind,
+        "architectures": [name + ("ForMaskedLM" if shape.mlm_head else "Model")],
         "vocab_size": shape.vocab,
         "hidden_size": shape.hidden,
         "num_hidden_layers": shape.layers,
@@ -98,7 +128,11 @@ def library_config(shape: Shape) -> dict[str, Any]:
         "pad_token_id": 0,
         "tie_word_embeddings": shape.tied,
     }
-    if not bert:
+    if kind == "distilbert":
+        del config["type_vocab_size"], config["layer_norm_eps"]  # its class has the one epsilon
+        config = {_DISTILBERT_FIELDS.get(name, name): value for name, value in config.items()}
+        config |= {"tie_weights_": shape.tied, "sinusoidal_pos_embds": False}
+    if kind == "albert":
         owners = shape.groups if shape.sharing == "all" else shape.layers
         config |= {"embedding_size": shape.embedding, "num_hidden_groups": owners, "inner_group_num": 1}
     return config
@@ -110,9 +144,13 @@ def shape_from_library(config: dict[str, Any], names: set[str]) -> Shape:
     Raises:
         ShapeError: not BERT or ALBERT, or a feature this model does not have (relative positions, another activation).
     """
-    family = config.get("model_type", "bert")
-    if family not in ("bert", "albert"):
-        raise ShapeError([f"Only BERT and ALBERT checkpoints can be read, got model_type {family!r}."])
+    kind = config.get("model_type", "bert")
+    if kind not in _NAMES:
+        raise ShapeError([f"Only BERT, DistilBERT and ALBERT checkpoints can be read, got model_type {kind!r}."])
+    if kind == "distilbert":
+        config = {ours: config[theirs] for ours, theirs in _DISTILBERT_FIELDS.items() if theirs in config} | config
+        config["type_vocab_size"] = 0
+    family = "albert" if kind == "albert" else "bert"
     if config.get("position_embedding_type", "absolute") != "absolute":
         raise ShapeError(["Only absolute position embeddings can be read; this checkpoint has relative ones."])
     if config.get("is_decoder") or config.get("inner_group_num", 1) != 1:
@@ -122,7 +160,7 @@ def shape_from_library(config: dict[str, Any], names: set[str]) -> Shape:
         raise ShapeError([f"The checkpoint's config.json lacks {', '.join(absent)}."])
     if config.get("layer_norm_eps", NORM_EPS) != NORM_EPS:
         raise ShapeError([f"LayerNorm's epsilon must be {NORM_EPS}, got {config['layer_norm_eps']}."])
-    bare = {name.removeprefix("bert.").removeprefix("albert.") for name in names}
+    bare = {name.removeprefix("bert.").removeprefix("albert.").removeprefix("distilbert.") for name in names}
     albert = {"embedding": config.get("embedding_size"), "sharing": "all", "groups": config.get("num_hidden_groups", 1)}
     return Shape(
         layers=config["num_hidden_layers"],
@@ -137,7 +175,7 @@ def shape_from_library(config: dict[str, Any], names: set[str]) -> Shape:
             config.get("hidden_act", "gelu"), config.get("hidden_act", "gelu")
         ),
         pooler=any(name.startswith("pooler.") for name in bare),
-        mlm_head=any("predictions." in name for name in bare),
+        mlm_head=any("predictions." in name or name.startswith("vocab_transform.") for name in bare),
         pair_head=any("seq_relationship" in name or "sop_classifier" in name for name in bare),
         tied=config.get("tie_word_embeddings", True),
         **(albert if family == "albert" else {}),
@@ -153,16 +191,17 @@ def from_library(config: dict[str, Any], tensors: dict[str, Tensor]) -> Bert:
     tensors = {re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", name): tensor for name, tensor in tensors.items()}
     tensors = {re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name): tensor for name, tensor in tensors.items()}
     shape = shape_from_library(config, set(tensors))
+    kind = model_type(shape)
     if not shape.tied:  # an untied decoder has a bias of its own, and the library's forward pass uses that one
-        head = library_name("head.", shape.family)
+        head = library_name("head.", kind)
         if f"{head}decoder.bias" in tensors:
             tensors[f"{head}bias"] = tensors[f"{head}decoder.bias"]
     bert, problems = Bert(shape), []
     with torch.no_grad():
         for name, parameter in bert.named_parameters():
-            theirs = library_name(name, shape.family)
+            theirs = library_name(name, kind)
             # an encoder saved on its own has no "bert." in front of its names
-            found = tensors.get(theirs, tensors.get(theirs.removeprefix(f"{shape.family}.")))
+            found = tensors.get(theirs, tensors.get(theirs.removeprefix(f"{kind}.")))
             if found is None:
                 problems.append(f"the tensor {theirs} is missing.")
             elif found.shape != parameter.shape:
@@ -183,7 +222,8 @@ def to_library(bert: Bert) -> tuple[dict[str, Any], dict[str, Tensor]]:
     reasons = inexpressible(bert.shape)
     if reasons:
         raise ShapeError([f"The library cannot hold this model: {'; '.join(reasons)}."])
-    tensors = {library_name(name, bert.shape.family): p.detach().cpu() for name, p in bert.named_parameters()}
-    if bert.head is not None and not bert.shape.tied:
-        tensors[library_name("head.decoder.bias", bert.shape.family)] = bert.head.bias.detach().cpu().clone()
+    kind = model_type(bert.shape)
+    tensors = {library_name(name, kind): p.detach().cpu() for name, p in bert.named_parameters()}
+    if kind != "distilbert" and bert.head is not None and not bert.shape.tied:
+        tensors[library_name("head.decoder.bias", kind)] = bert.head.bias.detach().cpu().clone()
     return library_config(bert.shape), tensors

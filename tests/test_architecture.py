@@ -52,6 +52,7 @@ ENGINE_ORDER = [
     "engine.closeness",
     "engine.probe",
     "engine.similarity",
+    "engine.losses",
     "engine.wid_options",
     "engine.methods.base",
     "engine.methods.*",

@@ -60,6 +60,8 @@ class Adapt(Method):
     name = "adapt"
     label = "Adapt (add a head)"
     paper = "Hu et al. 2021, arXiv 2106.09685; Gururangan et al. 2020, arXiv 2004.10964"
+    formula = r"\mathcal{L}_{\mathrm{MLM}} + a\,\left(1-\cos(\bar h^{\,S}, \bar h^{\,T})\right)"
+    uses = ("feature", "hard", "task-agnostic")
     Options = AdaptOptions
     reshapes = False
 

@@ -16,6 +16,7 @@ from engine.corpora import Batch
 from engine.shape import Shape, ShapeError
 
 FUSED = ("cpu", "cuda", "mps")  # devices whose AdamW runs as one kernel
+USES = ("logit", "feature", "hard", "task-agnostic")  # columns of Table 1 in the WID paper, arXiv 2305.09098
 SHAPE_FIELDS = ("layers", "hidden", "heads", "head_dim", "ffn")  # what a person chooses of a student
 
 
@@ -30,6 +31,8 @@ class Method:
     name: ClassVar[str]
     label: ClassVar[str]
     paper: ClassVar[str] = ""
+    formula: ClassVar[str] = r"\mathcal{L}_{\mathrm{MLM}}"  # the loss, as LaTeX
+    uses: ClassVar[tuple[str, ...]] = ("hard", "task-agnostic")  # among USES
     Options: ClassVar[type] = NoOptions
     presets: ClassVar[dict[str, dict[str, Any]]] = {}  # name -> the options it sets; the rest keep their defaults
     preset_notes: ClassVar[dict[str, str]] = {}

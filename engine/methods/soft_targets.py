@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from engine.bert import Bert, new_bert
 from engine.config import option
 from engine.corpora import Batch
+from engine.losses import softened
 from engine.methods.base import Method
 from engine.shape import Shape
 
@@ -46,6 +47,8 @@ class SoftTargets(Method):
     name = "soft_targets"
     label = "Soft targets"
     paper = "Hinton et al. 2015, arXiv 1503.02531"
+    formula = r"w\,T^2\,\mathrm{KL}\!\left(\sigma(z^T/T)\,\|\,\sigma(z^S/T)\right) + (1-w)\,\mathcal{L}_{\mathrm{MLM}}"
+    uses = ("logit", "hard", "task-agnostic")
     Options = SoftTargetsOptions
 
     def prepare(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
@@ -59,16 +62,6 @@ class SoftTargets(Method):
             teacher_logits = teacher(batch.ids, batch.visible, positions=batch.positions).float()
         share = self.options.share
         return {
-            "soft targets": share * soft_target_loss(student_logits, teacher_logits, self.options.temperature),
+            "soft targets": share * softened(student_logits, teacher_logits, self.options.temperature).mean(),
             "masked-LM": (1 - share) * F.cross_entropy(student_logits, batch.targets),
         }
-
-
-def soft_target_loss(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
-    """T² · KL(softmax(teacher / T) ‖ softmax(student / T)), mean over rows of (n, vocab); in nats.
-
-    T² keeps the gradient's size the same at every temperature (Hinton et al., section 2).
-    """
-    student_log_probs = F.log_softmax(student_logits / temperature, -1)
-    teacher_log_probs = F.log_softmax(teacher_logits / temperature, -1)
-    return temperature**2 * F.kl_div(student_log_probs, teacher_log_probs, reduction="batchmean", log_target=True)

@@ -100,6 +100,34 @@ def test_an_encoder_saved_on_its_own_is_read(tied):
     torch.testing.assert_close(ours.encode(ids, visible, types)[visible], expected[visible], rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("tied", [True, False])
+def test_distilbert_is_read_and_written(tied, tmp_path):
+    """Harm: the best-known small BERT cannot teach, and a student made in its way cannot leave the app."""
+    sizes = {"vocab_size": 60, "dim": 24, "n_layers": 3, "n_heads": 4, "hidden_dim": 40, "max_position_embeddings": 20}
+    config = transformers.DistilBertConfig(**sizes, tie_word_embeddings=tied, attn_implementation="eager")
+    theirs = randomise(transformers.DistilBertForMaskedLM(config))
+    theirs.save_pretrained(tmp_path)
+    ours = from_library(json.loads((tmp_path / "config.json").read_text()), load_file(tmp_path / "model.safetensors"))
+    assert (ours.shape.token_types, ours.shape.tied) == (0, tied)
+    assert sum(p.numel() for p in ours.parameters()) == sum(p.numel() for p in theirs.parameters())
+    ids, visible, _ = inputs()
+    expected = theirs(input_ids=ids, attention_mask=visible.long()).logits
+    torch.testing.assert_close(ours(ids, visible)[visible], expected[visible], rtol=0, atol=1e-5)
+
+    written, tensors = to_library(ours)
+    (tmp_path / "again").mkdir()
+    (tmp_path / "again/config.json").write_text(json.dumps(written))
+    save_file(
+        {name: t.contiguous() for name, t in tensors.items()}, tmp_path / "again/model.safetensors", {"format": "pt"}
+    )
+    back, about = transformers.AutoModelForMaskedLM.from_pretrained(tmp_path / "again", output_loading_info=True)
+    assert type(back).__name__ == "DistilBertForMaskedLM"
+    assert not about["missing_keys"]
+    assert not about["unexpected_keys"]
+    found = back.eval()(input_ids=ids, attention_mask=visible.long()).logits
+    torch.testing.assert_close(found[visible], expected[visible], rtol=0, atol=1e-5)
+
+
 def test_old_checkpoints_with_gamma_and_beta_are_read():
     """Harm: Google's own BERT files, which name gains gamma and offsets beta, are refused as damaged."""
     theirs = randomise(THEIRS["pretraining"]())
@@ -157,7 +185,7 @@ def test_what_we_write_the_library_loads_and_computes_the_same(shape, tmp_path):
         ({"head_dim": 2}, "heads span 6 dims"),
         ({"sharing": "all"}, "shared layers"),
         ({"embedding": 6}, "factorised"),
-        ({"token_types": 0}, "token types"),
+        ({"token_types": 0, "pooler": True}, "token types"),
         ({"family": "albert", "sharing": "ffn"}, "together or not at all"),
     ],
 )

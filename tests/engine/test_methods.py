@@ -5,12 +5,13 @@ from transformers import AutoModelForMaskedLM
 
 from engine.bert import Bert
 from engine.checkpoints import Model, export_model
-from engine.config import ConfigError, check
+from engine.config import ConfigError, check, read_options
 from engine.corpora import open_corpus
 from engine.library import inexpressible
+from engine.losses import softened
 from engine.methods import METHODS, find
-from engine.methods.base import SHAPE_FIELDS, adamw, masked_lm
-from engine.methods.soft_targets import SoftTargets, SoftTargetsOptions, soft_target_loss
+from engine.methods.base import SHAPE_FIELDS, USES, adamw, masked_lm
+from engine.methods.soft_targets import SoftTargets, SoftTargetsOptions
 from engine.shape import Shape, ShapeError
 from tests.engine.builders import masked_batch, randomise, teacher, tokenizer
 
@@ -20,7 +21,14 @@ STEPS = 30
 
 def wanted_of(kind):
     """What is asked of a student: another shape, where the method can give it one."""
+    if kind.name == "distilbert":
+        return {"layers": 1}
     return {"hidden": 16, "heads": 4, "ffn": 32} if kind.reshapes else {}
+
+
+def presets_of(kind):
+    """(note, options) of every preset."""
+    return [(kind.preset_notes[name], options) for name, options in kind.presets.items()]
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +80,9 @@ def test_a_method_explains_itself(name):
     assert len(kind.description()) > 80
     assert not kind.description().startswith(" ")
     assert check(kind.Options()) == []
+    assert set(kind.uses) <= set(USES)
+    assert kind.formula.count("{") == kind.formula.count("}")
+    assert all(note and options.keys() <= vars(kind.Options()).keys() for note, options in presets_of(kind))
     assert kind.Options.__doc__
 
 
@@ -80,18 +91,21 @@ def test_a_finished_student_is_a_plain_bert_of_the_promised_shape(taught):
     method, shape, _, student = taught
     assert type(student) is Bert
     assert student.shape == shape
-    assert (shape.hidden, shape.heads, shape.ffn, shape.layers) == (
-        (16, 4, 32, 2) if method.reshapes else (32, 4, 64, 2)
-    )
+    promised = {"hidden": 32, "heads": 4, "ffn": 64, "layers": 2} | wanted_of(type(method))
+    assert {name: getattr(shape, name) for name in promised} == promised
 
 
-def test_the_student_learns(taught, corpus):
+def test_the_student_learns(taught, corpus, knowing):
     """Harm: a method that runs to the end and teaches nothing. WID starts as its teacher and loses width meanwhile."""
     method, shape, losses, student = taught
     untaught = randomise(Bert(shape), seed=5)
     with torch.no_grad():
         batch = corpus.batch(10_000, 64, 1)
         assert masked_lm(student, batch) < masked_lm(untaught, batch)
+    if method.name == "distilbert":  # it starts from layers of its teacher, so its loss is low from the beginning
+        with torch.no_grad():
+            assert masked_lm(student, batch) < masked_lm(method.prepare(knowing, shape, seed=0), batch)
+        return
     if method.name == "adapt":  # it starts as its teacher, who has a head already
         return
     if method.name != "wid":
@@ -195,9 +209,9 @@ def test_soft_target_loss_is_hintons_formula(temperature):
     student, guide = rng.normal(0, 3, (7, 11)), rng.normal(0, 3, (7, 11))
     p, q = softmax(guide / temperature), softmax(student / temperature)
     expected = temperature**2 * np.mean([sum(p[i] * (np.log(p[i]) - np.log(q[i]))) for i in range(7)])
-    found = soft_target_loss(torch.from_numpy(student), torch.from_numpy(guide), temperature)
+    found = softened(torch.from_numpy(student), torch.from_numpy(guide), temperature).mean()
     assert float(found) == pytest.approx(expected, rel=1e-10)
-    assert float(soft_target_loss(torch.from_numpy(guide), torch.from_numpy(guide), temperature)) == pytest.approx(0)
+    assert float(softened(torch.from_numpy(guide), torch.from_numpy(guide), temperature).mean()) == pytest.approx(0)
 
 
 def test_soft_target_gradient_is_the_losses_own():
@@ -205,7 +219,7 @@ def test_soft_target_gradient_is_the_losses_own():
     generator = torch.Generator().manual_seed(0)
     student = torch.randn(3, 5, generator=generator, dtype=torch.float64, requires_grad=True)
     guide = torch.randn(3, 5, generator=generator, dtype=torch.float64)
-    assert torch.autograd.gradcheck(lambda logits: soft_target_loss(logits, guide, 2.0), [student])
+    assert torch.autograd.gradcheck(lambda logits: softened(logits, guide, 2.0), [student])
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
@@ -222,3 +236,54 @@ def test_soft_and_hard_loss_are_weighted_as_asked(share):
     assert float(terms["masked-LM"].detach()) == pytest.approx((1 - share) * hard, rel=1e-4, abs=1e-6)
     assert float(terms["soft targets"].detach()) == pytest.approx(share * soft, rel=1e-4, abs=1e-6)
     assert not any(parameter.grad is not None for parameter in guide.parameters())
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "wanted", "says"),
+    [
+        ("distilbert", {}, {"hidden": 16}, "choose fewer layers"),
+        ("tinybert", {}, {"heads": 2}, "use 4 heads"),
+        ("tinybert", {}, {"layers": 3}, "use 2 or 4 layers"),
+        ("minilm", {}, {"hidden": 24, "heads": 6}, "use 4 heads at hidden 24, or MiniLMv2"),
+        ("minilmv2", {"relation_heads": 5}, {}, "use one of 1, 2, 4"),
+        ("minilmv2", {"teacher_layer": 9}, {}, "has 4 layers"),
+    ],
+)
+def test_what_a_paper_cannot_do_is_refused_with_what_works(name, options, wanted, says):
+    """Harm: a broadcast instead of a comparison, or an error that tells nobody what to choose."""
+    kind = METHODS[name]
+    method = kind(read_options(kind.Options, options), STEPS)
+    with pytest.raises(ShapeError, match=says):
+        method.student_shape(Shape(layers=4, hidden=32, heads=4), wanted)
+
+
+def test_minilmv2_bridges_different_heads(knowing, corpus):
+    """Harm: the one method that needs no equal heads asks for them all the same."""
+    kind = METHODS["minilmv2"]
+    method = kind(kind.Options(), STEPS)
+    shape = method.student_shape(knowing.shape, {"hidden": 24, "heads": 3})
+    student = method.prepare(knowing, shape, 0)
+    assert method.cut_into == 8  # the largest that divides 32 and 24
+    assert all(term.isfinite() for term in method.losses(student, knowing, corpus.batch(0, 8, 0)).values())
+
+
+def test_distilbert_starts_from_layers_of_its_teacher(knowing):
+    """Harm: a student "initialised from the teacher" that is not: with every layer it must compute the same."""
+    kind = METHODS["distilbert"]
+    method = kind(kind.Options(), STEPS)
+    shape = method.student_shape(knowing.shape, {"layers": 2})
+    assert shape.token_types == 0
+    student, batch = method.prepare(knowing, shape, 0), masked_batch()
+    torch.testing.assert_close(student(batch.ids, batch.visible), knowing(batch.ids, batch.visible), rtol=0, atol=1e-5)
+    assert method.student_shape(Shape(layers=12), {}).layers == 6
+
+
+@pytest.mark.parametrize("name", ["tinybert", "minilm", "minilmv2"])
+def test_the_papers_own_preset_teaches_no_head(name, knowing, corpus):
+    """Harm: a preset called `paper` whose loss is another than the paper's."""
+    kind = METHODS[name]
+    method = kind(read_options(kind.Options, kind.presets["paper"]), STEPS)
+    student = method.prepare(knowing, method.student_shape(knowing.shape, wanted_of(kind)), 0)
+    terms = method.losses(student, knowing, corpus.batch(0, 8, 0))
+    assert terms["masked-LM"].item() == 0
+    assert sum(term.item() > 0 for term in terms.values()) == len(terms) - 1

@@ -1,0 +1,104 @@
+"""DistilBERT: half the layers of the teacher, three losses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from engine.bert import Bert
+from engine.config import option
+from engine.layer_choice import choose_layers, select_layers
+from engine.losses import over_words, softened, state_angle
+from engine.masking import Batch
+from engine.methods.base import Method
+from engine.shape import Shape
+
+
+@dataclass(frozen=True)
+class DistilbertOptions:
+    """Options of DistilBERT."""
+
+    temperature: float = option(2.0, "Flattens the teacher's probabilities.", least=0.1, most=100.0)
+    soft: float = option(5.0, "Weight of the soft targets.", least=0.0, most=1e3, label="weight of soft targets")
+    hard: float = option(2.0, "Weight of the masked-LM loss.", least=0.0, most=1e3, label="weight of masked-LM")
+    angle: float = option(
+        1.0, "Weight of 1 - cosine between the last hidden states.", least=0.0, most=1e3, label="weight of the angle"
+    )
+    lr: float = option(5e-4, "Peak learning rate.", least=1e-7, most=1.0, label="learning rate")
+
+
+class Distilbert(Method):
+    """A student of the teacher's width starts from every other of its layers, without token types. It learns from
+    three losses at once: the teacher's softened probabilities at every word, the true hidden words, and the angle
+    between both models' last hidden states.
+    """
+
+    name = "distilbert"
+    label = "DistilBERT"
+    paper = "Sanh et al. 2019, DistilBERT, a distilled version of BERT, arXiv 1910.01108"
+    formula = (
+        r"5\,T^2\,\mathrm{KL}\!\left(\sigma(z^T/T)\,\|\,\sigma(z^S/T)\right) + 2\,\mathcal{L}_{\mathrm{MLM}} "
+        r"+ 1\,(1-\cos(h^S, h^T))"
+    )
+    uses = ("logit", "feature", "hard", "task-agnostic")
+    Options = DistilbertOptions
+
+    options: DistilbertOptions
+
+    def student_shape(self, teacher: Shape, wanted: dict[str, Any]) -> Shape:
+        """The teacher's shape with fewer layers, half of them unless chosen, and no token types."""
+        chosen = {**wanted, "layers": wanted.get("layers") or max(1, teacher.layers // 2)}
+        return super().student_shape(teacher, chosen if wanted.get("layers") is None else wanted).replace(token_types=0)
+
+    def objections(self, teacher: Shape, student: Shape) -> list[str]:
+        """Whole layers are taken over, so only their number can be chosen."""
+        problems = []
+        for name in ("hidden", "heads", "head_dim", "ffn"):
+            has, wants = getattr(teacher, name), getattr(student, name)
+            if has != wants:
+                problems.append(
+                    f"A DistilBERT student takes whole layers over from its teacher, so its {name} is {has}, got "
+                    f"{wants}; choose fewer layers instead, or another method."
+                )
+        if student.layers > teacher.layers:
+            problems.append(f"It has at most its teacher's {teacher.layers} layers, got {student.layers}.")
+        if teacher.sharing != "none":
+            problems.append("Its teacher needs layers with weights of their own; choose a BERT.")
+        return problems
+
+    def notes(self, teacher: Shape, student: Shape) -> list[str]:
+        """Which layers it starts from."""
+        layers, _ = choose_layers(teacher.layers, student.layers, "spread")
+        return [f"It starts from the teacher's layers {', '.join(str(layer + 1) for layer in layers)}."]
+
+    def prepare(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
+        """The chosen layers; the first token type, which every word has here, goes into the positions."""
+        layers, _ = choose_layers(teacher.shape.layers, shape.layers, "spread")
+        weights = select_layers(teacher, layers).state_dict()
+        if teacher.shape.token_types:
+            weights["embeddings.position.weight"] = (
+                weights["embeddings.position.weight"] + weights["embeddings.token_type.weight"][0]
+            )
+        bert = Bert(shape)
+        bert.load_state_dict({name: weights[name] for name in bert.state_dict()})
+        return bert
+
+    def losses(self, student: nn.Module, teacher: Bert, batch: Batch) -> dict[str, Tensor]:
+        """Soft targets over all words, masked-LM over the hidden ones, the angle of the last hidden states."""
+        ours: dict[str, list[Tensor]] = {"hidden": []}
+        theirs: dict[str, list[Tensor]] = {"hidden": []}
+        student_logits = student(batch.ids, batch.visible, trace=ours).float()  # (batch, pos, vocab)
+        with torch.no_grad():
+            teacher_logits = teacher(batch.ids, batch.visible, trace=theirs)
+        options = self.options
+        soft = over_words(softened(student_logits, teacher_logits, options.temperature), batch)
+        hard = F.cross_entropy(student_logits.flatten(0, 1)[batch.positions], batch.targets)
+        return {
+            "soft targets": options.soft * soft,
+            "masked-LM": options.hard * hard,
+            "angle": options.angle * state_angle(ours["hidden"][-1], theirs["hidden"][-1], batch),
+        }

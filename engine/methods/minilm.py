@@ -1,0 +1,84 @@
+"""MiniLM: the last layer's attention and the relations between its values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from engine.bert import Bert, Trace, new_bert
+from engine.config import option
+from engine.losses import attention_divergence, relation_divergence
+from engine.masking import Batch
+from engine.methods.base import Method
+from engine.shape import Shape
+
+
+@dataclass(frozen=True)
+class MinilmOptions:
+    """Options of MiniLM."""
+
+    hard: float = option(
+        1.0,
+        "Weight of the masked-LM loss. The paper has none: its student is an encoder without a head that can fill in.",
+        least=0.0,
+        most=1e3,
+        label="weight of masked-LM",
+    )
+    lr: float = option(1e-3, "Peak learning rate.", least=1e-7, most=1.0, label="learning rate")
+
+
+class Minilm(Method):
+    """A fresh student of any depth and width imitates the teacher's last layer alone: where its heads look, and how its
+    values relate to one another. Relations are position by position, so the widths need not match; heads must.
+    """
+
+    name = "minilm"
+    label = "MiniLM"
+    paper = "Wang et al. 2020, MiniLM: Deep Self-Attention Distillation, arXiv 2002.10957"
+    formula = (
+        r"\mathrm{KL}\!\left(A^T_{L}\,\|\,A^S_{M}\right) + \mathrm{KL}\!\left("
+        r"\sigma\!\left(\tfrac{V^T V^{T\top}}{\sqrt{d_T}}\right)\,\Big\|\,"
+        r"\sigma\!\left(\tfrac{V^S V^{S\top}}{\sqrt{d_S}}\right)\right)"
+    )
+    uses = ("feature", "task-agnostic")
+    Options = MinilmOptions
+    presets: ClassVar[dict[str, dict[str, Any]]] = {"with a head": {}, "paper": {"hard": 0.0}}
+    preset_notes: ClassVar[dict[str, str]] = {
+        "with a head": "The paper's losses and masked-LM, so that the student can fill in words and be scored.",
+        "paper": "The paper's losses alone. Nothing teaches the head: the fill-in score of the student says nothing. "
+        "Its teaching assistant is a chain of two runs: compress to the assistant, then take that run as the teacher.",
+    }
+
+    options: MinilmOptions
+
+    def objections(self, teacher: Shape, student: Shape) -> list[str]:
+        """Heads are compared one by one."""
+        if student.heads == teacher.heads:
+            return []
+        width = max(1, student.hidden // teacher.heads) * teacher.heads
+        return [
+            f"MiniLM compares the last layer's attention head by head, so the student needs its teacher's "
+            f"{teacher.heads} heads, got {student.heads}; use {teacher.heads} heads at hidden {width}, or MiniLMv2."
+        ]
+
+    def prepare(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
+        """Fresh weights."""
+        return new_bert(shape, seed)
+
+    def losses(self, student: nn.Module, teacher: Bert, batch: Batch) -> dict[str, Tensor]:
+        """Attention and value relations of the last layers; masked-LM with its weight, so that all takes part."""
+        ours: Trace = {"scores": [], "value": []}
+        theirs: Trace = {"scores": [], "value": []}
+        logits = student(batch.ids, batch.visible, positions=batch.positions, trace=ours).float()
+        with torch.no_grad():
+            teacher.encode(batch.ids, batch.visible, trace=theirs)
+        value, heads = theirs["value"][-1], theirs["value"][-1].shape[1]
+        return {
+            "attention": attention_divergence(ours["scores"][-1], theirs["scores"][-1], batch),
+            "value relations": relation_divergence(ours["value"][-1], value, heads, batch),
+            "masked-LM": self.options.hard * F.cross_entropy(logits, batch.targets),
+        }

@@ -1,0 +1,119 @@
+"""TinyBERT, its general distillation: hidden states and attention scores, layer by layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from engine.bert import Bert, Trace, new_bert
+from engine.config import option
+from engine.losses import score_error, state_error
+from engine.masking import Batch
+from engine.methods.base import Method
+from engine.shape import Shape, nearest_divisors
+
+
+@dataclass(frozen=True)
+class TinybertOptions:
+    """Options of TinyBERT's general distillation."""
+
+    attention: float = option(1.0, "Weight of the attention scores.", least=0.0, most=1e3, label="weight of attention")
+    states: float = option(1.0, "Weight of the hidden states.", least=0.0, most=1e3, label="weight of hidden states")
+    hard: float = option(
+        1.0,
+        "Weight of the masked-LM loss. The paper has none: its student is an encoder without a head that can fill in.",
+        least=0.0,
+        most=1e3,
+        label="weight of masked-LM",
+    )
+    lr: float = option(1e-3, "Peak learning rate.", least=1e-7, most=1.0, label="learning rate")
+
+
+class Projected(nn.Module):
+    """A student BERT with the matrix that takes its hidden states to the teacher's width."""
+
+    def __init__(self, bert: Bert, wide: int, seed: int) -> None:
+        super().__init__()
+        self.bert, self.projection = bert, nn.Linear(bert.shape.hidden, wide, bias=False)
+        generator = torch.Generator().manual_seed(seed + 1)
+        with torch.no_grad():
+            self.projection.weight.normal_(0.0, bert.shape.hidden**-0.5, generator=generator)
+
+    def forward(self, *args: Any, trace: Trace | None = None, **kwargs: Any) -> Tensor:
+        """As Bert.forward; "projected" in `trace` gets the hidden states, (batch, pos, teacher's hidden) each."""
+        if trace is None:
+            return self.bert(*args, **kwargs)
+        logits = self.bert(*args, trace=trace, **kwargs)
+        trace["projected"] += [self.projection(hidden) for hidden in trace["hidden"]]
+        return logits
+
+
+class Tinybert(Method):
+    """A fresh student of any width imitates its teacher's inside, layer by layer: the attention scores of every head
+    before the softmax, and the hidden states behind a matrix that both learn with it. Student layer m imitates teacher
+    layer m · L_T / L_S, and the embeddings imitate the embeddings.
+    """
+
+    name = "tinybert"
+    label = "TinyBERT (general)"
+    paper = "Jiao et al. 2019, TinyBERT: Distilling BERT for Natural Language Understanding, arXiv 1909.10351"
+    formula = (
+        r"\sum_{m=1}^{L_S} \mathrm{MSE}\!\left(A^S_m, A^T_{g(m)}\right) + \sum_{m=0}^{L_S} "
+        r"\mathrm{MSE}\!\left(H^S_m W, H^T_{g(m)}\right)"
+    )
+    uses = ("feature", "task-agnostic")
+    Options = TinybertOptions
+    presets: ClassVar[dict[str, dict[str, Any]]] = {"with a head": {}, "paper": {"hard": 0.0}}
+    preset_notes: ClassVar[dict[str, str]] = {
+        "with a head": "The paper's losses and masked-LM, so that the student can fill in words and be scored.",
+        "paper": "The paper's losses alone. Nothing teaches the head: the fill-in score of the student says nothing.",
+    }
+
+    options: TinybertOptions
+
+    def objections(self, teacher: Shape, student: Shape) -> list[str]:
+        """Heads are compared one by one, and student layers must map onto teacher layers."""
+        problems = []
+        if student.heads != teacher.heads:
+            near = [w for w in (student.hidden // teacher.heads * teacher.heads,) if w]
+            problems.append(
+                f"TinyBERT compares attention head by head, so the student needs its teacher's {teacher.heads} heads, "
+                f"got {student.heads}; use {teacher.heads} heads at hidden {near[0] if near else teacher.heads}."
+            )
+        if student.layers > teacher.layers or teacher.layers % student.layers:
+            near = nearest_divisors(teacher.layers, student.layers)
+            problems.append(
+                f"Every student layer imitates every k-th of the teacher's {teacher.layers} layers, so their number "
+                f"must divide it, got {student.layers}; use {' or '.join(map(str, near))} layers."
+            )
+        return problems
+
+    def prepare(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
+        """Fresh weights and a matrix to the teacher's width."""
+        return Projected(new_bert(shape, seed), teacher.shape.hidden, seed)
+
+    def losses(self, student: nn.Module, teacher: Bert, batch: Batch) -> dict[str, Tensor]:
+        """Scores and states of the mapped layers; masked-LM with its weight, so that every parameter takes part."""
+        ours: Trace = {"scores": [], "hidden": [], "projected": []}
+        theirs: Trace = {"scores": [], "hidden": []}
+        logits = student(batch.ids, batch.visible, positions=batch.positions, trace=ours).float()
+        with torch.no_grad():
+            teacher.encode(batch.ids, batch.visible, trace=theirs)
+        layers = len(ours["scores"])
+        apart = len(theirs["scores"]) // layers
+        scores = [score_error(ours["scores"][m], theirs["scores"][(m + 1) * apart - 1], batch) for m in range(layers)]
+        states = [state_error(ours["projected"][m], theirs["hidden"][m * apart], batch) for m in range(layers + 1)]
+        return {
+            "attention scores": self.options.attention * torch.stack(scores).sum(),
+            "hidden states": self.options.states * torch.stack(states).sum(),
+            "masked-LM": self.options.hard * F.cross_entropy(logits, batch.targets),
+        }
+
+    def finish(self, student: nn.Module) -> Bert:
+        """The student without the matrix."""
+        assert isinstance(student, Projected)
+        return student.bert
