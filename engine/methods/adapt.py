@@ -61,6 +61,7 @@ class Adapt(Method):
     label = "Adapt (add a head)"
     paper = "Hu et al. 2021, arXiv 2106.09685; Gururangan et al. 2020, arXiv 2004.10964"
     Options = AdaptOptions
+    adds_head = True
     reshapes = False
 
     def objections(self, teacher: Shape, student: Shape) -> list[str]:
