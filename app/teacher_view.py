@@ -71,8 +71,8 @@ def show_card(card: Card) -> None:
         )
     if not card.has_head:
         st.warning(
-            "This teacher has no masked-LM head of its own: the one it gets here is new and knows nothing yet. Train one "
-            "first, then let that run teach.",
+            "This teacher has no masked-LM head of its own: the one it gets here is new and knows nothing yet. Train "
+            "one first, then let that run teach.",
             icon=":material/psychology_alt:",
         )
         for method in (method for method in METHODS.values() if method.adds_head):

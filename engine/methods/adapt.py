@@ -96,8 +96,9 @@ class Adapt(Method):
         logits = student(batch.ids, batch.visible, positions=batch.positions, trace=trace).float()
         terms = {"masked-LM": F.cross_entropy(logits, batch.targets)}
         if self.options.anchor:
-            with torch.no_grad():
-                original = sentence_embeddings(teacher.encode(batch.ids, batch.visible), batch.visible)
+            with torch.no_grad():  # of the text before anything was hidden: with [MASK] in them all texts look alike
+                plain = batch.ids.flatten().scatter(0, batch.positions, batch.targets).view_as(batch.ids)
+                original = sentence_embeddings(teacher.encode(plain, batch.visible), batch.visible)
             adapted = sentence_embeddings(trace["hidden"][-1], batch.visible)
             words = torch.zeros_like(adapted[:, 0]).index_add_(
                 0, batch.positions // batch.ids.shape[1], torch.ones_like(batch.positions, dtype=adapted.dtype)
