@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 PROJECT = Path(__file__).resolve().parent.parent
 RUNS = Path(os.environ.get("HEIRLOOM_RUNS", PROJECT / "runs"))
+_scoring = threading.Lock()  # a minute of computing: not twice at a time
 _looking = threading.Lock()  # a cached model is shared by all sessions; one looks through it at a time
 
 
@@ -103,6 +104,21 @@ def fill(model: Model, text: str) -> Any:
 
     with _looking:
         return fill_in(model.bert, model.tokenizer, text)
+
+
+def probe_task(model: Model, task: str, progress: Any) -> dict[str, Any]:
+    """`engine.task_scores.score` of `model`, three seeds of a linear probe; a session at a time.
+
+    Raises:
+        TaskError: the task's data cannot be had.
+    """
+    import copy
+
+    from engine.task_scores import score
+    from engine.tasks import find
+
+    with _scoring:  # on a copy: on a machine with a GPU it moves there
+        return score(copy.deepcopy(model.bert), model.tokenizer, find(task), None, 3, device(), progress)
 
 
 def look(model: Model, text: str) -> Any:
