@@ -60,7 +60,7 @@ def show_preview(config: RunConfig, corpus: str) -> None:
     part = "" if found.whole else f"of the first {found.documents:,} documents"
     tile_row(
         [
-            ("Documents", f"{found.documents:,}" + ("" if found.whole else " and more"), part and "counted so far"),
+            ("Documents", f"{found.documents:,}" + ("" if found.whole else "+"), part and "counted so far"),
             ("Held out", f"{found.held_out:,}", part or "one in ten, by a hash of its text"),
             ("Tokens", f"{found.tokens:,}", part),
             ("Unknown words", f"{found.unknown:.1%}", "of the tokens"),

@@ -12,6 +12,7 @@ from engine.probe import ProbeError
 
 SHOWN = 6  # candidates of each model
 MARKUP = set("\\`*_{}[]()#+-.!<>|$~:")
+COLOURS = {"Teacher": "blue", "Student": "orange"}
 MOST_BLANKS = 12  # drawn; a sentence may have more
 
 
@@ -54,7 +55,7 @@ def show_fill_in(teacher: Model, student: Model, start: str, key: str) -> None:
                 key=f"blank_{key}_{role}_{blank}",
                 column_config={
                     "probability": st.column_config.ProgressColumn(
-                        "Probability", format="percent", min_value=0.0, max_value=1.0
+                        "Probability", format="percent", min_value=0.0, max_value=1.0, color=COLOURS[role]
                     )
                 },
             )

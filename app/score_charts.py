@@ -41,4 +41,5 @@ def score_bars(scores: Mapping[str, Mapping[str, tuple[float, float | None]]], u
             hovertemplate=f"{escape(name)}, %{{x}}: %{{y:.1f}}{unit} ± %{{customdata:.1f}}<extra></extra>",
         )
     figure.update_yaxes(title=f"score, {unit}" if unit else "score", rangemode="tozero")
-    return layout(figure, colours, 320, barmode="group", bargap=0.3)
+    most = max((len(tasks) for tasks in scores.values()), default=1)
+    return layout(figure, colours, 320, barmode="group", bargap=0.3 if most > 2 else 0.7)

@@ -77,6 +77,8 @@ ENGINE_ORDER = [
     "engine.turns",
     "engine.job",
     "engine.foreground",
+    "engine.recipes",
+    "engine.recipe_command",
     "engine.__main__",
 ]
 TORCH_FREE = ["shape", "cost", "config", "runs", "cache", "microworld", "token_store", "sources", "teachers"]
