@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 PROJECT = Path(__file__).resolve().parent.parent
 RUNS = Path(os.environ.get("HEIRLOOM_RUNS", PROJECT / "runs"))
+_scoring = threading.Lock()  # a minute of computing: not twice at a time
 _looking = threading.Lock()  # a cached model is shared by all sessions; one looks through it at a time
 
 
@@ -58,7 +59,7 @@ def teacher_model(name: str) -> Model:
     from engine import teachers
     from engine.checkpoints import Model
 
-    teacher = teachers.load(name)
+    teacher = teachers.load(name, RUNS)
     return Model(teacher.bert.eval(), teacher.tokenizer, {"label": teacher.card.label})
 
 
@@ -77,6 +78,47 @@ def _student_model(folder: str, modified: int) -> Model:
     from engine.checkpoints import load_model
 
     return load_model(Path(folder))
+
+
+@st.cache_data(max_entries=8, show_spinner="Reading the corpus")
+def corpus_preview(teacher: str, corpus: str, length: int, kind: str, share: float, seed: int) -> Any:
+    """`engine.preview.preview` of a corpus as the tokenizer of `teacher` sees it.
+
+    Raises:
+        ValueError: (CorpusError, TeacherError) it cannot be read.
+    """
+    from engine.masking import Masking
+    from engine.preview import preview
+
+    model = teacher_model(teacher)
+    return preview(corpus, model.tokenizer, min(length, model.bert.shape.positions), Masking(kind, share), seed)
+
+
+def fill(model: Model, text: str) -> Any:
+    """`engine.fill_in.fill_in` of `model`, one session at a time.
+
+    Raises:
+        ProbeError: there is no blank in the text, or it is too long.
+    """
+    from engine.fill_in import fill_in
+
+    with _looking:
+        return fill_in(model.bert, model.tokenizer, text)
+
+
+def probe_task(model: Model, task: str, progress: Any) -> dict[str, Any]:
+    """`engine.task_scores.score` of `model`, three seeds of a linear probe; a session at a time.
+
+    Raises:
+        TaskError: the task's data cannot be had.
+    """
+    import copy
+
+    from engine.task_scores import score
+    from engine.tasks import find
+
+    with _scoring:  # on a copy: on a machine with a GPU it moves there
+        return score(copy.deepcopy(model.bert), model.tokenizer, find(task), None, 3, device(), progress)
 
 
 def look(model: Model, text: str) -> Any:

@@ -1,4 +1,4 @@
-"""The command line: python -m engine size | train | runs | attention | evaluate | export | bench.
+"""The command line: python -m engine size | train | runs | attention | evaluate | export | recipe | bench.
 
 Bad input ends with one line on stderr and exit code 2. Modules that need torch are imported by the verbs that need it.
 """
@@ -134,6 +134,20 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("folder", type=Path, help="a new folder")
     export.add_argument("--adapter", action="store_true", help="only what an adaptation learned, small enough to ship")
 
+    recipe = verb("recipe", _recipe, "Do a whole experiment: compress by several methods, then score on tasks.")
+    runs_option(recipe)
+    recipe.add_argument("name", help="paper-small, or microworld-small, which takes minutes")
+    for name, help in {
+        "teacher": "another teacher",
+        "corpus": "another text",
+        "tasks": "other tasks: NAME,NAME",
+    }.items():
+        recipe.add_argument(f"--{name}", help=help)
+    for name in ("steps", "batch", "seeds", "epochs", "limit"):
+        recipe.add_argument(f"--{name}", type=int, help=f"other {name} than the recipe's")
+    recipe.add_argument("--precision", help="auto, float32 or bfloat16")
+    recipe.add_argument("--probe", action="store_true", help="a linear probe instead of fine-tuning")
+
     bench = verb("bench", _bench, "Measure speed and memory on this machine.")
     bench.add_argument("what", choices=["wid"], help="wid: weight space against activation space")
     bench.add_argument("--case", default="cpu", help="cpu: 6x384 to 6x192; gpu: 12x768 to 12x192 and 12x516")
@@ -236,6 +250,12 @@ def _export(arguments: argparse.Namespace) -> None:
         return
     checkpoints.export_model(checkpoints.load_model(run.student_dir), arguments.folder)
     print(json.dumps({"folder": str(arguments.folder)}) if arguments.json else f"exported to {arguments.folder}")
+
+
+def _recipe(arguments: argparse.Namespace) -> None:
+    from engine.recipe_command import recipe
+
+    recipe(arguments)
 
 
 def _bench(arguments: argparse.Namespace) -> None:

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from engine.cache import digest
+from engine.masking import BERT_MASKING, Batch, Masking, mask
 from engine.masking import MASKED as MASKED
-from engine.masking import Batch, Masking, mask
 from engine.sources import Source, document_number, find_corpus
 from engine.token_store import CorpusError, Progress, Rows, open_rows
 
@@ -40,7 +40,7 @@ class Corpus:
     rows: Rows  # for training
     held_out: Rows
     tokenizer: Any
-    masking: Masking = Masking()  # of training batches
+    masking: Masking = BERT_MASKING  # of training batches
 
     def batch(self, step: int, size: int, seed: int) -> Batch:
         """The training batch of `step` (from 0): every row once an epoch, in an order and with masks set by `seed`."""
@@ -85,7 +85,7 @@ def open_corpus(
     rows: int,
     held_out_rows: int | None = None,
     progress: Progress | None = None,
-    masking: Masking = Masking(),  # noqa: B008 - frozen
+    masking: Masking = BERT_MASKING,
 ) -> Corpus:
     """The corpus `name` as rows of at most `length` tokens: `rows` of them for training, or what there is.
 

@@ -50,7 +50,10 @@ class Masking:
     share: float = MASKED  # of the tokens, as expected
 
 
-def mask(rows: np.ndarray, tokenizer: Any, rng: np.random.Generator, masking: Masking = Masking()) -> Batch:  # noqa: B008
+BERT_MASKING = Masking()
+
+
+def mask(rows: np.ndarray, tokenizer: Any, rng: np.random.Generator, masking: Masking = BERT_MASKING) -> Batch:
     """Hides tokens of `rows` (row, pos) as BERT does; special tokens and padding are never chosen."""
     rows = rows[:, : max(2, int((rows != tokenizer.pad_token_id).sum(1).max()))].astype(np.int64)
     maskable = ~np.isin(rows, tokenizer.all_special_ids)

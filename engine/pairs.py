@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.corpora import HELD_OUT_ROWS, Batch, Masking, mask, open_sentences
+from engine.corpora import HELD_OUT_ROWS, open_sentences
+from engine.masking import BERT_MASKING, Batch, Masking, mask
 from engine.token_store import CorpusError, Progress, Rows
 
 KINDS = ("sop", "nsp")
@@ -51,7 +52,7 @@ class Pairs:
     tokenizer: Any
     kind: str
     length: int
-    masking: Masking = Masking()
+    masking: Masking = BERT_MASKING
 
     def batch(self, step: int, size: int, seed: int) -> PairBatch:
         """The training batch of `step` (from 0): a pair from every sentence once an epoch."""
@@ -134,7 +135,7 @@ def open_pairs(
     length: int,
     rows: int,
     kind: str,
-    masking: Masking = Masking(),  # noqa: B008 - frozen
+    masking: Masking = BERT_MASKING,
     progress: Progress | None = None,
 ) -> Pairs:
     """The corpus `name` as sentence pairs of at most `length` tokens, about `rows` different ones for training.

@@ -6,17 +6,19 @@ import contextlib
 import os
 from pathlib import Path
 
+UPLOADS = Path(os.environ.get("HEIRLOOM_UPLOADS", Path(__file__).resolve().parent.parent / "uploads"))  # may be read
+
 
 class PathError(ValueError):
     """A path that may not be read, in one sentence."""
 
 
 def roots() -> list[Path]:
-    """The folders that may be read: $HEIRLOOM_ROOTS, else where the program was started and the user's home."""
+    """The folders that may be read: $HEIRLOOM_ROOTS, else the working folder and the user's home; always uploads."""
     chosen = [part for part in os.environ.get("HEIRLOOM_ROOTS", "").split(os.pathsep) if part]
     if chosen:
-        return [Path(part).expanduser().resolve() for part in chosen]
-    found = [Path.cwd().resolve()]
+        return [*(Path(part).expanduser().resolve() for part in chosen), UPLOADS.resolve()]
+    found = [Path.cwd().resolve(), UPLOADS.resolve()]
     with contextlib.suppress(RuntimeError):  # the user has no home
         found.append(Path.home().resolve())
     return found

@@ -51,6 +51,8 @@ ENGINE_ORDER = [
     "engine.teachers",
     "engine.closeness",
     "engine.probe",
+    "engine.fill_in",
+    "engine.preview",
     "engine.similarity",
     "engine.losses",
     "engine.wid_options",
@@ -80,6 +82,8 @@ ENGINE_ORDER = [
     "engine.turns",
     "engine.job",
     "engine.foreground",
+    "engine.recipes",
+    "engine.recipe_command",
     "engine.__main__",
 ]
 TORCH_FREE = ["shape", "cost", "config", "runs", "cache", "microworld", "token_store", "sources", "teachers"]
@@ -189,7 +193,7 @@ def test_charts_need_no_streamlit() -> None:
     """Harm: a figure that can be drawn, tested and saved only from inside a running page."""
     wrong = [
         f"{where} imports {imported}"
-        for name, tree in within("app.charts", "app.norm_charts", "app.picture")
+        for name, tree in within("app.charts", "app.norm_charts", "app.picture", "app.score_charts", "app.token_view")
         for where, imported in imports(name, tree)
         if imported.split(".")[0] == "streamlit"
     ]

@@ -5,6 +5,8 @@ import socket
 import streamlit as st
 
 from app import forms, state
+from app.corpus_view import choose_corpus, show_preview
+from app.teacher_view import choose_teacher, show_card
 from engine import job, teachers
 from engine.config import RunConfig
 from engine.cost import parameters
@@ -12,30 +14,21 @@ from engine.launch import cluster_command
 from engine.library import inexpressible
 from engine.methods import METHODS
 
+MASKINGS = {"token": "Single tokens", "word": "Whole words", "ngram": "Up to three words"}
+
 st.title("Build a student")
 st.caption("Choose who teaches, what the student looks like and how it learns. Then start, and watch it happen.")
 
 left, right = st.columns([3, 2], gap="large")
 with left:
-    name = st.segmented_control(
-        "Teacher",
-        [name for name in teachers.TEACHERS if name != "blank"],
-        default="microworld",
-        required=True,
-        format_func=lambda name: teachers.card(name).label,
-        key="build_teacher",
-        persist_state="session",
-    )
+    name = choose_teacher()
     try:
-        card = teachers.card(name)
-    except teachers.TeacherError as error:
+        with st.spinner("Asking for the teacher's card", show_time=True):
+            card = teachers.card(name, state.RUNS)
+    except ValueError as error:
         st.error(str(error), icon=":material/school:")
         st.stop()
-    accuracy = card.scores.get("masked_accuracy")
-    st.caption(
-        f"{card.about} {card.shape}; {parameters(card.shape):,} parameters; licence {card.licence}."
-        + (f" Fills in {accuracy:.1%} of hidden words of held-out text." if accuracy else "")
-    )
+    show_card(card)
 
     st.subheader("Method")
     method = METHODS[
@@ -55,24 +48,32 @@ with left:
 
     st.subheader("Student")
     shape = card.shape
-    first, second, third = st.columns(3)
-    layers = first.slider("Layers", 1, shape.layers, shape.layers, key=f"layers_{name}", persist_state="session")
-    hidden = second.slider(
-        "Width",
-        shape.heads,
-        shape.hidden,
-        shape.hidden // 2,
-        shape.heads,
-        key=f"hidden_{name}",
-        persist_state="session",
-    )
-    heads = third.slider("Heads", 1, shape.heads, shape.heads, key=f"heads_{name}", persist_state="session")
+    student = {}
+    if method.reshapes:
+        first, second, third = st.columns(3)
+        student["layers"] = first.slider(
+            "Layers", 1, shape.layers, shape.layers, key=f"layers_{name}", persist_state="session"
+        )
+        student["hidden"] = second.slider(
+            "Width",
+            shape.heads,
+            shape.hidden,
+            shape.hidden // 2 // shape.heads * shape.heads,
+            shape.heads,
+            key=f"hidden_{name}",
+            persist_state="session",
+        )
+        student["heads"] = third.slider(
+            "Heads", 1, shape.heads, shape.heads, key=f"heads_{name}", persist_state="session"
+        )
+    else:
+        st.caption(f"{method.label} keeps the teacher's shape: {shape}.")
     st.subheader("Options")
     preset = forms.preset_choice(method.presets, method.preset_notes, f"preset_{method.name}") if method.presets else ""
     options = forms.options_form(method.Options, f"options_{method.name}_{preset}", method.presets.get(preset))
     with st.expander("Run settings"):
         device, columns = state.device(), st.columns(4)
-        slow = name == "minilm"
+        slow = parameters(shape) > 10_000_000
         steps = columns[0].number_input(
             "Steps", 1, 1_000_000, 200 if slow else 400, key=f"steps_{name}", help="Optimizer steps."
         )
@@ -105,16 +106,28 @@ with left:
             key="accumulate",
             help="Parts that each process takes one after the other: the same step in less memory.",
         )
-        corpus = st.text_input(
-            "Corpus",
-            card.corpus,
-            key=f"corpus_{name}",
-            max_chars=200,
-            help="microworld, or nltk:NAME for a text collection of NLTK on this machine.",
+        masking = columns[2].selectbox(
+            "Hidden together",
+            list(MASKINGS),
+            format_func=MASKINGS.__getitem__,
+            key="masking",
+            help="What is hidden as one: each token by itself, as BERT; whole words; or up to three words, as ALBERT.",
         )
+        mask_share = columns[3].number_input(
+            "Share hidden",
+            0.01,
+            0.9,
+            0.15,
+            0.05,
+            key="mask_share",
+            help="Of the tokens, in training; held-out text: 15%.",
+        )
+        precision = columns[2].selectbox(
+            "Precision", ["auto", "float32", "bfloat16"], key="precision", help="Of matrix products."
+        )
+    corpus = choose_corpus(name, card.corpus)
 
 with right, st.container(border=True):
-    student = {"layers": layers, "hidden": hidden, "heads": heads}
     config = plan = None
     try:
         from engine.plan import plan as understand
@@ -124,13 +137,16 @@ with right, st.container(border=True):
             method=method.name,
             student=student,
             options=options,
-            corpus=corpus.strip() or "auto",
+            corpus=corpus,
             steps=int(steps),
             batch=int(batch),
             accumulate=int(accumulate),
             processes=int(processes),
             length=int(length),
             seed=int(seed),
+            masking=masking,
+            mask_share=float(mask_share),
+            precision=precision,
         )
         plan = understand(config, state.RUNS)
     except ValueError as error:
@@ -140,7 +156,7 @@ with right, st.container(border=True):
         st.metric(
             "Student's parameters",
             f"{count:,}",
-            f"{full / count:.2f}× smaller than the teacher's {full:,}",
+            f"{full / count:.2f}× smaller than the teacher's {full:,}" if method.reshapes else "as many as the teacher",
             delta_color="off",
             delta_arrow="off",
         )
@@ -185,3 +201,12 @@ with right, st.container(border=True):
                 st.error(str(error), icon=":material/error:")
         if prepared := state.recall("prepared"):
             st.code(cluster_command(prepared, int(nodes), int(each), host.strip()), language="sh", wrap_lines=True)
+
+if (
+    config is not None
+    and plan is not None
+    and st.toggle(
+        "Look at the corpus", key="look_at_corpus", help="Reads and tokenises its beginning; a moment for a new text."
+    )
+):
+    show_preview(config, plan.corpus)

@@ -5,7 +5,9 @@ import streamlit as st
 
 from app import charts, state
 from app.attention_view import MAX_TOKENS, head_view_html
+from app.fill_view import show_fill_in
 from app.run_choice import choose_run
+from app.task_view import show_tasks
 from app.theme import theme
 from engine import teachers
 from engine.similarity import layer_steps
@@ -43,9 +45,10 @@ try:
 except ValueError as error:
     st.error(str(error), icon=":material/broken_image:")
     st.stop()
+example = teachers.card(teacher_name, state.RUNS).example
 text = right.text_input(
     "Sentence",
-    teachers.card(teacher_name).example,
+    example,
     max_chars=2000,
     key=f"sentence_{teacher_name}",
     persist_state="session",
@@ -71,7 +74,7 @@ sides = {
     "teacher": f"**Teacher** {teacher.card['label']}, {teacher.bert.shape}",
     "student": f"**Student** {student.card['method']}, {student.bert.shape}; {scores['retained']:.1%} retained",
 }
-attention, lines, layers = st.tabs(["Attention", "Attention as lines", "Layers"])
+attention, lines, layers, blanks, tasks = st.tabs(["Attention", "Attention as lines", "Layers", "Fill in", "Tasks"])
 
 with attention:
     st.caption(
@@ -156,3 +159,11 @@ with layers:
         "Line and table: mean over the sentence's tokens; band: one standard deviation. After ALBERT "
         "(arXiv 1909.11942), Figure 1. Widths differ, so compare L2 distances by their course, not their height."
     )
+
+with blanks:
+    some = example.split()
+    some[min(2, len(some) - 1)] = "[MASK]"
+    show_fill_in(teacher, student, " ".join(some), run.id)
+
+with tasks:
+    show_tasks(teacher, student, run.id)

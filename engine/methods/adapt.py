@@ -63,6 +63,7 @@ class Adapt(Method):
     formula = r"\mathcal{L}_{\mathrm{MLM}} + a\,\left(1-\cos(\bar h^{\,S}, \bar h^{\,T})\right)"
     uses = ("feature", "hard", "task-agnostic")
     Options = AdaptOptions
+    adds_head = True
     reshapes = False
 
     def objections(self, teacher: Shape, student: Shape) -> list[str]:
@@ -97,8 +98,9 @@ class Adapt(Method):
         logits = student(batch.ids, batch.visible, positions=batch.positions, trace=trace).float()
         terms = {"masked-LM": F.cross_entropy(logits, batch.targets)}
         if self.options.anchor:
-            with torch.no_grad():
-                original = sentence_embeddings(teacher.encode(batch.ids, batch.visible), batch.visible)
+            with torch.no_grad():  # of the text before anything was hidden: with [MASK] in them all texts look alike
+                plain = batch.ids.flatten().scatter(0, batch.positions, batch.targets).view_as(batch.ids)
+                original = sentence_embeddings(teacher.encode(plain, batch.visible), batch.visible)
             adapted = sentence_embeddings(trace["hidden"][-1], batch.visible)
             words = torch.zeros_like(adapted[:, 0]).index_add_(
                 0, batch.positions // batch.ids.shape[1], torch.ones_like(batch.positions, dtype=adapted.dtype)

@@ -38,6 +38,7 @@ class Method:
     preset_notes: ClassVar[dict[str, str]] = {}
     numbers_title: ClassVar[str] = ""  # what the numbers of after_backward are, for a chart
     numbers_unit: ClassVar[str] = ""
+    adds_head: ClassVar[bool] = False  # True: made for teachers that have no masked-LM head of their own
     reshapes: ClassVar[bool] = True  # False: the student has its teacher's shape, and nothing of it can be chosen
 
     def __init__(self, options: Any, steps: int) -> None:

@@ -1,0 +1,86 @@
+"""The text to learn from, on the build page: its name, a file brought along, and a look at it before it is used."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from app import state
+from app.score_charts import histogram
+from app.theme import theme
+from app.tiles import tile_row
+from app.token_view import masked_rows
+from engine.config import RunConfig
+from engine.roots import UPLOADS
+from engine.text_files import READERS
+from engine.token_store import CorpusError
+from engine.uploads import LARGEST_MB, keep
+
+HELP = (
+    "microworld; nltk:NAME or nltk:NAME+NAME for text collections of NLTK; file:PATH for txt, jsonl, csv or parquet, "
+    "with #COLUMN where the text's column is not called text; hub:DATASET or hub:DATASET:CONFIG for one of the Hub."
+)
+
+
+def choose_corpus(teacher: str, own: str) -> str:
+    """Widgets that name a corpus; what was named. `own`: the one that suits the teacher."""
+    key = f"corpus_{teacher}"
+    name = st.text_input("Corpus", own, key=key, max_chars=500, help=HELP)
+    with st.expander("Bring your own text", icon=":material/upload_file:"):
+        file = st.file_uploader(
+            f"A file of at most {LARGEST_MB} MB", type=[suffix[1:] for suffix in READERS], key=f"upload_{teacher}"
+        )
+        if file is not None:
+            try:
+                path = keep(UPLOADS, file.name, file.getvalue())
+            except CorpusError as error:
+                st.error(str(error), icon=":material/upload_file:")
+            else:
+                st.button(
+                    f"Learn from {path.name}",
+                    icon=":material/check:",
+                    on_click=state.remember,
+                    args=(key, f"file:{path}"),
+                    disabled=name.partition("#")[0] == f"file:{path}",
+                )
+                st.caption("It stays on this machine. Where the text is not in a column called text, add #COLUMN.")
+    return name.strip() or "auto"
+
+
+def show_preview(config: RunConfig, corpus: str) -> None:
+    """The corpus as a run of `config` would see it: masked examples, lengths and counts."""
+    try:
+        found = state.corpus_preview(
+            config.teacher, corpus, config.length, config.masking, config.mask_share, config.seed
+        )
+    except ValueError as error:
+        st.error(str(error), icon=":material/menu_book:")
+        return
+    part = "" if found.whole else f"of the first {found.documents:,} documents"
+    tile_row(
+        [
+            ("Documents", f"{found.documents:,}" + ("" if found.whole else "+"), part and "counted so far"),
+            ("Held out", f"{found.held_out:,}", part or "one in ten, by a hash of its text"),
+            ("Tokens", f"{found.tokens:,}", part),
+            ("Unknown words", f"{found.unknown:.1%}", "of the tokens"),
+        ]
+    )
+    colours = theme(state.dark())
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        st.markdown("**Ten rows as training sees them.** Only the marked tokens are asked for.")
+        st.html(masked_rows(found.examples, colours))
+    with right:
+        st.markdown(f"**Tokens a row**, of the first {len(found.lengths):,} rows; at most {found.longest}")
+        counts, edges = np.histogram(found.lengths, bins=min(16, found.longest), range=(0, found.longest))
+        names = [f"{int(a) + 1}-{int(b)}" for a, b in zip(edges, edges[1:], strict=False)]
+        st.plotly_chart(
+            histogram(names, counts, "tokens a row", "rows", colours),
+            theme=None,
+            key="row_lengths",
+            config={"displayModeBar": False},
+            alt="How many rows have how many tokens.",
+        )
+        with st.expander("As a table"):
+            st.dataframe(pd.DataFrame({"tokens": names, "rows": counts}), hide_index=True)

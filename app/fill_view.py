@@ -1,0 +1,72 @@
+"""The fill-in playground: what teacher and student put into the blanks of a sentence, side by side."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from app import state
+from engine.checkpoints import Model
+from engine.fill_in import BLANK, Filled, agreement
+from engine.probe import ProbeError
+
+SHOWN = 6  # candidates of each model
+MARKUP = set("\\`*_{}[]()#+-.!<>|$~:")
+COLOURS = {"Teacher": "blue", "Student": "orange"}
+MOST_BLANKS = 12  # drawn; a sentence may have more
+
+
+def show_fill_in(teacher: Model, student: Model, start: str, key: str) -> None:
+    """Widgets and tables for any number of [MASK]s. `start`: the sentence to begin with."""
+    text = st.text_input(
+        f"Sentence with {BLANK}",
+        start,
+        max_chars=2000,
+        key=f"blanks_{key}",
+        persist_state="session",
+        help=f"Write {BLANK} wherever a word should be found, as often as you like. All are hidden at the same time.",
+    )
+    try:
+        seen = {"Teacher": state.fill(teacher, text), "Student": state.fill(student, text)}
+        agreed = agreement(seen["Teacher"], seen["Student"])
+    except ProbeError as error:
+        st.warning(str(error), icon=":material/edit:")
+        return
+    if seen["Teacher"].unknown:
+        st.warning(
+            f"Not in the vocabulary: {', '.join(dict.fromkeys(seen['Teacher'].unknown))}.", icon=":material/help:"
+        )
+    same, shared = sum(one for one, _ in agreed), sum(mass for _, mass in agreed) / len(agreed)
+    count = "1 blank" if len(agreed) == 1 else f"{len(agreed)} blanks"
+    st.markdown(
+        f"Same first word in **{same} of {count}**; on average the two share **{shared:.0%}** of their probability."
+    )
+    for role, filled in seen.items():
+        st.caption(f"{role}: {_sentence(filled)}")
+    for blank, (first, mass) in enumerate(agreed[:MOST_BLANKS]):
+        note = "same first word" if first else "different first words"
+        st.markdown(f"**Blank {blank + 1}**: {note}, {mass:.0%} of the probability shared")
+        for column, (role, filled) in zip(st.columns(2, gap="large"), seen.items(), strict=True):
+            table = pd.DataFrame(filled.candidates(blank, SHOWN), columns=[role, "probability"])
+            column.dataframe(
+                table,
+                hide_index=True,
+                width="stretch",
+                key=f"blank_{key}_{role}_{blank}",
+                column_config={
+                    "probability": st.column_config.ProgressColumn(
+                        "Probability", format="percent", min_value=0.0, max_value=1.0, color=COLOURS[role]
+                    )
+                },
+            )
+    if len(agreed) > MOST_BLANKS:
+        st.caption(f"Tables of the first {MOST_BLANKS} blanks; the sentence has {len(agreed)}.")
+
+
+def _sentence(filled: Filled) -> str:
+    """The text with each blank's first candidate in it, as markdown in which nothing is markup."""
+    words = list(filled.tokens)
+    for blank, place in enumerate(filled.blanks):
+        words[place] = filled.candidates(blank, 1)[0][0]
+    joined = " ".join(words[1:-1]).replace(" ##", "")
+    return "".join(f"\\{letter}" if letter in MARKUP else letter for letter in joined)

@@ -1,0 +1,45 @@
+"""Scores and counts as plotly figures. Never imports streamlit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+
+from app.charts import escape, layout
+from app.theme import Theme
+
+
+def histogram(names: Sequence[str], counts: np.ndarray, unit: str, what: str, colours: Theme) -> go.Figure:
+    """Counts (bin,) of `what` per bin `names`, as columns."""
+    figure = go.Figure(
+        go.Bar(
+            x=list(names),
+            y=np.asarray(counts),
+            marker={"color": colours.quiet},
+            hovertemplate=f"%{{x}} {escape(unit)}: %{{y:,}} {escape(what)}<extra></extra>",
+        )
+    )
+    figure.update_xaxes(title=unit)
+    figure.update_yaxes(title=what)
+    return layout(figure, colours, 280, bargap=0.1)
+
+
+def score_bars(scores: Mapping[str, Mapping[str, tuple[float, float | None]]], unit: str, colours: Theme) -> go.Figure:
+    """model -> task -> (score, half its 95% interval or None), as columns with their intervals; one scale."""
+    figure = go.Figure()
+    for name, tasks in scores.items():
+        widths = [width or 0.0 for _, width in tasks.values()]
+        figure.add_bar(
+            name=escape(name),
+            x=[escape(task) for task in tasks],
+            y=[value for value, _ in tasks.values()],
+            error_y={"type": "data", "array": widths, "visible": any(widths), "color": colours.ink, "thickness": 1.5},
+            marker={"color": colours.role(name)},
+            customdata=widths,
+            hovertemplate=f"{escape(name)}, %{{x}}: %{{y:.1f}}{unit} ± %{{customdata:.1f}}<extra></extra>",
+        )
+    figure.update_yaxes(title=f"score, {unit}" if unit else "score", rangemode="tozero")
+    most = max((len(tasks) for tasks in scores.values()), default=1)
+    return layout(figure, colours, 320, barmode="group", bargap=0.3 if most > 2 else 0.7)
