@@ -18,7 +18,7 @@ from engine.shape import Shape, ShapeError
 
 NORM_EPS = 1e-12
 Trace = dict[str, list[Tensor]]  # what a caller wants to see: its keys say what, forward appends one tensor a layer
-TRACEABLE = ("hidden", "attentions", "scores", "query", "key", "value")
+TRACEABLE = ("hidden", "attentions", "scores", "query", "key", "value", "pair")
 
 
 class LayerNorm(nn.Module):
@@ -182,8 +182,8 @@ class Bert(nn.Module):
 
         ids (batch, pos) int; visible (batch, pos) bool, False at padding, None: everything; types (batch, pos) int.
         `trace` maps names among TRACEABLE to lists: "hidden" gets layers + 1 tensors (batch, pos, hidden), the
-        embedding output first; "attentions" and "scores" get (batch, head, pos, pos) a layer; the rest
-        (batch, head, pos, head_dim).
+        embedding output first; "attentions" and "scores" get (batch, head, pos, pos) a layer; queries, keys
+        and values (batch, head, pos, head_dim). "pair", which `forward` alone fills, gets pair logits (batch, 2).
         """
         trace = {} if trace is None else trace
         mask = None if visible is None else visible[:, None, None, :].bool()
@@ -213,6 +213,8 @@ class Bert(nn.Module):
         if self.head is None:
             raise ShapeError(["This model has no masked-LM head, so it cannot fill in words; give its shape mlm_head."])
         x = self.encode(ids, visible, types, trace)
+        if trace is not None and "pair" in trace:
+            trace["pair"].append(self.pair_logits(x))
         return self.head(x if positions is None else x.flatten(0, 1)[positions], self.embeddings.word.weight)
 
     def pair_logits(self, last_hidden: Tensor) -> Tensor:

@@ -49,6 +49,7 @@ def student_card(
             "teacher_masked_accuracy": taught["accuracy"],
             "teacher_masked_loss": taught["loss"],
             "retained": learned["accuracy"] / taught["accuracy"] if taught["accuracy"] else 0.0,
+            **{name: learned[name] for name in ("pair_accuracy",) if name in learned},
         },
         "device": plan.device.type,
         "device_name": plan.device.name,

@@ -8,12 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from engine.bert import Bert
 from engine.corpora import Corpus
 from engine.device import Device
+from engine.pairs import PairBatch, Pairs
 
 
 @torch.no_grad()
-def masked_lm_score(model: nn.Module, corpus: Corpus, device: Device) -> dict[str, float]:
+def masked_lm_score(model: nn.Module, corpus: Corpus | Pairs, device: Device) -> dict[str, float]:
     """Mean loss (nats a hidden token), accuracy (0-1) and how many hidden tokens `model` was asked for.
 
     Taken on the corpus's held-out rows.
@@ -25,13 +27,30 @@ def masked_lm_score(model: nn.Module, corpus: Corpus, device: Device) -> dict[st
     loss, right, count = torch.zeros(3, device=device.type).unbind()
     for host_batch in corpus.held_out_batches():
         batch = host_batch.to(device.type)
+        types = batch.types if isinstance(batch, PairBatch) else None
         with device.autocast():
-            logits = model(batch.ids, batch.visible, positions=batch.positions).float()
+            logits = model(batch.ids, batch.visible, types, batch.positions).float()
         loss = loss + F.cross_entropy(logits, batch.targets, reduction="sum")
         right = right + (logits.argmax(-1) == batch.targets).sum()
         count = count + len(batch.targets)
     model.train(was_training)
     return {"loss": float(loss / count), "accuracy": float(right / count), "words": int(count)}
+
+
+@torch.no_grad()
+def pair_score(model: Bert, pairs: Pairs, device: Device) -> dict[str, float]:
+    """Accuracy (0-1) of `model`'s pair head on the held-out pairs, and how many there are."""
+    was_training = model.training
+    model.eval()
+    right, count = torch.zeros((), device=device.type), 0
+    for host_batch in pairs.held_out_batches():
+        batch = host_batch.to(device.type)
+        assert isinstance(batch, PairBatch)
+        with device.autocast():
+            logits = model.pair_logits(model.encode(batch.ids, batch.visible, batch.types))
+        right, count = right + (logits.argmax(-1) == batch.labels).sum(), count + len(batch.labels)
+    model.train(was_training)
+    return {"accuracy": float(right) / count, "pairs": count}
 
 
 def accuracy_interval(accuracy: float, words: float) -> float:

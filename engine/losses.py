@@ -32,11 +32,15 @@ def words(visible: Tensor) -> Tensor:
 def over_words(values: Tensor, batch: Batch) -> Tensor:
     """The mean of `values` (batch, pos) over each row's words, rows weighted by their hidden words. Scalar."""
     counts = words(batch.visible).to(values.dtype)
-    means = (values * counts).sum(1) / counts.sum(1).clamp(min=1)
-    rows = torch.zeros_like(means).index_add_(
-        0, batch.positions // batch.ids.shape[1], torch.ones_like(batch.positions, dtype=means.dtype)
+    return over_rows((values * counts).sum(1) / counts.sum(1).clamp(min=1), batch)
+
+
+def over_rows(values: Tensor, batch: Batch) -> Tensor:
+    """The mean of `values` (batch,), rows weighted by their hidden words. Scalar."""
+    hidden = torch.zeros_like(values).index_add_(
+        0, batch.positions // batch.ids.shape[1], torch.ones_like(batch.positions, dtype=values.dtype)
     )
-    return (means * rows).sum() / rows.sum()
+    return (values * hidden).sum() / hidden.sum()
 
 
 def divergence(student_scores: Tensor, teacher_scores: Tensor) -> Tensor:

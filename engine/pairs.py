@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.corpora import HELD_OUT_ROWS, open_sentences
+from engine.corpora import HELD_OUT_ROWS, Corpus, open_corpus, open_sentences
 from engine.masking import BERT_MASKING, Batch, Masking, mask
 from engine.token_store import CorpusError, Progress, Rows
 
@@ -127,6 +127,19 @@ class _Pages:
         own = np.flatnonzero(self.document == self.document[sentence])
         other = int(rng.integers(len(self.document) - len(own)))
         return other if other < own[0] else other + len(own)
+
+
+def open_text(
+    name: str, tokenizer: Any, length: int, rows: int, pairs: str = "none", masking: Masking = BERT_MASKING
+) -> Corpus | Pairs:
+    """The corpus `name` as its rows, or as sentence pairs of the kind `pairs`.
+
+    Raises:
+        CorpusError: as open_corpus and open_pairs.
+    """
+    if pairs == "none":
+        return open_corpus(name, tokenizer, length, rows, masking=masking)
+    return open_pairs(name, tokenizer, length, rows, pairs, masking)
 
 
 def open_pairs(

@@ -23,10 +23,11 @@ from engine.checkpoints import (
     sweep,
 )
 from engine.config import RunConfig
-from engine.corpora import Batch, Masking, open_corpus
 from engine.device import Device
-from engine.evaluate import masked_lm_score
+from engine.evaluate import masked_lm_score, pair_score
+from engine.masking import Batch, Masking
 from engine.methods import Method
+from engine.pairs import Pairs, open_text
 from engine.plan import plan
 from engine.processes import Processes, join
 from engine.runs import Run, write_json
@@ -66,9 +67,8 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     length = min(config.length, shape.positions)
     yield {"kind": "prepare", "message": f"Reading the corpus {planned.corpus}"}
     rows = max(1, config.steps) * config.batch
-    corpus = open_corpus(
-        planned.corpus, teacher.tokenizer, length, rows, masking=Masking(config.masking, config.mask_share)
-    )
+    masking = Masking(config.masking, config.mask_share)
+    corpus = open_text(planned.corpus, teacher.tokenizer, length, rows, method.pairs, masking)
     student = method.prepare(teacher.bert, shape, config.seed).requires_grad_(True)
     teacher_bert = teacher.bert.to(device.type).eval().requires_grad_(False)
 
@@ -166,6 +166,8 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     yield {"kind": "prepare", "message": "Folding and scoring the student"}
     bert = method.finish(student).to(device.type).eval()
     score = masked_lm_score(bert, corpus, device)
+    if isinstance(corpus, Pairs):
+        score["pair_accuracy"] = pair_score(bert, corpus, device)["accuracy"]
     yield {"kind": "evaluation", "step": done, **score}
     seconds = time.perf_counter() - began
     card = student_card(run.id, config, planned, bert, teacher.bert.shape, done, (teacher_score, score), seconds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from engine.config import ConfigError
 from engine.methods.adapt import Adapt
+from engine.methods.albert import Albert
 from engine.methods.base import Method
 from engine.methods.distilbert import Distilbert
 from engine.methods.minilm import Minilm
@@ -14,7 +15,7 @@ from engine.methods.tinybert import Tinybert
 from engine.methods.wid import Wid
 
 METHODS: dict[str, type[Method]] = {
-    method.name: method for method in (Wid, Scratch, SoftTargets, Distilbert, Tinybert, Minilm, Minilmv2, Adapt)
+    method.name: method for method in (Wid, Scratch, SoftTargets, Distilbert, Tinybert, Minilm, Minilmv2, Albert, Adapt)
 }
 
 

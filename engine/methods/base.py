@@ -49,6 +49,11 @@ class Method:
         """
         self.options, self.steps = options, steps
 
+    @property
+    def pairs(self) -> str:
+        """The kind of sentence pairs that it learns from: "sop", "nsp", or "none": rows of text."""
+        return "none"
+
     def student_shape(self, teacher: Shape, wanted: dict[str, Any]) -> Shape:
         """The student's shape: the teacher's with what is `wanted` changed, and a masked-LM head only.
 

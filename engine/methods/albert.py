@@ -1,0 +1,123 @@
+"""ALBERT: factorised embeddings, layers that share their weights, and sentence order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from engine.bert import Bert, Trace, new_bert
+from engine.config import option
+from engine.losses import over_rows, softened
+from engine.masking import Batch
+from engine.methods.base import Method
+from engine.pairs import PairBatch
+from engine.shape import SHARINGS, Shape
+
+PAIRS = ("sop", "nsp", "none")
+
+
+@dataclass(frozen=True)
+class AlbertOptions:
+    """Options of ALBERT."""
+
+    embedding: int = option(
+        0,
+        "Embedding size E, below the width: the vocabulary's table has E columns; 0: a sixth of the width, as the "
+        "paper's 128 of 768.",
+        least=0,
+        most=1_000_000,
+        label="embedding size",
+    )
+    sharing: str = option("all", "What all layers of a group share.", choices=SHARINGS)
+    groups: int = option(1, "Into how many groups the layers are cut; each shares within itself.", least=1, most=1000)
+    pairs: str = option(
+        "sop",
+        "What is asked of two segments: whether they are in order, whether the second is the first one's next, or "
+        "nothing.",
+        choices=PAIRS,
+        label="sentence pairs",
+    )
+    soft: float = option(
+        0.0,
+        "Weight of the teacher's soft targets, the rest goes to masked-LM; 0: pre-training, which needs no teacher.",
+        least=0.0,
+        most=1.0,
+        label="weight of soft targets",
+    )
+    temperature: float = option(2.0, "Of the soft targets.", least=0.1, most=100.0, advanced=True)
+    lr: float = option(1e-3, "Peak learning rate.", least=1e-7, most=1.0, label="learning rate")
+
+
+class Albert(Method):
+    """Pre-training of a student that saves parameters by its build: a narrow embedding table behind a projection, and
+    one set of weights for all layers. It learns to fill in words and to tell two sentences in order from two that were
+    swapped; it may listen to a teacher besides.
+    """
+
+    name = "albert"
+    label = "ALBERT"
+    paper = "Lan et al. 2019, ALBERT: A Lite BERT for Self-supervised Learning, arXiv 1909.11942"
+    formula = r"\mathcal{L}_{\mathrm{MLM}} + \mathcal{L}_{\mathrm{SOP}}"
+    uses = ("hard", "task-agnostic")
+    Options = AlbertOptions
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "paper": {},
+        "like BERT": {"sharing": "none", "pairs": "nsp"},
+    }
+    preset_notes: ClassVar[dict[str, str]] = {
+        "paper": "Everything is shared, embeddings are factorised, sentence order is learned.",
+        "like BERT": "Nothing is shared and next sentences are learned; only the embeddings stay factorised.",
+    }
+
+    options: AlbertOptions
+
+    @property
+    def pairs(self) -> str:
+        """As its options say."""
+        return self.options.pairs
+
+    def student_shape(self, teacher: Shape, wanted: dict[str, Any]) -> Shape:
+        """An ALBERT of the chosen layers, width and heads; the pair head only where there are pairs."""
+        shape = super().student_shape(teacher, wanted)
+        pairs = self.options.pairs != "none"
+        return shape.replace(
+            family="albert",
+            activation="gelu_new",
+            embedding=min(self.options.embedding or max(1, shape.hidden // 6), shape.hidden),
+            sharing=self.options.sharing,
+            groups=self.options.groups,
+            token_types=2,
+            tied=True,
+            pooler=pairs,
+            pair_head=pairs,
+        )
+
+    def notes(self, teacher: Shape, student: Shape) -> list[str]:
+        """What the library's class cannot hold."""
+        if self.options.sharing in ("attention", "ffn"):
+            return ["The library's ALBERT shares attention and FFN together or not at all: this one stays in this app."]
+        return []
+
+    def prepare(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
+        """Fresh weights."""
+        return new_bert(shape, seed)
+
+    def losses(self, student: nn.Module, teacher: Bert, batch: Batch) -> dict[str, Tensor]:
+        """Masked-LM, with the teacher's word in it if asked for; of pairs, whether they are in order."""
+        paired, soft = isinstance(batch, PairBatch), self.options.soft
+        trace: Trace = {"pair": []} if paired else {}
+        types = batch.types if isinstance(batch, PairBatch) else None
+        logits = student(batch.ids, batch.visible, types, batch.positions, trace).float()
+        terms = {"masked-LM": (1 - soft) * F.cross_entropy(logits, batch.targets)}
+        if soft:
+            with torch.no_grad():
+                theirs = teacher(batch.ids, batch.visible, positions=batch.positions)
+            terms["soft targets"] = soft * softened(logits, theirs, self.options.temperature).mean()
+        if isinstance(batch, PairBatch):
+            wrong = F.cross_entropy(trace["pair"][-1].float(), batch.labels, reduction="none")
+            terms["sentence order" if self.options.pairs == "sop" else "next sentence"] = over_rows(wrong, batch)
+        return terms
