@@ -71,4 +71,5 @@ def _pick(wanted: str) -> Device:
         return Device("cuda", torch.cuda.get_device_name(), torch.cuda.is_bf16_supported(), count)
     if wanted == "mps":
         return Device("mps", f"Apple GPU ({platform.machine()})", False)
-    return Device("cpu", f"CPU, {torch.get_num_threads()} threads", False, os.cpu_count() or 1)
+    threads = torch.get_num_threads()
+    return Device("cpu", f"CPU, {threads} thread{'s' if threads > 1 else ''}", False, os.cpu_count() or 1)

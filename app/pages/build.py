@@ -6,13 +6,13 @@ import streamlit as st
 
 from app import forms, state
 from app.corpus_view import choose_corpus, show_preview
+from app.method_view import choose_method
 from app.teacher_view import choose_teacher, show_card
 from engine import job, teachers
 from engine.config import RunConfig
 from engine.cost import parameters
 from engine.launch import cluster_command
 from engine.library import inexpressible
-from engine.methods import METHODS
 
 MASKINGS = {"token": "Single tokens", "word": "Whole words", "ngram": "Up to three words"}
 
@@ -31,43 +31,34 @@ with left:
     show_card(card)
 
     st.subheader("Method")
-    method = METHODS[
-        st.segmented_control(
-            "Method",
-            list(METHODS),
-            default="wid",
-            required=True,
-            format_func=lambda name: METHODS[name].label,
-            label_visibility="collapsed",
-            key="build_method",
-            persist_state="session",
-        )
-    ]
-    st.markdown(method.description())
-    st.caption(method.paper)
+    method = choose_method()
 
     st.subheader("Student")
     shape = card.shape
     student = {}
-    if method.reshapes:
+    if method.chooses:
         first, second, third = st.columns(3)
-        student["layers"] = first.slider(
-            "Layers", 1, shape.layers, shape.layers, key=f"layers_{name}", persist_state="session"
-        )
-        student["hidden"] = second.slider(
-            "Width",
-            shape.heads,
-            shape.hidden,
-            shape.hidden // 2 // shape.heads * shape.heads,
-            shape.heads,
-            key=f"hidden_{name}",
-            persist_state="session",
-        )
-        student["heads"] = third.slider(
-            "Heads", 1, shape.heads, shape.heads, key=f"heads_{name}", persist_state="session"
-        )
-    else:
-        st.caption(f"{method.label} keeps the teacher's shape: {shape}.")
+        if "layers" in method.chooses:
+            most = shape.layers // 2 or 1 if method.chooses == ("layers",) else shape.layers
+            student["layers"] = first.slider(
+                "Layers", 1, shape.layers, most, key=f"layers_{name}_{most}", persist_state="session"
+            )
+        if "hidden" in method.chooses:
+            student["hidden"] = second.slider(
+                "Width",
+                shape.heads,
+                shape.hidden,
+                shape.hidden // 2 // shape.heads * shape.heads,
+                shape.heads,
+                key=f"hidden_{name}",
+                persist_state="session",
+            )
+        if "heads" in method.chooses:
+            student["heads"] = third.slider(
+                "Heads", 1, shape.heads, shape.heads, key=f"heads_{name}", persist_state="session"
+            )
+    if set(method.chooses) < {"layers", "hidden", "heads"}:
+        st.caption(f"{method.label} keeps {'the rest of ' if method.chooses else ''}the teacher's shape: {shape}.")
     st.subheader("Options")
     preset = forms.preset_choice(method.presets, method.preset_notes, f"preset_{method.name}") if method.presets else ""
     options = forms.options_form(method.Options, f"options_{method.name}_{preset}", method.presets.get(preset))
@@ -156,7 +147,7 @@ with right, st.container(border=True):
         st.metric(
             "Student's parameters",
             f"{count:,}",
-            f"{full / count:.2f}× smaller than the teacher's {full:,}" if method.reshapes else "as many as the teacher",
+            f"{full / count:.2f}× smaller than the teacher's {full:,}" if method.chooses else "as many as the teacher",
             delta_color="off",
             delta_arrow="off",
         )

@@ -64,7 +64,7 @@ class Adapt(Method):
     uses = ("feature", "hard", "task-agnostic")
     Options = AdaptOptions
     adds_head = True
-    reshapes = False
+    chooses = ()
 
     def objections(self, teacher: Shape, student: Shape) -> list[str]:
         """It keeps the teacher's shape."""

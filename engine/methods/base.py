@@ -39,7 +39,7 @@ class Method:
     numbers_title: ClassVar[str] = ""  # what the numbers of after_backward are, for a chart
     numbers_unit: ClassVar[str] = ""
     adds_head: ClassVar[bool] = False  # True: made for teachers that have no masked-LM head of their own
-    reshapes: ClassVar[bool] = True  # False: the student has its teacher's shape, and nothing of it can be chosen
+    chooses: ClassVar[tuple[str, ...]] = ("layers", "hidden", "heads")  # what of the student's shape the form asks for
 
     def __init__(self, options: Any, steps: int) -> None:
         """`options`: an instance of Options. `steps`: how many optimizer steps the run will take.

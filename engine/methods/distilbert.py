@@ -46,6 +46,7 @@ class Distilbert(Method):
     )
     uses = ("logit", "feature", "hard", "task-agnostic")
     Options = DistilbertOptions
+    chooses = ("layers",)
 
     options: DistilbertOptions
 

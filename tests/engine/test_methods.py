@@ -27,7 +27,7 @@ def wanted_of(kind):
     """What is asked of a student: another shape, where the method can give it one."""
     if kind.name == "distilbert":
         return {"layers": 1}
-    return {"hidden": 16, "heads": 4, "ffn": 32} if kind.reshapes else {}
+    return {"hidden": 16, "heads": 4, "ffn": 32} if kind.chooses else {}
 
 
 def presets_of(kind):

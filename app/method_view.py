@@ -1,0 +1,40 @@
+"""The method on the build page: chosen, then explained in words and as a formula."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from engine.methods import METHODS
+from engine.methods.base import USES, Method
+
+ABOUT_USES = {
+    "logit": "compares predictions with the teacher's",
+    "feature": "compares something inside both models",
+    "hard": "learns from the true hidden words",
+    "task-agnostic": "needs no labelled task",
+}
+
+
+def choose_method() -> type[Method]:
+    """The method that is chosen, explained: its lesson, its loss, what it uses."""
+    name = st.selectbox(
+        "Method",
+        list(METHODS),
+        format_func=lambda name: METHODS[name].label,
+        label_visibility="collapsed",
+        key="build_method",
+        persist_state="session",
+    )
+    method = METHODS[name]
+    st.markdown(method.description())
+    st.latex(method.formula)
+    st.markdown(
+        " ".join(
+            f":green-badge[:material/check: {use}]" if use in method.uses else f":gray-badge[:material/close: {use}]"
+            for use in USES
+        ),
+        help="\n\n".join(f"**{use}**: {about}" for use, about in ABOUT_USES.items())
+        + "\n\nThe columns of Table 1 in the WID paper, arXiv 2305.09098.",
+    )
+    st.caption(method.paper)
+    return method
