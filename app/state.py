@@ -34,6 +34,18 @@ def set_link(name: str, value: str) -> None:
         st.query_params[name] = value
 
 
+def whole_link() -> dict[str, list[str]]:
+    """Every parameter of the page's link; each may come several times."""
+    return {name: st.query_params.get_all(name) for name in st.query_params}
+
+
+def set_whole_link(parameters: dict[str, str | list[str]]) -> None:
+    """Makes `parameters` the page's link, and takes everything else out of it."""
+    wanted = {name: [value] if isinstance(value, str) else list(value) for name, value in parameters.items()}
+    if whole_link() != wanted:
+        st.query_params.from_dict(wanted)
+
+
 def remember(name: str, value: Any) -> None:
     """Keeps `value` for this session."""
     st.session_state[name] = value
@@ -42,6 +54,12 @@ def remember(name: str, value: Any) -> None:
 def recall(name: str, default: Any = None) -> Any:
     """What was remembered under `name`."""
     return st.session_state.get(name, default)
+
+
+@st.cache_resource(show_spinner=False)
+def machine() -> dict[str, Any]:
+    """What was measured of this machine since the server started; empty at first. All sessions share it."""
+    return {}
 
 
 @st.cache_resource(show_spinner="Looking for a GPU")

@@ -105,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("folder", type=Path, help="a new folder")
 
     bench = verb("bench", _bench, "Measure speed and memory on this machine.")
-    bench.add_argument("what", choices=["wid", "size"], help="wid: weight against activation space; size: the calculator")
+    bench.add_argument("what", choices=["wid", "size"], help="wid: its steps; size: the calculator")
     bench.add_argument("--case", default="cpu", help="cpu: 6x384 to 6x192; gpu: 12x768 to 12x192 and 12x516")
     bench.add_argument("--repeats", type=int, default=7, help="steps of each kind, interleaved")
     return parser
@@ -212,7 +212,8 @@ def _bench(arguments: argparse.Namespace) -> None:
     if arguments.what == "size":
         from engine import bench_size
 
-        print(json.dumps(timed := bench_size.bench_size()) if arguments.json else bench_size.table(timed))
+        timed = bench_size.bench_size(arguments.repeats)
+        print(json.dumps(timed) if arguments.json else bench_size.table(timed))
         return
     from engine.bench import bench_wid, table
 

@@ -16,7 +16,7 @@ from typing import Any
 
 PROJECT = Path(__file__).resolve().parent.parent
 PATIENCE = 300.0  # seconds
-Progress = Callable[[float, str], None]
+Progress = Callable[[float, str], object]
 
 
 class ApartError(ValueError):
@@ -62,7 +62,9 @@ def ask(module: str, question: dict[str, Any], progress: Progress | None = None)
         child.wait()
         errors.join()
     if found is None:
-        raise ApartError(f"The process that counts ended without an answer: {(last or ['no message'])[0].strip()[:200]}")
+        raise ApartError(
+            f"The process that counts ended without an answer: {(last or ['no message'])[0].strip()[:200]}"
+        )
     return found
 
 

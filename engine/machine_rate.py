@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,24 +23,22 @@ SECONDS = 1.0  # about as long each rate is measured
 
 
 def measure(device: Device | None = None, seconds: float = SECONDS) -> dict[str, Any]:
-    """Rates of the best device here: FLOP/s of float32 and bfloat16 products, bytes a second, FLOP/s of a training step.
+    """Rates of the best device here: FLOP/s of float32 and bfloat16 products and of a training step, bytes a second.
 
     A training step is one of `STEP` on eight sequences of 128 tokens, in the precision that training uses here; its
     FLOPs are those of `engine.footprint.training_flops`.
     """
     device = device or pick()
-    apart.tell(0.1, f"matrix products on {device.name}")
     size = 4096 if device.type == "cuda" else 1024
     rates = {}
-    for share, kind in ((0.1, torch.float32), (0.3, torch.bfloat16)):
-        apart.tell(share, f"{str(kind).removeprefix('torch.')} products on {device.name}")
+    for share, name, kind in ((0.1, "float32", torch.float32), (0.3, "bfloat16", torch.bfloat16)):
+        apart.tell(share, f"{name} products on {device.name}")
         a = torch.randn(size, size, device=device.type).to(kind)
-        rates[str(kind).removeprefix("torch.")] = 2 * size**3 / _median(lambda a=a: a @ a, device, seconds)
+        rates[name] = 2 * size**3 / _median(partial(torch.matmul, a, a), device, seconds)
     apart.tell(0.5, "memory")
     block = torch.zeros(2**28 if device.type == "cuda" else 2**26, device=device.type)  # 1 GB or 256 MB
-    other = torch.empty_like(block)
-    bandwidth = 2 * block.numel() * 4 / _median(lambda: other.copy_(block), device, seconds)
-    del block, other
+    bandwidth = 2 * block.nbytes / _median(partial(torch.empty_like(block).copy_, block), device, seconds)
+    del block
     apart.tell(0.7, "training steps")
     precision = "bfloat16" if device.mixed_precision else "float32"
     batch = Batch(8, 128, precision)

@@ -1,4 +1,4 @@
-"""python -m engine size: the calculator in a terminal. Torch is loaded by --verify and --measure, in another process."""
+"""python -m engine size: the calculator in a terminal. Only --verify and --measure load torch, in another process."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def add_arguments(size: argparse.ArgumentParser) -> None:
     which.add_argument("--sharing", help="what layers share: none, attention, ffn or all")
     which.add_argument("--pooler", action="store_true", help="count the pooler")
     which.add_argument("--no-mlm-head", action="store_true", help="leave out the masked-LM head")
-    which.add_argument("--pair-head", action="store_true", help="count the sentence-order head, and the pooler it reads")
+    which.add_argument("--pair-head", action="store_true", help="count the sentence-order head and its pooler")
     which.add_argument("--untied", action="store_true", help="give the masked-LM decoder a table of its own")
     which.add_argument("--wid", type=int, metavar="WIDTH", help="the WID student of this width, beside its teacher")
     which.add_argument("--strategy", default="dim", help="of --wid: dim narrows every head, head drops whole ones")
@@ -100,9 +100,10 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _models(arguments: argparse.Namespace) -> list[tuple[str, Shape]]:
     """(name, shape) of every model asked for; options change the last one."""
-    from engine.comparison import MOST, edited, fields_of, from_link
+    from engine.comparison import MOST, edited, fields_of
     from engine.presets import find
     from engine.shape import ShapeError
+    from engine.size_link import from_link
 
     if arguments.link:
         comparison, problems = from_link(parse_qs(urlsplit(arguments.link).query, max_num_fields=100))
@@ -256,7 +257,11 @@ def _presets(as_json: bool) -> None:
     from engine.presets import PRESETS
 
     if as_json:
-        print(json.dumps({name: one.shape.to_json() | {"parameters": parameters(one.shape)} for name, one in PRESETS.items()}))
+        print(
+            json.dumps(
+                {name: one.shape.to_json() | {"parameters": parameters(one.shape)} for name, one in PRESETS.items()}
+            )
+        )
         return
     for name, preset in PRESETS.items():
         print(f"{name:16} {parameters(preset.shape):>13,}  {preset.label}: {preset.shape}")

@@ -7,6 +7,8 @@ from typing import Any
 from engine.amount import duration, short
 from engine.shape import Shape
 
+TENSORS_HEAD = f"{'tensor':32} {'formula':>20} {'in one':>15} {'stored':>6} {'runs':>5} {'total':>15}"
+
 
 def report(answer: dict[str, Any]) -> str:
     """The answer of size_command as text."""
@@ -20,7 +22,7 @@ def report(answer: dict[str, Any]) -> str:
         lines += _sweep(answer["sweep"])
     for model, verdict in zip(models, answer.get("verified", ()), strict=False):
         agree = "equal" if verdict["equal"] else "DIFFERENT"
-        unread = f", {verdict['unread']:,} of them in a second decoder bias that it never reads" if verdict["unread"] else ""
+        unread = f", {verdict['unread']:,} of them in a decoder bias that is never read" if verdict["unread"] else ""
         built = f"{verdict['built']} has {verdict['counted']:,} parameters{unread}"
         lines.append(f"verified: {model['name']}: {verdict['computed']:,} by formula; {built}: {agree}")
     if "this_machine" in answer:
@@ -34,7 +36,9 @@ def _one(answer: dict[str, Any]) -> list[str]:
     for part, count in [*answer["parts"].items(), ("total", answer["parameters"])]:
         lines.append(f"{part:>12} {count:>15,}")
     if answer["executed"] != answer["parameters"]:
-        lines.append(f"{'executed':>12} {answer['executed']:>15,}  shared layers and a tied decoder as often as they run")
+        lines.append(
+            f"{'executed':>12} {answer['executed']:>15,}  shared layers and a tied decoder as often as they run"
+        )
     lines += [_bytes(answer), _work(answer)]
     return lines + [f"paper says {said['parameters']}: {said['source']}" for said in answer["paper_says"]]
 
@@ -73,13 +77,17 @@ def _details(model: dict[str, Any], named: bool) -> list[str]:
     lines = []
     title = f" of {model['name']}" if named else ""
     if "tensors" in model:
-        lines += [f"tensors{title}", f"{'tensor':32} {'formula':>20} {'in one':>15} {'stored':>6} {'runs':>5} {'total':>15}"]
+        lines += [
+            f"tensors{title}",
+            TENSORS_HEAD,
+        ]
         for entry in model["tensors"]:
             sizes = f"{entry['count']:>15,} {entry['stored']:>6,} {entry['executed']:>5,} {entry['parameters']:>15,}"
             lines.append(f"{entry['name']:32} {entry['formula']:>20} {sizes}")
     if "formula" in model:
         lines.append(f"formula{title}")
-        lines += [f"  {term['part']}: {term['symbols']} = {term['numbers']} = {term['value']:,}" for term in model["formula"]]
+        for term in model["formula"]:
+            lines.append(f"  {term['part']}: {term['symbols']} = {term['numbers']} = {term['value']:,}")
     if "cost" in model:
         cost = model["cost"]
         training = cost["training"]
@@ -94,8 +102,8 @@ def _details(model: dict[str, Any], named: bool) -> list[str]:
         if "latency_bound" in cost:
             least = cost["latency_bound"]
             lines.append(
-                f"at least {duration(least['seconds'])} a sequence on {least['device']} in {least['precision']}, for its "
-                f"{least['limit']} ({least['source']})"
+                f"at least {duration(least['seconds'])} a sequence on {least['device']} in {least['precision']}, for "
+                f"its {least['limit']} ({least['source']})"
             )
     return lines
 
@@ -136,5 +144,3 @@ def _machine(rates: dict[str, Any]) -> list[str]:
         f"a training step of {rates['step_model']} runs at {short(rates['step'], 'FLOP/s')}; at that rate "
         f"{rates['steps']:,} steps take about {duration(rates['training_seconds'])}",
     ]
-
-

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 
 from engine.cost import parameters
@@ -107,7 +108,7 @@ def solve(base: Shape, budget: Budget, keep: tuple[str, ...] = USUALLY_KEPT, mos
 
 
 def front(base: Shape, budget: Budget, keep: tuple[str, ...] = USUALLY_KEPT, deepest: int = DEEPEST) -> list[Found]:
-    """For every depth the widest shape within the budget: the edge of what is possible. Depths with none are missing."""
+    """For every depth the widest shape within the budget: the edge of what is possible. Depths may be missing."""
     found = []
     for layers in range(1, deepest + 1):
         widest: Found | None = None
@@ -125,7 +126,7 @@ Maker = Callable[[int], Shape | None]
 
 
 def _families(base: Shape, keep: frozenset[str]) -> Iterator[tuple[int, Maker, int]]:
-    """(size of a step, n -> shape, largest n): ladders of shapes on which every step costs more, together all that is legal."""
+    """(size of a step, n -> shape, largest n): ladders of shapes, each step dearer; together all that is legal."""
     depths = [base.layers] if "layers" in keep else sorted({*range(1, DEEPEST + 1), base.layers})
     if "hidden" not in keep:
         ratios: list[float | None] = [None] if "ffn" in keep else list(RATIOS)
@@ -139,13 +140,18 @@ def _families(base: Shape, keep: frozenset[str]) -> Iterator[tuple[int, Maker, i
         deep = _changed(base, layers=layers, groups=min(base.groups, layers))
         if "ffn" not in keep:
             unit = 64 if base.hidden % 64 == 0 else 4
-            yield unit, (lambda n, deep=deep, unit=unit: _changed(deep, ffn=n * unit)), LARGEST // unit
+            yield unit, partial(_stepped, deep, "ffn", unit), LARGEST // unit
         elif "vocab" not in keep:
-            yield 100, (lambda n, deep=deep: _changed(deep, vocab=100 * n)), LARGEST // 100
+            yield 100, partial(_stepped, deep, "vocab", 100), LARGEST // 100
         elif "embedding" not in keep:
-            yield 8, (lambda n, deep=deep: _changed(deep, embedding=8 * n)), max(1, base.hidden // 8)
+            yield 8, partial(_stepped, deep, "embedding", 8), max(1, base.hidden // 8)
         else:
-            yield 1, (lambda n, deep=deep: deep), 1
+            yield 1, partial(_stepped, deep, "layers", layers), 1
+
+
+def _stepped(base: Shape | None, name: str, unit: int, n: int) -> Shape | None:
+    """`base` with `name` n units large."""
+    return None if base is None else _changed(base, **{name: unit * n})
 
 
 def _widths(
@@ -156,7 +162,7 @@ def _widths(
     embedding: int | None = None,
     vocab: int | None = None,
 ) -> Iterator[tuple[int, Maker]]:
-    """(step of the width, n -> shape n steps wide). Widths are whole heads, or the same number of dims in every head."""
+    """(step of the width, n -> shape n steps wide): widths of whole heads, or of equally narrow ones."""
     steps = []
     if "heads" in keep and "head_dim" in keep:
         steps.append((base.heads * base.head_dim if base.inner == base.hidden else 1, "both"))
@@ -166,7 +172,7 @@ def _widths(
     times = base.ffn / base.hidden if ratio is None else ratio
     own_table = base.embedding != base.hidden or base.family == "albert"
 
-    def make(n: int, step: int, kind: str) -> Shape | None:
+    def make(step: int, kind: str, n: int) -> Shape | None:
         width = n * step
         if kind == "both":  # the heads stay as they are, whatever the width
             heads, head_dim = base.heads, base.head_dim
@@ -191,7 +197,7 @@ def _widths(
 
     for step, kind in steps:
         real = 1 if kind == "both" else step
-        yield real, (lambda n, step=step, kind=kind: make(n, step, kind))
+        yield real, partial(make, step, kind)
 
 
 def _changed(base: Shape, **changes: int) -> Shape | None:

@@ -160,5 +160,3 @@ def product(kept_out: int, out: int, wide: int, kept_in: int) -> int:
     left = kept_out * out * wide + kept_out * wide * kept_in
     right = out * wide * kept_in + kept_out * out * kept_in
     return min(left, right) + kept_out * out
-
-

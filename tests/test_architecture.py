@@ -20,6 +20,22 @@ ENGINE_ORDER = [
     "engine",
     "engine.shape",
     "engine.cost",
+    "engine.amount",
+    "engine.formula",
+    "engine.presets",
+    "engine.footprint",
+    "engine.wid_cost",
+    "engine.roofline",
+    "engine.published",
+    "engine.solver",
+    "engine.comparison",
+    "engine.size_link",
+    "engine.sweep",
+    "engine.keep",
+    "engine.apart",
+    "engine.bench_size",
+    "engine.size_report",
+    "engine.size_command",
     "engine.config",
     "engine.runs",
     "engine.cache",
@@ -45,6 +61,8 @@ ENGINE_ORDER = [
     "engine.memory",
     "engine.yardstick",
     "engine.bench",
+    "engine.verify",
+    "engine.machine_rate",
     "engine.plan",
     "engine.card",
     "engine.processes",
@@ -56,6 +74,8 @@ ENGINE_ORDER = [
     "engine.__main__",
 ]
 TORCH_FREE = ["shape", "cost", "config", "runs", "cache", "microworld", "token_store", "sources", "teachers"]
+TORCH_FREE += ["amount", "formula", "presets", "footprint", "wid_cost", "roofline", "published", "solver", "comparison"]
+TORCH_FREE += ["sweep", "keep", "apart", "size_link", "bench_size", "size_report", "size_command"]
 TORCH_FREE += ["similarity", "memory", "launch", "turns", "job", "__main__"]
 UI = {"streamlit", "plotly", "bertviz", "pandas", "app", "streamlit_app"}
 BANNED_WORDS = {"manager", "helper", "util", "handler", "misc"}  # and their plurals
@@ -160,7 +180,9 @@ def test_charts_need_no_streamlit() -> None:
     """Harm: a figure that can be drawn, tested and saved only from inside a running page."""
     wrong = [
         f"{where} imports {imported}"
-        for name, tree in within("app.charts", "app.norm_charts", "app.picture")
+        for name, tree in within(
+            "app.charts", "app.norm_charts", "app.picture", "app.size_charts", "app.bars", "app.tables"
+        )
         for where, imported in imports(name, tree)
         if imported.split(".")[0] == "streamlit"
     ]
