@@ -14,7 +14,7 @@ from app.theme import Theme, mix, on
 SHADES = (1.0, 0.82, 0.64, 0.46, 0.34, 0.24)  # the parts of one model: one hue, from strong to pale
 ROOM_FOR_A_NAME = 0.12  # of the longest bar
 LABELS = {"ffn": "FFN", "layer norms": "LayerNorms"}  # parts whose name is not written as the engine spells it
-FAINT = 0.22  # opacity of what is not pointed at
+FAINT = 0.3  # opacity of what is not pointed at
 
 
 @dataclass(frozen=True)

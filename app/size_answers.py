@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 
 import streamlit as st
 
@@ -97,6 +98,19 @@ def _tiles(now: Comparison, models: Sequence[Model]) -> None:
         (f"Work for {tokens:,} tokens", f"{work:,.1%}", "of the teacher's FLOPs"),
     ]
     tile_row(tiles)
+    with st.container(key="size_now"):
+        st.html(_always_there(this, f"{_shortest(count)} parameters, {full / count:,.2f}×"))
+
+
+def _always_there(this: Model, said: str) -> str:
+    """On a phone, the answer on a line that stays in sight while the controls below it are moved."""
+    colours = theme(state.dark())
+    return (
+        "<style>@media(min-width:641px){div:has(>.st-key-size_now){display:none}}"
+        "@media(max-width:640px){div:has(>.st-key-size_now){position:sticky;top:3.75rem;z-index:5}}</style>"
+        f'<div aria-hidden="true" style="background:{colours.empty};color:{colours.ink};padding:.35rem .6rem;'
+        f'border-left:.4rem solid {this.colour};font-variant-numeric:tabular-nums">{escape(said)}</div>'
+    )
 
 
 def _shortest(count: int) -> str:

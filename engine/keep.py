@@ -19,7 +19,7 @@ DANGEROUS = ("=", "+", "-", "@", "\t", "\r", "\n")  # a spreadsheet runs a cell 
 def to_csv(models: Sequence[tuple[str, Shape]]) -> str:
     """Every tensor of every (name, shape) as CSV with a header line and a total for each model."""
     text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
+    rows = csv.writer(text, lineterminator="\r\n")
     rows.writerow(COLUMNS)
     for name, shape in models:
         for entry in ledger(shape):

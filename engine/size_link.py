@@ -33,6 +33,7 @@ from engine.solver import KEEPABLE, KINDS
 VERSION = "1"
 MOST_PROBLEMS = 6  # said of one link
 LONGEST_VALUE = 60  # of a link's value in a message
+NOTHING = "nothing"  # is kept
 FOLLOWS = "auto"  # a derived field that follows from the others
 
 _VIEW: dict[str, tuple[str, Sequence[str] | tuple[int, int]]] = {  # link's word -> (field, what is allowed)
@@ -63,7 +64,7 @@ def to_link(comparison: Comparison) -> dict[str, str | list[str]]:
     if comparison.budget != plain.budget:
         link["budget"] = comparison.budget
     if comparison.keep != plain.keep:
-        link["keep"] = ",".join(comparison.keep)
+        link["keep"] = ",".join(comparison.keep) or NOTHING
     return link
 
 
@@ -105,7 +106,8 @@ def _write(configuration: Configuration) -> str:
         value = configuration.fields.get(name, plain[name])
         if value != plain[name]:
             pieces.append(f"{name}.{_value_text(value)}")
-    return "~".join([*pieces, f"name.{quote(configuration.name, safe=' ')}"])
+    name = quote(configuration.name, safe=" ").replace("~", "%7E")  # our own sign between pieces
+    return "~".join([*pieces, f"name.{name}"])
 
 
 def _value_text(value: Any) -> str:
@@ -180,7 +182,7 @@ def _question(link: Mapping[str, Sequence[str]], kind: str, problems: list[str])
         except ValueError as error:
             problems.append(str(error))
     if link.get("keep"):
-        names = [name for name in link["keep"][-1][:200].split(",") if name]
+        names = [name for name in link["keep"][-1][:200].split(",") if name not in ("", NOTHING)]
         unknown = [name for name in names if name not in KEEPABLE]
         if unknown:
             problems.append(f"{show(unknown[0])} cannot be kept; choose from {', '.join(KEEPABLE)}.")

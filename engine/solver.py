@@ -112,8 +112,8 @@ def front(base: Shape, budget: Budget, keep: tuple[str, ...] = USUALLY_KEPT, dee
     found = []
     for layers in range(1, deepest + 1):
         widest: Found | None = None
-        for step, make in _widths(base, frozenset(keep) - {"hidden"}, layers):
-            count = _largest(make, LARGEST // step, budget)
+        for _, make, highest in _widths(base, frozenset(keep) - {"hidden"}, layers):
+            count = _largest(make, highest, budget)
             shape = make(count) if count else None
             if shape is not None and (widest is None or shape.hidden > widest.shape.hidden):
                 cost = budget.cost(shape)
@@ -133,8 +133,7 @@ def _families(base: Shape, keep: frozenset[str]) -> Iterator[tuple[int, Maker, i
         tables: list[int | None] = [None] if "embedding" in keep else [0, *EMBEDDINGS]
         words = [base.vocab] if "vocab" in keep else sorted({*VOCABULARIES, base.vocab})
         for layers, ratio, embedding, vocab in product(depths, ratios, tables, words):
-            for step, make in _widths(base, keep, layers, ratio, embedding, vocab):
-                yield step, make, LARGEST // step
+            yield from _widths(base, keep, layers, ratio, embedding, vocab)
         return
     for layers in depths:
         deep = _changed(base, layers=layers, groups=min(base.groups, layers))
@@ -161,8 +160,8 @@ def _widths(
     ratio: float | None = None,
     embedding: int | None = None,
     vocab: int | None = None,
-) -> Iterator[tuple[int, Maker]]:
-    """(step of the width, n -> shape n steps wide): widths of whole heads, or of equally narrow ones."""
+) -> Iterator[tuple[int, Maker, int]]:
+    """(step of the width, n -> shape n steps wide, largest n): widths of whole heads, or of equally narrow ones."""
     steps = []
     if "heads" in keep and "head_dim" in keep:
         steps.append((base.heads * base.head_dim if base.inner == base.hidden else 1, "both"))
@@ -197,7 +196,7 @@ def _widths(
 
     for step, kind in steps:
         real = 1 if kind == "both" else step
-        yield real, partial(make, step, kind)
+        yield real, partial(make, step, kind), int(LARGEST / max(1.0, times)) // real
 
 
 def _changed(base: Shape, **changes: int) -> Shape | None:
