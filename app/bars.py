@@ -5,6 +5,7 @@ Pointing at a part, or reaching it with the tab key, dims all others, and so doe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -60,7 +61,7 @@ def part_label(part: str) -> str:
 
 def part_class(part: str) -> str:
     """The CSS class of everything that belongs to `part`."""
-    return f"part-{part.replace(' ', '-')}"
+    return "part-" + re.sub("[^A-Za-z]", "-", part)
 
 
 def lighting(parts: Sequence[str], chosen: str, term: str) -> str:

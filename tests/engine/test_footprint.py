@@ -82,7 +82,7 @@ def kept_for_backward(shape: Shape, batch: Batch) -> tuple[int, int]:
                 tensor.untyped_storage().nbytes(),
                 copy,
                 tensor,
-            )  # the tensor, so that its place is not reused
+            )  # held, or its place is used again
         return tensor
 
     ids = torch.randint(0, shape.vocab, (batch.sequences, batch.tokens))

@@ -16,6 +16,7 @@ WID11, WID55 = (12, 192, 12, 16), (12, 516, 12, 43)
 
 
 def sizes(shape: Shape) -> tuple[int, int, int, int]:
+    """What a shape is known by."""
     return shape.layers, shape.hidden, shape.heads, shape.head_dim
 
 
