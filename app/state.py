@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 PROJECT = Path(__file__).resolve().parent.parent
 RUNS = Path(os.environ.get("HEIRLOOM_RUNS", PROJECT / "runs"))
+A_MOMENT = 0.2  # seconds
+_SHOWN = "shown_once"
 _looking = threading.Lock()  # a cached model is shared by all sessions; one looks through it at a time
 
 
@@ -54,6 +57,17 @@ def remember(name: str, value: Any) -> None:
 def recall(name: str, default: Any = None) -> Any:
     """What was remembered under `name`."""
     return st.session_state.get(name, default)
+
+
+def show_what_is_there() -> None:
+    """Once a session: gives the browser a moment to draw what has been sent before it is sent more.
+
+    It takes everything that arrives together as one piece: four numbers then wait half a second for the controls, the
+    bars and the formula that nobody has looked at yet (LOG.md, 2026-11-25).
+    """
+    if not recall(_SHOWN) and st.context.url:
+        time.sleep(A_MOMENT)
+    remember(_SHOWN, True)
 
 
 @st.cache_resource(show_spinner=False)

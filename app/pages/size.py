@@ -6,6 +6,7 @@ Needs no torch, and no chart or table library before somebody opens a tab that d
 import streamlit as st
 
 from app import size_choice as choice
+from app import state
 from app.size_answers import answer, details
 from app.size_controls import controls
 from app.size_tabs import tabs
@@ -14,6 +15,7 @@ now = choice.opened()
 st.title("How big would it be?")
 st.caption("Every number is exact, computed from the shape; shared and tied weights are counted once.")
 models = answer(now)
+state.show_what_is_there()
 left, right = st.columns([2, 5], gap="large")
 with left:
     controls(now)
