@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 PROJECT = Path(__file__).resolve().parent.parent
 RUNS = Path(os.environ.get("HEIRLOOM_RUNS", PROJECT / "runs"))
 _scoring = threading.Lock()  # a minute of computing: not twice at a time
+A_MOMENT = 0.2  # seconds
+_SHOWN = "shown_once"
 _looking = threading.Lock()  # a cached model is shared by all sessions; one looks through it at a time
 
 
@@ -35,6 +38,18 @@ def set_link(name: str, value: str) -> None:
         st.query_params[name] = value
 
 
+def whole_link() -> dict[str, list[str]]:
+    """Every parameter of the page's link; each may come several times."""
+    return {name: st.query_params.get_all(name) for name in st.query_params}
+
+
+def set_whole_link(parameters: dict[str, str | list[str]]) -> None:
+    """Makes `parameters` the page's link, and takes everything else out of it."""
+    wanted = {name: [value] if isinstance(value, str) else list(value) for name, value in parameters.items()}
+    if whole_link() != wanted:
+        st.query_params.from_dict(wanted)
+
+
 def remember(name: str, value: Any) -> None:
     """Keeps `value` for this session."""
     st.session_state[name] = value
@@ -43,6 +58,23 @@ def remember(name: str, value: Any) -> None:
 def recall(name: str, default: Any = None) -> Any:
     """What was remembered under `name`."""
     return st.session_state.get(name, default)
+
+
+def show_what_is_there() -> None:
+    """Once a session: gives the browser a moment to draw what has been sent before it is sent more.
+
+    It takes everything that arrives together as one piece: four numbers then wait half a second for the controls, the
+    bars and the formula that nobody has looked at yet (LOG.md, 2026-11-25).
+    """
+    if not recall(_SHOWN) and st.context.url:
+        time.sleep(A_MOMENT)
+    remember(_SHOWN, True)
+
+
+@st.cache_resource(show_spinner=False)
+def machine() -> dict[str, Any]:
+    """What was measured of this machine since the server started; empty at first. All sessions share it."""
+    return {}
 
 
 @st.cache_resource(show_spinner="Looking for a GPU")

@@ -25,6 +25,10 @@ class Theme:
         """The colour of "teacher" or "student"."""
         return self.teacher if name.lower().startswith("teacher") else self.student
 
+    def model(self, index: int) -> str:
+        """The colour of a comparison's model `index` (from 0): the teacher's, the student's, then two others."""
+        return (self.teacher, self.student, self.series[1], self.series[0])[index % 4]
+
     def tint(self, role: str, strength: float) -> str:
         """The colour of `role` at `strength` 0-1, from empty paper to the full colour."""
         return mix(self.empty, self.role(role), strength)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from engine.shape import Shape
+from engine import size_command
 
 DEFAULT_RUNS = Path(os.environ.get("HEIRLOOM_RUNS", "runs"))
 
@@ -51,22 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     def runs_option(found: argparse.ArgumentParser) -> None:
         found.add_argument("--runs", type=Path, default=DEFAULT_RUNS, metavar="DIR", help="folder of run folders")
 
-    size = verb("size", _size, "Count a model's parameters exactly.")
-    for name, help in {
-        "layers": "layers",
-        "hidden": "width of the residual stream",
-        "heads": "attention heads",
-        "head-dim": "dims of a head (default: hidden / heads)",
-        "ffn": "width of the feed-forward network (default: 4 x hidden)",
-        "vocab": "words in the vocabulary",
-        "positions": "longest sequence",
-        "embedding": "embedding width, below hidden for factorised embeddings",
-    }.items():
-        size.add_argument(f"--{name}", type=int, help=help)
-    size.add_argument("--family", help="bert or albert")
-    size.add_argument("--sharing", help="what layers share: none, attention, ffn or all")
-    size.add_argument("--pooler", action="store_true", help="count the pooler")
-    size.add_argument("--no-mlm-head", action="store_true", help="leave out the masked-LM head")
+    size_command.add_arguments(verb("size", size_command.run, "Count a model exactly; find shapes for a budget."))
 
     train = verb("train", _train, "Train a student, in the foreground.")
     runs_option(train)
@@ -149,37 +134,10 @@ def _parser() -> argparse.ArgumentParser:
     recipe.add_argument("--probe", action="store_true", help="a linear probe instead of fine-tuning")
 
     bench = verb("bench", _bench, "Measure speed and memory on this machine.")
-    bench.add_argument("what", choices=["wid"], help="wid: weight space against activation space")
+    bench.add_argument("what", choices=["wid", "size"], help="wid: its steps; size: the calculator")
     bench.add_argument("--case", default="cpu", help="cpu: 6x384 to 6x192; gpu: 12x768 to 12x192 and 12x516")
     bench.add_argument("--repeats", type=int, default=7, help="steps of each kind, interleaved")
     return parser
-
-
-def _size(arguments: argparse.Namespace) -> None:
-    from engine.cost import by_part, multiply_adds, parameters, weight_bytes
-
-    names = ("layers", "hidden", "heads", "head_dim", "ffn", "vocab", "positions", "embedding", "family", "sharing")
-    changes = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
-    shape = Shape(pooler=arguments.pooler, mlm_head=not arguments.no_mlm_head, **changes)
-    tokens = min(128, shape.positions)
-    answer = {
-        "shape": shape.to_json(),
-        "parameters": parameters(shape),
-        "parts": by_part(shape),
-        "bytes_float32": weight_bytes(shape),
-        f"multiply_adds_{tokens}_tokens": multiply_adds(shape, tokens),
-    }
-    if arguments.json:
-        print(json.dumps(answer))
-        return
-    print(shape)
-    for part, count in [*by_part(shape).items(), ("total", parameters(shape))]:
-        print(f"{part:>12} {count:>15,}")
-    print(
-        f"{weight_bytes(shape) / 1e6:,.1f} MB in float32; {multiply_adds(shape, tokens) / 1e6:,.0f}M multiply-adds",
-        end="",
-    )
-    print(f" for {tokens} tokens")
 
 
 def _train(arguments: argparse.Namespace) -> int:
@@ -259,6 +217,12 @@ def _recipe(arguments: argparse.Namespace) -> None:
 
 
 def _bench(arguments: argparse.Namespace) -> None:
+    if arguments.what == "size":
+        from engine import bench_size
+
+        timed = bench_size.bench_size(arguments.repeats)
+        print(json.dumps(timed) if arguments.json else bench_size.table(timed))
+        return
     from engine.bench import bench_wid, table
 
     found = bench_wid(arguments.case, arguments.repeats)

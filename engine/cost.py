@@ -45,8 +45,24 @@ def ledger(shape: Shape) -> list[Entry]:
 
 
 def parameters(shape: Shape) -> int:
-    """How many parameters the model keeps; shared and tied tensors count once."""
-    return sum(entry.parameters for entry in ledger(shape))
+    """How many parameters the model keeps; shared and tied tensors count once.
+
+    The closed form, because a search asks for thousands of shapes; the ledger sums to the same.
+    """
+    hidden, inner, (embedding, ffn) = shape.hidden, shape.inner, _derived(shape)
+    total = (shape.vocab + shape.positions + shape.token_types) * embedding + 2 * embedding
+    if shape.factorised:
+        total += embedding * hidden + hidden
+    attention, ffns = (shape.groups if shape.shares(part) else shape.layers for part in ("attention", "ffn"))
+    total += attention * (4 * hidden * inner + 3 * inner + hidden + 2 * hidden)
+    total += ffns * (2 * hidden * ffn + ffn + hidden + 2 * hidden)
+    if shape.pooler:
+        total += hidden * hidden + hidden
+    if shape.mlm_head:
+        total += hidden * embedding + 3 * embedding + shape.vocab + (0 if shape.tied else embedding * shape.vocab)
+    if shape.pair_head:
+        total += 2 * hidden + 2
+    return total
 
 
 def by_part(shape: Shape) -> dict[str, int]:

@@ -140,18 +140,20 @@ def _show(value: object) -> str:
 
 def _wrong_types(shape: Shape) -> list[str]:
     problems = []
-    for field in dataclasses.fields(shape):
-        value = getattr(shape, field.name)
-        kind = str(field.type)
+    for name, kind in _KINDS:
+        value = getattr(shape, name)
         if kind == "bool" and not isinstance(value, bool):
-            problems.append(f"{field.name} must be true or false, got {_show(value)}.")
+            problems.append(f"{name} must be true or false, got {_show(value)}.")
         elif kind == "str" and not isinstance(value, str):
-            problems.append(f"{field.name} must be a word, got {_show(value)}.")
+            problems.append(f"{name} must be a word, got {_show(value)}.")
         elif kind == "int":
-            missing = value is None and field.name in DERIVED
+            missing = value is None and name in DERIVED
             if not missing and (isinstance(value, bool) or not isinstance(value, int)):
-                problems.append(f"{field.name} must be a whole number, got {_show(value)}.")
+                problems.append(f"{name} must be a whole number, got {_show(value)}.")
     return problems
+
+
+_KINDS = tuple((spec.name, str(spec.type)) for spec in dataclasses.fields(Shape))  # a search makes thousands of shapes
 
 
 def _derive(shape: Shape) -> None:

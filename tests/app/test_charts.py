@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from app import charts
-from app.bars import SHADES, part_bars
+from app.bars import SHADES, Bar, part_bars
+from app.tables import table
 from app.theme import DARK, LIGHT, on
 
 CONFIG = tomllib.loads((Path(__file__).parents[2] / ".streamlit" / "config.toml").read_text())
@@ -76,18 +77,25 @@ def test_layer_lines_draw_the_means() -> None:
 
 def test_bars_add_up() -> None:
     """Harm: a part is missing from the picture of the whole."""
-    parts = {"Teacher, BERT": {"embeddings": 5, "ffn": 7}, "Student": {"embeddings": 2, "ffn": 1}}
-    html = part_bars(parts, DARK)
-    widths = [float(width) for width in re.findall(r"width:([\d.]+)%", html)]
+    bars = [Bar("Teacher, BERT", DARK.teacher, {"embeddings": 5, "ffn": 7})]
+    bars.append(Bar("Student", DARK.student, {"embeddings": 2, "ffn": 1}))
+    html = part_bars(bars, DARK)
+    widths = [float(width) for width in re.findall(r";?width:([\d.]+)%", html)]
     assert widths == pytest.approx([100 * count / 12 for count in (5, 7, 2, 1)], abs=1e-3)
-    assert "Teacher, BERT, ffn: 7 parameters, 58.3%" in html
+    assert "Teacher, BERT, FFN: 7 parameters, 58.3%" in html
 
 
 def test_bars_show_no_markup_of_a_name() -> None:
     """Harm: a model's name runs as a script."""
-    html = part_bars({"<script>x</script>": {'"><b>': 1}}, LIGHT)
+    html = part_bars([Bar("<script>x</script>", LIGHT.teacher, {'"><b>': 1})], LIGHT)
     assert "<script" not in html
     assert "<b>" not in html
+
+
+def test_tables_show_no_markup_of_a_cell() -> None:
+    """Harm: a model's name runs as a script in the head of a table."""
+    html = table(["", "<script>x</script>"], [['"><img src=x>', "<b>1</b>"]], LIGHT, caption="<i>")
+    assert not re.search("<(script|img|b|i)[ >]", html)
 
 
 def test_writing_on_every_shade_can_be_read() -> None:

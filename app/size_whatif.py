@@ -1,0 +1,63 @@
+"""What-if curves: the count while one control moves."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import size_choice as choice
+from app import state
+from app.plain import plain
+from app.size_answers import Model
+from app.size_charts import sweep_chart
+from app.tables import table
+from app.theme import theme
+from engine.comparison import Comparison, fields_of
+from engine.sweep import SWEEPABLE, Sweep, sweep
+
+
+def what_if(now: Comparison, this: Model) -> None:
+    """One click on a control draws the count over it."""
+    key = choice.held("size_sweep", now.sweep)
+    st.pills(
+        "Move",
+        list(SWEEPABLE),
+        required=True,
+        format_func=lambda name: SWEEPABLE[name],
+        key=key,
+        on_change=choice.callback(key, lambda name: choice.change(sweep=name)),
+    )
+    curve = sweep(fields_of(this.shape), now.sweep)
+    title, colours = SWEEPABLE[curve.field], theme(state.dark())
+    st.markdown(f"**{plain(this.name)}**, everything else as it is. {_said(curve, title)}")
+    st.plotly_chart(
+        sweep_chart(curve, title, this.colour, colours),
+        theme=None,
+        key="size_sweep_chart",
+        alt=f"Parameters over {title}; the table below has the numbers",
+        config={"displayModeBar": False},
+    )
+    with st.expander("The same as a table"):
+        rows = [
+            [_shown(value) + (", now" if value == curve.now else ""), f"{count:,}"]
+            for value, count in zip(curve.values, curve.counts, strict=True)
+        ]
+        st.html(table([title, "parameters"], rows, colours))
+
+
+def _said(curve: Sweep, title: str) -> str:
+    if curve.crossing is not None:
+        return (
+            f"Factorising saves parameters up to $E = {curve.crossing:,}$; beyond that a table as wide as the model is "
+            "smaller.".replace(",", "{,}")
+            if curve.crossing
+            else "Factorising never saves parameters here."
+        )
+    if len(set(curve.counts)) == 1:
+        return f"{title}: it does not change the count."
+    return ""
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else str(value)
