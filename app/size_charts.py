@@ -17,8 +17,8 @@ from engine.sweep import Sweep
 
 # where the names of four points stand, from the smallest model to the largest, so that they do not cover one another
 LABEL_PLACES = (
-    ["bottom center", "middle left", "bottom right", "top center"],
-    ["bottom center", "top center", "bottom center", "bottom center"],
+    ["bottom center", "middle left", "top left", "top center"],
+    ["bottom center", "top center", "top center", "bottom right"],
 )
 
 

@@ -78,7 +78,7 @@ def from_link(link: Mapping[str, Sequence[str]]) -> tuple[Comparison, list[str]]
     if len(wanted) > MOST:
         problems.append(f"At most {MOST} configurations stand side by side; this link has {len(wanted):,}.")
     if wanted:
-        configurations = tuple(_read(text, index, problems) for index, text in enumerate(wanted[:MOST]))
+        configurations = tuple(_read(text, problems) for text in wanted[:MOST])
     else:
         configurations = default().configurations
     view: dict[str, Any] = {}
@@ -114,10 +114,9 @@ def _value_text(value: Any) -> str:
     return FOLLOWS if value is None else ("yes" if value else "no") if isinstance(value, bool) else str(value)
 
 
-def _read(text: str, index: int, problems: list[str]) -> Configuration:
+def _read(text: str, problems: list[str]) -> Configuration:
     """One configuration of a link; what it cannot be is said in `problems` and left at the preset's value."""
     pieces = text[:2000].split("~")
-    otherwise = "Teacher" if index == 0 else f"Student {index}" if index > 1 else "Student"
     preset, name, changes = pieces[0], "", {}
     if preset not in PRESETS:
         problems.append(f"There is no preset {show(preset)}; BERT base stands in its place.")
@@ -135,7 +134,7 @@ def _read(text: str, index: int, problems: list[str]) -> Configuration:
                 problems.append(wrong)
             else:
                 changes[key] = parsed
-    name = clean_name(name, otherwise)
+    name = clean_name(name, PRESETS[preset].label)
     return Configuration(name, preset, _legal(plain, changes, name, problems))
 
 
