@@ -31,15 +31,16 @@ with left:
     show_card(card)
 
     st.subheader("Method")
+    wanted = state.recall("wanted_method", "")  # asked for by a button elsewhere: a widget of its own
     method = METHODS[
         st.segmented_control(
             "Method",
             list(METHODS),
-            default="wid",
+            default=wanted or "wid",
             required=True,
             format_func=lambda name: METHODS[name].label,
             label_visibility="collapsed",
-            key="build_method",
+            key=f"build_method{wanted}",
             persist_state="session",
         )
     ]
