@@ -30,7 +30,9 @@ ALBERT = transformers.AlbertConfig(
 def here(tmp_path, monkeypatch):
     """The only folder that may be read."""
     monkeypatch.setenv("HEIRLOOM_ROOTS", str(tmp_path))
-    return tmp_path
+    teachers._hub_outline.cache_clear()
+    yield tmp_path
+    teachers._hub_outline.cache_clear()
 
 
 def saved(folder, kind="BertForMaskedLM", config=BERT):

@@ -6,7 +6,7 @@ import pytest
 
 from engine import sources
 from engine.corpora import open_corpus
-from engine.roots import PathError, confined
+from engine.roots import PathError, absolute, confined
 from engine.sources import find_corpus
 from engine.text_files import file_documents
 from engine.token_store import CorpusError
@@ -245,3 +245,13 @@ def test_without_a_network_the_hub_is_refused_at_once(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(CorpusError, match="no network"):
         find_corpus("hub:owner/name")
+
+
+def test_a_relative_path_means_the_same_from_everywhere(here, monkeypatch):
+    """Harm: a run that goes on in the background, in another folder, no longer finds its text."""
+    written(here / "a.txt", "The girl sleeps.")
+    monkeypatch.chdir(here)
+    assert absolute("file:a.txt#") == f"file:{here / 'a.txt'}#"
+    assert absolute("local:model") == f"local:{here / 'model'}"
+    for name in ("microworld", "nltk:brown", "hub:a/b", "file:", "file:~/a.txt", f"file:{here / 'a.txt'}"):
+        assert absolute(name) == name
