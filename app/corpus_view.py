@@ -25,9 +25,10 @@ HELP = (
 
 def choose_corpus(teacher: str, own: str) -> str:
     """Widgets that name a corpus; what was named. `own`: the one that suits the teacher."""
-    key = f"corpus_{teacher}"
-    name = st.text_input("Corpus", own, key=key, max_chars=500, help=HELP)
-    with st.expander("Bring your own text", icon=":material/upload_file:"):
+    brought = state.recall(f"brought_{teacher}", "")  # a file that was brought along and chosen: a field of its own
+    name = st.text_input("Corpus", brought or own, key=f"corpus_{teacher}_{brought}", max_chars=500, help=HELP)
+    opened = state.recall(f"upload_{teacher}") is not None
+    with st.expander("Bring your own text", icon=":material/upload_file:", expanded=opened):
         file = st.file_uploader(
             f"A file of at most {LARGEST_MB} MB", type=[suffix[1:] for suffix in READERS], key=f"upload_{teacher}"
         )
@@ -41,7 +42,7 @@ def choose_corpus(teacher: str, own: str) -> str:
                     f"Learn from {path.name}",
                     icon=":material/check:",
                     on_click=state.remember,
-                    args=(key, f"file:{path}"),
+                    args=(f"brought_{teacher}", f"file:{path}"),
                     disabled=name.partition("#")[0] == f"file:{path}",
                 )
                 st.caption("It stays on this machine. Where the text is not in a column called text, add #COLUMN.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from app import state
 from engine.methods import METHODS
 from engine.methods.base import USES, Method
 
@@ -17,12 +18,14 @@ ABOUT_USES = {
 
 def choose_method() -> type[Method]:
     """The method that is chosen, explained: its lesson, its loss, what it uses."""
+    wanted, names = state.recall("wanted_method", ""), list(METHODS)  # asked for by a button elsewhere
     name = st.selectbox(
         "Method",
-        list(METHODS),
+        names,
+        names.index(wanted) if wanted in METHODS else 0,
         format_func=lambda name: METHODS[name].label,
         label_visibility="collapsed",
-        key="build_method",
+        key=f"build_method{wanted}",
         persist_state="session",
     )
     method = METHODS[name]

@@ -26,7 +26,9 @@ def histogram(names: Sequence[str], counts: np.ndarray, unit: str, what: str, co
     return layout(figure, colours, 280, bargap=0.1)
 
 
-def score_bars(scores: Mapping[str, Mapping[str, tuple[float, float | None]]], unit: str, colours: Theme) -> go.Figure:
+def score_bars(
+    scores: Mapping[str, Mapping[str, tuple[float, float | None]]], unit: str, colours: Theme, title: str = "score"
+) -> go.Figure:
     """model -> task -> (score, half its 95% interval or None), as columns with their intervals; one scale."""
     figure = go.Figure()
     for name, tasks in scores.items():
@@ -40,6 +42,6 @@ def score_bars(scores: Mapping[str, Mapping[str, tuple[float, float | None]]], u
             customdata=widths,
             hovertemplate=f"{escape(name)}, %{{x}}: %{{y:.1f}}{unit} ± %{{customdata:.1f}}<extra></extra>",
         )
-    figure.update_yaxes(title=f"score, {unit}" if unit else "score", rangemode="tozero")
+    figure.update_yaxes(title=f"{title}, {unit}" if unit else title, rangemode="tozero")
     most = max((len(tasks) for tasks in scores.values()), default=1)
     return layout(figure, colours, 320, barmode="group", bargap=0.3 if most > 2 else 0.7)

@@ -59,7 +59,7 @@ def _score(teacher: Model, student: Model, name: str, run_id: str) -> None:
 
 def _draw(kept: dict[str, dict[str, dict]]) -> None:
     bars: dict[str, dict[str, tuple[float, float | None]]] = {"Teacher": {}, "Student": {}}
-    rows = []
+    rows, kept_bars = [], {}
     for name, found in kept.items():
         metric = found["Teacher"]["metric"]
         row: dict[str, str] = {"task": TASKS[name].label, "metric": metric}
@@ -70,16 +70,25 @@ def _draw(kept: dict[str, dict[str, dict]]) -> None:
             bars[role][TASKS[name].label] = (100 * score["mean"], 100 * width)
         ratio = retained(found["Student"], found["Teacher"])
         more = f" ± {100 * ratio['interval']:.1f}" if ratio["interval"] is not None else ""
+        kept_bars[TASKS[name].label] = (100 * ratio["retained"], 100 * (ratio["interval"] or 0.0))
         row["retained, %"] = f"{100 * ratio['retained']:.1f}{more}"
         row["most frequent"] = f"{100 * found['Teacher']['baseline'][metric]:.1f}"
         rows.append(row)
-    st.plotly_chart(
-        score_bars(bars, "%", theme(state.dark())),
-        theme=None,
-        key="task_bars",
-        config={"displayModeBar": False},
-        alt="Scores of teacher and student on each task, with 95% intervals.",
-    )
+    colours = theme(state.dark())
+    figures = {
+        "Scores": score_bars(bars, "%", colours),
+        "Of the teacher's score, the student retains": score_bars({"Student": kept_bars}, "%", colours, "retained"),
+    }
+    for column, (title, figure) in zip(st.columns(2, gap="large"), figures.items(), strict=True):
+        with column:
+            st.markdown(f"**{title}**")
+            st.plotly_chart(
+                figure,
+                theme=None,
+                key=f"task_bars_{title}",
+                config={"displayModeBar": False},
+                alt=f"{title}, on each task, with 95% intervals.",
+            )
     st.dataframe(pd.DataFrame(rows), hide_index=True)
     st.caption(
         "Mean of three seeds with the 95% interval of that mean (Student's t, two degrees of freedom), in percent. "

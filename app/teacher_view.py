@@ -80,6 +80,6 @@ def show_card(card: Card) -> None:
                 f"Train a head: {method.label}",
                 icon=":material/school:",
                 on_click=state.remember,
-                args=("build_method", method.name),
+                args=("wanted_method", method.name),
                 help="Chooses this method below. When its run has finished, its name as a teacher is run:ID.",
             )

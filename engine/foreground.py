@@ -13,6 +13,7 @@ from typing import Any
 
 from engine import job, runs
 from engine.config import RunConfig
+from engine.roots import absolute
 from engine.runs import ENDED, Run
 from engine.turns import POLL_S
 
@@ -57,6 +58,7 @@ def _config(arguments: argparse.Namespace) -> RunConfig:
     given = {name: getattr(arguments, name) for name in SETTINGS if getattr(arguments, name) is not None}
     student = {name: getattr(arguments, name) for name in SIZES if getattr(arguments, name) is not None}
     options = _preset(given.get("method", RunConfig().method), arguments.preset) | _option_values(arguments.option)
+    given |= {name: absolute(given[name]) for name in ("teacher", "corpus") if name in given}
     return RunConfig(**given, student=student, options=options)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 
+from engine.roots import roots
 from engine.runs import Run, RunError
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -46,6 +47,7 @@ def spawn(run: Run, command: Sequence[str], processes: int) -> None:
     """Start `command` plus the run's folder, apart from this process's session, and record it. Raises RunError."""
     python_path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": python_path, "PYTHONUNBUFFERED": "1"}
+    environment["HEIRLOOM_ROOTS"] = os.pathsep.join(map(str, roots()))  # one of them is this process's own folder
     if processes > 1:  # else torchrun gives one thread to each
         environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
     apart: dict[str, Any] = {"cwd": PROJECT, "env": environment, "start_new_session": True}

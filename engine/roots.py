@@ -8,6 +8,8 @@ from pathlib import Path
 
 UPLOADS = Path(os.environ.get("HEIRLOOM_UPLOADS", Path(__file__).resolve().parent.parent / "uploads"))  # may be read
 
+WITH_A_PATH = ("file", "local")
+
 
 class PathError(ValueError):
     """A path that may not be read, in one sentence."""
@@ -22,6 +24,17 @@ def roots() -> list[Path]:
     with contextlib.suppress(RuntimeError):  # the user has no home
         found.append(Path.home().resolve())
     return found
+
+
+def absolute(name: str) -> str:
+    """A teacher's or corpus's `name` with the path in it, if there is one, made absolute.
+
+    A run may be worked on, or go on later, from another folder.
+    """
+    kind, colon, path = name.partition(":")
+    if not colon or kind not in WITH_A_PATH or not path or path.startswith("~"):
+        return name
+    return f"{kind}:{os.path.abspath(path)}"  # the file's links are followed when it is read
 
 
 def confined(path: str) -> Path:

@@ -46,8 +46,13 @@ def _pretrained_card(name: str, outline: pretrained.Outline) -> Card:
     )
 
 
+@functools.lru_cache(maxsize=32)  # a form asks at every touch
+def _hub_outline(id: str) -> pretrained.Outline:
+    return pretrained.hub_outline(id)
+
+
 def _hub_card(id: str, runs: Path) -> Card:
-    return _pretrained_card(f"hub:{id}", pretrained.hub_outline(id))
+    return _pretrained_card(f"hub:{id}", _hub_outline(id))
 
 
 def _hub(id: str, runs: Path) -> Teacher:

@@ -13,6 +13,7 @@ from engine.config import RunConfig
 from engine.cost import parameters
 from engine.launch import cluster_command
 from engine.library import inexpressible
+from engine.roots import absolute
 
 MASKINGS = {"token": "Single tokens", "word": "Whole words", "ngram": "Up to three words"}
 
@@ -124,11 +125,11 @@ with right, st.container(border=True):
         from engine.plan import plan as understand
 
         config = RunConfig(
-            teacher=name,
+            teacher=absolute(name),
             method=method.name,
             student=student,
             options=options,
-            corpus=corpus,
+            corpus=absolute(corpus),
             steps=int(steps),
             batch=int(batch),
             accumulate=int(accumulate),

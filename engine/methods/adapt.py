@@ -50,9 +50,9 @@ class AdaptOptions:
 class Adapt(Method):
     """Adaptation: continued pre-training that gives an encoder without a masked-LM head one.
 
-    The encoder's own weights stay frozen. Beside its linears a product of two thin
-    matrices learns what masked-LM asks of it; LayerNorms and the head learn as usual. An anchor keeps the mean
-    of the last hidden states, which sentence encoders hand out, near the original's. At the end the products are
+    The encoder's own weights stay frozen. Beside its linears a product of two thin matrices learns what masked-LM asks
+    of it; LayerNorms and the head learn as usual. An anchor keeps the mean of the last hidden states, which sentence
+    encoders hand out, near what the original says of the same text with nothing hidden. At the end the products are
     added to the weights, so the student is a plain BERT of the teacher's own shape that can teach; what was learned is
     kept beside it and is small enough to ship.
     """

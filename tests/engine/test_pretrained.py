@@ -11,9 +11,11 @@ from safetensors.torch import load_file, save_file
 
 from engine import pretrained, teachers
 from engine.cost import parameters
+from engine.methods import METHODS
 from engine.pretrained import hub_folder, local_outline, read_folder
+from engine.shape import Shape
 from engine.teachers import TeacherError
-from tests.engine.builders import tokenizer
+from tests.engine.builders import finish, new_run, tiny, tokenizer
 
 WORDS = len(tokenizer())
 BERT = transformers.BertConfig(
@@ -30,7 +32,9 @@ ALBERT = transformers.AlbertConfig(
 def here(tmp_path, monkeypatch):
     """The only folder that may be read."""
     monkeypatch.setenv("HEIRLOOM_ROOTS", str(tmp_path))
-    return tmp_path
+    teachers._hub_outline.cache_clear()
+    yield tmp_path
+    teachers._hub_outline.cache_clear()
 
 
 def saved(folder, kind="BertForMaskedLM", config=BERT):
@@ -231,3 +235,19 @@ def test_an_outline_reads_no_weights(here, monkeypatch):
     saved(here / "model")
     monkeypatch.setattr("safetensors.torch.load_file", None)
     assert local_outline(str(here / "model")).shape.hidden == 16
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_pre_trained_bert_with_all_its_heads_teaches_every_method(here, method, few_held_out):
+    """Harm: the best known checkpoint of all, which has a pooler and two heads, is the one that cannot teach."""
+    saved(here / "model", "BertForPreTraining")
+    wanted = {"hidden": 8, "heads": 4, "ffn": 16} if METHODS[method].reshapes else {}
+    options = {"cuts": 2} if method == "wid" else {}
+    config = tiny(
+        method, steps=12, teacher=f"local:{here / 'model'}", corpus="microworld", student=wanted, options=options
+    )
+    run = new_run(here / "runs", config)
+    events = finish(config, run)
+    assert events[-1]["kind"] == "finished"
+    shape = Shape.from_json(run.card()["shape"])
+    assert (shape.pooler, shape.pair_head, shape.mlm_head) == (False, False, True)

@@ -70,10 +70,35 @@ def test_an_nltk_corpus_is_read_as_documents_of_sentences():
 
 @pytest.mark.usefixtures("tiny_brown")
 def test_an_nltk_corpus_that_is_not_there_says_how_to_get_it():
-    """Harm: nltk's own ten-line message, or a download behind the user's back."""
+    """Harm: nltk's own ten-line message; or minutes of waiting for a network that is not there."""
     with pytest.raises(CorpusError, match="nltk.downloader gutenberg") as caught:
         find_corpus("nltk:brown+gutenberg")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("tiny_brown")
+def test_an_nltk_corpus_is_fetched_when_it_is_read_and_not_before(monkeypatch, tmp_path):
+    """Harm: a form that downloads while somebody types a name; or a network that is there and not used."""
+    asked = []
+
+    def download(name, quiet):
+        asked.append(name)
+        nltk_folder(tmp_path / "fetched", "gutenberg")
+        return True
+
+    monkeypatch.setattr(nltk.data, "path", [str(tmp_path / "fetched")])
+    monkeypatch.setattr(nltk, "download", download)
+    monkeypatch.setattr(sources, "reachable", lambda url: True)
+    reader = nltk.corpus.util.LazyCorpusLoader(
+        "gutenberg", nltk.corpus.CategorizedTaggedCorpusReader, r"c[a-z]\d\d", cat_file="cats.txt"
+    )
+    monkeypatch.setattr(nltk.corpus, "gutenberg", reader)
+    source = find_corpus("nltk:gutenberg")
+    assert not asked
+    assert len(list(source.read())) == 30
+    assert asked == ["gutenberg"]
+    source.fingerprint()
+    assert asked == ["gutenberg"]
 
 
 @pytest.mark.parametrize(
