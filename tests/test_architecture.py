@@ -38,6 +38,7 @@ ENGINE_ORDER = [
     "engine.teachers",
     "engine.probe",
     "engine.similarity",
+    "engine.muon",
     "engine.methods.base",
     "engine.methods.*",
     "engine.methods",
