@@ -72,6 +72,7 @@ ENGINE_ORDER = [
     "engine.similarity",
     "engine.losses",
     "engine.wid_options",
+    "engine.muon",
     "engine.methods.base",
     "engine.methods.*",
     "engine.methods",

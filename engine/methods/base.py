@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,8 +14,10 @@ from torch import Tensor, nn
 from engine.bert import Bert
 from engine.config import ConfigError
 from engine.corpora import Batch
+from engine.muon import Together, hidden_matrices, muon
 from engine.shape import Shape, ShapeError
 
+OPTIMIZERS = ("adamw", "muon")  # for weights that start at random
 FUSED = ("cpu", "cuda", "mps")  # devices whose AdamW runs as one kernel
 USES = ("logit", "feature", "hard", "task-agnostic")  # columns of Table 1 in the WID paper, arXiv 2305.09098
 SHAPE_FIELDS = ("layers", "hidden", "heads", "head_dim", "ffn")  # what a person chooses of a student
@@ -145,11 +148,25 @@ def masked_lm(student: nn.Module, batch: Batch) -> Tensor:
     return F.cross_entropy(student(batch.ids, batch.visible, positions=batch.positions).float(), batch.targets)
 
 
-def adamw(parts: list[tuple[nn.Module, float]], decay: float = 0.01) -> torch.optim.Optimizer:
-    """One AdamW over several (module, learning rate) parts, on the device where their parameters are."""
+def fresh_optimizer(which: str, student: nn.Module, rate: float, decay: float = 0.01) -> torch.optim.Optimizer:
+    """One of OPTIMIZERS for a `student` that inherits no weights: "adamw", or "muon" for its hidden matrices."""
+    if which == "adamw":
+        return adamw([(student, rate)], decay)
+    matrices = [p for p in hidden_matrices(student) if p.requires_grad]
+    return Together(muon(matrices, rate, decay), adamw([(student, rate)], decay, without=matrices))
+
+
+def adamw(
+    parts: list[tuple[nn.Module, float]], decay: float = 0.01, without: Sequence[nn.Parameter] = ()
+) -> torch.optim.Optimizer:
+    """One AdamW over several (module, learning rate) parts, on the device where their parameters are.
+
+    Parameters `without` which it goes are another optimizer's.
+    """
     groups: list[dict[str, Any]] = []
+    others = {id(parameter) for parameter in without}
     for module, rate in parts:
-        parameters = [p for p in module.parameters() if p.requires_grad]
+        parameters = [p for p in module.parameters() if p.requires_grad and id(p) not in others]
         groups.append({"params": [p for p in parameters if p.ndim > 1], "lr": rate, "weight_decay": decay})
         groups.append({"params": [p for p in parameters if p.ndim <= 1], "lr": rate, "weight_decay": 0.0})
     groups = [group for group in groups if group["params"]]

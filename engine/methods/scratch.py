@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
 from engine.bert import Bert, new_bert
 from engine.config import option
-from engine.methods.base import Method
+from engine.methods.base import OPTIMIZERS, Method, fresh_optimizer
 from engine.shape import Shape
 
 
@@ -17,6 +18,12 @@ class ScratchOptions:
     """Options of training from scratch."""
 
     lr: float = option(1e-3, "Peak learning rate.", least=1e-7, most=1.0, label="learning rate")
+    optimizer: str = option(
+        "adamw",
+        "AdamW, or Muon for the hidden matrices, which learns in far fewer steps; each takes longer.",
+        choices=OPTIMIZERS,
+        advanced=True,
+    )
 
 
 class Scratch(Method):
@@ -31,6 +38,12 @@ class Scratch(Method):
     paper = "Devlin et al. 2018, arXiv 1810.04805"
     Options = ScratchOptions
 
+    options: ScratchOptions
+
     def prepare(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
         """Fresh weights."""
         return new_bert(shape, seed)
+
+    def optimizer(self, student: nn.Module) -> torch.optim.Optimizer:
+        """AdamW, or Muon beside it."""
+        return fresh_optimizer(self.options.optimizer, student, self.options.lr)

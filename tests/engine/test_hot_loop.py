@@ -74,7 +74,13 @@ def waits(monkeypatch, few_held_out, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("method", "options"), [("scratch", {}), ("soft_targets", {}), ("wid", {"cuts": 2, "closed_by": 0.05})]
+    ("method", "options"),
+    [
+        ("scratch", {}),
+        ("scratch", {"optimizer": "muon"}),
+        ("soft_targets", {}),
+        ("wid", {"cuts": 2, "closed_by": 0.05}),
+    ],
 )
 def test_no_step_waits_for_the_device(method, options, waits):
     """Harm: a GPU that idles at every step because the host asks it for a number."""

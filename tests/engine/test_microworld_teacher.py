@@ -11,6 +11,7 @@ from engine.evaluate import masked_lm_score
 from engine.probe import relation_attention
 
 UNSEEN = 777  # the corpus is the language with seed 0
+MASS = {"agreement": 0.8, "determiner": 0.85, "reflexive": 0.55, "pronoun": 0.55, "order": 0.45}  # measured: LOG.md
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +34,15 @@ def test_its_scores_are_those_on_its_card(teacher) -> None:
     assert score["loss"] == pytest.approx(teacher.card.scores["masked_loss"], abs=0.005)
 
 
+def test_it_fills_in_what_can_be_known(teacher) -> None:
+    """Harm: a teacher that has not converged, so that whatever a student keeps of it says little. Measured: 0.682."""
+    corpus = open_corpus("microworld", teacher.tokenizer, 64, rows=1, held_out_rows=4096)
+    score = masked_lm_score(teacher.bert, corpus, pick("cpu"))
+    assert score["words"] > 18_000
+    assert score["accuracy"] > 0.675
+    assert score["loss"] < 0.75
+
+
 def test_it_is_the_shape_that_was_promised(teacher) -> None:
     """Harm: demos and bars speak of 4 x 128 with 4 heads, and something else is shipped."""
     shape = teacher.card.shape
@@ -47,7 +57,9 @@ def test_some_head_looks_at_the_gold_word_when_its_reader_is_hidden(teacher, sto
     mass = relation_attention(teacher.bert, teacher.tokenizer, stories, hide_source=True)
     assert set(mass) == set(microworld.RELATIONS)
     strong = [name for name, heads in mass.items() if heads.max() > 0.5]
-    assert len(strong) >= 3, {name: round(float(heads.max()), 3) for name, heads in mass.items()}
+    best = {name: float(heads.max()) for name, heads in mass.items()}
+    assert len(strong) >= 3, best
+    assert all(best[name] > least for name, least in MASS.items()), best
 
 
 def test_an_untrained_model_looks_nowhere_in_particular(stories) -> None:

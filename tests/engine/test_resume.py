@@ -37,6 +37,7 @@ RUNS = {
     "wid": tiny("wid", options={"cuts": 2}),  # interval 4: cuts at 4 and 8, everything gone after 12
     "wid head": tiny("wid", options={"cuts": 2, "strategy": "head"}, student={"layers": 1, "hidden": 64, "heads": 2}),
     "scratch": tiny("scratch", steps=10),
+    "scratch muon": tiny("scratch", steps=10, options={"optimizer": "muon"}),
     "soft_targets": tiny("soft_targets", steps=10),
 }
 
@@ -62,6 +63,7 @@ def uninterrupted(few_held_out, tmp_path_factory):
         ("wid head", 6),
         ("wid head", 10),
         ("scratch", 5),
+        ("scratch muon", 5),
         ("soft_targets", 5),
     ],
 )

@@ -1,0 +1,56 @@
+"""Muon for the matrices of a fresh model, AdamW for the rest, as one optimizer. Knows nothing of training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+
+class Together(torch.optim.Optimizer):
+    """Several optimizers of torch's that step, save and resume as one. Their parameters must not overlap."""
+
+    def __init__(self, *parts: torch.optim.Optimizer) -> None:
+        self.parts = parts
+        super().__init__([group for part in parts for group in part.param_groups], {})
+        self._share()
+
+    def _share(self) -> None:
+        """Every part works on its own of our groups, and on our state: whoever looks here sees what they see."""
+        start = 0
+        for part in self.parts:
+            end = start + len(part.param_groups)
+            part.param_groups, part.state = self.param_groups[start:end], self.state
+            start = end
+
+    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
+        """One step of every part. A closure is not supported."""
+        assert closure is None, "the gradients must be there already"
+        for part in self.parts:
+            part.step()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """What `state_dict` gave, back in its place."""
+        super().load_state_dict(state_dict)
+        self._share()
+
+
+def hidden_matrices(model: nn.Module) -> list[nn.Parameter]:
+    """The weights between hidden states: matrices that are neither embedding tables nor a decoder's."""
+    tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
+    return [
+        parameter
+        for name, parameter in model.named_parameters()
+        if parameter.ndim == 2 and id(parameter) not in tables and not name.endswith("decoder.weight")
+    ]
+
+
+def muon(matrices: list[nn.Parameter], rate: float, decay: float) -> torch.optim.Muon:
+    """Muon over `matrices`: momentum, orthogonalised, so that every direction of a matrix learns at one speed.
+
+    (Jordan et al. 2024; scaled as in Liu et al. 2025, arXiv 2502.16982, section 2.2, so that AdamW's learning rates
+    and weight decays serve.)
+    """
+    return torch.optim.Muon(matrices, lr=rate, weight_decay=decay, momentum=0.95, adjust_lr_fn="match_rms_adamw")
