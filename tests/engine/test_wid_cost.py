@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.bench import close_all
+from engine.contestants import close_all
 from engine.bert import new_bert
 from engine.closing import Schedule
 from engine.compactor import Heir
