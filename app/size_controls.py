@@ -114,7 +114,10 @@ def _dial(label: str, name: str, fields: Any, low: int, high: int, step: int, ab
 def _number(
     label: str, name: str, fields: Any, step: int = 1, width: Any = "stretch", visibility: Any = "visible", **more: Any
 ) -> None:
-    key = choice.held(f"size_{name}", fields[name])
+    key = f"size_{name}"
+    if visibility == "collapsed":  # beside a slider: made anew for each value, or its echo would push the slider back
+        key = f"{key}_{fields[name]}"
+    choice.held(key, fields[name])
     optional = name in ("head_dim", "ffn", "embedding")
     st.number_input(
         label,
