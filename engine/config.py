@@ -91,7 +91,7 @@ class RunConfig:
     student: dict[str, Any] = field(default_factory=dict)  # layers, hidden, heads, head_dim, ffn: what differs
     options: dict[str, Any] = field(default_factory=dict)  # the method's own options
     corpus: str = option("auto", "The text to learn from; auto: the one that the teacher knows.")
-    steps: int = option(400, "Optimizer steps.", least=0, most=100_000_000)
+    steps: int = option(500, "Optimizer steps.", least=0, most=100_000_000)
     batch: int = option(64, "Sequences a step.", least=1, most=65_536)
     accumulate: int = option(1, "Micro-batches a step: more of them take less memory.", least=1, most=65_536)
     processes: int = option(1, "Processes on this machine that share every batch.", least=1, most=65_536)

@@ -67,7 +67,7 @@ with left:
         device, columns = state.device(), st.columns(4)
         slow = parameters(shape) > 10_000_000
         steps = columns[0].number_input(
-            "Steps", 1, 1_000_000, 200 if slow else 400, key=f"steps_{name}", help="Optimizer steps."
+            "Steps", 1, 1_000_000, 200 if slow else 500, key=f"steps_{name}", help="Optimizer steps."
         )
         batch = columns[1].number_input("Batch", 1, 4096, card.batch, key=f"batch_{name}", help="Sequences a step.")
         length = columns[2].number_input(
