@@ -83,7 +83,7 @@ def test_from_form_to_attention(open_page, server, dark) -> None:
 
     main(page).get_by_role("button", name="Examine").click()
     page.wait_for_url("**/examine?run=*")
-    sentence = page.get_by_label("Sentence")
+    sentence = page.get_by_label("Sentence", exact=True)
     sentence.fill("The king near the dragons hides himself.")
     sentence.press("Enter")
     page.get_by_text("dragons").first.wait_for()
@@ -168,7 +168,7 @@ def test_hostile_link_is_refused_in_words(open_page, student, path) -> None:
 def test_markup_in_a_sentence_stays_text(open_page, student) -> None:
     """Harm: a sentence that somebody pastes runs as a script in the page."""
     page = open_page("examine")
-    sentence = page.get_by_label("Sentence")
+    sentence = page.get_by_label("Sentence", exact=True)
     sentence.fill("the <img src=x onerror=document.title='hacked'> girl </script><b>washes</b> herself")
     sentence.press("Enter")
     main(page).get_by_text("These words appear as [UNK]").wait_for()
@@ -181,7 +181,7 @@ def test_markup_in_a_sentence_stays_text(open_page, student) -> None:
 def test_empty_sentence_is_asked_for(open_page, student) -> None:
     """Harm: an empty box gives a traceback or an empty picture."""
     page = open_page("examine")
-    sentence = page.get_by_label("Sentence")
+    sentence = page.get_by_label("Sentence", exact=True)
     sentence.fill("   ")
     sentence.press("Enter")
     main(page).get_by_text("type at least one word").wait_for()
