@@ -106,8 +106,8 @@ def _task(
         print(json.dumps(answer))
         return
     how = "a linear layer on frozen features" if arguments.probe else "fine-tuned"
-    sizes = mine["examples"]
-    print(f"{task.name}: {task.label} {how}, {len(mine['seeds'])} seeds, {sizes['test']:,} test examples")
+    sizes, count = mine["examples"], f"{len(mine['seeds'])} seed{'s' if len(mine['seeds']) > 1 else ''}"
+    print(f"{task.name}: {task.label} {how}, {count}, {sizes['test']:,} test examples")
     for name, answer in answers.items():
         for metric, found in answer["scores"].items():
             print(f"{name:>40} {metric:>12} {_number(found['mean'], found['interval'], _share(metric))}", end="")

@@ -165,7 +165,7 @@ def fine_tune(
         if progress and step % 4 == 0:
             progress(step / steps)
         if step in looks:
-            if not math.isfinite(float(loss)):
+            if not math.isfinite(float(loss.detach())):
                 raise TaskError(f"The loss is no number any more at step {step}; use a lower learning rate.")
             found = task.score(predict(model, validation, task, tokenizer, device), validation.examples)
             history.append(found[task.metrics[0]])
