@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.contestants import close_all
 from engine.bert import new_bert
 from engine.closing import Schedule
 from engine.compactor import Heir
+from engine.contestants import close_all
 from engine.cost import compactor_parameters, parameters
 from engine.footprint import Batch
 from engine.methods.wid import Wid, WidOptions
