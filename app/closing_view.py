@@ -18,7 +18,8 @@ Event = dict[str, Any]
 EXPLANATION = (
     "Each strip is a group: dims that must stay or go together, in the teacher's order; behind it, how many it keeps. "
     "A dim's brightness is the mean length (L2 norm) of its compactor vectors. They are born with length 1; those of "
-    "a closing dim shrink to 0, and then the dim is taken out of every matrix."
+    "a closing dim shrink to 0, and then the dim is taken out of every matrix. When the last has gone, what is left is "
+    "multiplied out and goes on as the plain student, unless the compactors are to be kept to the end."
 )
 LOW = 215  # pixels of a curve beside the strips
 
