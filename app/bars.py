@@ -70,17 +70,20 @@ def lighting(parts: Sequence[str], chosen: str, term: str) -> str:
     `term`: the prefix of the keys of containers that hold a part's term, such as "size_term".
     """
     rules = [".part{transition:opacity .12s}"]
+    others = f":is({', '.join(f'.{part_class(part)}' for part in parts)})"  # bars of other things stay as they are
     for part in parts:
         name = part_class(part)
         key = f".st-key-{term}_{part.replace(' ', '_')}"
         here = f".{name}:hover, .{name}:focus, {key}:hover"
         rules.append(
-            f"body:has({here}) .part:not(.{name}), body:has({here}) [class*='st-key-{term}_']:not({key})"
+            f"body:has({here}) {others}:not(.{name}), body:has({here}) [class*='st-key-{term}_']:not({key})"
             f"{{opacity:{FAINT}}}"
         )
         if part == chosen:
             calm = "body:not(:has(.part:hover, .part:focus))"
-            rules.append(f"{calm} .part:not(.{name}), {calm} [class*='st-key-{term}_']:not({key}){{opacity:{FAINT}}}")
+            rules.append(
+                f"{calm} {others}:not(.{name}), {calm} [class*='st-key-{term}_']:not({key}){{opacity:{FAINT}}}"
+            )
     return f"<style>{''.join(rules)}</style>"
 
 

@@ -114,23 +114,26 @@ def _dial(label: str, name: str, fields: Any, low: int, high: int, step: int, ab
 def _number(
     label: str, name: str, fields: Any, step: int = 1, width: Any = "stretch", visibility: Any = "visible", **more: Any
 ) -> None:
-    key = f"size_{name}"
-    if visibility == "collapsed":  # beside a slider: made anew for each value, or its echo would push the slider back
-        key = f"{key}_{fields[name]}"
-    choice.held(key, fields[name])
-    optional = name in ("head_dim", "ffn", "embedding")
+    value, optional = fields[name], name in ("head_dim", "ffn", "embedding")
+    # Made anew for each value. The browser reports a new field's value with whatever changes next, and where that
+    # interrupts the run that made the field, it counts as a change: it must not undo a quick press on the slider.
+    key = f"size_{name}_{value}"
+
+    def changed(number: int | None) -> None:
+        if number != shown and (number is not None or optional):
+            choice.change_field(name, number)
+
+    shown = None if value is None else max(-MOST_TYPED, min(value, MOST_TYPED))
     st.number_input(
         label,
         min_value=-MOST_TYPED,
         max_value=MOST_TYPED,
-        value=None if optional else "min",
+        value=shown,
         step=step,
         key=key,
         width=width,
         label_visibility=visibility,
-        on_change=choice.callback(
-            key, lambda number: choice.change_field(name, None if number is None else int(number))
-        ),
+        on_change=choice.callback(key, changed),
         **more,
     )
 
