@@ -125,6 +125,9 @@ def test_a_run_can_be_stopped_and_resumed(open_page, server) -> None:
     assert (run / "student" / "model.safetensors").exists()
 
     main(page).get_by_role("button", name="Resume").click()
+    main(page).get_by_text(re.compile(r"Stopped after [\d,]+ of 3,000 steps")).wait_for(
+        state="detached", timeout=400_000
+    )
     main(page).get_by_text(re.compile(r"Step \d+ of 3,000.* left")).wait_for(timeout=400_000)
     main(page).get_by_role("button", name="Stop").click()
     main(page).get_by_text(re.compile(r"Stopped after [\d,]+ of 3,000 steps")).wait_for(timeout=400_000)
