@@ -178,6 +178,9 @@ def paper_chart(paper: Table, own: Sequence[tuple[str, int, str]], colours: Them
             line={"color": colour, "width": 2.5},
             hovertemplate=f"{escape(name)}: {count / 1e6:,.2f}M parameters, no score<extra></extra>",
         )
-    figure.update_xaxes(title="parameters, millions", type="log", dtick="D2")
+    marks = [
+        digit * 10**power for power in range(-3, 7) for digit in (1, 2, 5)
+    ]  # whole numbers, not plotly's bare digits
+    figure.update_xaxes(title="parameters, millions", type="log", tickvals=marks, ticktext=[f"{m:,g}" for m in marks])
     figure.update_yaxes(title="score in the paper", range=[low, high])
     return layout(figure, colours, 380)
