@@ -51,7 +51,16 @@ def score(
         if recipe is None
         else {"method": "fine-tuning", **recipe_json(recipe)}
     )
-    about = [LAYOUT, _weights(bert), task.name, how, limit, device.type, device.mixed_precision, len(splits.train)]
+    about = [
+        LAYOUT,
+        weights_digest(bert),
+        task.name,
+        how,
+        limit,
+        device.type,
+        device.mixed_precision,
+        len(splits.train),
+    ]
     found, features = [], None
     for seed in range(seeds):
         path = writable_folder("scores") / f"{digest([*about, seed])}.json"
@@ -104,7 +113,7 @@ def quick(recipe: Recipe, epochs: int | None, lr: float | None) -> Recipe:
     return replace(recipe, epochs=epochs or recipe.epochs, lr=lr or recipe.lr)
 
 
-def _weights(bert: Bert) -> str:
+def weights_digest(bert: Bert) -> str:
     """A name for a model's weights."""
     import hashlib
 

@@ -38,6 +38,10 @@ ENGINE_ORDER = [
     "engine.size_command",
     "engine.config",
     "engine.runs",
+    "engine.grid",
+    "engine.albert_tables",
+    "engine.family",
+    "engine.grids",
     "engine.cache",
     "engine.microworld",
     "engine.device",
@@ -79,12 +83,15 @@ ENGINE_ORDER = [
     "engine.evaluate",
     "engine.adapter_export",
     "engine.metrics",
+    "engine.outcome",
+    "engine.outcome_table",
     "engine.labelled",
     "engine.hub_tasks",
     "engine.tasks",
     "engine.finetune",
     "engine.linear_probe",
     "engine.task_scores",
+    "engine.cross_task",
     "engine.any_model",
     "engine.evaluate_command",
     "engine.memory",
@@ -101,6 +108,8 @@ ENGINE_ORDER = [
     "engine.turns",
     "engine.job",
     "engine.foreground",
+    "engine.once",
+    "engine.grid_runs",
     "engine.recipes",
     "engine.recipe_command",
     "engine.__main__",
@@ -110,8 +119,10 @@ TORCH_FREE += ["roots", "network", "text_files", "uploads", "pretrained", "teach
 TORCH_FREE += ["hub_tasks", "tasks"]
 TORCH_FREE += ["amount", "formula", "presets", "footprint", "wid_cost", "roofline", "published", "solver", "comparison"]
 TORCH_FREE += ["sweep", "keep", "apart", "size_link", "bench_size", "size_report", "size_command"]
+TORCH_FREE += ["grid", "albert_tables", "family", "grids", "outcome", "outcome_table", "once"]
 TORCH_FREE += ["similarity", "memory", "launch", "turns", "job", "__main__"]
 UI_FREE = ["charts", "norm_charts", "picture", "score_charts", "token_view", "size_charts", "bars", "tables"]
+UI_FREE += ["outcome_points", "outcome_charts"]
 UI = {"streamlit", "plotly", "bertviz", "pandas", "app", "streamlit_app"}
 BANNED_WORDS = {"manager", "helper", "util", "handler", "misc"}  # and their plurals
 

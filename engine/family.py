@@ -1,0 +1,65 @@
+"""The family picture as a grid: every method makes the same student of the same teacher, at the same budget.
+
+Each method runs with the options that the app offers first. A method that cannot make the common shape makes one with
+about as many parameters, and says so.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.grid import Grid, Row
+
+STUDENT: dict[str, Any] = {"layers": 4, "hidden": 64, "heads": 4}
+LEARNS, WIDE, BUILT = "makes the common shape", "needs the teacher's width", "saves by its build"
+ALBERT_OPTIONS: dict[str, Any] = {"pairs": "none", "soft": 0.5}
+
+FAMILY = Grid(
+    "family",
+    "Every method, one budget",
+    "A 4 x 128 teacher of the microworld, its student 4 x 64 by every method: same text, order, steps and seeds.",
+    {
+        "teacher": "microworld",
+        "corpus": "microworld",
+        "steps": 400,
+        "batch": 64,
+        "length": 64,
+        "evaluations": 1,
+        "checkpoints": 2,
+    },
+    (
+        Row("scratch", "From scratch", LEARNS, {"method": "scratch", "student": STUDENT}, note="The null: no teacher."),
+        Row("soft-targets", "Soft targets", LEARNS, {"method": "soft_targets", "student": STUDENT}, "scratch"),
+        Row("tinybert", "TinyBERT", LEARNS, {"method": "tinybert", "student": STUDENT}, "scratch"),
+        Row("minilm", "MiniLM", LEARNS, {"method": "minilm", "student": STUDENT}, "scratch"),
+        Row("minilmv2", "MiniLMv2", LEARNS, {"method": "minilmv2", "student": STUDENT}, "scratch"),
+        Row("wid", "WID", LEARNS, {"method": "wid", "student": STUDENT}, "scratch"),
+        Row(
+            "distilbert",
+            "DistilBERT",
+            WIDE,
+            {"method": "distilbert", "student": {"layers": 1}},
+            "scratch",
+            "It takes whole layers over, so its student is 1 x 128: about as many parameters as 4 x 64.",
+        ),
+        Row(
+            "albert",
+            "ALBERT 4 x 64",
+            BUILT,
+            {"method": "albert", "student": STUDENT, "options": ALBERT_OPTIONS},
+            "scratch",
+            "All layers shared, E = 10, half of its loss from soft targets: a quarter of the parameters.",
+        ),
+        Row(
+            "albert-wide",
+            "ALBERT 4 x 128",
+            BUILT,
+            {"method": "albert", "student": {**STUDENT, "hidden": 128}, "options": ALBERT_OPTIONS},
+            "scratch",
+            "The same as wide as the teacher, E = 21: about the parameters of the common shape, four times its work.",
+        ),
+    ),
+    ("retained", "masked_accuracy", "grammar"),
+    timed=True,
+    with_teacher=True,
+)
