@@ -1,7 +1,9 @@
 """ALBERT's tables as grids: what layers share, how wide embeddings are, what is asked of two segments.
 
 The shapes are the paper's (arXiv 1909.11942, sections 4.4 to 4.6), scaled: 12 x 768 becomes 4 x 48, and the embedding
-sizes 64, 128 and 256 of 768 become the same shares of 48. At E = H nothing is factorised, as in the paper.
+sizes 64, 128 and 256 of 768 become the same shares of 48. Fresh weights are scaled, too: their deviation times the root
+of the width is the paper's, so that what a layer passes on is as large as there. At E = H the embeddings are as wide as
+the layers; the projection between them stays, where the paper's E = 768 has none.
 """
 
 from __future__ import annotations
@@ -18,13 +20,15 @@ SETTINGS: dict[str, Any] = {
     "method": "albert",
     "student": {"layers": LAYERS, "hidden": HIDDEN, "heads": HEADS},
     "corpus": "microworld",
-    "steps": 1500,
+    "steps": 1200,
     "batch": 32,
     "length": 64,
     "evaluations": 1,
     "checkpoints": 2,
 }
 LR = 3e-3
+DEVIATION = 0.08  # 0.02 x sqrt(768 / 48)
+COMMON: dict[str, Any] = {"lr": LR, "deviation": DEVIATION}
 MEASURED = ("masked_accuracy", "pair_accuracy", "grammar")
 ORDER = {"none": "nothing", "nsp": "next sentence", "sop": "sentence order"}
 NOT_SHARED, ALL_SHARED = "nothing shared", "all shared"
@@ -43,7 +47,7 @@ def share_of_width(embedding: int) -> str:
 def _row(sharing: str, embedding: int, series: str, label: str, base: str, table: Table, place: tuple[str, str]) -> Row:
     """The row that replays the point of `table` at (series, label) `place`."""
     point = next(point for point in table.points if (point.series, point.label) == place)
-    options = {"sharing": sharing, "embedding": scaled(embedding), "pairs": "sop", "lr": LR}
+    options = {"sharing": sharing, "embedding": scaled(embedding), "pairs": "sop", **COMMON}
     return Row(_name(sharing, embedding), label, series, {"options": options}, base, paper=point.score, said=point.said)
 
 
@@ -106,7 +110,7 @@ ALBERT_SENTENCE_ORDER = Grid(
             objective.trained_on,
             ORDER[objective.trained_on],
             "",
-            {"options": {"sharing": "all", "embedding": scaled(128), "pairs": objective.trained_on, "lr": LR}},
+            {"options": {"sharing": "all", "embedding": scaled(128), "pairs": objective.trained_on, **COMMON}},
             "" if objective.trained_on == "none" else "none",
             paper=objective.score,
         )

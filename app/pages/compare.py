@@ -10,6 +10,7 @@ from engine.outcome import FOLDER, SHIPPED, listed
 from engine.runs import RunError, list_runs
 
 MY_RUNS = "My runs"
+CHOSEN = "compared_experiment"
 
 st.title("Compare")
 shipped, problems = listed(SHIPPED)
@@ -29,10 +30,12 @@ names = [*choices, MY_RUNS]
 wanted = state.link("experiment")
 if wanted and wanted not in names:
     st.info(f"There is no experiment {plain(wanted[:80])} here; this is another one.", icon=":material/link_off:")
+if state.recall(CHOSEN) not in names:  # a link is where the choice begins; afterwards it follows the choice
+    state.remember(CHOSEN, wanted if wanted in names else names[0])
 chosen = st.selectbox(
     "Experiment",
     names,
-    names.index(wanted) if wanted in names else 0,
+    key=CHOSEN,
     format_func=lambda name: choices[name][0] if name in choices else name,
     help="Those that come with the project, those that you ran with `python -m engine recipe`, and single runs.",
 )
