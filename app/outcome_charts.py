@@ -13,6 +13,7 @@ from app.theme import Theme
 
 HEIGHT = 460  # pixels of the scatter
 LABEL = 17  # pixels of a label's line
+ALONE = 0.12  # up to this share of the axis
 NEAR = 0.22  # points nearer than this share of the axis would write their labels over one another
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "star")
 
@@ -66,7 +67,8 @@ def dot_plot(
 ) -> go.Figure:
     """A line of dots for each row, a colour and symbol a series, with intervals.
 
-    `zero`: what stands at 0, when values are differences. `nulls`: row -> what one gets for nothing, as a short bar.
+    `zero`: what stands at 0, when values are differences. `nulls`: row -> what one gets without having learned, as a
+    short bar.
     """
     figure, rows = go.Figure(), list(dict.fromkeys(dot.row for dot in dots))
     series = list(dict.fromkeys(dot.series for dot in dots))
@@ -93,14 +95,15 @@ def dot_plot(
         figure.add_scatter(
             x=list(told.values()),
             y=[place[row] for row in told],
-            name="for nothing",
+            name="null",
             mode="markers",
             marker={"symbol": "line-ns", "size": 26, "line": {"width": 2.5, "color": colours.quiet}},
-            hovertemplate="for nothing: %{x:.1f} " + escape(unit) + "<extra></extra>",
+            hovertemplate="null: %{x:.1f} " + escape(unit) + "<extra></extra>",
         )
     if zero:
         figure.add_vline(0, line={"color": colours.quiet, "width": 1.5, "dash": "dot"})
-    figure.update_xaxes(title=unit + (f"; 0: {zero}" if zero else ""), zeroline=False)
+    under = f"<br>0 is the row “{escape(zero)}”" if zero else ""  # a line of its own: a phone has no room beside
+    figure.update_xaxes(title=escape(unit) + under, zeroline=False)
     figure.update_yaxes(
         tickvals=list(place.values()),
         ticktext=[escape(row) for row in place],
@@ -130,8 +133,21 @@ def _labels(figure: go.Figure, points: Sequence[PlacedPoint], colours: Theme) ->
     most = max(point.x for point in points) or 1.0
     bounds = [value for p in points for value in (p.y - (p.interval or 0.0), p.y + (p.interval or 0.0))]
     pixel = (max(bounds) - min(bounds) or 1.0) / (HEIGHT - 150)  # percent a pixel
+    for point in (it for it in points if it.x <= ALONE * most):  # beside it stands the crowd: its name goes above it
+        above = -14 - (point.interval or 0.0) / pixel
+        figure.add_annotation(
+            x=point.x,
+            y=point.y,
+            text=escape(point.label),
+            ax=0,
+            ay=above,
+            xanchor="left",
+            arrowcolor="rgba(0,0,0,0)",
+            font={"size": 12, "color": colours.ink},
+        )
+    crowd = [point for point in points if point.x > ALONE * most]
     for left in (False, True):
-        side = sorted((p for p in points if (p.x > 0.6 * most) is left), key=lambda p: -p.y)
+        side = sorted((p for p in crowd if (p.x > 0.6 * most) is left), key=lambda p: -p.y)
         wanted = _apart([-point.y / pixel for point in side], [point.x / most for point in side])
         for point, pixels in zip(side, wanted, strict=True):
             shift = pixels + point.y / pixel

@@ -16,7 +16,7 @@ from app.tables import table
 from app.theme import theme
 from engine.grid import MEASURES
 from engine.outcome import Outcome
-from engine.outcome_table import cells, full_label, measures_of, nulls_line, paper_difference
+from engine.outcome_table import cells, measures_of, nulls_line, paper_difference
 from engine.published import SENTENCE_ORDER, SENTENCE_ORDER_SOURCE
 from engine.runs import Run
 
@@ -125,7 +125,7 @@ def _replay(found: Outcome) -> None:
     zero = base if differences else ""
     sides = (
         ("Here, in the microworld", ours, f"points of {MEASURES.get(measure, measure)}", "ours", "with 95% intervals"),
-        (f"In the paper ({plain(found.paper)})", papers, "points of the paper's average score", "paper", "one run"),
+        (f"In the paper ({plain(found.paper)})", papers, "points of the paper's score", "paper", "one run"),
     )
     for column, (title, dots, unit, name, kind) in zip(st.columns(2, gap="large"), sides, strict=True):
         with column:
@@ -186,13 +186,13 @@ def _cross_task(found: Outcome) -> None:
                 alt=f"{title}: accuracy on three questions of models trained on three; the tables have the numbers.",
             )
     st.caption(
-        "A colour is what a model learned about pairs beside masked words; a line is what it was asked. Here every "
+        "A colour is what a model learned beside masked words; a line is what it was asked. Here every "
         "model is asked about pairs in one way, its own head or none: a logistic regression on its frozen [CLS], "
-        "fitted to 3,072 training pairs, scored on held-out ones. For nothing: always the commonest word; for pairs, "
+        "fitted to 3,072 training pairs, scored on held-out ones. Null: always the commonest word; for pairs, "
         "the same read-out of random weights. The paper does not say how it asked a model about pairs that it never "
         "learned."
     )
-    head = ["learned about pairs", *(f"{ASKED[task]}, %" for task in CROSS_TASK), "paper's average score"]
+    head = ["learned", *(f"{ASKED[task]}, %" for task in CROSS_TASK), "paper's average score"]
     rows = [
         [
             labels.get(one.trained_on, one.trained_on),
@@ -207,15 +207,16 @@ def _cross_task(found: Outcome) -> None:
 def _table(found: Outcome) -> None:
     if not found.rows:
         return
-    head, rows = cells(found)
-    with st.expander("The numbers as a table", expanded=set(CROSS_TASK) <= set(measures_of(found))):
+    crossed = set(CROSS_TASK) <= set(measures_of(found))
+    head, rows = cells(found, differences=not crossed)
+    with st.expander("The numbers as a table", expanded=crossed):
         st.html(table(head, rows, theme(state.dark())))
     seeds = max(len(row.seeds) for row in found.rows)
     words = (
         f"± is half the 95% interval of the mean over {seeds} seeds (Student's t)." if seeds > 1 else "One seed each."
     )
     st.caption(plain(f"{words} {nulls_line(found)}"))
-    notes = [f"- **{plain(full_label(row))}**: {plain(row.note)}" for row in found.rows if row.note and row.runs]
+    notes = [f"- **{plain(row.label)}**: {plain(row.note)}" for row in found.rows if row.note and row.runs]
     if notes:
         st.markdown("\n".join(notes))
 

@@ -30,7 +30,7 @@ LR = 3e-3
 DEVIATION = 0.08  # 0.02 x sqrt(768 / 48)
 COMMON: dict[str, Any] = {"lr": LR, "deviation": DEVIATION}
 MEASURED = ("masked_accuracy", "pair_accuracy", "grammar")
-ORDER = {"none": "nothing", "nsp": "next sentence", "sop": "sentence order"}
+ORDER = {"none": "masked words only", "nsp": "next sentence", "sop": "sentence order"}
 NOT_SHARED, ALL_SHARED = "nothing shared", "all shared"
 
 
@@ -102,8 +102,8 @@ ALBERT_EMBEDDING = Grid(
 ALBERT_SENTENCE_ORDER = Grid(
     "albert-sentence-order",
     "What is asked of two segments",
-    "ALBERT's Table 5, replayed small: models that learned nothing about pairs, the next sentence or their order, each "
-    "asked for masked words, the next sentence and the order.",
+    "ALBERT's Table 5, replayed small: models that learned masked words only, the next sentence or the order of two "
+    "segments, each asked for all three.",
     SETTINGS,
     tuple(
         Row(

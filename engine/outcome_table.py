@@ -19,25 +19,23 @@ def measures_of(found: Outcome) -> list[str]:
     return [name for name in found.measures if any(name in row.measured for row in found.rows)]
 
 
-def cells(found: Outcome) -> tuple[list[str], list[list[str]]]:
+def cells(found: Outcome, differences: bool = True) -> tuple[list[str], list[list[str]]]:
     """(head, rows): a label, parameters, each measure in percent, each difference in points, the paper's score."""
     measures, paper = measures_of(found), any(row.paper is not None for row in found.rows)
-    different = [name for name in measures if any(name in row.differences for row in found.rows)]
+    different = [name for name in measures if differences and any(name in row.differences for row in found.rows)]
     head = ["", "parameters", *(f"{MEASURES.get(name, name)}, %" for name in measures)]
     head += [f"{MEASURES.get(name, name)}, points apart" for name in different]
     if paper:
-        head += ["paper's parameters", "paper's score", "paper's, points apart"]
+        head += ["paper's parameters"] * any(row.said for row in found.rows)
+        head += ["paper's score"] + ["paper's, points apart"] * differences
     rows = []
     for row in found.rows:
         line = [full_label(row), f"{row.parameters:,}", *(percent(row.measured.get(name)) for name in measures)]
         line += [percent(row.differences.get(name), signed=True) for name in different]
         if paper:
             apart = paper_difference(found, row)
-            line += [
-                row.said,
-                "" if row.paper is None else f"{row.paper:.1f}",
-                "" if apart is None else f"{apart:+.1f}",
-            ]
+            line += [row.said] * any(it.said for it in found.rows) + ["" if row.paper is None else f"{row.paper:.1f}"]
+            line += ["" if apart is None else f"{apart:+.1f}"] * differences
         rows.append(line)
     return head, rows
 
@@ -56,9 +54,9 @@ def paper_difference(found: Outcome, row: RowOutcome) -> float | None:
 
 
 def nulls_line(found: Outcome) -> str:
-    """What one gets for nothing, in a sentence; empty where nothing is known."""
+    """What one gets without having learned, in a sentence; empty where nothing is known."""
     told = [f"{MEASURES.get(name, name)} {100 * value:.1f}%" for name, value in found.nulls.items()]
-    return f"For nothing one gets: {'; '.join(told)}." if told else ""
+    return f"Nulls: {'; '.join(told)}." if told else ""
 
 
 def markdown(found: Outcome) -> str:

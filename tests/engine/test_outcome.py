@@ -142,5 +142,5 @@ def test_the_table_says_what_the_outcome_says():
     assert rows[1][2] == f"45.0 ± {100 * interval([0.4, 0.5]):.1f}"
     assert rows[1][3] == "-10.0 ± 0.0"
     assert rows[1][-1] == "-2.5"
-    assert {line.count("|") for line in markdown(outcome(base, other)).splitlines() if line.startswith("|")} == {8}
+    assert {line.count("|") for line in markdown(outcome(base, other)).splitlines() if line.startswith("|")} == {7}
     assert percent(summary([-0.0001]), signed=True) == "0.0"
