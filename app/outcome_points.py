@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -49,6 +50,7 @@ class PlacedPoint:
     interval: float | None  # half of the 95% one, percent
     seeds: int
     note: str
+    run: str = ""  # the id of a single run
 
 
 def outcome_points(found: Outcome, axis: Axis, measure: str) -> list[PlacedPoint]:
@@ -81,10 +83,18 @@ def run_points(runs: Sequence[Run], axis: Axis, measure: str) -> list[PlacedPoin
             y = scores.get(measure)
             if _is_number(x) and _is_number(y):
                 words = f"{card['method']}, {Shape.from_json(shape)}, {int(card['steps']):,} steps"
-                points.append(PlacedPoint(run.id, OWN, float(x) / axis.scale, 100 * float(y), None, 1, words))
+                points.append(
+                    PlacedPoint(short_name(run.id), OWN, float(x) / axis.scale, 100 * float(y), None, 1, words, run.id)
+                )
         except (RunError, ShapeError, KeyError, TypeError, ValueError, AttributeError, OverflowError):
             continue  # a damaged card is the watch page's to explain
     return points
+
+
+def short_name(id: str) -> str:
+    """A run's id without its date: "20261125-214240-wid-4x64" is "wid-4x64, 21:42"."""
+    found = re.fullmatch(r"\d{8}-(\d\d)(\d\d)\d\d-(.+)", id)
+    return f"{found[3]}, {found[1]}:{found[2]}" if found else id
 
 
 def _cost(row: RowOutcome, axis: Axis) -> float | None:

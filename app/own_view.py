@@ -31,17 +31,17 @@ def own_view(runs: Sequence[Run]) -> None:
     axis = choose_axis(left, "axis_own")
     measure = right.selectbox("Quality", MEASURED, format_func=measure_title, key="own_measure")
     draw_scatter(run_points(chosen, axis, measure), axis, measure, "scatter_own")
-    every = {name: {point.label: point for point in run_points(chosen, AXES[name], measure)} for name in AXES}
+    every = {name: {point.run: point for point in run_points(chosen, AXES[name], measure)} for name in AXES}
     rows = [
         [
+            next((every[name][run.id].note for name in AXES if run.id in every[name]), "its card cannot be read"),
             run.id,
-            next((every[name][run.id].note for name in AXES if run.id in every[name]), ""),
             *(f"{every[name][run.id].x:,.1f}" if run.id in every[name] else "" for name in AXES),
             next((f"{every[name][run.id].y:.1f}" for name in AXES if run.id in every[name]), ""),
         ]
         for run in chosen
     ]
-    head = ["run", "what it is", *(f"{it.title.lower()}, {it.unit.split()[0]}" for it in AXES.values())]
+    head = ["what it is", "run", *(f"{it.title.lower()}, {it.unit.split()[0]}" for it in AXES.values())]
     if rows:
         st.html(table([*head, f"{MEASURES[measure]}, %"], rows, theme(state.dark())))
     st.caption(

@@ -20,7 +20,7 @@ SETTINGS: dict[str, Any] = {
     "method": "albert",
     "student": {"layers": LAYERS, "hidden": HIDDEN, "heads": HEADS},
     "corpus": "microworld",
-    "steps": 1200,
+    "steps": 1000,
     "batch": 32,
     "length": 64,
     "evaluations": 1,

@@ -108,7 +108,7 @@ def test_experiments_fit_on_a_phone(open_page, student, dark) -> None:
     page.get_by_label("Experiment", exact=True).click()
     page.get_by_role("option", name="My runs").click()
     page.locator(".js-plotly-plot .scatterlayer .point").first.wait_for(state="attached")
-    page.get_by_role("rowheader", name=student).wait_for()
+    page.get_by_role("cell", name=student).wait_for()
     assert no_sideways_scroll(page)
 
 
