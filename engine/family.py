@@ -23,7 +23,7 @@ FAMILY = Grid(
         "teacher": "microworld",
         "corpus": "microworld",
         "steps": 400,
-        "batch": 64,
+        "batch": 32,
         "length": 64,
         "evaluations": 1,
         "checkpoints": 2,

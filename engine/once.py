@@ -45,10 +45,13 @@ def done(config: RunConfig, root: Path, who: str, say: Say) -> Run:
 
 
 def _config(run: Run) -> dict[str, Any]:
-    """The run's config; nothing when it cannot be read, which is some other run's misfortune."""
+    """The run's config, with what settings there were not yet when it was made at their defaults.
+
+    Nothing when it cannot be read, which is some other run's misfortune.
+    """
     try:
-        return run.config()
-    except RunError:
+        return RunConfig.from_json(run.config()).to_json()
+    except (RunError, ConfigError, TypeError):
         return {}
 
 
