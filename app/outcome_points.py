@@ -80,9 +80,9 @@ def run_points(runs: Sequence[Run], axis: Axis, measure: str) -> list[PlacedPoin
                 "flops": lambda card=card: card.get("flops"),
                 "seconds": lambda run=run: once.step_seconds(run),
             }[axis.name]()
-            y = scores.get(measure)
+            y, found = scores.get(measure), Shape.from_json(shape)
             if _is_number(x) and _is_number(y):
-                words = f"{card['method']}, {Shape.from_json(shape)}, {int(card['steps']):,} steps"
+                words = f"{card['method']} {found.layers} x {found.hidden}, {int(card['steps']):,} steps"
                 points.append(
                     PlacedPoint(short_name(run.id), OWN, float(x) / axis.scale, 100 * float(y), None, 1, words, run.id)
                 )

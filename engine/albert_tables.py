@@ -116,7 +116,7 @@ ALBERT_SENTENCE_ORDER = Grid(
         )
         for objective in SENTENCE_ORDER
     ),
-    ("mlm", "nsp", "sop", "grammar"),
+    ("mlm", "nsp", "sop", "pair_accuracy", "grammar"),
     SENTENCE_ORDER_SOURCE,
     SCORE,
 )

@@ -13,7 +13,7 @@ MEASURES = {
     "masked_accuracy": "masked accuracy",
     "retained": "of the teacher's masked accuracy, retained",
     "grammar": "grammaticality, linear probe",
-    "pair_accuracy": "sentence order, own head",
+    "pair_accuracy": "pairs, own head",
     "mlm": "masked words of whole stories",
     "nsp": "next sentence, read out",
     "sop": "sentence order, read out",

@@ -55,7 +55,11 @@ def paper_difference(found: Outcome, row: RowOutcome) -> float | None:
 
 def nulls_line(found: Outcome) -> str:
     """What one gets without having learned, in a sentence; empty where nothing is known."""
-    told = [f"{MEASURES.get(name, name)} {100 * value:.1f}%" for name, value in found.nulls.items()]
+    told = [
+        f"{MEASURES.get(name, name)} {100 * value:.1f}%"
+        for name, value in found.nulls.items()
+        if name in found.measures
+    ]
     return f"Nulls: {'; '.join(told)}." if told else ""
 
 
