@@ -21,7 +21,7 @@ def histogram(names: Sequence[str], counts: np.ndarray, unit: str, what: str, co
             hovertemplate=f"%{{x}} {escape(unit)}: %{{y:,}} {escape(what)}<extra></extra>",
         )
     )
-    figure.update_xaxes(title=unit)
+    figure.update_xaxes(title=unit, showgrid=False)
     figure.update_yaxes(title=what)
     return layout(figure, colours, 280, bargap=0.1)
 
