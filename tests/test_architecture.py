@@ -73,16 +73,22 @@ ENGINE_ORDER = [
     "engine.losses",
     "engine.wid_options",
     "engine.muon",
-    "engine.methods.base",
-    "engine.methods.*",
-    "engine.methods",
+    "engine.optimizers",
     "engine.evaluate",
-    "engine.adapter_export",
     "engine.metrics",
     "engine.labelled",
     "engine.hub_tasks",
     "engine.tasks",
+    "engine.measure",
+    "engine.encoded",
     "engine.finetune",
+    "engine.task_data",
+    "engine.taught",
+    "engine.head_options",
+    "engine.methods.base",
+    "engine.methods.*",
+    "engine.methods",
+    "engine.adapter_export",
     "engine.linear_probe",
     "engine.task_scores",
     "engine.any_model",
@@ -107,7 +113,7 @@ ENGINE_ORDER = [
 ]
 TORCH_FREE = ["shape", "cost", "config", "runs", "cache", "microworld", "token_store", "sources", "teachers"]
 TORCH_FREE += ["roots", "network", "text_files", "uploads", "pretrained", "teacher", "shipped", "metrics", "labelled"]
-TORCH_FREE += ["hub_tasks", "tasks"]
+TORCH_FREE += ["hub_tasks", "tasks", "measure"]
 TORCH_FREE += ["amount", "formula", "presets", "footprint", "wid_cost", "roofline", "published", "solver", "comparison"]
 TORCH_FREE += ["sweep", "keep", "apart", "size_link", "bench_size", "size_report", "size_command"]
 TORCH_FREE += ["similarity", "memory", "launch", "turns", "job", "__main__"]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from engine.bert import Bert, Trace, new_bert
 from engine.config import option
+from engine.head_options import PRESET_NOTES, PRESETS, masked_lm_weight
 from engine.losses import score_error, state_error
 from engine.masking import Batch
 from engine.methods.base import Method
@@ -23,13 +24,7 @@ class TinybertOptions:
 
     attention: float = option(1.0, "Weight of the attention scores.", least=0.0, most=1e3, label="weight of attention")
     states: float = option(1.0, "Weight of the hidden states.", least=0.0, most=1e3, label="weight of hidden states")
-    hard: float = option(
-        1.0,
-        "Weight of the masked-LM loss. The paper has none: its student is an encoder without a head that can fill in.",
-        least=0.0,
-        most=1e3,
-        label="weight of masked-LM",
-    )
+    hard: float = masked_lm_weight()
     lr: float = option(1e-3, "Peak learning rate.", least=1e-7, most=1.0, label="learning rate")
 
 
@@ -67,11 +62,8 @@ class Tinybert(Method):
     )
     uses = ("feature", "task-agnostic")
     Options = TinybertOptions
-    presets: ClassVar[dict[str, dict[str, Any]]] = {"with a head": {}, "paper": {"hard": 0.0}}
-    preset_notes: ClassVar[dict[str, str]] = {
-        "with a head": "The paper's losses and masked-LM, so that the student can fill in words and be scored.",
-        "paper": "The paper's losses alone. Nothing teaches the head: the fill-in score of the student says nothing.",
-    }
+    presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS
+    preset_notes: ClassVar[dict[str, str]] = PRESET_NOTES
 
     options: TinybertOptions
 
