@@ -33,11 +33,11 @@ def taught(bert: Bert, data: TaskData, recipe: Recipe, seed: int, device: Device
     facts = [data.train.ids, data.train.targets.tolist(), data.validation.ids, data.validation.targets.tolist()]
     about = [LAYOUT, fingerprint(bert), data.name, digest(facts), recipe_json(recipe), seed]
     path = writable_folder("taught") / f"{digest([*about, device.type, device.mixed_precision])}.safetensors"
-    kept = TaskModel(bert, data.task, recipe.dropout, seed, recipe.pooling)
-    with suppress(OSError, SafetensorError, RuntimeError):  # not there yet, or damaged
-        kept.load_state_dict(load_file(path))
-        return kept.to(device.type).eval()
     with torch.random.fork_rng(range(torch.cuda.device_count()) if device.type == "cuda" else []):
+        with suppress(OSError, SafetensorError, RuntimeError):  # not there yet, or damaged
+            kept = TaskModel(bert, data.task, recipe.dropout, seed, recipe.pooling)
+            kept.load_state_dict(load_file(path))
+            return kept.to(device.type).eval()
         learning = learn(bert, data.tokenizer, data.task, data.train, data.validation, recipe, seed, device)
         learned = yield from learning
     with suppress(OSError):

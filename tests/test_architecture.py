@@ -205,6 +205,28 @@ def test_the_engine_knows_nothing_of_the_ui() -> None:
     assert not wrong, wrong
 
 
+def test_the_app_knows_no_method() -> None:
+    """Harm: a method that works in the form only because a page was changed for it, and another one that does not."""
+    from engine.methods import METHODS
+    from engine.shape import FAMILIES
+
+    names = set(METHODS) - set(FAMILIES)  # a family of models is no method, though one is called so
+    modules = {f"engine.methods.{name}" for name in METHODS}
+    wrong = [
+        f"{name}:{node.lineno} says {node.value!r}"
+        for name, tree in within("app", "streamlit_app")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and node.value in names
+    ]
+    wrong += [
+        f"{where} imports {imported}"
+        for name, tree in within("app", "streamlit_app")
+        for where, imported in imports(name, tree)
+        if any(imported.startswith(module) for module in modules)
+    ]
+    assert not wrong, wrong
+
+
 def test_only_the_app_imports_the_app() -> None:
     """Harm: whatever imports a page runs it."""
     wrong = [
