@@ -15,7 +15,7 @@ from engine.head_options import PRESET_NOTES, PRESETS, masked_lm_weight
 from engine.losses import attention_divergence, relation_divergence
 from engine.masking import Batch
 from engine.methods.base import Method
-from engine.shape import Shape
+from engine.shape import Shape, nearest_multiple
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Minilm(Method):
         """Heads are compared one by one."""
         if student.heads == teacher.heads:
             return []
-        width = max(1, student.hidden // teacher.heads) * teacher.heads
+        width = nearest_multiple(teacher.heads, student.hidden)
         return [
             f"MiniLM compares the last layer's attention head by head, so the student needs its teacher's "
             f"{teacher.heads} heads, got {student.heads}; use {teacher.heads} heads at hidden {width}, or MiniLMv2."

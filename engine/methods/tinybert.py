@@ -15,7 +15,7 @@ from engine.head_options import PRESET_NOTES, PRESETS, masked_lm_weight
 from engine.losses import score_error, state_error
 from engine.masking import Batch
 from engine.methods.base import Method
-from engine.shape import Shape, nearest_divisors
+from engine.shape import Shape, nearest_divisors, nearest_multiple
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,10 @@ class Tinybert(Method):
         """Heads are compared one by one, and student layers must map onto teacher layers."""
         problems = []
         if student.heads != teacher.heads:
-            near = [w for w in (student.hidden // teacher.heads * teacher.heads,) if w]
+            width = nearest_multiple(teacher.heads, student.hidden)
             problems.append(
                 f"TinyBERT compares attention head by head, so the student needs its teacher's {teacher.heads} heads, "
-                f"got {student.heads}; use {teacher.heads} heads at hidden {near[0] if near else teacher.heads}."
+                f"got {student.heads}; use {teacher.heads} heads at hidden {width}."
             )
         if student.layers > teacher.layers or teacher.layers % student.layers:
             near = nearest_divisors(teacher.layers, student.layers)

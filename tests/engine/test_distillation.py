@@ -1,5 +1,7 @@
 """What single distillation methods promise: weights, layers, heads, presets, refusals."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -77,6 +79,18 @@ def test_what_a_paper_cannot_do_is_refused_with_what_works(name, options, wanted
     method = kind(read_options(kind.Options, options), STEPS)
     with pytest.raises(ShapeError, match=says):
         method.student_shape(Shape(layers=4, hidden=32, heads=4), wanted)
+
+
+@pytest.mark.parametrize("name", ["tinybert", "minilm"])
+@pytest.mark.parametrize(("hidden", "heads"), [(35, 5), (38, 2), (3, 3), (6, 6), (42, 3)])
+def test_the_shape_that_a_refusal_names_works_and_is_the_nearest(name, hidden, heads):
+    """Harm: advice that is refused in turn, or that throws away more width than it has to."""
+    method, big = METHODS[name](METHODS[name].Options(), STEPS), Shape(layers=4, hidden=64, heads=4)
+    with pytest.raises(ShapeError) as caught:
+        method.student_shape(big, {"hidden": hidden, "heads": heads})
+    advised = int(re.search(r"use 4 heads at hidden (\d+)", str(caught.value)).group(1))
+    assert method.student_shape(big, {"hidden": advised, "heads": 4}).hidden == advised
+    assert abs(advised - hidden) == min(abs(width - hidden) for width in range(4, 65, 4))
 
 
 def test_minilmv2_bridges_different_heads(knowing, corpus):
