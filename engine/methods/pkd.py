@@ -160,12 +160,15 @@ class Pkd(Method):
     def notes(self, teacher: Shape, student: Shape) -> list[str]:
         """Which layers meet, and what the student has instead of a masked-LM head."""
         layers = [str(layer) for layer in self.imitated(teacher.layers, student.layers)]
-        several = "layers" if len(layers) > 1 else "layer"
+        meets = (
+            f"its layer 1 imitates the teacher's layer {layers[0]}"
+            if len(layers) == 1
+            else f"its layers 1 to {len(layers)} imitate the teacher's layers {', '.join(layers)}"
+        )
         added = (student.hidden + 1) * len(self.classes)
         return [
             f"The teacher is fine-tuned on {self.task.name} first, once; the next run finds it in the cache.",
-            f"The student starts as the teacher's first {student.layers} layers; its first {len(layers)} "
-            f"{'imitate' if len(layers) > 1 else 'imitates'} the teacher's {several} {', '.join(layers)}.",
+            f"The student starts as the teacher's first {student.layers} layers; {meets}.",
             f"It is for one task: it has no masked-LM head, and a classifier with {added:,} parameters more is kept "
             "beside it. Both counts are without masked-LM head.",
         ]
