@@ -9,13 +9,17 @@ import torch
 
 from engine import tasks
 from engine import taught as taught_module
+from engine.__main__ import main
 from engine.cache import writable_folder
+from engine.checkpoints import load_model
 from engine.config import ConfigError, read_options
 from engine.device import pick
+from engine.fill_in import fill_in
 from engine.finetune import Recipe
 from engine.masking import Masking
 from engine.methods.pkd import TASKS, Pkd, PkdOptions
 from engine.new_head import with_pooler
+from engine.probe import ProbeError
 from engine.shape import Shape, ShapeError
 from engine.task_data import open_task
 from engine.taught import taught
@@ -179,7 +183,7 @@ def test_a_teacher_is_made_once_and_leaves_no_trace_in_the_random_numbers(easy, 
         returned(taught(big, data, QUICK, 1, CPU))
 
 
-def test_a_run_learns_the_task_says_so_and_its_student_can_be_taken_on(easy, tmp_path):
+def test_a_run_learns_the_task_says_so_and_its_student_can_be_taken_on(easy, tmp_path, capsys):
     """Harm: a card whose score is of filling in words; a student that no page, verb or further run can use."""
     options = {"teacher_lr": 2e-3, "lr": 3e-3, "teacher_epochs": 8}
     config = tiny("pkd", steps=40, batch=16, length=32, options=options)
@@ -204,6 +208,10 @@ def test_a_run_learns_the_task_says_so_and_its_student_can_be_taken_on(easy, tmp
     assert [event["losses"] for event in again if event["kind"] == "step"] == [
         event["losses"] for event in events if event["kind"] == "step"
     ]
+    with pytest.raises(ProbeError, match="no masked-LM head: it learned a task"):
+        fill_in(load_model(run.student_dir).bert, tokenizer(), "the [MASK] .")
+    assert main(["evaluate", run.id, "--runs", str(tmp_path), "--device", "cpu"]) == 2
+    assert "score it on a --task" in capsys.readouterr().err
     found = card(f"run:{run.id}", tmp_path)
     assert not found.has_head
     assert load(f"run:{run.id}", tmp_path).bert.head is not None  # new and untrained, as the card says
