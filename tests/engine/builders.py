@@ -73,7 +73,7 @@ def source_of(documents: list[list[str]]) -> Any:
 def tiny(method: str, steps: int = 24, **changes: Any) -> RunConfig:
     """A run of a few seconds' fraction: the blank teacher, 4 x 128, and a student of 1 x 32
     where the method can make one, of 2 x 128 where it can choose layers only."""
-    chooses = METHODS[method].chooses
+    chooses = METHODS.get(method, METHODS["scratch"]).chooses
     small = {"layers": 1, "hidden": 32, "heads": 4, "ffn": 64} if "hidden" in chooses else {"layers": 2}
     settings: dict[str, Any] = {
         "teacher": "blank",
