@@ -19,10 +19,10 @@ from engine.cache import digest, writable_folder
 from engine.corpora import open_corpus
 from engine.device import Device
 from engine.evaluate import masked_lm_score
+from engine.finetune import fingerprint
 from engine.linear_probe import PENALTIES, fit, linear
 from engine.pairs import KINDS, PairBatch, Pairs, open_pairs
 from engine.runs import write_json
-from engine.task_scores import weights_digest
 
 LAYOUT = 1  # of kept answers: raise it wherever the same model would give others
 BATCH, BATCHES, VALIDATION = 64, 64, 1024  # pairs a batch, batches to fit on, pairs of them that choose the penalty
@@ -37,7 +37,7 @@ def cross_task(bert: Bert, tokenizer: Any, corpus: str, length: int, device: Dev
     Raises:
         CorpusError: the text cannot be had, or has no pairs.
     """
-    about = ["cross-task", LAYOUT, weights_digest(bert), corpus, length, device.type, device.mixed_precision]
+    about = ["cross-task", LAYOUT, fingerprint(bert), corpus, length, device.type, device.mixed_precision]
     path = writable_folder("scores") / f"{digest([*about, BATCH, BATCHES, VALIDATION, list(PENALTIES)])}.json"
     with suppress(OSError, ValueError, KeyError, TypeError):  # not there yet, or damaged
         kept = json.loads(path.read_bytes())

@@ -44,6 +44,15 @@ FAMILY = Grid(
             "It takes whole layers over, so its student is 1 x 128: about as many parameters as 4 x 64.",
         ),
         Row(
+            "pkd",
+            "PKD",
+            WIDE,
+            {"method": "pkd", "student": {"layers": 2}},
+            "scratch",
+            "2 x 128, for it imitates a layer below its last. It learns the grammar task itself and never to fill in "
+            "words, so it has no masked accuracy.",
+        ),
+        Row(
             "albert",
             "ALBERT 4 x 64",
             BUILT,

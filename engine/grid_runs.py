@@ -80,7 +80,11 @@ def perform(grid: Grid, root: Path, say: Say, command: str, keep: Callable[[Outc
 def measure(grid: Grid, run: Run, card: dict[str, Any], model: Model, device: Device) -> dict[str, float]:
     """What the grid wants to know of one finished run, and what it cost."""
     scores = card["scores"]
-    found: dict[str, float] = {name: float(scores[name]) for name in ("masked_accuracy", "retained")}
+    found: dict[str, float] = {}
+    if (
+        "masked_accuracy" in scores
+    ):  # a student of a task is never asked for a word, and what it retains is of that task
+        found = {name: float(scores[name]) for name in ("masked_accuracy", "retained")}
     if scores.get("pair_accuracy") is not None:
         found["pair_accuracy"] = float(scores["pair_accuracy"])
     if GRAMMAR in grid.measures:

@@ -36,7 +36,7 @@ def done(config: RunConfig, root: Path, who: str, say: Say) -> Run:
     last: dict[str, Any] = {}
     for last in job.perform(run):
         if last["kind"] == "evaluation":
-            say(f"{who}: step {last['step']:,}, masked accuracy {last['accuracy']:.1%}")
+            say(f"{who}: step {last['step']:,}, accuracy {last['accuracy']:.1%}")
     if last.get("kind") != "finished":
         raise ConfigError(
             [f"The run {run.id} ended without a finished student: {last.get('message', 'it was stopped')}."]

@@ -110,8 +110,8 @@ def perform(experiment: Experiment, root: Path, say: Say) -> dict[str, Any]:
         rows[method] = {
             "run": run.id,
             "parameters": card["parameters"],
-            "masked_accuracy": card["scores"]["masked_accuracy"],
-            "masked_retained": card["scores"]["retained"],
+            "masked_accuracy": card["scores"].get("masked_accuracy"),
+            "masked_retained": card["scores"]["retained"] if "masked_accuracy" in card["scores"] else None,
             "seconds": card["seconds"],
             "tasks": {},
         }
