@@ -28,8 +28,12 @@ def student_card(
     step: int,
     scores: tuple[dict[str, float], dict[str, float]],
     seconds: float,
+    spent: dict[str, Any],
 ) -> dict[str, Any]:
-    """The card of the run `id` that made `bert` in `step` steps and `seconds`. `scores`: teacher's, student's."""
+    """The card of the run `id` that made `bert` in `step` steps and `seconds`. `scores`: teacher's, student's.
+
+    `spent`: tokens (without padding), FLOPs (the teacher's included) and seconds of all its training steps.
+    """
     taught, learned = scores
     return {
         **{name: value for name, value in config.to_json().items() if name not in ("device", "student")},
@@ -54,6 +58,9 @@ def student_card(
         "device": plan.device.type,
         "device_name": plan.device.name,
         "seconds": round(seconds, 2),
+        "tokens": spent["tokens"],
+        "flops": spent["flops"],
+        "training_seconds": round(spent["training_seconds"], 2),
         "versions": {
             "heirloom": engine.__version__,
             "python": platform.python_version(),

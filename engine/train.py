@@ -31,6 +31,7 @@ from engine.pairs import Pairs, open_text
 from engine.plan import plan
 from engine.processes import Processes, join
 from engine.runs import Run, write_json
+from engine.work import Work
 
 LEAST_BETWEEN_EVALUATIONS = 10  # steps
 PICTURES = 40  # how often a run shows what its student looks like inside
@@ -103,13 +104,19 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     evaluations = _spread(config.steps, config.evaluations, LEAST_BETWEEN_EVALUATIONS)
     checkpoints, pictures = (_spread(config.steps, times, 1) for times in (config.checkpoints, PICTURES))
     window: Window = {"losses": {}, "tokens": 0, "steps": 0}
+    spent: dict[str, Any] = {"tokens": 0, "flops": 0, "training_seconds": 0.0}  # since step 1, over all processes
     if saved:
+        spent = saved["extra"].get("spent", spent)
         window = saved["extra"]["window"]
         window["losses"] = window["losses"] if processes.rank == 0 else {}  # they are the sums over all processes
-    since, since_step, stopped = time.perf_counter(), done, False
+    since_step, stopped = done, False
+    since = mark = time.perf_counter()
     for step in range(done + 1, config.steps + 1):
         batch = corpus.batch(step - 1, config.batch, config.seed)
-        losses = _backward(method, student, teacher_bert, batch, device, processes, config.accumulate)
+        parts = batch.parts(processes.size * config.accumulate)
+        looked_at = [Work(len(part.ids), part.ids.shape[1], len(part.targets)) for part in parts]
+        spent["flops"] += method.step_flops(teacher.bert.shape, shape, looked_at, step, student)
+        losses = _backward(method, student, teacher_bert, batch, parts, device, processes)
         torch.nn.utils.clip_grad_norm_(student.parameters(), config.clip)
         numbers = method.after_backward(student, optimizer, step)
         for group in optimizer.param_groups:
@@ -122,7 +129,9 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
 
         for name, value in losses.items():
             window["losses"][name] = window["losses"].get(name, 0.0) + value
-        window["tokens"] += int(batch.visible.sum())
+        tokens = int(batch.visible.sum())
+        window["tokens"] += tokens
+        spent["tokens"] += tokens
         window["steps"] += 1
         told = step % log_every == 0 or step == config.steps
         asked = (told or processes.size == 1) and processes.agree(run.stop_requested())
@@ -134,6 +143,7 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
                     f"The loss is no number any more at step {step}; start again with a lower learning rate."
                 )
             step_seconds = (time.perf_counter() - since) / (step - since_step)
+            spent["training_seconds"] += time.perf_counter() - mark
             yield {
                 "kind": "step",
                 "step": step,
@@ -141,24 +151,29 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
                 "losses": means,
                 "numbers": numbers,
                 "learning_rate": learning_rate_factor(step, config.steps, config.warmup),
+                **spent,
                 "tokens_per_second": window["tokens"] / window["steps"] / step_seconds,
                 "step_seconds": step_seconds,
                 "seconds_left": step_seconds * (config.steps - step),
                 "seconds": time.perf_counter() - began,
             }
             window = {"losses": {}, "tokens": 0, "steps": 0}
-            since, since_step = time.perf_counter(), step
+            since = mark = time.perf_counter()
+            since_step = step
         pause = time.perf_counter()
+        spent["training_seconds"] += pause - mark
         if step in pictures:
             yield from _picture(method, student, config, length, step)
         if step in evaluations and step < config.steps and not stopped:
             yield {"kind": "evaluation", "step": step, **masked_lm_score(student, corpus, device)}
         if step in checkpoints or stopped:
-            extra = {"method": method.state(student), "window": {**window, "losses": _totals(window, processes)}}
+            said = {**window, "losses": _totals(window, processes)}
+            extra = {"method": method.state(student), "window": said, "spent": spent}
             if processes.rank == 0:
                 save_checkpoint(run.checkpoints_dir, step, student, optimizer, extra)
             yield {"kind": "checkpoint", "step": step}
-        since += time.perf_counter() - pause  # what was not a step does not count as one
+        mark = time.perf_counter()
+        since += mark - pause  # what was not a step does not count as one
         if stopped:
             break
 
@@ -170,7 +185,8 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
         score["pair_accuracy"] = pair_score(bert, corpus, device)["accuracy"]
     yield {"kind": "evaluation", "step": done, **score}
     seconds = time.perf_counter() - began
-    card = student_card(run.id, config, planned, bert, teacher.bert.shape, done, (teacher_score, score), seconds)
+    scores = (teacher_score, score)
+    card = student_card(run.id, config, planned, bert, teacher.bert.shape, done, scores, seconds, spent)
     if processes.rank == 0:
         save_model(run.student_dir, bert, teacher.tokenizer, card, method.lineage(student))
         write_json(run.card_path, card)
@@ -183,21 +199,21 @@ def _backward(
     student: nn.Module,
     teacher: Bert,
     batch: Batch,
+    parts: list[Batch],
     device: Device,
     processes: Processes,
-    accumulate: int,
 ) -> dict[str, Tensor]:
     """Puts the gradients of the batch's losses into the student; this process's addends of those losses.
 
-    The batch is split between the processes and into `accumulate` micro-batches each. A part's losses are means over
+    The batch is split into `parts`, which the processes take in turn. A part's losses are means over
     its hidden words, so they weigh as much as its share of the batch's hidden words: the sum is what the whole batch
     would have given.
     """
     addends: dict[str, Tensor] = {}
-    parts = batch.parts(processes.size * accumulate)[processes.rank :: processes.size]
-    for part in parts:
+    ours = parts[processes.rank :: processes.size]
+    for part in ours:
         share = len(part.targets) / max(1, len(batch.targets))
-        with processes.forward(student, last=part is parts[-1]) as network:
+        with processes.forward(student, last=part is ours[-1]) as network:
             with device.autocast():
                 losses = method.losses(network, teacher, part.to(device.type))
             total = torch.stack(list(losses.values())).sum() * share

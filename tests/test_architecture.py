@@ -24,6 +24,7 @@ ENGINE_ORDER = [
     "engine.formula",
     "engine.presets",
     "engine.footprint",
+    "engine.work",
     "engine.wid_cost",
     "engine.roofline",
     "engine.published",
@@ -110,7 +111,7 @@ TORCH_FREE += ["roots", "network", "text_files", "uploads", "pretrained", "teach
 TORCH_FREE += ["hub_tasks", "tasks"]
 TORCH_FREE += ["amount", "formula", "presets", "footprint", "wid_cost", "roofline", "published", "solver", "comparison"]
 TORCH_FREE += ["sweep", "keep", "apart", "size_link", "bench_size", "size_report", "size_command"]
-TORCH_FREE += ["similarity", "memory", "launch", "turns", "job", "__main__"]
+TORCH_FREE += ["work", "similarity", "memory", "launch", "turns", "job", "__main__"]
 UI_FREE = ["charts", "norm_charts", "picture", "score_charts", "token_view", "size_charts", "bars", "tables"]
 UI = {"streamlit", "plotly", "bertviz", "pandas", "app", "streamlit_app"}
 BANNED_WORDS = {"manager", "helper", "util", "handler", "misc"}  # and their plurals
