@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from engine import size_command
+from engine.budget import EXAMPLES
 
 DEFAULT_RUNS = Path(os.environ.get("HEIRLOOM_RUNS", "runs"))
 
@@ -58,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--resume", metavar="RUN", help="continue a stopped run; other settings come from its folder")
     for name, help in {
         "teacher": "microworld, minilm, minilm-original, blank, hub:ID, local:FOLDER or run:ID",
-        "method": "wid, scratch, soft_targets or adapt",
+        "method": "wid, scratch, soft_targets, distilbert, tinybert, minilm, minilmv2, albert or adapt; no MobileBERT",
         "corpus": "microworld, nltk:NAME[+NAME...], file:PATH[#COLUMN] or hub:DATASET[:CONFIG]; default: the teacher's",
         "device": "auto, cuda, mps or cpu",
         "precision": "auto, float32 or bfloat16",
@@ -81,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         "checkpoints": "how often the state is saved",
     }.items():
         train.add_argument(f"--{name}", type=int, help=help)
+    train.add_argument("--budget", metavar="AMOUNT", help=f"instead of --steps: {EXAMPLES}")
     train.add_argument("--mask-share", type=float, help="share of the tokens that training hides (default: 0.15)")
     train.add_argument("--preset", help="options that belong together; wid has quick (its default) and paper")
     train.add_argument(

@@ -11,6 +11,7 @@ import torch
 
 import engine
 from engine.bert import Bert
+from engine.budget import read
 from engine.config import RunConfig
 from engine.cost import multiply_adds, parameters
 from engine.masking import MASKED
@@ -58,6 +59,10 @@ def student_card(
         "device": plan.device.type,
         "device_name": plan.device.name,
         "seconds": round(seconds, 2),
+        "budget": {
+            "asked": str(read(config.budget)) if config.budget else f"{config.steps:,} steps",
+            "planned": plan.outlook.to_json(),
+        },
         "tokens": spent["tokens"],
         "flops": spent["flops"],
         "training_seconds": round(spent["training_seconds"], 2),
@@ -89,6 +94,7 @@ def start_event(
         "kind": "start",
         "step": step,
         "steps": config.steps,
+        "planned": plan.outlook.to_json(),
         "processes": config.processes,
         "device": plan.device.type,
         "device_name": plan.device.name,

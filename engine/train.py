@@ -6,13 +6,14 @@ import dataclasses
 import math
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from engine import teachers
-from engine.bert import Bert
+from engine.budget import read
 from engine.card import hidden_words, start_event, student_card
 from engine.checkpoints import (
     load_checkpoint,
@@ -23,14 +24,15 @@ from engine.checkpoints import (
     sweep,
 )
 from engine.config import RunConfig
-from engine.device import Device
 from engine.evaluate import masked_lm_score, pair_score
-from engine.masking import Batch, Masking
+from engine.gradients import backward
+from engine.masking import Masking
 from engine.methods import Method
 from engine.pairs import Pairs, open_text
 from engine.plan import plan
 from engine.processes import Processes, join
 from engine.runs import Run, write_json
+from engine.stopwatch import SAMPLE, settle
 from engine.work import Work
 
 LEAST_BETWEEN_EVALUATIONS = 10  # steps
@@ -62,14 +64,24 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
 
     # who learns what from whom
     planned = plan(config, run.path.parent)
-    method, shape, device = planned.method, planned.shape, planned.device
+    shape, device = planned.shape, planned.device
     yield {"kind": "prepare", "message": f"Loading the teacher {planned.teacher.label}"}
     teacher = teachers.load(config.teacher, run.path.parent)
     length = min(config.length, shape.positions)
     yield {"kind": "prepare", "message": f"Reading the corpus {planned.corpus}"}
-    rows = max(1, config.steps) * config.batch
     masking = Masking(config.masking, config.mask_share)
-    corpus = open_text(planned.corpus, teacher.tokenizer, length, rows, method.pairs, masking)
+    text = partial(open_text, planned.corpus, teacher.tokenizer, length, pairs=planned.method.pairs, masking=masking)
+    if config.budget:
+        yield {"kind": "prepare", "message": f"Finding out how many steps {read(config.budget)} are"}
+        outlook = settle(config, planned, teacher.bert, text(SAMPLE * config.batch), device, processes, run)
+        assert outlook.steps is not None
+        config = dataclasses.replace(config, steps=outlook.steps)
+        corpus = text(config.steps * config.batch)
+    else:
+        corpus = text(max(1, config.steps) * config.batch)
+        outlook = settle(config, planned, teacher.bert, corpus, device, processes, run)
+    planned = plan(config, run.path.parent, outlook)
+    method = planned.method
     student = method.prepare(teacher.bert, shape, config.seed).requires_grad_(True)
     teacher_bert = teacher.bert.to(device.type).eval().requires_grad_(False)
 
@@ -116,7 +128,7 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
         parts = batch.parts(processes.size * config.accumulate)
         looked_at = [Work(len(part.ids), part.ids.shape[1], len(part.targets)) for part in parts]
         spent["flops"] += method.step_flops(teacher.bert.shape, shape, looked_at, step, student)
-        losses = _backward(method, student, teacher_bert, batch, parts, device, processes)
+        losses = backward(method, student, teacher_bert, batch, parts, device, processes)
         torch.nn.utils.clip_grad_norm_(student.parameters(), config.clip)
         numbers = method.after_backward(student, optimizer, step)
         for group in optimizer.param_groups:
@@ -192,36 +204,6 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
         write_json(run.card_path, card)
     processes.leave()
     yield {"kind": "stopped" if stopped else "finished", "step": done, "card": card}
-
-
-def _backward(
-    method: Method,
-    student: nn.Module,
-    teacher: Bert,
-    batch: Batch,
-    parts: list[Batch],
-    device: Device,
-    processes: Processes,
-) -> dict[str, Tensor]:
-    """Puts the gradients of the batch's losses into the student; this process's addends of those losses.
-
-    The batch is split into `parts`, which the processes take in turn. A part's losses are means over
-    its hidden words, so they weigh as much as its share of the batch's hidden words: the sum is what the whole batch
-    would have given.
-    """
-    addends: dict[str, Tensor] = {}
-    ours = parts[processes.rank :: processes.size]
-    for part in ours:
-        share = len(part.targets) / max(1, len(batch.targets))
-        with processes.forward(student, last=part is ours[-1]) as network:
-            with device.autocast():
-                losses = method.losses(network, teacher, part.to(device.type))
-            total = torch.stack(list(losses.values())).sum() * share
-            (total * processes.size).backward()  # the processes' gradients are averaged, and should be added
-        for name, value in losses.items():
-            addend = value.detach() * share if share else torch.zeros_like(value)  # the mean of nothing is no number
-            addends[name] = addends[name] + addend if name in addends else addend
-    return addends
 
 
 def _totals(window: Window, processes: Processes) -> dict[str, float]:

@@ -236,11 +236,11 @@ class Wid(Method):
         With the release's penalty nobody knows beforehand when a vector reaches zero: a plan takes it for the straight
         line's interval, and a `network` at work says it itself.
         """
-        born, kept = _born(teacher, student), self._present(teacher, student, step)
-        if isinstance(network, Heir):
-            kept = {group.kind: len(group.dims) for group in network.groups.values()}
-        elif network is not None:
-            kept = None
+        born = _born(teacher, student)
+        if network is None:
+            kept = self._present(teacher, student, step)
+        else:
+            kept = {it.kind: len(it.dims) for it in network.groups.values()} if isinstance(network, Heir) else None
         if kept is None:
             return TRAINED * forward_flops(student, work)
         return TRAINED * 2 * heir_multiply_adds(born, kept, work)
@@ -264,6 +264,7 @@ class Wid(Method):
         """The plain student; or, where compactors are kept, an heir that is closed."""
         assert isinstance(student, Heir)
         if self.options.after_closing == "folded":
+            self._inheritance = Inheritance({}, [], {})
             return Bert(self.cuts_to_make.student)
         for group in student.groups.values():
             goal, (blocks, unit) = sizes(self.cuts_to_make.student)[group.kind], self.cuts_to_make.pieces(group.kind)

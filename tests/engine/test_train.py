@@ -38,6 +38,7 @@ CARD = {
         "evaluations",
         "checkpoints",
         "parent",
+        "budget",
         "tokens",
         "flops",
         "training_seconds",
