@@ -100,6 +100,7 @@ ENGINE_ORDER = [
     "engine.card",
     "engine.processes",
     "engine.gradients",
+    "engine.bench_methods",
     "engine.stopwatch",
     "engine.train",
     "engine.launch",
