@@ -34,6 +34,9 @@ class MinilmOptions:
 class Minilm(Method):
     """A fresh student of any depth and width imitates the teacher's last layer alone: where its heads look, and how its
     values relate to one another. Relations are position by position, so the widths need not match; heads must.
+
+    For a much smaller student the paper first makes an assistant, as deep as the teacher and as wide as the student: a
+    run of its own, which is then the teacher (run:ID) of a second one.
     """
 
     name = "minilm"
