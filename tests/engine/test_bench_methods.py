@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from engine import bench_methods
-from engine.bench_methods import CASES, bench_methods as bench, measure, planned, table
+from engine.bench_methods import CASES, measure, planned, table
+from engine.bench_methods import bench_methods as bench
 from engine.config import ConfigError
 from engine.methods import METHODS
 from engine.work import TRAINED, Work, forward_flops

@@ -1,4 +1,4 @@
-"""What a method asks of its teacher: no gradient, no layer, no look-up and no projection that its loss does not need."""
+"""What a method asks of its teacher: no gradient, layer, look-up or projection that its loss does not need."""
 
 import pytest
 import torch
