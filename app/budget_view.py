@@ -8,7 +8,7 @@ import streamlit as st
 
 from app.tiles import tile_row
 from engine.amount import duration, short
-from engine.budget import MEANING, Budget, Outlook
+from engine.budget import MEANING, Budget, Outlook, said
 
 LABELS = {"steps": "Steps", "tokens": "Million tokens", "flops": "TFLOPs", "seconds": "Seconds"}
 SCALES = {"tokens": 1e6, "flops": 1e12}
@@ -37,7 +37,7 @@ def show_outlook(outlook: Outlook) -> None:
         (
             ("Steps", f"{outlook.steps:,}" if outlook.steps is not None else "–", "fixed at the start"),
             ("Tokens", short(outlook.tokens) if outlook.tokens is not None else "–", most),
-            ("FLOPs", short(outlook.flops) if outlook.flops is not None else "–", most),
+            ("Work", short(outlook.flops, "FLOP") if outlook.flops is not None else "–", most),
             ("Training", duration(outlook.seconds) if outlook.seconds is not None else "–", "as measured here"),
         )
     )
@@ -54,9 +54,9 @@ def spent_line(card: dict[str, Any]) -> str:
         return ""
     planned = budget.get("planned") or {}
     parts = []
-    for name, unit in (("tokens", "tokens"), ("flops", "FLOPs")):
-        of = f" of {short(planned[name])} planned" if isinstance(planned.get(name), int | float) else ""
-        parts.append(f"{short(card[name])} {unit}{of}")
+    for name in ("tokens", "flops"):
+        of = f" of {said(planned[name], name)} planned" if isinstance(planned.get(name), int | float) else ""
+        parts.append(f"{said(card[name], name)}{of}")
     of = f" of {duration(planned['seconds'])} planned" if isinstance(planned.get("seconds"), int | float) else ""
     parts.append(f"{duration(card['training_seconds'])} in training steps{of}")
     return f"Budget {budget.get('asked')}: used {', '.join(parts)}."

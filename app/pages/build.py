@@ -113,7 +113,7 @@ with left:
             key="mask_share",
             help="Of the tokens, in training; held-out text: 15%.",
         )
-        precision = columns[2].selectbox(
+        precision = columns[0].selectbox(
             "Precision", ["auto", "float32", "bfloat16"], key="precision", help="Of matrix products."
         )
     corpus = choose_corpus(name, card.corpus)

@@ -78,7 +78,7 @@ def test_a_budget_can_be_given_in_other_units(page, monkeypatch):
         return {it.label: it.value for it in page.metric}
 
     assert plan()["Steps"] == "500"
-    assert {"Tokens", "FLOPs", "Training"} <= set(plan())
+    assert {"Tokens", "Work", "Training"} <= set(plan())
     for unit, budget in (("tokens", "1000000 tokens"), ("flops", "5000000000000 flops"), ("seconds", "60 seconds")):
         page.get("button_group")[[it.label for it in page.get("button_group")].index("Budget in")].set_value(unit).run()
         assert not page.exception

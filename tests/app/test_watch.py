@@ -138,7 +138,7 @@ def test_what_was_used_stands_beside_what_was_planned() -> None:
     """Harm: a budget that was missed, and nobody is told; or a card of last month that cannot be shown."""
     card = {"tokens": 4_980_000, "flops": 2 * 10**12, "training_seconds": 58.0}
     card["budget"] = {"asked": "60.0 s of training", "planned": {"tokens": 5_000_000, "flops": None, "seconds": 60.0}}
-    said = "used 4.98M tokens of 5.00M planned, 2.00T FLOPs, 58.0 s in training steps of 60.0 s planned."
+    said = "used 4.98M tokens of 5.00M tokens planned, 2.00 TFLOPs, 58.0 s in training steps of 60.0 s planned."
     assert spent_line(card) == f"Budget 60.0 s of training: {said}"
     assert spent_line({"seconds": 5}) == spent_line({"budget": "60s"}) == ""
 
