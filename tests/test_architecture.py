@@ -21,9 +21,11 @@ ENGINE_ORDER = [
     "engine.shape",
     "engine.cost",
     "engine.amount",
+    "engine.budget",
     "engine.formula",
     "engine.presets",
     "engine.footprint",
+    "engine.work",
     "engine.wid_cost",
     "engine.roofline",
     "engine.published",
@@ -42,6 +44,7 @@ ENGINE_ORDER = [
     "engine.albert_tables",
     "engine.family",
     "engine.grids",
+    "engine.experience",
     "engine.cache",
     "engine.microworld",
     "engine.device",
@@ -109,6 +112,9 @@ ENGINE_ORDER = [
     "engine.plan",
     "engine.card",
     "engine.processes",
+    "engine.gradients",
+    "engine.bench_methods",
+    "engine.stopwatch",
     "engine.train",
     "engine.launch",
     "engine.turns",
@@ -126,7 +132,7 @@ TORCH_FREE += ["hub_tasks", "tasks", "measure"]
 TORCH_FREE += ["amount", "formula", "presets", "footprint", "wid_cost", "roofline", "published", "solver", "comparison"]
 TORCH_FREE += ["sweep", "keep", "apart", "size_link", "bench_size", "size_report", "size_command"]
 TORCH_FREE += ["grid", "albert_tables", "family", "grids", "outcome", "outcome_table", "once"]
-TORCH_FREE += ["similarity", "memory", "launch", "turns", "job", "__main__"]
+TORCH_FREE += ["work", "budget", "experience", "similarity", "memory", "launch", "turns", "job", "__main__"]
 UI_FREE = ["charts", "norm_charts", "picture", "score_charts", "token_view", "size_charts", "bars", "tables"]
 UI_FREE += ["outcome_points", "outcome_charts"]
 UI = {"streamlit", "plotly", "bertviz", "pandas", "app", "streamlit_app"}
