@@ -28,8 +28,12 @@ def student_card(
     step: int,
     scores: tuple[dict[str, float], dict[str, float]],
     seconds: float,
+    measured: dict[str, Any],
 ) -> dict[str, Any]:
-    """The card of the run `id` that made `bert` in `step` steps and `seconds`. `scores`: teacher's, student's."""
+    """The card of the run `id` that made `bert` in `step` steps and `seconds`. `scores`: teacher's, student's.
+
+    `measured`: as `engine.measure.measured`.
+    """
     taught, learned = scores
     return {
         **{name: value for name, value in config.to_json().items() if name not in ("device", "student")},
@@ -51,6 +55,7 @@ def student_card(
             "retained": learned["accuracy"] / taught["accuracy"] if taught["accuracy"] else 0.0,
             **{name: learned[name] for name in ("pair_accuracy",) if name in learned},
         },
+        "measured": measured,
         "device": plan.device.type,
         "device_name": plan.device.name,
         "seconds": round(seconds, 2),

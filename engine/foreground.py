@@ -55,9 +55,13 @@ def train(arguments: argparse.Namespace) -> int:
 
 
 def _config(arguments: argparse.Namespace) -> RunConfig:
+    from engine.methods import find
+
     given = {name: getattr(arguments, name) for name in SETTINGS if getattr(arguments, name) is not None}
     student = {name: getattr(arguments, name) for name in SIZES if getattr(arguments, name) is not None}
     options = _preset(given.get("method", RunConfig().method), arguments.preset) | _option_values(arguments.option)
+    if "steps" not in given and "method" in given and find(given["method"]).one_shot:
+        given["steps"] = 0
     given |= {name: absolute(given[name]) for name in ("teacher", "corpus") if name in given}
     return RunConfig(**given, student=student, options=options)
 

@@ -26,6 +26,7 @@ from engine.config import RunConfig
 from engine.device import Device
 from engine.evaluate import masked_lm_score, pair_score
 from engine.masking import Batch, Masking
+from engine.measure import measured
 from engine.methods import Method
 from engine.pairs import Pairs, open_text
 from engine.plan import plan
@@ -66,10 +67,10 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     teacher = teachers.load(config.teacher, run.path.parent)
     length = min(config.length, shape.positions)
     yield {"kind": "prepare", "message": f"Reading the corpus {planned.corpus}"}
-    rows = max(1, config.steps) * config.batch
+    rows = max(1, config.steps, method.calibration_batches) * config.batch
     masking = Masking(config.masking, config.mask_share)
     corpus = open_text(planned.corpus, teacher.tokenizer, length, rows, method.pairs, masking)
-    student = method.prepare(teacher.bert, shape, config.seed).requires_grad_(True)
+    student = method.prepare(teacher.bert, shape, config.seed)
     teacher_bert = teacher.bert.to(device.type).eval().requires_grad_(False)
 
     # where an earlier process left off
@@ -80,7 +81,14 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     if saved:
         student = method.restore(student, saved["extra"]["method"])
         restore_parameters(student, saved["student"])
-    student.to(device.type).train()
+    student = _learning(student, device)
+    if not saved:
+        if method.calibration_batches:
+            yield {"kind": "prepare", "message": f"Looking at {method.calibration_batches:,} batches of the corpus"}
+        looks = range(method.calibration_batches)
+        batches = (corpus.batch(look, config.batch, config.seed).to(device.type) for look in looks)
+        student = _learning(method.calibrate(student, batches), device)
+    planned = dataclasses.replace(planned, shape=method.settled(student, shape))
     optimizer = method.optimizer(student)
     done = 0
     if saved:
@@ -94,7 +102,7 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     yield start_event(config, planned, teacher.bert.shape, training_parameters, length, len(corpus.rows), done)
     teacher_score = masked_lm_score(teacher_bert, corpus, device)
     yield {"kind": "teacher", **teacher_score}
-    if not saved:
+    if not saved and config.steps:  # without steps the student is scored as it is at the end, once
         yield {"kind": "evaluation", "step": 0, **masked_lm_score(student, corpus, device)}
         yield from _picture(method, student, config, length, 0)
 
@@ -170,12 +178,21 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
         score["pair_accuracy"] = pair_score(bert, corpus, device)["accuracy"]
     yield {"kind": "evaluation", "step": done, **score}
     seconds = time.perf_counter() - began
-    card = student_card(run.id, config, planned, bert, teacher.bert.shape, done, (teacher_score, score), seconds)
+    sides = measured(teacher_bert, bert, corpus, device) if processes.rank == 0 else {}
+    scores = (teacher_score, score)
+    card = student_card(run.id, config, planned, bert, teacher.bert.shape, done, scores, seconds, sides)
     if processes.rank == 0:
         save_model(run.student_dir, bert, teacher.tokenizer, card, method.lineage(student))
         write_json(run.card_path, card)
     processes.leave()
     yield {"kind": "stopped" if stopped else "finished", "step": done, "card": card}
+
+
+def _learning(student: nn.Module, device: Device) -> nn.Module:
+    """The student on its device, everything in it that can learn learning."""
+    for parameter in student.parameters():
+        parameter.requires_grad_(parameter.is_floating_point())
+    return student.to(device.type).train()
 
 
 def _backward(

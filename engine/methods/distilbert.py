@@ -46,6 +46,7 @@ class Distilbert(Method):
     )
     uses = ("logit", "feature", "hard", "task-agnostic")
     Options = DistilbertOptions
+    inherits = True
     chooses = ("layers",)
 
     options: DistilbertOptions

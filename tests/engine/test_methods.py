@@ -63,6 +63,8 @@ def taught(request, corpus, knowing):
     shape = method.student_shape(knowing.shape, wanted_of(kind))
     before = {name: tensor.clone() for name, tensor in knowing.state_dict().items()}
     student = method.prepare(knowing, shape, seed=0).requires_grad_(True)
+    student = method.calibrate(student, (text.batch(look, 16, 0) for look in range(method.calibration_batches)))
+    shape = method.settled(student, shape)
     optimizer, losses = method.optimizer(student), []
     for step in range(1, STEPS + 1):
         terms = method.losses(student, knowing, text.batch(step - 1, 16, 0))
@@ -93,13 +95,17 @@ def test_a_method_explains_itself(name):
     assert kind.Options.__doc__
 
 
-def test_a_finished_student_is_a_plain_bert_of_the_promised_shape(taught):
+def test_a_finished_student_is_a_plain_bert_of_the_promised_shape(taught, knowing):
     """Harm: the count on the build page, the curve and the saved model are of three different students."""
     method, shape, _, student = taught
     assert type(student) is Bert
     assert student.shape == shape
-    promised = {"hidden": 32, "heads": 4, "ffn": 64, "layers": 2} | wanted_of(type(method))
-    assert {name: getattr(shape, name) for name in promised} == promised
+    said = method.student_shape(knowing.shape, wanted_of(type(method)))
+    assert parameters(said) == parameters(shape) == sum(p.numel() for p in student.parameters())
+    assert said == shape or method.corpus_decides
+    if not method.one_shot:
+        promised = {"hidden": 32, "heads": 4, "ffn": 64, "layers": 2} | wanted_of(type(method))
+        assert {name: getattr(shape, name) for name in promised} == promised
 
 
 def test_the_student_learns(taught, corpus, knowing):
@@ -113,7 +119,7 @@ def test_the_student_learns(taught, corpus, knowing):
         with torch.no_grad():
             assert masked_lm(student, batch) < masked_lm(method.prepare(knowing, shape, seed=0), batch)
         return
-    if method.name == "adapt":  # it starts as its teacher, who has a head already
+    if method.name == "adapt" or method.one_shot:  # it starts as its teacher, or what a compression leaves of it
         return
     if method.name != "wid":
         assert np.mean(losses[-5:]) < np.mean(losses[:5]) - 0.1
@@ -124,7 +130,11 @@ def test_the_student_learns(taught, corpus, knowing):
 
 def test_a_finished_student_is_read_by_the_library(taught, tmp_path):
     """Harm: a student that lives in this app only."""
-    _, _, _, student = taught
+    method, _, _, student = taught
+    if method.one_shot and inexpressible(student.shape):
+        with pytest.raises(ShapeError, match="cannot hold this model"):
+            export_model(Model(student.eval(), tokenizer(), {}), tmp_path / "out")
+        return
     assert not inexpressible(student.shape)
     export_model(Model(student.eval(), tokenizer(), {}), tmp_path / "out")
     theirs = AutoModelForMaskedLM.from_pretrained(tmp_path / "out", local_files_only=True).eval()
@@ -132,7 +142,8 @@ def test_a_finished_student_is_read_by_the_library(taught, tmp_path):
     found = theirs(input_ids=batch.ids, attention_mask=batch.visible.long()).logits
     with torch.no_grad():
         ours = student(batch.ids, batch.visible)
-    torch.testing.assert_close(found[batch.visible], ours[batch.visible], rtol=0, atol=1e-5)
+    near = 0.2 if student.shape.marks else 1e-5  # int8 weights are exported as floats, and their inputs not rounded
+    torch.testing.assert_close(found[batch.visible], ours[batch.visible], rtol=0, atol=near)
 
 
 @pytest.mark.parametrize("name", METHODS)
