@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from engine.device import full_precision
 
 LEVELS = 127  # -127 to 127: symmetric, so that a sign costs nothing
+NARROW = 16  # matrices thinner than this are multiplied as floats: torch 2.13's CPU kernel is wrong for a width of 1
 LEAST = 1e-30  # a row of zeros gets a scale all the same
 
 
@@ -152,7 +153,7 @@ def _integers(device: str, rows: int, out: int, wide: int) -> bool:
     """Whether the device multiplies int8 matrices of these sizes, and faster than as floats."""
     if device == "cuda":
         return rows > 16 and not out % 8 and not wide % 8  # what its kernel takes
-    return device == "cpu" and _vnni()
+    return device == "cpu" and min(out, wide) >= NARROW and _vnni()
 
 
 @functools.cache

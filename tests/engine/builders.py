@@ -14,6 +14,7 @@ from engine.bert import Bert
 from engine.cache import digest
 from engine.config import RunConfig
 from engine.corpora import Batch, mask
+from engine.methods import METHODS
 from engine.runs import Run
 from engine.shape import Shape
 from engine.sources import Source
@@ -70,10 +71,11 @@ def source_of(documents: list[list[str]]) -> Any:
 def tiny(method: str, steps: int = 24, **changes: Any) -> RunConfig:
     """A run of a few seconds' fraction: the blank teacher, 4 x 128, and a student of 1 x 32
     where the method can make one."""
+    one_size = method in METHODS and not METHODS[method].chooses
     settings: dict[str, Any] = {
         "teacher": "blank",
         "method": method,
-        "student": {} if method == "adapt" else {"layers": 1, "hidden": 32, "heads": 4, "ffn": 64},
+        "student": {} if one_size else {"layers": 1, "hidden": 32, "heads": 4, "ffn": 64},
         "steps": steps,
         "batch": 4,
         "length": 16,
