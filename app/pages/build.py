@@ -58,7 +58,9 @@ with left:
             student["heads"] = third.slider(
                 "Heads", 1, shape.heads, shape.heads, key=f"heads_{name}", persist_state="session"
             )
-    if set(method.chooses) < {"layers", "hidden", "heads"}:
+    if method.one_shot:
+        st.caption(f"{method.label} starts from the teacher's shape: {shape}. The options say what becomes of it.")
+    elif set(method.chooses) < {"layers", "hidden", "heads"}:
         st.caption(f"{method.label} keeps {'the rest of ' if method.chooses else ''}the teacher's shape: {shape}.")
     st.subheader("Options")
     preset = forms.preset_choice(method.presets, method.preset_notes, f"preset_{method.name}") if method.presets else ""
@@ -66,9 +68,19 @@ with left:
     with st.expander("Run settings"):
         device, columns = state.device(), st.columns(4)
         slow = parameters(shape) > 10_000_000
-        steps = columns[0].number_input(
-            "Steps", 1, 1_000_000, 200 if slow else 500, key=f"steps_{name}", help="Optimizer steps."
-        )
+        if method.one_shot:
+            steps = columns[0].number_input(
+                "Healing steps",
+                0,
+                1_000_000,
+                0,
+                key=f"healing_{name}",
+                help="Optimizer steps after the compression, which give the student time to recover; 0: none.",
+            )
+        else:
+            steps = columns[0].number_input(
+                "Steps", 1, 1_000_000, 200 if slow else 500, key=f"steps_{name}", help="Optimizer steps."
+            )
         batch = columns[1].number_input("Batch", 1, 4096, card.batch, key=f"batch_{name}", help="Sequences a step.")
         length = columns[2].number_input(
             "Length",
@@ -148,7 +160,7 @@ with right, st.container(border=True):
         st.metric(
             "Student's parameters",
             f"{count:,}",
-            f"{full / count:.2f}× smaller than the teacher's {full:,}" if method.chooses else "as many as the teacher",
+            "as many as the teacher" if count == full else f"{full / count:.2f}× smaller than the teacher's {full:,}",
             delta_color="off",
             delta_arrow="off",
         )

@@ -9,6 +9,7 @@ from torch import nn
 
 from engine.bert import Bert
 from engine.config import option
+from engine.cost import model_bytes
 from engine.linears import RoundedEmbedding, RoundedLinear
 from engine.one_shot import OneShot
 from engine.pruning import copy_of
@@ -53,11 +54,13 @@ class Int8(OneShot):
 
     def notes(self, teacher: Shape, student: Shape) -> list[str]:
         """What stays in float32."""
+        before, after = model_bytes(self.start(teacher)), model_bytes(student)
         kept = "position and token-type embeddings" if self.options.words else "embeddings"
         return [
+            f"Its tensors take {after:,} bytes instead of {before:,}: {before / after:.2f}× fewer.",
             f"Biases, LayerNorms, {kept} and one scale a row stay in float32. The number of parameters stays; bytes "
             "fall. Whether it is quicker depends on the machine and the model's size, and is measured when the run "
-            "ends."
+            "ends.",
         ]
 
     def prepare(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
