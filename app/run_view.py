@@ -102,8 +102,7 @@ def _results(card: dict[str, Any]) -> None:
         ("Took", duration(card["seconds"]), card["device_name"]),
     )
     tile_row(tiles)
-    if card.get("measured"):
-        show_measured(card["measured"])
+    show_measured(card)
 
 
 def _times_smaller(before: int, after: int) -> str:

@@ -93,12 +93,14 @@ with left:
         seed = columns[3].number_input(
             "Seed", 0, 2**31 - 1, 0, key="seed", help="Fixes initial weights, data order and masks."
         )
+        learns = not method.one_shot or steps > 0  # nobody shares or splits steps that are not taken
         processes = columns[0].number_input(
             "Processes",
             1,
             device.count,
             1,
             key="processes",
+            disabled=not learns,
             help=f"They share every batch; this machine is good for {device.count}, one a "
             + ("CPU core." if device.type == "cpu" else "GPU."),
         )
@@ -108,6 +110,7 @@ with left:
             4096,
             1,
             key="accumulate",
+            disabled=not learns,
             help="Parts that each process takes one after the other: the same step in less memory.",
         )
         masking = columns[2].selectbox(
@@ -144,8 +147,8 @@ with right, st.container(border=True):
             corpus=absolute(corpus),
             steps=int(steps),
             batch=int(batch),
-            accumulate=int(accumulate),
-            processes=int(processes),
+            accumulate=int(accumulate) if learns else 1,
+            processes=int(processes) if learns else 1,
             length=int(length),
             seed=int(seed),
             masking=masking,

@@ -40,10 +40,7 @@ class Int8(OneShot):
         "Zafrir et al. 2019, Q8BERT, arXiv 1910.06188 (dynamic quantisation is its baseline, healing its proposal); "
         "scales by row and token: Dettmers et al. 2022, LLM.int8(), arXiv 2208.07339"
     )
-    formula = (
-        r"y = s_x\, s_W \left(Q_x Q_W^\top\right) + b, \quad Q_W = \mathrm{round}(W / s_W), \quad "
-        r"s_W = \max_j |W_{ij}| / 127"
-    )
+    formula = r"y = s_x s_W\, Q_x Q_W^\top + b, \quad Q = \mathrm{round}(\cdot\,/s)"
     Options = Int8Options
 
     options: Int8Options
