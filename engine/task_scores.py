@@ -43,6 +43,11 @@ def score(
     """
     if seeds < 1:
         raise TaskError(f"At least one seed is needed, got {seeds}; three show how far scores spread.")
+    if recipe is not None and 8 in (bert.shape.linear_bits, bert.shape.table_bits):
+        raise TaskError(
+            "This model's weights are int8, and only floats can be fine-tuned; use --probe, or fine-tune the run that "
+            "it was made from."
+        )
     splits = task.load()
     if limit:
         splits = Splits(splits.train[:limit], splits.validation[:limit], splits.test[:limit])
@@ -109,7 +114,7 @@ def _weights(bert: Bert) -> str:
     import hashlib
 
     seen = hashlib.blake2b(digest_size=16)
-    for name, parameter in sorted(bert.named_parameters()):
+    for name, tensor in sorted(bert.state_dict().items()):
         seen.update(name.encode())
-        seen.update(parameter.detach().cpu().contiguous().numpy().tobytes())
+        seen.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return seen.hexdigest()

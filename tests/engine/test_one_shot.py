@@ -11,19 +11,23 @@ from safetensors.torch import load_file, save_file
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForMaskedLM
 
-from engine import importance, linears, teachers
+from engine import importance, linears, task_scores, teachers
 from engine.bert import Bert, new_bert
 from engine.checkpoints import CheckpointError, export_model, load_model, save_model
 from engine.corpora import open_corpus
 from engine.cost import model_bytes, multiply_adds, parameters
+from engine.device import pick
 from engine.fill_in import fill_in
+from engine.finetune import Recipe
 from engine.importance import choose, first_order, shared_out
+from engine.labelled import TaskError
 from engine.library import inexpressible
 from engine.linears import Int8Linear, RoundedLinear, from_int8, int8_product, to_int8
 from engine.methods import METHODS
 from engine.probe import probe
 from engine.pruning import copy_of, cut_shape, factors, keep
 from engine.shape import OUTCOMES, Shape, ShapeError
+from engine.tasks import find
 from tests.engine.builders import finish, masked_batch, new_run, teacher, tiny, tokenizer
 from tests.engine.shapes import small_shapes
 
@@ -523,6 +527,16 @@ def test_int8_is_the_last_step():
     for name in ONE_SHOT:
         with pytest.raises(ShapeError, match="make int8 the last step"):
             METHODS[name](METHODS[name].Options(), 0).student_shape(guide.shape, {})
+
+
+def test_int8_models_are_scored_on_tasks_by_a_probe_only():
+    """Harm: a traceback out of autograd, minutes after the start; or two int8 models that share a cached score."""
+    _, _, student = student_of("int8", teacher())
+    with pytest.raises(TaskError, match="use --probe"):
+        task_scores.score(student, tokenizer(), find("qc"), Recipe(), 1, pick("cpu"))
+    name = task_scores._weights(student)
+    student.ffns[0].up.scale.mul_(2)
+    assert task_scores._weights(student) != name
 
 
 def test_compressions_stack(tmp_path):
