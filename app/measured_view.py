@@ -30,8 +30,9 @@ def rows(card: dict[str, Any]) -> list[tuple[str, str, str, str]]:
     teacher, student, scores = card["measured"]["teacher"], card["measured"]["student"], card["scores"]
     right = (scores["teacher_masked_accuracy"], scores["masked_accuracy"])
     counts, times = (card["teacher_parameters"], card["parameters"]), (teacher["latency_ms"], student["latency_ms"])
+    points = round(100 * (right[1] - right[0]), 1)
     lines = [
-        ("Masked accuracy", f"{right[0]:.1%}", f"{right[1]:.1%}", f"{100 * (right[1] - right[0]):+.1f} points"),
+        ("Masked accuracy", f"{right[0]:.1%}", f"{right[1]:.1%}", f"{points:+.1f} points" if points else "the same"),
         ("Parameters", f"{counts[0]:,}", f"{counts[1]:,}", change(*counts)),
         ("On disk", size(teacher["bytes"]), size(student["bytes"]), change(teacher["bytes"], student["bytes"])),
         ("Forward pass", f"{times[0]:,.1f} ms", f"{times[1]:,.1f} ms", change(*times, "quicker", "slower")),
@@ -48,7 +49,7 @@ def size(count: int) -> str:
     value, power = float(count), 0
     while value >= 1000 and power < len(BYTES) - 1:
         value, power = value / 1000, power + 1
-    return f"{value:.2f} {BYTES[power]}" if power else f"{count:,} B"
+    return f"{value:.{2 if value < 100 else 0}f} {BYTES[power]}" if power else f"{count:,} B"
 
 
 def change(before: float, after: float, less: str = "smaller", more: str = "larger") -> str:

@@ -53,7 +53,7 @@ def parameters(shape: Shape) -> int:
 
     The closed form, because a search asks for thousands of shapes; the ledger sums to the same.
     """
-    if shape.uneven or shape.rank:
+    if shape.layer_heads or shape.layer_ffn or shape.rank:
         return sum(entry.parameters for entry in ledger(shape))
     hidden, inner, (embedding, ffn) = shape.hidden, shape.inner, _derived(shape)
     total = (shape.vocab + shape.positions + shape.token_types) * embedding + 2 * embedding
@@ -138,7 +138,7 @@ def multiply_adds(shape: Shape, tokens: int, predicted: int | None = None) -> in
 def layer_products(shape: Shape) -> tuple[int, int]:
     """Multiply-adds a token in the (attention, FFN) linears of all layers together."""
     hidden, inner, ffn = shape.hidden, shape.inner, shape.ffn
-    if not (shape.uneven or shape.rank):
+    if not (shape.layer_heads or shape.layer_ffn or shape.rank):
         return 4 * shape.layers * hidden * inner, 2 * shape.layers * hidden * ffn
     attention = sum(
         3 * _product(shape, hidden, wide) + _product(shape, wide, hidden)

@@ -32,9 +32,15 @@ def test_zeros_are_not_mentioned_where_there_are_none():
     assert [line[0] for line in rows({**CARD, "measured": measured})][-1] == "Forward pass"
 
 
+def test_a_change_too_small_to_show_is_none():
+    """Harm: an accuracy that changed by "-0.0 points"."""
+    scores = {"teacher_masked_accuracy": 0.6870, "masked_accuracy": 0.6866}
+    assert rows({**CARD, "scores": scores})[0] == ("Masked accuracy", "68.7%", "68.7%", "the same")
+
+
 def test_amounts_read_well():
     """Harm: 0.00 MB, a division by zero, or a change of a thousandth that is called one."""
-    assert [size(n) for n in (0, 999, 1000, 3_389_556, 10**13)] == ["0 B", "999 B", "1.00 kB", "3.39 MB", "10.00 TB"]
+    assert [size(n) for n in (0, 999, 1000, 921_816, 3_389_556)] == ["0 B", "999 B", "1.00 kB", "922 kB", "3.39 MB"]
     assert [change(*pair) for pair in ((10, 0), (0, 10), (1000, 999), (10, 5), (5, 10))] == [
         *("", "", "the same"),
         *("2.00× smaller", "2.00× larger"),
