@@ -75,7 +75,6 @@ class Method:
             changes["ffn"] = 4 * changes["hidden"] if isinstance(changes["hidden"], int) else None
         if {"hidden", "heads"} & set(changes) and "head_dim" not in changes:
             changes["head_dim"] = None
-        shape = teacher.plain().replace(pooler=False, pair_head=False, mlm_head=True, **changes)
         if self.inherits and teacher.marks:
             raise ShapeError(
                 [
@@ -83,6 +82,7 @@ class Method:
                     f"{' and '.join(teacher.marks)}; take the run that it was made from, or another method."
                 ]
             )
+        shape = teacher.plain().replace(pooler=False, pair_head=False, mlm_head=True, **changes)
         problems = self.objections(teacher, shape)
         if problems:
             raise ShapeError(problems)
