@@ -13,6 +13,7 @@ from app.axis import Axis, axis_of, choose_axis
 from app.budget_view import spent_line
 from app.closing_view import closing_view, multiply_adds_curve
 from app.curves import curve
+from app.measured_view import show_measured
 from app.picture import MILLION, Picture, group_table, kept_shares, read_pictures
 from app.theme import Theme, theme
 from app.tiles import tile_row
@@ -55,7 +56,7 @@ def run_view(run: Run, buttons: Callable[[Run, str], None]) -> str:
     if start and pictures:
         closing_view(run.id, pictures, steps, axis, film=status in ENDED)
         _curves_beside(start, steps, evaluations, teacher, pictures, axis)
-    elif start and (steps or evaluations):
+    elif start and (steps or len(evaluations) > 1):
         _curves(start, steps, evaluations, teacher, axis)
     return status
 
@@ -102,12 +103,17 @@ def _results(card: dict[str, Any]) -> None:
     tiles = (
         ("Retained", f"{scores['retained']:.1%}", "of the teacher's"),
         (measure_of(card).title, f"{learned:.1%}", f"teacher {taught:.1%}"),
-        ("Parameters", f"{card['parameters']:,}", f"{card['teacher_parameters'] / card['parameters']:.2f}× smaller"),
+        ("Parameters", f"{card['parameters']:,}", _times_smaller(card["teacher_parameters"], card["parameters"])),
         ("Took", duration(card["seconds"]), card["device_name"]),
     )
     tile_row(tiles)
     if line := spent_line(card):
         st.caption(line)
+    show_measured(card)
+
+
+def _times_smaller(before: int, after: int) -> str:
+    return "as many as the teacher" if before == after else f"{before / after:.2f}× smaller"
 
 
 def _numbers(measure: Measure, steps: list[Event], evaluations: list[Event], teacher: Event | None) -> None:
@@ -134,6 +140,9 @@ def _progress(start: Event | None, steps: list[Event], events: list[Event], stat
     left = f", {duration(steps[-1]['seconds_left'])} left" if steps and status == "running" else ""
     if step == start["steps"]:
         left = ", folding and scoring the student …"
+    if not start["steps"]:
+        st.progress(0.5, "Scoring and measuring the student …")
+        return
     st.progress(step / max(1, start["steps"]), f"Step {step:,} of {start['steps']:,}{left}")
 
 

@@ -60,7 +60,8 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--resume", metavar="RUN", help="continue a stopped run; other settings come from its folder")
     for name, help in {
         "teacher": "microworld, minilm, minilm-original, blank, hub:ID, local:FOLDER or run:ID",
-        "method": "wid, scratch, soft_targets, distilbert, tinybert, minilm, minilmv2, albert or adapt; no MobileBERT",
+        "method": "wid, scratch, soft_targets, distilbert, tinybert, minilm, minilmv2, pkd, albert, adapt; "
+        "head_pruning, ffn_pruning, low_rank, magnitude, int8; no MobileBERT",
         "corpus": "microworld, nltk:NAME[+NAME...], file:PATH[#COLUMN] or hub:DATASET[:CONFIG]; default: the teacher's",
         "device": "auto, cuda, mps or cpu",
         "precision": "auto, float32 or bfloat16",
@@ -73,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         "heads": "student's heads",
         "head-dim": "dims of a student's head",
         "ffn": "width of the student's feed-forward network (default: 4 x hidden)",
-        "steps": "optimizer steps",
+        "steps": "optimizer steps (default: 500; 0 for one-shot methods, whose steps only heal)",
         "batch": "sequences a step",
         "accumulate": "micro-batches that a step's batch is split into, to save memory (default: 1)",
         "processes": "processes on this machine that share every batch, one a GPU (default: 1)",
@@ -202,7 +203,7 @@ def _attention(arguments: argparse.Namespace) -> None:
         )
         return
     for layer, heads in enumerate(seen.attentions, start=1):
-        for head, grid in enumerate(heads, start=1):
+        for head, grid in enumerate(heads[: seen.heads[layer - 1]], start=1):
             inner = grid[1:-1, 1:-1]  # attention to [CLS] and [SEP] says little
             source, target = divmod(int(inner.argmax()), inner.shape[1])
             words = f"{seen.tokens[source + 1]} -> {seen.tokens[target + 1]}"
@@ -231,7 +232,11 @@ def _export(arguments: argparse.Namespace) -> None:
         return
     student = checkpoints.load_model(run.student_dir)
     checkpoints.export_model(student, arguments.folder, checkpoints.load_lineage(run.student_dir))
-    print(json.dumps({"folder": str(arguments.folder)}) if arguments.json else f"exported to {arguments.folder}")
+    note = checkpoints.DEQUANTISED if 8 in (student.bert.shape.linear_bits, student.bert.shape.table_bits) else ""
+    if arguments.json:
+        print(json.dumps({"folder": str(arguments.folder), **({"note": note} if note else {})}))
+    else:
+        print(f"exported to {arguments.folder}", note, sep="\n" if note else "")
 
 
 def _recipe(arguments: argparse.Namespace) -> None:

@@ -26,7 +26,7 @@ from engine.bert import new_bert
 from engine.config import ConfigError
 from engine.contestants import BASE, MINI, TINY, Case, new_batch
 from engine.device import pick
-from engine.gradients import backward
+from engine.gradients import backward, learning
 from engine.masking import Batch
 from engine.methods import METHODS, Method
 from engine.pairs import PairBatch
@@ -161,8 +161,10 @@ def measure(case: Case, name: str, stage: str, steps: int) -> dict[str, Any]:
         batch = _paired(batch)
     torch.randn(256, 256, device=device.type) @ torch.randn(256, 256, device=device.type)  # what the libraries take
     empty = memory.resident()
-    student = method.prepare(teacher, shape, 0).requires_grad_(True)
-    student = (method.at_last(student) if late else student).requires_grad_(True).to(device.type).train()
+    student = method.prepare(teacher, shape, 0)
+    if method.calibration_batches:
+        student = method.calibrate(learning(student, device), [batch.to(device.type)] * method.calibration_batches)
+    student = learning(method.at_last(student) if late else student, device)
     teacher = teacher.to(device.type).eval().requires_grad_(False)
     guide: nn.Module = teacher
     if method.classes:  # it learns from labelled texts, and from a teacher that tells the same classes apart

@@ -2,7 +2,8 @@
 
 The forward pass is the papers' (arXiv 1810.04805, 1909.11942), post-layer-norm, without dropout. One page of our own
 because a student may have heads that do not fill its hidden width, layers that share only their attention or only
-their FFN, and LayerNorms that look at some dims only; the library's classes can express none of these.
+their FFN, layers that differ in their sizes, and LayerNorms that look at some dims only; the library's classes can
+express none of these.
 
 Axes: batch pos hidden head head_dim ffn layer vocab.
 """
@@ -10,12 +11,14 @@ Axes: batch pos hidden head head_dim ffn layer vocab.
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.device import full_precision
+from engine.linears import Int8Embedding, Int8Linear, RoundedEmbedding, RoundedLinear, linear
 from engine.shape import Shape, ShapeError
 
 NORM_EPS = 1e-12
@@ -47,13 +50,13 @@ class LayerNorm(nn.Module):
 class Attention(nn.Module):
     """Multi-head self-attention with its residual addition and LayerNorm."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, layer: int = 0) -> None:
         super().__init__()
-        self.heads, self.scale = shape.heads, shape.head_dim**-0.5
-        self.query = nn.Linear(shape.hidden, shape.inner)
-        self.key = nn.Linear(shape.hidden, shape.inner)
-        self.value = nn.Linear(shape.hidden, shape.inner)
-        self.output = nn.Linear(shape.inner, shape.hidden)
+        self.heads, self.scale = shape.heads_of(layer), shape.head_dim**-0.5
+        self.query = _layer_linear(shape, shape.hidden, shape.inner_of(layer))
+        self.key = _layer_linear(shape, shape.hidden, shape.inner_of(layer))
+        self.value = _layer_linear(shape, shape.hidden, shape.inner_of(layer))
+        self.output = _layer_linear(shape, shape.inner_of(layer), shape.hidden)
         self.norm = LayerNorm(shape.hidden)
 
     def forward(self, x: Tensor, visible: Tensor | None, trace: Trace) -> Tensor:
@@ -88,11 +91,11 @@ class Attention(nn.Module):
 class FeedForward(nn.Module):
     """The two-layer perceptron of a block with its residual addition and LayerNorm."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, layer: int = 0) -> None:
         super().__init__()
         self.activation = shape.activation
-        self.up = nn.Linear(shape.hidden, shape.ffn)
-        self.down = nn.Linear(shape.ffn, shape.hidden)
+        self.up = _layer_linear(shape, shape.hidden, shape.ffn_of(layer))
+        self.down = _layer_linear(shape, shape.ffn_of(layer), shape.hidden)
         self.norm = LayerNorm(shape.hidden)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -105,11 +108,13 @@ class Embeddings(nn.Module):
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.word = nn.Embedding(shape.vocab, shape.embedding)
+        table = Int8Embedding if shape.table_bits == 8 else nn.Embedding
+        self.word = cast(nn.Embedding, table(shape.vocab, shape.embedding))
         self.position = nn.Embedding(shape.positions, shape.embedding)
         self.token_type = nn.Embedding(shape.token_types, shape.embedding) if shape.token_types else None
         self.norm = LayerNorm(shape.embedding)
-        self.projection = nn.Linear(shape.embedding, shape.hidden) if shape.factorised else None
+        bits = shape.linear_bits
+        self.projection = linear(shape.embedding, shape.hidden, bits=bits) if shape.factorised else None
         self.mix: Tensor | None = None  # (embedding, kept): a compactor on the sum, while weights are inherited
 
     def forward(self, ids: Tensor, types: Tensor | None) -> Tensor:
@@ -126,23 +131,33 @@ class MaskedLMHead(nn.Module):
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.activation = shape.activation
-        self.transform = nn.Linear(shape.hidden, shape.embedding)
+        self.activation, bits = shape.activation, shape.linear_bits
+        self.transform = linear(shape.hidden, shape.embedding, bits=bits)
         self.norm = LayerNorm(shape.embedding)
-        self.decoder = None if shape.tied else nn.Linear(shape.embedding, shape.vocab, bias=False)
+        self.decoder = None if shape.tied else linear(shape.embedding, shape.vocab, bits=bits, bias=False)
         self.bias = nn.Parameter(torch.zeros(shape.vocab))
         self.mix: Tensor | None = None  # (kept, embedding): a compactor before the decoder, while weights are inherited
 
-    def forward(self, x: Tensor, table: Tensor) -> Tensor:
+    def forward(self, x: Tensor, table: Tensor | Int8Embedding | RoundedEmbedding) -> Tensor:
         """x (..., hidden), table (vocab, embedding) for a tied decoder -> logits (..., vocab)."""
         x = self.norm(activate(self.transform(x), self.activation))
-        table = table if self.decoder is None else self.decoder.weight
+        if isinstance(self.decoder, Int8Linear | RoundedLinear):
+            return self.decoder(x) + self.bias
+        if self.decoder is not None:
+            table = self.decoder.weight
+        if not isinstance(table, Tensor):
+            return table.decode(x, self.bias)
         if self.mix is not None and mix_the_table(x.numel() // x.shape[-1], *self.mix.shape):
             with full_precision(x.device.type):
                 table = table @ self.mix.T
         elif self.mix is not None:
             x = x @ self.mix
         return F.linear(x, table, self.bias)
+
+
+def _layer_linear(shape: Shape, wide: int, out: int) -> nn.Linear:
+    """A linear of a layer: two factors where the shape has a rank and they save."""
+    return linear(wide, out, shape.rank_of(wide, out), shape.linear_bits)
 
 
 def slow_fused(query: Tensor) -> bool:
@@ -168,12 +183,12 @@ class Bert(nn.Module):
         super().__init__()
         self.shape = shape
         self.embeddings = Embeddings(shape)
-        owners = {part: shape.groups if shape.shares(part) else shape.layers for part in ("attention", "ffn")}
-        self.attentions = nn.ModuleList(Attention(shape) for _ in range(owners["attention"]))
-        self.ffns = nn.ModuleList(FeedForward(shape) for _ in range(owners["ffn"]))
-        self.pooler = nn.Linear(shape.hidden, shape.hidden) if shape.pooler else None
+        self.attentions = nn.ModuleList(Attention(shape, layer) for layer in shape.owners("attention"))
+        self.ffns = nn.ModuleList(FeedForward(shape, layer) for layer in shape.owners("ffn"))
+        bits = shape.linear_bits
+        self.pooler = linear(shape.hidden, shape.hidden, bits=bits) if shape.pooler else None
         self.head = MaskedLMHead(shape) if shape.mlm_head else None
-        self.pair = nn.Linear(shape.hidden, 2) if shape.pair_head else None
+        self.pair = linear(shape.hidden, 2, bits=bits) if shape.pair_head else None
 
     def blocks(self, layer: int) -> tuple[Attention, FeedForward]:
         """The attention and FFN modules that `layer` (0-based) uses; shared ones belong to its group."""
@@ -247,7 +262,9 @@ class Bert(nn.Module):
         x = self.encode(ids, visible, types, trace, layers)
         if trace is not None and "pair" in trace:
             trace["pair"].append(self.pair_logits(x))
-        return self.head(x if positions is None else x.flatten(0, 1)[positions], self.embeddings.word.weight)
+        word = self.embeddings.word
+        table = word if isinstance(word, Int8Embedding | RoundedEmbedding) else word.weight
+        return self.head(x if positions is None else x.flatten(0, 1)[positions], table)
 
     def pair_logits(self, last_hidden: Tensor) -> Tensor:
         """Sentence-pair logits (batch, 2) from last hidden states (batch, pos, hidden)."""

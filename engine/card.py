@@ -31,10 +31,12 @@ def student_card(
     scores: tuple[dict[str, float], dict[str, float]],
     seconds: float,
     spent: dict[str, Any],
+    measured: dict[str, Any],
 ) -> dict[str, Any]:
     """The card of the run `id` that made `bert` in `step` steps and `seconds`. `scores`: teacher's, student's.
 
     `spent`: tokens (without padding), FLOPs (the teacher's included) and seconds of all its training steps.
+    `measured`: as `engine.measured.measured`.
     """
     taught, learned = scores
     return {
@@ -55,6 +57,7 @@ def student_card(
             **measure.scores(plan.method.measure, taught, learned),
             **{name: learned[name] for name in ("pair_accuracy",) if name in learned},
         },
+        "measured": measured,
         "device": plan.device.type,
         "device_name": plan.device.name,
         "seconds": round(seconds, 2),

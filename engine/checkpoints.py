@@ -23,6 +23,7 @@ from engine.bert import Bert
 from engine.library import classifier_to_library, to_library
 from engine.shape import Shape
 
+DEQUANTISED = "Its weights were int8; here they are the same values in float32, four times the bytes."
 HEADS = {  # kind of model -> its pipeline tag, and what its parameters are counted with
     "ForMaskedLM": ("fill-mask", "with the masked-LM head"),
     "ForSequenceClassification": ("text-classification", "without its classifier"),
@@ -47,12 +48,16 @@ def save_model(
 ) -> None:
     """Writes `bert`, its tokenizer, its card and what it is made of into `folder`, replacing what was there."""
     with _whole_folder(folder) as draft:
-        tensors = {name: p.detach().cpu().contiguous() for name, p in bert.named_parameters()}
-        save_file(tensors, draft / "model.safetensors")
+        save_tensors(bert, draft / "model.safetensors")
         if lineage:
             save_file(lineage, draft / "lineage.safetensors")
         tokenizer.save_pretrained(draft)
         (draft / "card.json").write_text(json.dumps({**card, "shape": bert.shape.to_json()}, indent=1))
+
+
+def save_tensors(bert: Bert, path: Path) -> None:
+    """Writes every tensor of `bert`, scales of int8 weights among them, as a safetensors file."""
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in bert.state_dict().items()}, path)
 
 
 def load_model(folder: Path) -> Model:
@@ -69,11 +74,25 @@ def load_model(folder: Path) -> Model:
     try:
         card = json.loads((folder / "card.json").read_text())
         bert = Bert(Shape.from_json(card["shape"]))
-        bert.load_state_dict(load_file(folder / "model.safetensors"))
+        tensors = load_file(folder / "model.safetensors")
+        _check_kinds(bert, tensors)
+        bert.load_state_dict(tensors)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # damaged bytes come out of three parsers as errors of every kind
         raise CheckpointError(f"The model in {folder.name} is damaged: {_one_line(error)}") from error
     return Model(bert.eval(), tokenizer, card)
+
+
+def _check_kinds(bert: Bert, tensors: dict[str, torch.Tensor]) -> None:
+    """Whole numbers stand where whole numbers belong: copying would turn one into the other without a word.
+
+    Raises:
+        CheckpointError: they do not.
+    """
+    for name, own in bert.state_dict().items():
+        found = tensors.get(name)
+        if found is not None and found.is_floating_point() != own.is_floating_point():
+            raise CheckpointError(f"{name} should be {own.dtype}, and the file has {found.dtype}.")
 
 
 def load_lineage(folder: Path) -> dict[str, torch.Tensor]:
@@ -123,6 +142,8 @@ def _readme(model: Model, architecture: str) -> str:
     counted = f"{card.get('parameters', 0):,} parameters {HEADS.get(kind, ('', 'without a head'))[1]}"
     decoder = "" if shape.tied else ", its decoder not tied to its embeddings"
     task = f"pipeline_tag: {HEADS[kind][0]}\n" if kind in HEADS else ""
+    small = 8 in (shape.linear_bits, shape.table_bits)
+    note = f"\n{DEQUANTISED} Inputs of linears are no longer rounded, so logits differ a little.\n" if small else ""
     return f"""---
 library_name: transformers
 {task}---
@@ -131,7 +152,7 @@ library_name: transformers
 
 A BERT of {shape}, made by Heirloom from the teacher `{card.get("teacher")}` with the method `{card.get("method")}`.
 {counted}{decoder}.
-
+{note}
 ```python
 from transformers import AutoModel{kind.removeprefix("Model")}, AutoTokenizer
 model = AutoModel{kind.removeprefix("Model")}.from_pretrained("this/folder")

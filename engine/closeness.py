@@ -25,7 +25,7 @@ def closeness(bert: Bert, original: Bert, corpus: Corpus, device: Device, rows: 
     when the two have other layers or heads, without the sentences' when their widths differ.
     """
     mine, theirs = bert.shape, original.shape
-    same_maps = (mine.layers, mine.heads) == (theirs.layers, theirs.heads)
+    same_maps = (mine.layers, mine.heads, mine.layer_heads) == (theirs.layers, theirs.heads, theirs.layer_heads)
     sums: dict[str, Tensor] = {}
     counts: dict[str, int] = {}
 

@@ -50,8 +50,11 @@ class Heir(nn.Module):
     def __init__(self, teacher: Bert, masked_norms: bool = True) -> None:
         """`masked_norms`: LayerNorm statistics look at kept dims only from the moment that others begin to close."""
         super().__init__()
-        if teacher.shape.factorised or teacher.shape.sharing != "none" or teacher.head is None:
-            raise ShapeError(["Only a BERT with a masked-LM head, unshared layers and full embeddings has heirs."])
+        odd = teacher.shape.factorised or teacher.shape.sharing != "none" or teacher.shape.marks
+        if odd or teacher.head is None:
+            raise ShapeError(
+                ["Only a plain BERT with a masked-LM head, unshared layers and full embeddings has heirs."]
+            )
         self.teacher_shape, self.masked_norms = teacher.shape, masked_norms
         self.inherited = Bert(teacher.shape.replace(pooler=False, pair_head=False))
         weights = teacher.state_dict()

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.presets import find
-from engine.shape import Shape
+from engine.shape import OUTCOMES, Shape
 from engine.solver import USUALLY_KEPT
 
 MOST = 4  # configurations side by side
 LONGEST_NAME = 40
-SHAPE_FIELDS = tuple(spec.name for spec in dataclasses.fields(Shape))
+SHAPE_FIELDS = tuple(spec.name for spec in dataclasses.fields(Shape) if spec.name not in OUTCOMES)
 SWITCHES = ("pooler", "mlm_head", "pair_head", "tied")
 WORDS = ("family", "sharing", "activation")
 NUMBERS = tuple(name for name in SHAPE_FIELDS if name not in (*SWITCHES, *WORDS))

@@ -8,6 +8,7 @@ The tensors are those of BERT (arXiv 1810.04805) and ALBERT (arXiv 1909.11942) a
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ class Entry:
     count: int  # elements of one tensor
     stored: int  # how many such tensors the model keeps; 0: it borrows one that another entry keeps
     executed: int  # how many times a forward pass uses one: a shared layer is stored once and executed many times
+    rows: int = 0  # of a linear's weight or the word table: rows, of which each has a scale when the weights are int8
 
     @property
     def parameters(self) -> int:
@@ -36,6 +38,8 @@ class Entry:
 
 def ledger(shape: Shape) -> list[Entry]:
     """Every kind of tensor of the model, in the order of the forward pass; about 30 entries, whatever the depth.
+
+    Where layers differ in their heads or FFNs, each size is a kind of its own, and its name says which.
 
     Covers embeddings, layers, and the pooler and heads that `shape` asks for. A tied masked-LM decoder is listed with
     `stored` 0: it runs, and costs nothing. An untied decoder is counted with one bias (the library keeps a second copy
@@ -49,6 +53,8 @@ def parameters(shape: Shape) -> int:
 
     The closed form, because a search asks for thousands of shapes; the ledger sums to the same.
     """
+    if shape.layer_heads or shape.layer_ffn or shape.rank:
+        return sum(entry.parameters for entry in ledger(shape))
     hidden, inner, (embedding, ffn) = shape.hidden, shape.inner, _derived(shape)
     total = (shape.vocab + shape.positions + shape.token_types) * embedding + 2 * embedding
     if shape.factorised:
@@ -83,6 +89,22 @@ def weight_bytes(shape: Shape, bytes_per_parameter: int = 4) -> int:
     return parameters(shape) * bytes_per_parameter
 
 
+def model_bytes(shape: Shape) -> int:
+    """Bytes of all tensors of the model as it is built and saved.
+
+    4 a parameter; 1 for an int8 weight, and 4 for the float32 scale of each of its rows (see linears.py). A file has a
+    header beside them.
+    """
+    total = 4 * parameters(shape)
+    if shape.linear_bits == shape.table_bits == 32:
+        return total
+    for entry in ledger(shape):
+        bits = shape.table_bits if entry.name == "word embedding table" else shape.linear_bits
+        if entry.rows and bits == 8:
+            total -= entry.stored * (3 * entry.count - 4 * entry.rows)
+    return total
+
+
 def multiply_adds(shape: Shape, tokens: int, predicted: int | None = None) -> int:
     """Multiply-adds of the forward pass of one sequence of `tokens` tokens (twice as many FLOPs).
 
@@ -100,9 +122,8 @@ def multiply_adds(shape: Shape, tokens: int, predicted: int | None = None) -> in
     predicted = tokens if predicted is None else predicted
     if not 0 <= predicted <= tokens:
         raise ValueError(f"predicted must be between 0 and the {tokens:,} tokens, got {predicted:,}.")
-    hidden, inner, (embedding, ffn) = shape.hidden, shape.inner, _derived(shape)
-    layer = tokens * (4 * hidden * inner + 2 * hidden * ffn) + 2 * tokens * tokens * inner
-    total = shape.layers * layer
+    hidden, (embedding, _) = shape.hidden, _derived(shape)
+    total = sum(tokens * work for work in layer_products(shape)) + 2 * tokens * tokens * sum_of_inner(shape)
     if shape.factorised:
         total += tokens * embedding * hidden
     if shape.mlm_head:
@@ -114,6 +135,36 @@ def multiply_adds(shape: Shape, tokens: int, predicted: int | None = None) -> in
     return total
 
 
+def layer_products(shape: Shape) -> tuple[int, int]:
+    """Multiply-adds a token in the (attention, FFN) linears of all layers together."""
+    hidden, inner, ffn = shape.hidden, shape.inner, shape.ffn
+    if not (shape.layer_heads or shape.layer_ffn or shape.rank):
+        return 4 * shape.layers * hidden * inner, 2 * shape.layers * hidden * ffn
+    attention = sum(
+        3 * product(shape, hidden, wide) + product(shape, wide, hidden)
+        for wide in map(shape.inner_of, range(shape.layers))
+    )
+    ffns = sum(
+        product(shape, hidden, wide) + product(shape, wide, hidden) for wide in map(shape.ffn_of, range(shape.layers))
+    )
+    return attention, ffns
+
+
+def sum_of_inner(shape: Shape) -> int:
+    """The widths of all layers' queries, added up."""
+    return sum(shape.layer_heads) * shape.head_dim if shape.layer_heads else shape.layers * shape.inner
+
+
+def sum_of_ffn(shape: Shape) -> int:
+    """The widths of all layers' FFNs, added up."""
+    return sum(shape.layer_ffn) if shape.layer_ffn else shape.layers * shape.ffn
+
+
+def product(shape: Shape, wide: int, out: int) -> int:
+    """Multiply-adds a token of a layer's linear, and weights of it: the product of two factors, or whole."""
+    return shape.rank_of(wide, out) * (wide + out) or wide * out
+
+
 def compactor_parameters(shape: Shape) -> int:
     """Parameters that weight-inherited distillation adds to this teacher while training (arXiv 2305.09098).
 
@@ -122,9 +173,10 @@ def compactor_parameters(shape: Shape) -> int:
     masked-LM head, its transform has both and its decoder one at the input. The pooler and the pair head have none.
 
     Raises:
-        ShapeError: the teacher shares layers or factorises its embeddings; the method is defined for BERT only.
+        ShapeError: the teacher shares layers, factorises its embeddings, or is not plain; the method is defined for
+            BERT only.
     """
-    if shape.factorised or shape.sharing != "none":
+    if shape.factorised or shape.sharing != "none" or shape.marks:
         raise ShapeError(
             ["Compactors need a BERT teacher: every layer with its own weights, and embeddings as wide as hidden."]
         )
@@ -143,10 +195,21 @@ def _entry(name: str, part: str, sizes: tuple[int, ...], stored: int = 1, execut
     return Entry(name, part, " x ".join(f"{size:,}" for size in sizes), math.prod(sizes), stored, executed)
 
 
-def _linear(name: str, part: str, wide: int, out: int, stored: int = 1, executed: int = 1) -> Iterator[Entry]:
-    """Weight and bias of a linear layer from `wide` to `out` dims."""
-    yield _entry(f"{name} weight", part, (wide, out), stored, executed)
+def _linear(
+    name: str, part: str, wide: int, out: int, stored: int = 1, executed: int = 1, rank: int = 0
+) -> Iterator[Entry]:
+    """Weight and bias of a linear layer from `wide` to `out` dims; two weights if it has a `rank`."""
+    if rank:
+        yield _matrix(f"{name} first weight", part, wide, rank, stored, executed)
+        yield _matrix(f"{name} second weight", part, rank, out, stored, executed)
+    else:
+        yield _matrix(f"{name} weight", part, wide, out, stored, executed)
     yield _entry(f"{name} bias", part, (out,), stored, executed)
+
+
+def _matrix(name: str, part: str, wide: int, out: int, stored: int = 1, executed: int = 1) -> Entry:
+    """The weight of a linear, which has a row for each of its `out` outputs."""
+    return dataclasses.replace(_entry(name, part, (wide, out), stored, executed), rows=out)
 
 
 def _norm(name: str, size: int, stored: int = 1, executed: int = 1) -> Iterator[Entry]:
@@ -157,7 +220,7 @@ def _norm(name: str, size: int, stored: int = 1, executed: int = 1) -> Iterator[
 
 def _embeddings(shape: Shape) -> Iterator[Entry]:
     part, (embedding, _) = "embeddings", _derived(shape)
-    yield _entry("word embedding table", part, (shape.vocab, embedding))
+    yield dataclasses.replace(_entry("word embedding table", part, (shape.vocab, embedding)), rows=shape.vocab)
     yield _entry("position embedding table", part, (shape.positions, embedding))
     if shape.token_types:
         yield _entry("token type embedding table", part, (shape.token_types, embedding))
@@ -170,14 +233,33 @@ def _layers(shape: Shape) -> Iterator[Entry]:
     """The attention and FFN tensors; what layers share is stored once a group and executed once a layer."""
     # The library stores every group, and none is ever left without a layer, even when the layers do not divide evenly.
     attention, ffn = (shape.groups if shape.shares(part) else shape.layers for part in ("attention", "ffn"))
-    layers, (_, ffn_size) = shape.layers, _derived(shape)
-    for name in ("query", "key", "value"):
-        yield from _linear(f"attention {name}", "attention", shape.hidden, shape.inner, attention, layers)
-    yield from _linear("attention output", "attention", shape.inner, shape.hidden, attention, layers)
-    yield from _norm("attention", shape.hidden, attention, layers)
-    yield from _linear("FFN in", "ffn", shape.hidden, ffn_size, ffn, layers)
-    yield from _linear("FFN out", "ffn", ffn_size, shape.hidden, ffn, layers)
-    yield from _norm("FFN", shape.hidden, ffn, layers)
+    layers, hidden = shape.layers, shape.hidden
+
+    def linear(name: str, part: str, wide: int, out: int, stored: int, executed: int) -> Iterator[Entry]:
+        yield from _linear(name, part, wide, out, stored, executed, shape.rank_of(wide, out))
+
+    for heads, stored, executed in _sizes(shape, "attention", shape.heads, shape.layer_heads):
+        inner, of = heads * shape.head_dim, f" of {heads:,} heads" if shape.layer_heads else ""
+        for name in ("query", "key", "value"):
+            yield from linear(f"attention{of} {name}", "attention", hidden, inner, stored, executed)
+        yield from linear(f"attention{of} output", "attention", inner, hidden, stored, executed)
+    yield from _norm("attention", hidden, attention, layers)
+    for wide, stored, executed in _sizes(shape, "ffn", shape.ffn, shape.layer_ffn):
+        of = f" of {wide:,}" if shape.layer_ffn else ""
+        yield from linear(f"FFN{of} in", "ffn", hidden, wide, stored, executed)
+        yield from linear(f"FFN{of} out", "ffn", wide, hidden, stored, executed)
+    yield from _norm("FFN", hidden, ffn, layers)
+
+
+def _sizes(shape: Shape, part: str, even: int, uneven: tuple[int, ...]) -> Iterator[tuple[int, int, int]]:
+    """(size, how many such blocks are stored, how often one is executed) of every size, the largest first."""
+    shared = shape.shares(part)
+    if not uneven:
+        yield even, shape.groups if shared else shape.layers, shape.layers
+        return
+    for size in sorted(set(uneven), reverse=True):
+        here = [layer for layer, number in enumerate(uneven) if number == size]
+        yield size, len({shape.group_of(layer) for layer in here}) if shared else len(here), len(here)
 
 
 def _heads(shape: Shape) -> Iterator[Entry]:
@@ -189,7 +271,7 @@ def _heads(shape: Shape) -> Iterator[Entry]:
         yield from _linear("masked-LM transform", "heads", shape.hidden, embedding)
         yield from _norm("masked-LM", embedding)
         kept = 0 if shape.tied else 1
-        yield _entry("masked-LM decoder weight", "heads", (embedding, shape.vocab), stored=kept)
+        yield _matrix("masked-LM decoder weight", "heads", embedding, shape.vocab, stored=kept)
         yield _entry("masked-LM decoder bias", "heads", (shape.vocab,))
     if shape.pair_head:
         yield from _linear("pair head", "heads", shape.hidden, 2)

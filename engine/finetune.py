@@ -237,9 +237,9 @@ def _epochs(data: Encoded, recipe: Recipe, seed: int) -> Iterator[np.ndarray]:
 def fingerprint(bert: Bert) -> str:
     """A name for a model's weights."""
     seen = hashlib.blake2b(digest_size=16)
-    for name, parameter in sorted(bert.named_parameters()):
+    for name, tensor in sorted(bert.state_dict().items()):  # scales of int8 weights too
         seen.update(name.encode())
-        seen.update(parameter.detach().cpu().contiguous().numpy().tobytes())
+        seen.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return seen.hexdigest()
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.cost import by_part, ledger, multiply_adds, parameters
+from engine.cost import by_part, layer_products, ledger, multiply_adds, parameters, sum_of_ffn, sum_of_inner
 from engine.shape import Shape
 
 PRECISIONS = {"float32": 4.0, "bfloat16": 2.0, "int8": 1.0, "int4": 0.5}  # bytes a weight; no scales, nothing else
@@ -65,9 +65,8 @@ def flops_by_part(shape: Shape, tokens: int, predicted: int | None = None) -> di
     said = tokens if predicted is None else predicted
     work = dict.fromkeys(WORK_PARTS, 0)
     work["embeddings"] = 2 * tokens * shape.embedding * shape.hidden if shape.factorised else 0
-    work["attention"] = 2 * shape.layers * tokens * 4 * shape.hidden * shape.inner
-    work["attention scores"] = 2 * shape.layers * 2 * tokens * tokens * shape.inner
-    work["ffn"] = 2 * shape.layers * tokens * 2 * shape.hidden * shape.ffn
+    work["attention"], work["ffn"] = (2 * tokens * products for products in layer_products(shape))
+    work["attention scores"] = 2 * 2 * tokens * tokens * sum_of_inner(shape)
     work["pooler"] = 2 * shape.hidden**2 if shape.pooler else 0
     if shape.mlm_head:
         work["heads"] = 2 * said * shape.embedding * (shape.hidden + shape.vocab)
@@ -128,16 +127,18 @@ def training_memory(shape: Shape, batch: Batch) -> Memory:
 def activation_bytes(shape: Shape, batch: Batch) -> int:
     """Bytes of activations kept for the backward pass, by this file's rule. Pooler and pair head are left out."""
     tokens, predicted = batch.sequences * batch.tokens, batch.predicted
-    hidden, inner, embedding = shape.hidden, shape.inner, shape.embedding
+    hidden, embedding = shape.hidden, shape.embedding
     half = batch.precision == "bfloat16"
     size = 2 if half else 4  # bytes of what a matrix product reads and writes; LayerNorms look at float32
     # word ids; the sum before the LayerNorm with its mean and deviation; and what the projection reads
     total = tokens * (8 + 4 * embedding + 8) + (tokens * size * embedding if shape.factorised else 0)
     layer = (6 if half else 4) * hidden  # read by query, key and value: one tensor, or three bfloat16 copies
-    layer += size * 4 * inner + 4 * shape.heads + size  # Q, K, V, their mixture; one number a head; the mask
-    layer += size * (hidden + 2 * shape.ffn)  # read by the FFN; before and after its activation function
+    layer += size + size * hidden  # the mask; what the FFN reads
     layer += 2 * (4 * hidden + 8)  # both sums before LayerNorm, with their means and deviations
     total += shape.layers * tokens * layer
+    inner = sum_of_inner(shape)
+    total += tokens * (size * 4 * inner + 4 * (inner // shape.head_dim))  # Q, K, V, their mixture; one number a head
+    total += tokens * size * (2 * sum_of_ffn(shape) + between_factors(shape))  # before and after activation; between
     if shape.mlm_head:
         # places; what the transform reads; before and after its activation, after its LayerNorm; mean and deviation
         total += predicted * (8 + size * hidden + 3 * size * embedding + 8)
@@ -145,12 +146,21 @@ def activation_bytes(shape: Shape, batch: Batch) -> int:
     return total
 
 
+def between_factors(shape: Shape) -> int:
+    """Dims between the two factors of all factorised linears of all layers."""
+    total = 0
+    for layer in range(shape.layers if shape.rank else 0):
+        inner, ffn = shape.inner_of(layer), shape.ffn_of(layer)
+        total += 3 * shape.rank_of(shape.hidden, inner) + shape.rank_of(inner, shape.hidden)
+        total += shape.rank_of(shape.hidden, ffn) + shape.rank_of(ffn, shape.hidden)
+    return total
+
+
 def copy_bytes(shape: Shape, batch: Batch) -> int:
     """Bytes of the bfloat16 copies of matrices that autocast makes for a step; 0 in float32."""
     if batch.precision != "bfloat16":
         return 0
-    owners = {part: shape.groups if shape.shares(part) else shape.layers for part in ("attention", "ffn")}
-    matrices = owners["attention"] * 4 * shape.hidden * shape.inner + owners["ffn"] * 2 * shape.hidden * shape.ffn
+    matrices = sum(entry.parameters for entry in ledger(shape) if entry.rows and entry.part in ("attention", "ffn"))
     if shape.factorised:
         matrices += shape.embedding * shape.hidden
     if shape.mlm_head:

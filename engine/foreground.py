@@ -56,6 +56,8 @@ def train(arguments: argparse.Namespace) -> int:
 
 
 def _config(arguments: argparse.Namespace) -> RunConfig:
+    from engine.methods import find
+
     given = {name: getattr(arguments, name) for name in SETTINGS if getattr(arguments, name) is not None}
     student = {name: getattr(arguments, name) for name in SIZES if getattr(arguments, name) is not None}
     options = _preset(given.get("method", RunConfig().method), arguments.preset) | _option_values(arguments.option)
@@ -64,6 +66,8 @@ def _config(arguments: argparse.Namespace) -> RunConfig:
         if "steps" in given:
             raise ValueError("--steps and --budget say the same thing twice; give one of them.")
         given |= {"steps": int(spend.amount)} if spend.unit == "steps" else {"budget": spend.exact}
+    if "steps" not in given and "budget" not in given and "method" in given and find(given["method"]).one_shot:
+        given["steps"] = 0
     given |= {name: absolute(given[name]) for name in ("teacher", "corpus") if name in given}
     return RunConfig(**given, student=student, options=options)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.cost import PARTS, by_part
-from engine.shape import Shape
+from engine.shape import Shape, ShapeError
 
 SYMBOLS = {
     "V": "words in the vocabulary",
@@ -34,7 +34,13 @@ class Term:
 
 
 def terms(shape: Shape) -> list[Term]:
-    """The terms of `engine.cost.parameters`, one a part, those that add nothing left out; their values sum to it."""
+    """The terms of `engine.cost.parameters`, one a part, those that add nothing left out; their values sum to it.
+
+    Raises:
+        ShapeError: layers differ, or linears are factorised; no short formula holds.
+    """
+    if shape.uneven or shape.rank:
+        raise ShapeError([f"There is no short formula for a model with {' and '.join(shape.marks)}."])
     values = by_part(shape)
     found = {part: _term(shape, part) for part in PARTS}
     numbers = {"V": shape.vocab, "P": shape.positions, "T": shape.token_types, "E": shape.embedding}

@@ -41,3 +41,10 @@ def backward(
             addend = value.detach() * share if share else torch.zeros_like(value)  # the mean of nothing is no number
             addends[name] = addends[name] + addend if name in addends else addend
     return addends
+
+
+def learning(student: nn.Module, device: Device) -> nn.Module:
+    """The student on its device, everything in it that can learn learning."""
+    for parameter in student.parameters():
+        parameter.requires_grad_(parameter.is_floating_point())
+    return student.to(device.type).train()

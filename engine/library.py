@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from engine.bert import NORM_EPS, Bert
+from engine.pruning import copy_of
 from engine.shape import Shape, ShapeError
 
 _COMMON = (
@@ -99,8 +100,20 @@ def library_name(name: str, kind: str) -> str:
 def inexpressible(shape: Shape) -> list[str]:
     """Why the library's classes cannot hold this shape, one sentence each; empty when they can."""
     problems = []
-    if shape.inner != shape.hidden:
+    if shape.layer_heads:
+        problems.append(
+            f"its layers have from {min(shape.layer_heads)} to {max(shape.layer_heads)} heads, and the library's "
+            "classes have one number for all layers"
+        )
+    elif shape.inner != shape.hidden:
         problems.append(f"its heads span {shape.inner} dims, not the hidden width of {shape.hidden}")
+    if shape.layer_ffn:
+        problems.append(
+            f"its FFNs are from {min(shape.layer_ffn):,} to {max(shape.layer_ffn):,} wide, and the library's classes "
+            "have one width for all layers"
+        )
+    if shape.rank:
+        problems.append(f"its linears are products of two factors of rank {shape.rank}, and the library's are whole")
     if shape.family == "bert" and (shape.sharing != "none" or shape.embedding != shape.hidden):
         problems.append("BERT's class knows neither shared layers nor factorised embeddings")
     if shape.family == "albert" and shape.sharing in ("attention", "ffn"):
@@ -215,7 +228,7 @@ def from_library(config: dict[str, Any], tensors: dict[str, Tensor]) -> Bert:
 
 
 def to_library(bert: Bert) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """(config.json fields, tensors) that the library's AutoModelForMaskedLM loads.
+    """(config.json fields, tensors) that the library's AutoModelForMaskedLM loads; int8 weights become float32.
 
     Raises:
         ShapeError: the library's classes cannot express this shape.
@@ -224,6 +237,8 @@ def to_library(bert: Bert) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if reasons:
         raise ShapeError([f"The library cannot hold this model: {'; '.join(reasons)}."])
     kind = model_type(bert.shape)
+    if bert.shape.marks:
+        bert = copy_of(bert, bert.shape.plain())
     tensors = {library_name(name, kind): p.detach().cpu() for name, p in bert.named_parameters()}
     if kind != "distilbert" and bert.head is not None and not bert.shape.tied:
         tensors[library_name("head.decoder.bias", kind)] = bert.head.bias.detach().cpu().clone()

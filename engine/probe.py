@@ -22,10 +22,13 @@ class Probe:
     """What a model did with one text. All arrays float32."""
 
     tokens: list[str]
-    attentions: np.ndarray  # (layer, head, pos, pos); a row says where one position looks, and sums to 1
+    # (layer, head, pos, pos); a row says where one position looks, and sums to 1; where layers have different numbers
+    # of heads, those that a layer does not have look nowhere: zeros
+    attentions: np.ndarray
     hidden: np.ndarray  # (layer + 1, pos, hidden); the embedding output first
     unknown: list[str]  # words of the text that the tokenizer does not know
     cut: int  # tokens that did not fit
+    heads: tuple[int, ...] = ()  # how many heads each layer has
 
 
 @torch.no_grad()
@@ -49,11 +52,19 @@ def probe(bert: Bert, tokenizer: Any, text: str, most_tokens: int = 64) -> Probe
     bert.encode(torch.tensor([ids], device=device), trace=trace)
     return Probe(
         tokens=tokenizer.convert_ids_to_tokens(ids),
-        attentions=torch.cat(trace["attentions"]).float().cpu().numpy(),
+        attentions=_stacked(trace["attentions"], 0)[:, 0].float().cpu().numpy(),
         hidden=torch.cat(trace["hidden"]).float().cpu().numpy(),
         unknown=unknown,
         cut=cut,
+        heads=tuple(map(bert.shape.heads_of, range(bert.shape.layers))),
     )
+
+
+def _stacked(attentions: list[torch.Tensor], axis: int) -> torch.Tensor:
+    """(batch, head, pos, pos) of every layer as one tensor with a new `axis` of layers; missing heads are zeros."""
+    most = max(layer.shape[1] for layer in attentions)
+    alike = [torch.nn.functional.pad(layer, (0, 0, 0, 0, 0, most - layer.shape[1])) for layer in attentions]
+    return torch.stack(alike, axis)
 
 
 @torch.no_grad()
@@ -79,7 +90,7 @@ def relation_attention(
             rows[torch.arange(len(sources)), sources] = tokenizer.mask_token_id
         trace: Trace = {"attentions": []}
         bert.encode(rows.to(device), trace=trace)
-        attentions = torch.stack(trace["attentions"], 1).cpu()  # (row, layer, head, pos, pos)
+        attentions = _stacked(trace["attentions"], 1).cpu()  # (row, layer, head, pos, pos)
         row = torch.arange(len(sources)) if hide_source else torch.zeros_like(sources)
         mass = attentions[row, :, :, sources, targets].numpy()  # (relation, layer, head)
         for relation, found in zip(document.relations, mass, strict=True):

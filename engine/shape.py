@@ -6,6 +6,8 @@ Knows which numbers fit together and says so. Knows nothing of weights, costs or
 from __future__ import annotations
 
 import dataclasses
+import operator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +15,8 @@ FAMILIES = ("bert", "albert")
 SHARINGS = ("none", "attention", "ffn", "all")
 DERIVED = ("head_dim", "ffn", "embedding")  # may be given as None, and then follow from the other numbers
 _DERIVED: Any = None
+OUTCOMES = ("layer_heads", "layer_ffn", "rank", "linear_bits", "table_bits")  # nobody chooses these; compressions do
+BITS = (8, 32)
 LARGEST = 10**9  # no single number of an encoder comes near this; larger ones are slips of the keyboard
 
 
@@ -51,6 +55,11 @@ class Shape:
     pair_head: bool = False  # two-way classifier on the pooler: next sentence or sentence order
     tied: bool = True  # the masked-LM decoder is the embedding table
     activation: str = "gelu"
+    layer_heads: tuple[int, ...] = ()  # of each layer where they differ, `heads` being the most; empty: `heads` in all
+    layer_ffn: tuple[int, ...] = ()  # of each layer where they differ, `ffn` being the most; empty: `ffn` in all
+    rank: int = 0  # linears of the layers are products of two factors of this rank, where that saves; 0: all are whole
+    linear_bits: int = 32  # 8: weights of linears are int8, each row with a float32 scale
+    table_bits: int = 32  # 8: the word table is, too, and with it a tied decoder
 
     def __post_init__(self) -> None:
         problems = _wrong_types(self)
@@ -58,13 +67,53 @@ class Shape:
             derived = {name for name in DERIVED if getattr(self, name) is None}
             _derive(self)
             problems = _misfits(self, derived)
+            if _outcomes(self) != _PLAIN:
+                problems += _settle(self)
         if problems:
             raise ShapeError(problems)
 
     @property
     def inner(self) -> int:
-        """Width of queries, keys and values: heads x head_dim."""
+        """Width of queries, keys and values: heads x head_dim; of the widest layer, where they differ."""
         return self.heads * self.head_dim
+
+    def heads_of(self, layer: int) -> int:
+        """Heads of `layer` (0-based)."""
+        return self.layer_heads[layer] if self.layer_heads else self.heads
+
+    def inner_of(self, layer: int) -> int:
+        """Width of the queries, keys and values of `layer` (0-based)."""
+        return self.heads_of(layer) * self.head_dim
+
+    def ffn_of(self, layer: int) -> int:
+        """FFN width of `layer` (0-based)."""
+        return self.layer_ffn[layer] if self.layer_ffn else self.ffn
+
+    def rank_of(self, wide: int, out: int) -> int:
+        """The rank of a layer's linear from `wide` to `out` dims; 0: it is whole, for two factors save nothing."""
+        return self.rank if 0 < self.rank * (wide + out) < wide * out else 0
+
+    @property
+    def uneven(self) -> bool:
+        """True when layers differ in their heads or their FFN's width."""
+        return bool(self.layer_heads or self.layer_ffn)
+
+    @property
+    def marks(self) -> list[str]:
+        """What one-shot compressions have left behind, in words; empty for an ordinary model."""
+        found = {
+            "different numbers of heads in its layers": self.layer_heads,
+            "FFNs of different widths in its layers": self.layer_ffn,
+            f"linears of two factors of rank {self.rank:,}": self.rank,
+            "int8 weights": self.linear_bits == 8 or self.table_bits == 8,
+        }
+        return [words for words, there in found.items() if there]
+
+    def plain(self) -> Shape:
+        """The ordinary shape of the same sizes: every layer alike, whole linears, float32."""
+        return (
+            self if _outcomes(self) == _PLAIN else Shape(**{**vars(self), **dict(zip(OUTCOMES, _PLAIN, strict=True))})
+        )
 
     @property
     def factorised(self) -> bool:
@@ -78,6 +127,12 @@ class Shape:
     def shares(self, part: str) -> bool:
         """True when the layers of one group share their `part` ("attention" or "ffn")."""
         return self.sharing in (part, "all")
+
+    def owners(self, part: str) -> list[int]:
+        """The layers (0-based) that have a `part` ("attention" or "ffn") of their own: the first of each group."""
+        if not self.shares(part):
+            return list(range(self.layers))
+        return sorted({self.group_of(layer): layer for layer in reversed(range(self.layers))}.values())
 
     def replace(self, **changes: Any) -> Shape:
         """A copy with `changes`; derived fields follow unless they were set to something of their own.
@@ -99,7 +154,7 @@ class Shape:
 
     def to_json(self) -> dict[str, Any]:
         """Every field as a plain JSON value."""
-        return dataclasses.asdict(self)
+        return {**vars(self), "layer_heads": list(self.layer_heads), "layer_ffn": list(self.layer_ffn)}
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> Shape:
@@ -116,7 +171,11 @@ class Shape:
 
     def __str__(self) -> str:
         """The field's usual short form, such as `12 x 768, 12 heads`."""
-        return f"{self.layers} x {self.hidden}, {self.heads} heads x {self.head_dim}, FFN {self.ffn}"
+        heads = _span(self.layer_heads) or str(self.heads)
+        words = [f"{self.layers} x {self.hidden}", f"{heads} heads x {self.head_dim}"]
+        words += [f"FFN {_span(self.layer_ffn) or self.ffn}"]
+        words += [f"rank {self.rank}"] if self.rank else []
+        return ", ".join([*words, "int8"] if 8 in (self.linear_bits, self.table_bits) else words)
 
 
 def nearest_multiple(count: int, near: int) -> int:
@@ -159,7 +218,47 @@ def _wrong_types(shape: Shape) -> list[str]:
     return problems
 
 
-_KINDS = tuple((spec.name, str(spec.type)) for spec in dataclasses.fields(Shape))  # a search makes thousands of shapes
+_KINDS = tuple(  # a search makes thousands of shapes, and what it looks for has no outcomes
+    (spec.name, str(spec.type)) for spec in dataclasses.fields(Shape) if spec.name not in OUTCOMES
+)
+_outcomes = operator.attrgetter(*OUTCOMES)
+_PLAIN: tuple[Any, ...] = tuple(spec.default for spec in dataclasses.fields(Shape) if spec.name in OUTCOMES)
+
+
+def _span(numbers: tuple[int, ...]) -> str:
+    return f"{min(numbers)} to {max(numbers)}" if numbers else ""
+
+
+def _settle(shape: Shape) -> list[str]:
+    """What is wrong with the OUTCOMES of a shape; lists become tuples, those of one number over and over go."""
+    problems = []
+    for name, most, part in (("layer_heads", shape.heads, "attention"), ("layer_ffn", shape.ffn, "ffn")):
+        value = getattr(shape, name)
+        if not isinstance(value, list | tuple) or not all(type(number) is int for number in value):
+            problems.append(f"{name} must be a list of whole numbers, one a layer, got {_show(value)}.")
+        elif value and len(value) != shape.layers:
+            problems.append(f"{name} must have a number for each of {_show(shape.layers)} layers, got {len(value):,}.")
+        elif value and (min(value) < 1 or max(value) != most):
+            problems.append(
+                f"{name} must lie between 1 and the shape's {part.replace('attention', 'heads')} of {_show(most)} and "
+                f"reach it, got {_show(min(value))} to {_show(max(value))}."
+            )
+        elif value and len(set(value)) > 1 and not problems and _differ_in_a_group(shape, part, value):
+            problems.append(f"{name} must be the same in all layers that share their {part}.")
+        else:
+            object.__setattr__(shape, name, tuple(value) if len(set(value)) > 1 else ())
+    if type(shape.rank) is not int or not 0 <= shape.rank <= LARGEST:
+        problems.append(f"rank must be a whole number between 0 and {LARGEST:,}, got {_show(shape.rank)}.")
+    for name in ("linear_bits", "table_bits"):
+        if type(getattr(shape, name)) is not int or getattr(shape, name) not in BITS:
+            problems.append(f"{name} must be one of 8, 32, got {_show(getattr(shape, name))}.")
+    return problems
+
+
+def _differ_in_a_group(shape: Shape, part: str, numbers: Sequence[int]) -> bool:
+    if not shape.shares(part) or not 1 <= shape.groups <= shape.layers:
+        return False
+    return len({(shape.group_of(layer), number) for layer, number in enumerate(numbers)}) > shape.groups
 
 
 def _derive(shape: Shape) -> None:

@@ -15,7 +15,7 @@ from engine.budget import Outlook, read
 from engine.config import RunConfig
 from engine.corpora import Corpus
 from engine.device import Device
-from engine.gradients import backward
+from engine.gradients import backward, learning
 from engine.methods import Method
 from engine.methods.base import Data
 from engine.plan import MANY_STEPS, Look, Plan, foresee
@@ -87,9 +87,8 @@ def measure(
     random, paces = torch.get_rng_state(), []
     for late in (False, True)[: 1 + many]:
         method = kind(options, MANY_STEPS)
-        student = method.prepare(teacher, plan.shape, config.seed).requires_grad_(True)
-        student = method.at_last(student).requires_grad_(True) if late else student
-        student.to(device.type).train()
+        student = method.prepare(teacher, plan.shape, config.seed)
+        student = learning(method.at_last(student) if late else student, device)
         teacher.to(device.type)
         step = method.phases(teacher.shape, plan.shape)[-1] if late else 1
         taken = seconds_of_steps(method, student, guide, text, config, device, processes)

@@ -43,6 +43,11 @@ def score(
     """
     if seeds < 1:
         raise TaskError(f"At least one seed is needed, got {seeds}; three show how far scores spread.")
+    if recipe is not None and 8 in (bert.shape.linear_bits, bert.shape.table_bits):
+        raise TaskError(
+            "This model's weights are int8, and only floats can be fine-tuned; use --probe, or fine-tune the run that "
+            "it was made from."
+        )
     splits = task.load()
     if limit:
         splits = Splits(splits.train[:limit], splits.validation[:limit], splits.test[:limit])

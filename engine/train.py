@@ -25,8 +25,9 @@ from engine.checkpoints import (
 )
 from engine.config import RunConfig
 from engine.evaluate import pair_score
-from engine.gradients import backward
+from engine.gradients import backward, learning
 from engine.masking import Masking
+from engine.measured import measured
 from engine.methods import Method
 from engine.pairs import Pairs
 from engine.plan import plan
@@ -71,7 +72,7 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     yield {"kind": "prepare", "message": f"Reading {method.subject(planned.corpus)}"}
     masking = Masking(config.masking, config.mask_share)
     data = partial(method.data, planned.corpus, teacher.tokenizer, length, masking=masking)
-    corpus = data(rows=(SAMPLE if config.budget else max(1, config.steps)) * config.batch)
+    corpus = data(rows=max(SAMPLE if config.budget else config.steps, method.calibration_batches, 1) * config.batch)
     teacher_bert = teacher.bert.to(device.type).eval().requires_grad_(False)
     guide = yield from _guide(method.guide(teacher_bert, corpus, config.seed, device), run, processes)
     if guide is None:
@@ -84,10 +85,10 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     if config.budget:
         assert outlook.steps is not None
         config = dataclasses.replace(config, steps=outlook.steps)
-        corpus = data(rows=config.steps * config.batch)
+        corpus = data(rows=max(config.steps, method.calibration_batches) * config.batch)
     planned = plan(config, run.path.parent, outlook)
     method = planned.method
-    student = method.prepare(teacher.bert, shape, config.seed).requires_grad_(True)
+    student = method.prepare(teacher.bert, shape, config.seed)
     teacher_bert.to(device.type)
 
     # where an earlier process left off
@@ -98,7 +99,15 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     if saved:
         student = method.restore(student, saved["extra"]["method"])
         restore_parameters(student, saved["student"])
-    student.to(device.type).train()
+    student = learning(student, device)
+    if not saved:
+        if method.calibration_batches:
+            yield {"kind": "prepare", "message": f"Looking at {method.calibration_batches:,} batches of the corpus"}
+        looks = range(method.calibration_batches)
+        batches = (corpus.batch(look, config.batch, config.seed).to(device.type) for look in looks)
+        student = learning(method.calibrate(student, batches), device)
+    shape = method.settled(student, shape)
+    planned = dataclasses.replace(planned, shape=shape)
     optimizer = method.optimizer(student)
     done = 0
     if saved:
@@ -112,7 +121,7 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     yield start_event(config, planned, teacher.bert.shape, training_parameters, length, len(corpus.rows), done)
     teacher_score = method.score(guide, corpus, device)
     yield {"kind": "teacher", **teacher_score}
-    if not saved:
+    if not saved and config.steps:  # without steps the student is scored as it is at the end, once
         yield {"kind": "evaluation", "step": 0, **method.score(student, corpus, device)}
         yield from _picture(method, student, config, length, 0)
 
@@ -203,8 +212,9 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
         score["pair_accuracy"] = pair_score(bert, corpus, device)["accuracy"]
     yield {"kind": "evaluation", "step": done, **score}
     seconds = time.perf_counter() - began
+    sides = measured(teacher_bert, bert, corpus, device) if processes.rank == 0 else {}
     scores = (teacher_score, score)
-    card = student_card(run.id, config, planned, bert, teacher.bert.shape, done, scores, seconds, spent)
+    card = student_card(run.id, config, planned, bert, teacher.bert.shape, done, scores, seconds, spent, sides)
     if processes.rank == 0:
         save_model(run.student_dir, bert, teacher.tokenizer, card, lineage)
         write_json(run.card_path, card)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.cost import multiply_adds
+from engine.cost import multiply_adds, product
 from engine.shape import Shape
 
 TRAINED = 3  # forward, and twice as much backward
@@ -56,9 +56,16 @@ def attention_flops(shape: Shape, work: Work, layer: int, *, scores: bool) -> in
 
     What `Bert.look` computes: nothing of the layer behind them, no later layer, no head.
     """
-    layer_flops = (encoder_flops(shape, work) - _embedding_flops(shape, work)) // shape.layers
-    seen = 2 * work.tokens * shape.inner * (3 * shape.hidden + (work.length if scores else 0))
-    return _embedding_flops(shape, work) + layer * layer_flops + seen
+    before = _embedding_flops(shape, work)
+    if layer:
+        uneven = {name: getattr(shape, name)[:layer] for name in ("layer_heads", "layer_ffn") if getattr(shape, name)}
+        if uneven:  # then no layer is shared
+            before = encoder_flops(shape.replace(layers=layer, **uneven), work)
+        else:
+            before += layer * (encoder_flops(shape, work) - before) // shape.layers
+    inner = shape.inner_of(layer)
+    linears = 3 * product(shape, shape.hidden, inner)
+    return before + 2 * work.tokens * (linears + (work.length * inner if scores else 0))
 
 
 def relation_flops(inner: int, work: Work) -> int:

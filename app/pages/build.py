@@ -60,15 +60,30 @@ with left:
             student["heads"] = third.slider(
                 "Heads", 1, shape.heads, shape.heads, key=f"heads_{name}", persist_state="session"
             )
-    if set(method.chooses) < {"layers", "hidden", "heads"}:
+    if method.one_shot:
+        st.caption(f"{method.label} starts from the teacher's shape: {shape}. The options say what becomes of it.")
+    elif set(method.chooses) < {"layers", "hidden", "heads"}:
         st.caption(f"{method.label} keeps {'the rest of ' if method.chooses else ''}the teacher's shape: {shape}.")
     st.subheader("Options")
     preset = forms.preset_choice(method.presets, method.preset_notes, f"preset_{method.name}") if method.presets else ""
     options = forms.options_form(method.Options, f"options_{method.name}_{preset}", method.presets.get(preset))
     with st.expander("Run settings"):
         device, slow = state.device(), parameters(shape) > 10_000_000
-        steps, budget = choose_budget(st, name, 200 if slow else 500)
-        columns = st.columns(4)
+        columns, budget = st.columns(4), ""
+        if method.one_shot:
+            steps = int(
+                columns[0].number_input(
+                    "Healing steps",
+                    0,
+                    1_000_000,
+                    0,
+                    key=f"healing_{name}",
+                    help="Optimizer steps after the compression, which give the student time to recover; 0: none.",
+                )
+            )
+        else:
+            steps, budget = choose_budget(st, name, 200 if slow else 500)
+            columns = st.columns(4)
         batch = columns[1].number_input("Batch", 1, 4096, card.batch, key=f"batch_{name}", help="Sequences a step.")
         length = columns[2].number_input(
             "Length",
@@ -81,12 +96,14 @@ with left:
         seed = columns[3].number_input(
             "Seed", 0, 2**31 - 1, 0, key="seed", help="Fixes initial weights, data order and masks."
         )
+        learns = not method.one_shot or steps > 0  # nobody shares or splits steps that are not taken
         processes = columns[0].number_input(
             "Processes",
             1,
             device.count,
             1,
             key="processes",
+            disabled=not learns,
             help=f"They share every batch; this machine is good for {device.count}, one a "
             + ("CPU core." if device.type == "cpu" else "GPU."),
         )
@@ -96,6 +113,7 @@ with left:
             4096,
             1,
             key="accumulate",
+            disabled=not learns,
             help="Parts that each process takes one after the other: the same step in less memory.",
         )
         reads: dict[str, Any] = {}  # how text is read, of a method that reads any
@@ -136,8 +154,8 @@ with right, st.container(border=True):
             steps=steps,
             budget=budget,
             batch=int(batch),
-            accumulate=int(accumulate),
-            processes=int(processes),
+            accumulate=int(accumulate) if learns else 1,
+            processes=int(processes) if learns else 1,
             length=int(length),
             seed=int(seed),
             precision=precision,
@@ -151,7 +169,7 @@ with right, st.container(border=True):
         st.metric(
             "Student's parameters",
             f"{count:,}",
-            f"{full / count:.2f}× smaller than the teacher's {full:,}" if method.chooses else "as many as the teacher",
+            "as many as the teacher" if count == full else f"{full / count:.2f}× smaller than the teacher's {full:,}",
             delta_color="off",
             delta_arrow="off",
         )

@@ -18,10 +18,10 @@ MEASURES = {
 }
 
 
-def open_clicked(role: str, points: list[dict], sizes: dict[str, tuple[int, int]]) -> None:
+def open_clicked(role: str, points: list[dict], sizes: dict[str, tuple[int, ...]]) -> None:
     """Opens the head that was just clicked in the mosaic of `role`, and the one in its place in the other model.
 
-    `sizes`: (layers, heads) of each model; a model with fewer layers opens the layer at the same relative depth.
+    `sizes`: the heads of each layer of each model; one with fewer layers opens the layer at the same relative depth.
     """
     clicked = tuple(points[-1]["customdata"][:2]) if points else None
     seen_before = f"clicked_{role}_{run.id}"
@@ -29,9 +29,10 @@ def open_clicked(role: str, points: list[dict], sizes: dict[str, tuple[int, int]
         return
     state.remember(seen_before, clicked)
     layer, head = clicked
-    for other, (layers, heads) in sizes.items():
-        state.remember(f"layer_{other}_{run.id}", max(1, round(layer * layers / sizes[role][0])))
-        state.remember(f"head_{other}_{run.id}", min(head, heads))
+    for other, heads in sizes.items():
+        here = max(1, round(layer * len(heads) / len(sizes[role])))
+        state.remember(f"layer_{other}_{run.id}", here)
+        state.remember(f"head_{other}_{run.id}", min(head, heads[here - 1]))
 
 
 st.title("Examine")
@@ -94,15 +95,19 @@ with attention:
                 config={"displayModeBar": False},
                 alt=f"Attention of the {role}: {maps.shape[0]} layers by {maps.shape[1]} heads.",
             )
-            open_clicked(
-                role, event.selection.points, {name: found.attentions.shape[:2] for name, found in seen.items()}
-            )
+            if len(set(seen[role].heads)) > 1:
+                st.caption("Its layers have different numbers of heads: squares without a head are empty.")
+            open_clicked(role, event.selection.points, {name: found.heads for name, found in seen.items()})
     opened = {}
     for column, role in zip(st.columns(2, gap="large"), sides, strict=True):
         with column:
-            count, heads = seen[role].attentions.shape[:2]
             first, second = st.columns(2)
-            layer = first.selectbox(f"Layer of the {role}", range(1, count + 1), key=f"layer_{role}_{run.id}")
+            layer = first.selectbox(
+                f"Layer of the {role}", range(1, len(seen[role].heads) + 1), key=f"layer_{role}_{run.id}"
+            )
+            heads = seen[role].heads[layer - 1]
+            if state.recall(f"head_{role}_{run.id}", 1) > heads:  # the layer before had more of them
+                state.remember(f"head_{role}_{run.id}", heads)
             head = second.selectbox(f"Head of the {role}", range(1, heads + 1), key=f"head_{role}_{run.id}")
             opened[role] = (layer - 1, head - 1)
             grid = seen[role].attentions[layer - 1, head - 1]

@@ -7,6 +7,11 @@ from engine.methods.adapt import Adapt
 from engine.methods.albert import Albert
 from engine.methods.base import Method
 from engine.methods.distilbert import Distilbert
+from engine.methods.ffn_pruning import FfnNeurons
+from engine.methods.head_pruning import HeadPruning
+from engine.methods.int8 import Int8
+from engine.methods.low_rank import LowRank
+from engine.methods.magnitude import Magnitude
 from engine.methods.minilm import Minilm
 from engine.methods.minilmv2 import Minilmv2
 from engine.methods.pkd import Pkd
@@ -17,7 +22,23 @@ from engine.methods.wid import Wid
 
 METHODS: dict[str, type[Method]] = {
     method.name: method
-    for method in (Wid, Scratch, SoftTargets, Distilbert, Tinybert, Minilm, Minilmv2, Pkd, Albert, Adapt)
+    for method in (
+        Wid,
+        Scratch,
+        SoftTargets,
+        Distilbert,
+        Tinybert,
+        Minilm,
+        Minilmv2,
+        Pkd,
+        Albert,
+        Adapt,
+        HeadPruning,
+        FfnNeurons,
+        LowRank,
+        Magnitude,
+        Int8,
+    )
 }
 
 

@@ -64,6 +64,7 @@ class Adapt(Method):
     formula = r"\mathcal{L}_{\mathrm{MLM}} + a\,\left(1-\cos(\bar h^{\,S}, \bar h^{\,T})\right)"
     uses = ("feature", "hard", "task-agnostic")
     Options = AdaptOptions
+    inherits = True
     adds_head = True
     chooses = ()
 

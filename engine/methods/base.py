@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Generator, Iterator, Sequence, Sized
+from collections.abc import Generator, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -64,6 +64,9 @@ class Method:
     numbers_unit: ClassVar[str] = ""
     adds_head: ClassVar[bool] = False  # True: made for teachers that have no masked-LM head of their own
     chooses: ClassVar[tuple[str, ...]] = ("layers", "hidden", "heads")  # what of the student's shape the form asks for
+    inherits: ClassVar[bool] = False  # True: it starts from a teacher's weights, and knows whole float32 ones only
+    one_shot: ClassVar[bool] = False  # True: the student is there before the first step; steps, if any, heal it
+    corpus_decides: ClassVar[bool] = False  # True: which layers lose what is known once it is prepared, only then
 
     def __init__(self, options: Any, steps: int) -> None:
         """`options`: an instance of Options. `steps`: how many optimizer steps the run will take.
@@ -118,7 +121,14 @@ class Method:
             changes["ffn"] = 4 * changes["hidden"] if isinstance(changes["hidden"], int) else None
         if {"hidden", "heads"} & set(changes) and "head_dim" not in changes:
             changes["head_dim"] = None
-        shape = teacher.replace(pooler=False, pair_head=False, mlm_head=True, **changes)
+        if self.inherits and teacher.marks:
+            raise ShapeError(
+                [
+                    f"{self.label} starts from its teacher's own weights and needs a plain BERT, but this teacher has "
+                    f"{' and '.join(teacher.marks)}; take the run that it was made from, or another method."
+                ]
+            )
+        shape = teacher.plain().replace(pooler=False, pair_head=False, mlm_head=True, **changes)
         problems = self.objections(teacher, shape)
         if problems:
             raise ShapeError(problems)
@@ -151,6 +161,23 @@ class Method:
     def prepare(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
         """The trainable student; called like a Bert."""
         raise NotImplementedError
+
+    @property
+    def calibration_batches(self) -> int:
+        """How many batches of the corpus `calibrate` looks at."""
+        return 0
+
+    def calibrate(self, student: nn.Module, batches: Iterable[Batch]) -> nn.Module:
+        """Once, before the first step: what can be learned from the first `calibration_batches` batches alone.
+
+        `student` comes from `prepare`; the one that is given back goes on. A resumed run does not do this again:
+        `restore` puts back what was decided, from `state`.
+        """
+        return student
+
+    def settled(self, student: nn.Module, shape: Shape) -> Shape:
+        """The shape that the prepared `student` will have at last; `shape` is what `student_shape` promised."""
+        return shape
 
     def losses(self, student: nn.Module, teacher: Bert, batch: Batch) -> dict[str, Tensor]:
         """Named loss terms, already weighted: their sum is what is minimised.

@@ -47,6 +47,7 @@ class Distilbert(Method):
     )
     uses = ("logit", "feature", "hard", "task-agnostic")
     Options = DistilbertOptions
+    inherits = True
     chooses = ("layers",)
 
     options: DistilbertOptions

@@ -54,12 +54,13 @@ class Minilm(Method):
 
     def objections(self, teacher: Shape, student: Shape) -> list[str]:
         """Heads are compared one by one."""
-        if student.heads == teacher.heads:
+        heads = teacher.heads_of(teacher.layers - 1)
+        if student.heads == heads:
             return []
-        width = nearest_multiple(teacher.heads, student.hidden)
+        width = nearest_multiple(heads, student.hidden)
         return [
             f"MiniLM compares the last layer's attention head by head, so the student needs its teacher's "
-            f"{teacher.heads} heads, got {student.heads}; use {teacher.heads} heads at hidden {width}, or MiniLMv2."
+            f"{heads} heads, got {student.heads}; use {heads} heads at hidden {width}, or MiniLMv2."
         ]
 
     def prepare(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:

@@ -68,14 +68,19 @@ class Minilmv2(Method):
         common = math.gcd(teacher_width, student_width)
         return self.options.relation_heads or max(d for d in range(1, 49) if common % d == 0)
 
+    def _wide(self, teacher: Shape) -> int:
+        """The width of the queries of the teacher's layer that is imitated; its layers may differ."""
+        return teacher.inner_of(min(self.options.teacher_layer or teacher.layers, teacher.layers) - 1)
+
     def objections(self, teacher: Shape, student: Shape) -> list[str]:
         """Relation heads must divide both widths; the layer must exist."""
-        problems, heads = [], self.heads(teacher.inner, student.inner)
-        common = math.gcd(teacher.inner, student.inner)
+        wide = self._wide(teacher)
+        problems, heads = [], self.heads(wide, student.inner)
+        common = math.gcd(wide, student.inner)
         if common % heads:
             legal = [str(d) for d in range(1, min(common, 256) + 1) if common % d == 0]
             problems.append(
-                f"Relation heads must divide queries as wide as {teacher.inner} and {student.inner}, got {heads}; use "
+                f"Relation heads must divide queries of {self._wide(teacher)} and {student.inner}, got {heads}; use "
                 f"one of {', '.join(legal[:12])}."
             )
         if self.options.teacher_layer > teacher.layers:

@@ -92,6 +92,7 @@ class Pkd(Method):
     )
     uses = ("logit", "feature", "hard")
     Options = PkdOptions
+    inherits = True
     chooses = ("layers",)
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "short runs": {},

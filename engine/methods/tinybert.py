@@ -70,7 +70,12 @@ class Tinybert(Method):
     def objections(self, teacher: Shape, student: Shape) -> list[str]:
         """Heads are compared one by one, and student layers must map onto teacher layers."""
         problems = []
-        if student.heads != teacher.heads:
+        if teacher.layer_heads:
+            problems.append(
+                "TinyBERT compares attention head by head, and this teacher's layers have different numbers of heads; "
+                "choose another teacher, or MiniLMv2."
+            )
+        elif student.heads != teacher.heads:
             width = nearest_multiple(teacher.heads, student.hidden)
             problems.append(
                 f"TinyBERT compares attention head by head, so the student needs its teacher's {teacher.heads} heads, "

@@ -49,6 +49,7 @@ class Wid(Method):
     label = "Weight-inherited distillation"
     paper = "Wu et al., Weight-Inherited Distillation for Task-Agnostic BERT Compression, arXiv 2305.09098"
     Options = WidOptions
+    inherits = True
     numbers_title = "Dims still open"
     numbers_unit = "% of the teacher's"
     presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS

@@ -85,3 +85,32 @@ def test_a_budget_can_be_given_in_other_units(page, monkeypatch):
         assert (plan()["Steps"] == "–") == (unit == "seconds")  # nobody has timed a run here yet
         by_label(page.button, "Start").click().run()
         assert started.pop()["budget"] == budget
+
+
+def test_a_one_shot_method_asks_for_what_it_has_and_may_take_no_step(page, monkeypatch):
+    """Harm: a compression that takes no step cannot be started from the form, or asks for a width it ignores."""
+    started = []
+    monkeypatch.setattr(job, "start", lambda root, config, name: started.append(config) or 1 / 0)
+    by_label(page.number_input, "Processes").set_value(3)
+    page.selectbox(key="build_method").set_value("head_pruning").run()
+    assert not page.exception
+    labels = {widget.label for widget in (*page.slider, *page.number_input)}
+    assert {"Share that leaves", "Batches to look at", "Healing steps"} <= labels
+    assert not {"Width", "Layers", "Heads", "Steps"} & labels
+    assert by_label(page.number_input, "Processes").disabled
+    assert "starts from the teacher's shape" in " ".join(caption.value for caption in page.caption)
+    by_label(page.button, "Start").click().run()
+    by_label(page.number_input, "Healing steps").set_value(7)
+    by_label(page.run().number_input, "Processes").set_value(3)
+    by_label(page.button, "Start").click().run()
+    first, second = started
+    assert (first["method"], first["steps"], first["processes"], first["student"]) == ("head_pruning", 0, 1, {})
+    assert (second["steps"], second["processes"]) == (7, 3)
+
+
+def test_int8_says_its_bytes_and_claims_no_fewer_parameters(page):
+    """Harm: "1.00x smaller", and nothing of what really becomes smaller."""
+    page.selectbox(key="build_method").set_value("int8").run()
+    assert not page.exception
+    assert page.metric[0].delta == "as many as the teacher"
+    assert "bytes instead of" in " ".join(caption.value for caption in page.caption)

@@ -23,7 +23,7 @@ from tests.engine.shapes import small_shapes
 
 
 @settings(max_examples=150, deadline=None)
-@given(small_shapes())
+@given(small_shapes(compressed=True))
 def test_the_parts_of_the_work_are_all_of_it(shape: Shape) -> None:
     """Harm: the shares of a pass do not add up, or a part has a name that no table knows."""
     work = flops_by_part(shape, 4, 2)
@@ -32,7 +32,7 @@ def test_the_parts_of_the_work_are_all_of_it(shape: Shape) -> None:
 
 
 @settings(max_examples=6, deadline=None)
-@given(small_shapes())
+@given(small_shapes(compressed=True))
 def test_flops_are_those_that_torch_counts_in_our_own_model(shape: Shape) -> None:
     """Harm: attention's quadratic term is forgotten, or shared layers are thought to run once."""
     import torch

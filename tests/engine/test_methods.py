@@ -61,6 +61,8 @@ def taught(request, knowing):
     before = {name: tensor.clone() for name, tensor in knowing.state_dict().items()}
     student = method.prepare(knowing, shape, seed=0).requires_grad_(True)
     guide = returned(method.guide(knowing, data, 0, cpu))
+    student = method.calibrate(student, (data.batch(look, 16, 0) for look in range(method.calibration_batches)))
+    shape = method.settled(student, shape)
     born = method.score(student, data, cpu)
     optimizer, losses = method.optimizer(student), []
     for step in range(1, STEPS + 1):
@@ -96,13 +98,17 @@ def test_a_method_explains_itself(name):
     assert kind.Options.__doc__
 
 
-def test_a_finished_student_is_a_plain_bert_of_the_promised_shape_and_count(taught):
+def test_a_finished_student_is_a_plain_bert_of_the_promised_shape_and_count(taught, knowing):
     """Harm: the count on the build page, the curve and the saved model are of three different students."""
+    method, shape = taught.method, taught.shape
     assert type(taught.student) is Bert
-    assert taught.student.shape == taught.shape
-    assert sum(p.numel() for p in taught.student.parameters()) == parameters(taught.shape)
-    promised = {"hidden": 32, "heads": 4, "ffn": 64, "layers": 2} | wanted_of(type(taught.method))
-    assert {name: getattr(taught.shape, name) for name in promised} == promised
+    assert taught.student.shape == shape
+    said = method.student_shape(knowing.shape, wanted_of(type(method)))
+    assert parameters(said) == parameters(shape) == sum(p.numel() for p in taught.student.parameters())
+    assert said == shape or method.corpus_decides
+    if not method.one_shot:
+        promised = {"hidden": 32, "heads": 4, "ffn": 64, "layers": 2} | wanted_of(type(method))
+        assert {name: getattr(shape, name) for name in promised} == promised
 
 
 def test_its_loss_falls_and_its_score_rises(taught):
@@ -113,6 +119,8 @@ def test_its_loss_falls_and_its_score_rises(taught):
         assert last < max(taught.losses) - 0.1
         assert taught.grown["loss"] < np.log(taught.shape.vocab)
         return
+    if taught.method.one_shot:  # it starts as what a compression leaves of its teacher
+        return
     assert taught.grown["loss"] < taught.born["loss"]
     assert last < first - (min(0.1, first / 10) if taught.method.name not in ("distilbert", "adapt") else 0.0)
 
@@ -120,6 +128,10 @@ def test_its_loss_falls_and_its_score_rises(taught):
 def test_a_finished_student_is_read_by_the_library(taught, tmp_path):
     """Harm: a student that lives in this app only, or an export that knows its task's answers no more."""
     student, folder = taught.student.eval(), tmp_path / "out"
+    if taught.method.one_shot and inexpressible(student.shape):
+        with pytest.raises(ShapeError, match="cannot hold this model"):
+            export_model(Model(student, tokenizer(), {}), folder)
+        return
     assert not inexpressible(student.shape)
     card = {"classes": list(taught.method.classes)}
     export_model(Model(student, tokenizer(), card), folder, taught.lineage)
@@ -133,7 +145,8 @@ def test_a_finished_student_is_read_by_the_library(taught, tmp_path):
         ours = taught.whole(batch.ids, batch.visible, types if student.shape.token_types else None)
     if student.shape.mlm_head:
         found, ours = found[batch.visible], ours[batch.visible]
-    torch.testing.assert_close(found, ours, rtol=0, atol=1e-5)
+    near = 0.2 if student.shape.marks else 1e-5  # int8 weights are exported as floats, and their inputs not rounded
+    torch.testing.assert_close(found, ours, rtol=0, atol=near)
     if taught.method.classes:
         assert tuple(theirs.config.id2label[i] for i in range(len(taught.method.classes))) == taught.method.classes
 

@@ -47,7 +47,7 @@ CARD = {
         "encoder_parameters",
         "scores",
     ),
-    *("versions", "device", "device_name", "teacher_parameters", "seconds", "measure", "classes"),
+    *("versions", "device", "device_name", "teacher_parameters", "seconds", "measure", "measured", "classes"),
 }
 
 
@@ -284,10 +284,12 @@ def test_micro_batches_add_up_to_the_batch(method, tmp_path):
         run = new_run(tmp_path, config)
         results.append((losses(finish(config, run)), load_model(run.student_dir).bert.state_dict()))
     (whole, student), (split, same) = results
-    assert split == pytest.approx(whole, abs=1e-5)
+    near = 2e-3 if method == "int8" else 1e-5  # what lies between two of int8's steps may be rounded to either
+    assert split == pytest.approx(whole, abs=near)
     for name, tensor in student.items():
+        step = near if tensor.is_floating_point() else 1
         if not name.endswith("key.bias"):  # nothing behind a softmax depends on it: its gradient is rounding
-            torch.testing.assert_close(same[name], tensor, rtol=0, atol=1e-5, msg=name)
+            torch.testing.assert_close(same[name], tensor, rtol=0, atol=step, msg=name)
 
 
 def test_a_part_without_a_hidden_word_teaches_nothing(tmp_path, monkeypatch):

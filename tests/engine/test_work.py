@@ -7,6 +7,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from engine.config import read_options
+from engine.device import pick
+from engine.gradients import learning
 from engine.masking import Masking
 from engine.methods import METHODS
 from engine.pairs import open_text
@@ -15,6 +17,7 @@ from tests.engine.builders import teacher, tokenizer
 from tests.engine.test_methods import wanted_of
 
 pytestmark = pytest.mark.usefixtures("few_held_out")
+CPU = pick("cpu")
 STEPS = 9  # of WID: it closes in one cut, at step 2, and is folded after step 4
 RELEASE = 18  # steps that the release's rule takes at least
 VARIANTS = {
@@ -49,13 +52,15 @@ def test_every_step_is_counted_as_torch_counts_it(name, options) -> None:
     method = kind(read_options(kind.Options, options), steps)
     wanted = {"hidden": 16, "heads": 2, "ffn": 32} if options.get("strategy") == "head" else wanted_of(kind)
     shape = method.student_shape(big.shape, wanted)
-    student = method.prepare(big, shape, 0).requires_grad_(True)
+    student = learning(method.prepare(big, shape, 0), CPU)
     big.requires_grad_(False)
     guide, text = big, text_of(method.pairs)
     if method.classes:
         whole = big.shape.replace(pooler=True, mlm_head=False, tied=True)
         guide, text = method.prepare(big, whole, 0), method.data("microworld", tokenizer(), 24, 200, Masking())
-    optimizer = method.optimizer(student)
+    looks = (text.batch(look, 6, 0) for look in range(method.calibration_batches))
+    student = learning(method.calibrate(student, looks), CPU)
+    shape, optimizer = method.settled(student, shape), method.optimizer(student)
     counted, found, known = [], [], []
     for step in range(1, steps + 1):
         parts = text.batch(step, 6, 0).parts(2)

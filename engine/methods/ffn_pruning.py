@@ -1,0 +1,67 @@
+"""FFN pruning: neurons of the feed-forward networks leave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from engine.bert import Bert
+from engine.config import option
+from engine.importance import RANKINGS, first_order, weight_norms
+from engine.masking import Batch
+from engine.one_shot import HEALING_RATE, Cut
+
+
+@dataclass(frozen=True)
+class FfnNeuronsOptions:
+    """Options of FFN pruning."""
+
+    share: float = option(0.5, "Share of all neurons that leave.", least=0.01, most=1.0, label="share that leaves")
+    importance: str = option(
+        "gradients",
+        "Activation times gradient, averaged over texts; or the product of the norms of a neuron's weights in and out, "
+        "which needs no text.",
+        choices=("gradients", "weights"),
+    )
+    ranking: str = option(
+        "global",
+        "Neurons of all layers are ranked together, each layer's importances divided by their L2 norm; or every layer "
+        "loses its own least important ones, all of them the same share.",
+        choices=RANKINGS,
+    )
+    batches: int = option(
+        16, "Batches of the corpus over which importance is averaged.", least=1, most=10_000, label="batches to look at"
+    )
+    lr: float = option(
+        HEALING_RATE, "Peak learning rate of healing steps.", least=1e-7, most=1.0, label="learning rate", advanced=True
+    )
+
+
+class FfnNeurons(Cut):
+    """The neurons of the feed-forward networks that matter least are taken out of the model, weights and all. What
+    matters is a neuron's activation times the gradient that arrives there: what the loss would lose without it, to
+    first order.
+    """
+
+    name = "ffn_pruning"
+    label = "FFN pruning"
+    paper = "Molchanov et al. 2016, Pruning Convolutional Neural Networks for Resource Efficient Inference, 1611.06440"
+    formula = r"I_j = \mathbb{E}_x \left| \sum_t a_{tj} \frac{\partial \mathcal{L}(x)}{\partial a_{tj}} \right|"
+    Options = FfnNeuronsOptions
+    part = "ffn"
+    things = "neurons"
+
+    options: FfnNeuronsOptions
+
+    @property
+    def calibration_batches(self) -> int:
+        """As its options say; weights need none."""
+        return self.options.batches if self.options.importance == "gradients" else 0
+
+    def scores(self, student: Bert, batches: Iterable[Batch]) -> list[Tensor]:
+        """First order, or by the weights."""
+        if self.options.importance == "weights":
+            return weight_norms(student)
+        return first_order(student, self.part, batches)
