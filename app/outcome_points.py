@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine import once
-from engine.cost import multiply_adds
+from engine.cost import model_bytes, multiply_adds
 from engine.outcome import Outcome, RowOutcome
 from engine.runs import Run, RunError
 from engine.shape import Shape, ShapeError
@@ -32,6 +32,7 @@ AXES = {
     axis.name: axis
     for axis in (
         Axis("parameters", "Parameters", "thousand parameters", 1e3),
+        Axis("bytes", "Bytes", "kilobytes of all tensors", 1e3),
         Axis("work", "FLOPs to run", f"million FLOPs for a row of {TOKENS} tokens", 1e6),
         Axis("flops", "FLOPs to train", "billion FLOPs of training, the teacher's included", 1e9),
         Axis("seconds", "Seconds to train", "seconds of training steps on the machine below", 1.0),
@@ -74,13 +75,14 @@ def run_points(runs: Sequence[Run], axis: Axis, measure: str) -> list[PlacedPoin
         try:
             card = run.card() or {}
             scores, shape = card["scores"], card["shape"]
+            y, found = scores.get(measure), Shape.from_json(shape)
             x = {
                 "parameters": lambda card=card: float(card["parameters"]),
+                "bytes": lambda found=found: model_bytes(found),
                 "work": lambda shape=shape: _work(shape),
                 "flops": lambda card=card: card.get("flops"),
                 "seconds": lambda run=run: once.step_seconds(run),
             }[axis.name]()
-            y, found = scores.get(measure), Shape.from_json(shape)
             if _is_number(x) and _is_number(y):
                 words = f"{card['method']} {found.layers} x {found.hidden}, {int(card['steps']):,} steps"
                 points.append(
@@ -100,8 +102,8 @@ def short_name(id: str) -> str:
 def _cost(row: RowOutcome, axis: Axis) -> float | None:
     if axis.name == "parameters":
         return float(row.parameters)
-    if axis.name == "work":
-        return _work(row.shape)
+    if axis.name in ("work", "bytes"):
+        return _work(row.shape) if axis.name == "work" else _bytes(row.shape)
     one = row.measured.get(axis.name)
     return None if one is None else one.mean
 
@@ -112,6 +114,14 @@ def _work(shape: dict[str, Any]) -> float | None:
         found = Shape.from_json(shape)
         tokens = min(TOKENS, found.positions)
         return 2.0 * multiply_adds(found.replace(pooler=False, pair_head=False), tokens, min(HIDDEN_WORDS, tokens))
+    except (ShapeError, TypeError, ValueError):
+        return None
+
+
+def _bytes(shape: dict[str, Any]) -> float | None:
+    """Bytes of all tensors; None for a shape that is not told or cannot be."""
+    try:
+        return float(model_bytes(Shape.from_json(shape)))
     except (ShapeError, TypeError, ValueError):
         return None
 

@@ -12,6 +12,8 @@ from engine.grid import Grid, Row
 
 STUDENT: dict[str, Any] = {"layers": 4, "hidden": 64, "heads": 4}
 LEARNS, WIDE, BUILT = "makes the common shape", "needs the teacher's width", "saves by its build"
+CUT = "cut out of the teacher"
+THIN = 0.125  # rank as a share of the width: about the parameters of the common shape
 ALBERT_OPTIONS: dict[str, Any] = {"pairs": "none", "soft": 0.5}  # one segment, and a teacher, as the others have
 HALF = 2  # of the width is the embedding's: a sixth would be 10 dims for 211 words
 
@@ -71,6 +73,51 @@ FAMILY = Grid(
             },
             "scratch",
             "The same as wide as the teacher, E = 64: about the parameters of the common shape, four times its work.",
+        ),
+        Row(
+            "int8",
+            "Int8",
+            CUT,
+            {"method": "int8", "steps": 0},
+            "scratch",
+            "No steps. All parameters stay; a weight takes one byte instead of four.",
+        ),
+        Row(
+            "magnitude",
+            "Magnitude",
+            CUT,
+            {"method": "magnitude", "steps": 0},
+            "scratch",
+            "No steps. Half of the layers' weights are zero and are still stored and multiplied.",
+        ),
+        Row(
+            "heads",
+            "Heads",
+            CUT,
+            {"method": "head_pruning", "steps": 0},
+            "scratch",
+            "No steps. Half of the heads left.",
+        ),
+        Row(
+            "heads-healed", "Heads, healed", CUT, {"method": "head_pruning"}, "scratch", "Half of the heads left first."
+        ),
+        Row("ffn", "FFN", CUT, {"method": "ffn_pruning", "steps": 0}, "scratch", "No steps. Half of the neurons left."),
+        Row("ffn-healed", "FFN, healed", CUT, {"method": "ffn_pruning"}, "scratch", "Half of the neurons left first."),
+        Row(
+            "low-rank",
+            "Low rank",
+            CUT,
+            {"method": "low_rank", "steps": 0, "options": {"share": THIN}},
+            "scratch",
+            "No steps. Rank 16: about as many parameters as 4 x 64.",
+        ),
+        Row(
+            "low-rank-healed",
+            "Low rank, healed",
+            CUT,
+            {"method": "low_rank", "options": {"share": THIN}},
+            "scratch",
+            "Rank 16: about as many parameters as 4 x 64.",
         ),
     ),
     ("retained", "masked_accuracy", "grammar"),

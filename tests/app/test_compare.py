@@ -13,6 +13,7 @@ from app.outcome_charts import dot_plot, family_scatter
 from app.outcome_points import AXES, PlacedPoint, outcome_points, run_points
 from app.theme import DARK, LIGHT
 from engine import outcome
+from engine.cost import parameters
 from engine.grids import GRIDS
 from engine.launch import PROJECT
 from engine.outcome import Outcome, RowOutcome, difference, summary, write
@@ -158,6 +159,8 @@ def test_a_point_stands_where_its_numbers_say(tmp_path):
     found = experiment("one", row("a", [0.2, 0.3]))
     (point,) = outcome_points(found, AXES["parameters"], "masked_accuracy")
     assert (point.x, point.y) == pytest.approx((12.345, 25.0))
+    (point,) = outcome_points(found, AXES["bytes"], "masked_accuracy")
+    assert point.x == pytest.approx(4 * parameters(SHAPE) / 1e3)
     tokens, words, hidden = 64, 10, 32
     products = 2 * (tokens * 12 * hidden**2 + 2 * tokens**2 * hidden) + words * (hidden**2 + hidden * 211)
     (point,) = outcome_points(found, AXES["work"], "masked_accuracy")
