@@ -35,7 +35,7 @@ AXES = {
         Axis("bytes", "Bytes", "kilobytes of all tensors", 1e3),
         Axis("work", "FLOPs to run", f"million FLOPs for a row of {TOKENS} tokens", 1e6),
         Axis("flops", "FLOPs to train", "billion FLOPs of training, the teacher's included", 1e9),
-        Axis("seconds", "Seconds to train", "seconds of training steps on the machine below", 1.0),
+        Axis("seconds", "Seconds to train", "seconds of training steps, the quickest seed", 1.0),
     )
 }
 
@@ -105,7 +105,9 @@ def _cost(row: RowOutcome, axis: Axis) -> float | None:
     if axis.name in ("work", "bytes"):
         return _work(row.shape) if axis.name == "work" else _bytes(row.shape)
     one = row.measured.get(axis.name)
-    return None if one is None else one.mean
+    if one is None:
+        return None
+    return min(one.values) if axis.name == "seconds" else one.mean  # whatever else the machine does only adds
 
 
 def _work(shape: dict[str, Any]) -> float | None:

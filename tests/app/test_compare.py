@@ -24,9 +24,11 @@ SHAPE = Shape(layers=2, hidden=32, heads=2, vocab=211, positions=64)
 HOSTILE = "<img src=x onerror=alert(1)> [link](http://example.com) $x$"
 
 
-def row(name: str, values: list[float], measures=("masked_accuracy",), **more) -> RowOutcome:
+def row(name: str, values: list[float], measures=("masked_accuracy",), seconds=(), **more) -> RowOutcome:
     """A row of two seeds."""
     measured = {measure: summary(values) for measure in measures}
+    if seconds:
+        measured["seconds"] = summary(seconds)
     found = RowOutcome(name, name, "", "scratch", "", 12_345, SHAPE.to_json(), (0, 1), ("a", "b"), measured)
     return replace(found, **more)
 
@@ -166,6 +168,9 @@ def test_a_point_stands_where_its_numbers_say(tmp_path):
     (point,) = outcome_points(found, AXES["work"], "masked_accuracy")
     assert point.x == pytest.approx(2 * products / 1e6)
     assert outcome_points(found, AXES["flops"], "masked_accuracy") == []  # not told, so not shown
+    slow = replace(found, rows=(row("a", [0.2, 0.3], seconds=(9.0, 4.0)),))
+    (point,) = outcome_points(slow, AXES["seconds"], "masked_accuracy")
+    assert point.x == 4.0  # another program on the machine makes a run slower, never quicker
     (own,) = run_points([finished(tmp_path)], AXES["seconds"], "retained")
     assert (own.x, own.y) == pytest.approx((10.0, 90.0))
 
