@@ -20,8 +20,8 @@ from engine.outcome_table import cells, measures_of, nulls_line, paper_differenc
 from engine.published import SENTENCE_ORDER, SENTENCE_ORDER_SOURCE
 from engine.runs import Run
 
-CROSS_TASK = ("mlm", "nsp", "sop")
-ASKED = {"mlm": "masked words", "nsp": "next sentence", "sop": "sentence order"}
+CROSS_TASK = ("masked_accuracy", "nsp", "sop")
+ASKED = {"masked_accuracy": "masked words", "nsp": "next sentence", "sop": "sentence order"}
 NO_BAR = {"displayModeBar": False}
 
 
@@ -165,9 +165,9 @@ def _cross_task(found: Outcome) -> None:
     ]
     labels = {row.name: row.label for row in found.rows}
     papers = [
-        Dot(ASKED[task], labels.get(one.trained_on, one.trained_on), getattr(one, task), None)
-        for task in CROSS_TASK
+        Dot(ASKED[task], labels.get(one.trained_on, one.trained_on), said, None)
         for one in SENTENCE_ORDER
+        for task, said in zip(CROSS_TASK, (one.mlm, one.nsp, one.sop), strict=True)
     ]
     nothing: dict[str, float] = {}
     nulls = {ASKED[task]: 100 * found.nulls[task] for task in CROSS_TASK if task in found.nulls}
@@ -190,13 +190,14 @@ def _cross_task(found: Outcome) -> None:
         "model is asked about pairs in one way, its own head or none: a logistic regression on its frozen [CLS], "
         "fitted to 3,072 training pairs, scored on held-out ones. Null: always the commonest word; for pairs, "
         "the same read-out of random weights. The paper does not say how it asked a model about pairs that it never "
-        "learned."
+        "learned. Masked words are hidden in text of the form that a model learned from, whole stories or two "
+        "segments; the table also has whole stories for all, which models of pairs have never seen."
     )
     head = ["learned", *(f"{ASKED[task]}, %" for task in CROSS_TASK), "paper's average score"]
     rows = [
         [
             labels.get(one.trained_on, one.trained_on),
-            *(f"{getattr(one, task):.1f}" for task in CROSS_TASK),
+            *(f"{said:.1f}" for said in (one.mlm, one.nsp, one.sop)),
             f"{one.score}",
         ]
         for one in SENTENCE_ORDER

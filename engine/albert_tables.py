@@ -116,7 +116,7 @@ ALBERT_SENTENCE_ORDER = Grid(
         )
         for objective in SENTENCE_ORDER
     ),
-    ("mlm", "nsp", "sop", "pair_accuracy", "grammar"),
+    ("masked_accuracy", "nsp", "sop", "pair_accuracy", "mlm", "grammar"),
     SENTENCE_ORDER_SOURCE,
     SCORE,
 )

@@ -47,9 +47,9 @@ def replayed() -> Outcome:
 
 def crossed() -> Outcome:
     """The three models of ALBERT's Table 5."""
-    tasks = ("mlm", "nsp", "sop")
+    tasks = ("masked_accuracy", "nsp", "sop")
     rows = [row(name, [0.5, 0.6], tasks) for name in ("none", "nsp", "sop")]
-    return experiment("order", *rows, measures=tasks, nulls={"mlm": 0.1, "nsp": 0.5, "sop": 0.5})
+    return experiment("order", *rows, measures=tasks, nulls={"masked_accuracy": 0.1, "nsp": 0.5, "sop": 0.5})
 
 
 @pytest.fixture
