@@ -25,6 +25,7 @@ from engine.checkpoints import (
 from engine.config import RunConfig
 from engine.device import Device
 from engine.evaluate import masked_lm_score, pair_score
+from engine.film import begin, take
 from engine.masking import Batch, Masking
 from engine.methods import Method
 from engine.pairs import Pairs, open_text
@@ -46,9 +47,10 @@ class TrainingError(ValueError):
 def train(config: RunConfig, run: Run) -> Iterator[Event]:
     """Runs `config` in the folder `run`, continuing from its checkpoint if it has one.
 
-    Yields events with a "kind": prepare, start, teacher, step, evaluation, picture, checkpoint, and at last finished or
-    stopped. A stop request in the run's folder is honoured after the step in progress; several processes stop together,
-    after the next step event. Under torchrun every process of the run iterates this; rank 0's events are the run's.
+    Yields events with a "kind": prepare, start, teacher, step, evaluation, attention, picture, checkpoint, and at last
+    finished or stopped. A stop request in the run's folder is honoured after the step in progress; several processes
+    stop together, after the next step event. Under torchrun every process of the run iterates this; rank 0's events
+    are the run's.
 
     Raises:
         ValueError: (ConfigError, ShapeError, TeacherError, CorpusError, CheckpointError, TrainingError) it cannot be
@@ -94,8 +96,10 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     yield start_event(config, planned, teacher.bert.shape, training_parameters, length, len(corpus.rows), done)
     teacher_score = masked_lm_score(teacher_bert, corpus, device)
     yield {"kind": "teacher", **teacher_score}
+    film = begin(run.attention_dir, teacher_bert, corpus, shape, device.type) if processes.rank == 0 else None
     if not saved:
         yield {"kind": "evaluation", "step": 0, **masked_lm_score(student, corpus, device)}
+        yield from take(film, student, 0)
         yield from _picture(method, student, config, length, 0)
 
     # the steps
@@ -153,6 +157,7 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
             yield from _picture(method, student, config, length, step)
         if step in evaluations and step < config.steps and not stopped:
             yield {"kind": "evaluation", "step": step, **masked_lm_score(student, corpus, device)}
+            yield from take(film, student, step)
         if step in checkpoints or stopped:
             extra = {"method": method.state(student), "window": {**window, "losses": _totals(window, processes)}}
             if processes.rank == 0:
@@ -169,6 +174,7 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     if isinstance(corpus, Pairs):
         score["pair_accuracy"] = pair_score(bert, corpus, device)["accuracy"]
     yield {"kind": "evaluation", "step": done, **score}
+    yield from take(film, bert, done)
     seconds = time.perf_counter() - began
     card = student_card(run.id, config, planned, bert, teacher.bert.shape, done, (teacher_score, score), seconds)
     if processes.rank == 0:

@@ -38,6 +38,9 @@ ENGINE_ORDER = [
     "engine.size_command",
     "engine.config",
     "engine.runs",
+    "engine.twin",
+    "engine.snapshots",
+    "engine.inheritance",
     "engine.cache",
     "engine.microworld",
     "engine.device",
@@ -77,6 +80,9 @@ ENGINE_ORDER = [
     "engine.methods.*",
     "engine.methods",
     "engine.evaluate",
+    "engine.probe_set",
+    "engine.random_students",
+    "engine.film",
     "engine.adapter_export",
     "engine.metrics",
     "engine.labelled",
@@ -86,6 +92,8 @@ ENGINE_ORDER = [
     "engine.linear_probe",
     "engine.task_scores",
     "engine.any_model",
+    "engine.inheritance_report",
+    "engine.inheritance_command",
     "engine.evaluate_command",
     "engine.memory",
     "engine.yardstick",
@@ -110,6 +118,7 @@ TORCH_FREE += ["roots", "network", "text_files", "uploads", "pretrained", "teach
 TORCH_FREE += ["hub_tasks", "tasks"]
 TORCH_FREE += ["amount", "formula", "presets", "footprint", "wid_cost", "roofline", "published", "solver", "comparison"]
 TORCH_FREE += ["sweep", "keep", "apart", "size_link", "bench_size", "size_report", "size_command"]
+TORCH_FREE += ["snapshots", "inheritance", "twin"]
 TORCH_FREE += ["similarity", "memory", "launch", "turns", "job", "__main__"]
 UI_FREE = ["charts", "norm_charts", "picture", "score_charts", "token_view", "size_charts", "bars", "tables"]
 UI = {"streamlit", "plotly", "bertviz", "pandas", "app", "streamlit_app"}
