@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
 
 from app import inheritance_charts as charts
 from app import state
-from app.inheritance_view import PAIRINGS, QUIET
+from app.inheritance_view import PAIRINGS, QUIET, thousandths
 from app.mosaic_image import film_strip, large
-from app.plain import plain
 from app.tables import table
 from app.theme import Theme, theme
 from engine.inheritance_curve import AXES, Curve, kin
@@ -44,7 +45,7 @@ def _show(run: Run, snapshots: Snapshots, curve: Curve | None, colours: Theme) -
         "At every evaluation the run keeps where its student looks in a dozen held-out sentences. Rows of a mosaic are "
         "layers, its columns heads; student and teacher are drawn on one scale."
     )
-    names = [plain(" ".join(tokens[1:-1])) for tokens in snapshots.tokens]
+    names = [_text(tokens) for tokens in snapshots.tokens]
     left, right = st.columns([4, 1], vertical_alignment="bottom")
     sentence = left.selectbox(
         "Sentence of the film", range(len(names)), format_func=names.__getitem__, key=f"film_sentence_{run.id}"
@@ -76,6 +77,11 @@ def _show(run: Run, snapshots: Snapshots, curve: Curve | None, colours: Theme) -
     st.fragment(_frame, run_every=EVERY if state.recall(playing) else None)(
         run.id, playing, pictures, teacher, scores, colours
     )
+
+
+def _text(tokens: Sequence[str]) -> str:
+    """A sentence's tokens as one reads them, without the special ones at its ends."""
+    return re.sub(r" (?=[.,!?])", "", " ".join(tokens[1:-1]).replace(" ##", ""))
 
 
 def _frame(
@@ -207,7 +213,10 @@ def _ends(curves: list[Curve], names: list[str], pairing: str, colours: Theme) -
     """The last score of every run as a table, nulls beside."""
 
     def said(figure: Any) -> str:
-        return f"{figure['score']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})" if figure else "–"
+        if not figure:
+            return "–"
+        score, low, high = (thousandths(figure[name]) for name in ("score", "low", "high"))
+        return f"{score} ({low} to {high})"
 
     rows = [
         [

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -70,43 +71,55 @@ def notices(seen: Mapping[str, Probe]) -> list[str]:
 
 
 def _opened(seen: Mapping[str, Probe], run_id: str, colours: Theme) -> None:
-    """One head of each model, and the difference between the two."""
-    left, middle, right = st.columns(3, gap="medium")
-    grids = {}
-    for column, role in ((left, "teacher"), (middle, "student")):
+    """One head of each model large, and below them the difference between the two."""
+    grids: dict[str, np.ndarray] = {}
+    for column, role in zip(st.columns(2, gap="large"), ("teacher", "student"), strict=True):
         with column:
-            tokens, second = seen[role].tokens, seen[role].second
-            names = [f"{place} {token}" for place, token in enumerate(tokens)]
-            count, heads = seen[role].attentions.shape[:2]
+            found = seen[role]
+            count, heads = found.attentions.shape[:2]
             first, other = st.columns(2)
             layer = first.selectbox(f"Layer of the {role}", range(1, count + 1), key=f"layer_{role}_{run_id}")
             head = other.selectbox(f"Head of the {role}", range(1, heads + 1), key=f"head_{role}_{run_id}")
-            grids[role] = seen[role].attentions[layer - 1, head - 1]
+            grids[role] = found.attentions[layer - 1, head - 1]
             st.plotly_chart(
-                charts.one_head(grids[role], tokens, role, colours, second),
+                charts.one_head(grids[role], found.tokens, role, colours, found.second),
                 key=f"one_{role}",
                 theme=None,
                 config=QUIET,
                 alt=f"Attention of the {role}'s layer {layer}, head {head}.",
             )
             with st.expander("As a table"):
-                st.dataframe(pd.DataFrame(grids[role].round(3), names, names))
-    if seen["teacher"].tokens != seen["student"].tokens:
+                _table(grids[role], found.tokens)
+    tokens = seen["teacher"].tokens
+    if tokens != seen["student"].tokens:
         return
-    with right:
-        apart = grids["student"] - grids["teacher"]
-        st.markdown(
-            "**Difference**: where the student looks :orange[more] or :blue[less] than the teacher, in points of 100",
-        )
+    left, right = st.columns(2, gap="large")
+    apart = grids["student"] - grids["teacher"]
+    with left:
         st.plotly_chart(
-            charts.difference(grids["student"], grids["teacher"], tokens, colours, second),
+            charts.difference(grids["student"], grids["teacher"], tokens, colours, seen["teacher"].second),
             key="difference",
             theme=None,
             config=QUIET,
             alt="Attention of the student's head less that of the teacher's.",
         )
+    with right:
+        st.markdown(
+            "**Difference of the two heads above**: where the student looks :orange[more] or :blue[less] than the "
+            "teacher, in points of a hundred."
+        )
+        st.caption(
+            f"On average a word of the student's moves {50 * np.abs(apart).sum(-1).mean():.0f} of 100 points of its "
+            "attention elsewhere. Heads in the same place need not be each other's: Inheritance says which are."
+        )
         with st.expander("As a table"):
-            st.dataframe(pd.DataFrame(apart.round(3), names, names))
+            _table(apart, tokens)
+
+
+def _table(grid: np.ndarray, tokens: Sequence[str]) -> None:
+    """Attention (pos, pos) with its words."""
+    names = [f"{place} {token}" for place, token in enumerate(tokens)]
+    st.dataframe(pd.DataFrame(grid.round(3), names, names))
 
 
 def _open_clicked(role: str, points: list[dict], sizes: Mapping[str, tuple[int, int]], run_id: str) -> None:

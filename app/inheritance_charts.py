@@ -20,9 +20,9 @@ SYMBOLS = ("diamond", "circle", "square", "triangle-up", "x", "star")
 
 
 def score_dots(figures: Mapping[str, Figure], colours: Theme, strong: str) -> go.Figure:
-    """Scores with their 95% intervals on one axis, a row each; `strong` is the one that matters."""
+    """Scores with their 95% intervals on one axis, a row each; `strong` is the one that matters, or empty: all do."""
     names, values = list(figures), list(figures.values())
-    tints = [colours.student if name == strong else colours.quiet for name in names]
+    tints = [colours.student if strong in (name, "") else colours.quiet for name in names]
     figure = go.Figure(
         go.Scatter(
             x=[value.score for value in values],
@@ -51,7 +51,7 @@ def score_dots(figures: Mapping[str, Figure], colours: Theme, strong: str) -> go
     low = min([LEAST, *(value.low - 0.05 for value in values)])
     figure.update_xaxes(range=[low, 1.05], title="inheritance score", zeroline=False)
     figure.update_yaxes(autorange="reversed", showgrid=False)
-    return layout(figure, colours, 90 + 34 * len(names), dragmode=False).update_layout(margin={"t": 26})
+    return layout(figure, colours, 90 + 34 * len(names), dragmode=False).update_layout(margin={"t": 26, "r": 36})
 
 
 def score_matrix(
@@ -94,9 +94,10 @@ def score_matrix(
         figure.add_hline(edge - 0.5, line={"color": colours.grid, "width": 1})
     for edge in edges[1]:
         figure.add_vline(edge - 0.5, line={"color": colours.grid, "width": 1})
-    figure.update_xaxes(**_ticks(columns), title="teacher", side="top", showgrid=False, constrain="domain")
-    figure.update_yaxes(**_ticks(rows), title="student", autorange="reversed", showgrid=False)
-    figure.update_yaxes(scaleanchor="x", constrain="domain", constraintoward="top")
+    figure.update_xaxes(**_ticks(columns), title="teacher", side="top", showgrid=False, zeroline=False)
+    figure.update_yaxes(**_ticks(rows), title={"text": "student", "standoff": 12}, showgrid=False, zeroline=False)
+    figure.update_xaxes(range=[-0.5, len(columns) - 0.5], constrain="domain")
+    figure.update_yaxes(range=[len(rows) - 0.5, -0.5], scaleanchor="x", constrain="domain", constraintoward="top")
     return layout(figure, colours, 420, dragmode=False)
 
 

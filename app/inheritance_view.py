@@ -118,8 +118,8 @@ def _draw(report: Report, run_id: str, colours: Theme) -> None:
         [
             (
                 name,
-                f"{figure.score:.3f}",
-                f"{figure.low:.3f} to {figure.high:.3f}",
+                thousandths(figure.score),
+                f"95%: {_range(figure)}",
             )
             for name, figure in figures.items()
         ]
@@ -155,6 +155,15 @@ def _draw(report: Report, run_id: str, colours: Theme) -> None:
     _downloads(report, measured, run_id)
 
 
+def thousandths(score: float) -> str:
+    """A score as it is shown; never minus nothing."""
+    return f"{round(score, 3) + 0.0:.3f}"
+
+
+def _range(figure: Figure) -> str:
+    return f"{thousandths(figure.low)} to {thousandths(figure.high)}"
+
+
 def _figures(measured: Measured, pairing: str) -> dict[str, Figure]:
     """What stands on one axis: the student, then what to hold beside it."""
     score = measured.scores[pairing]
@@ -165,7 +174,7 @@ def _figures(measured: Measured, pairing: str) -> dict[str, Figure]:
 
 def _table(figures: Mapping[str, Figure], unit: str, colours: Theme) -> str:
     rows = [
-        [name, f"{it.score:.3f}", f"{it.low:.3f} to {it.high:.3f}", f"{it.distance:.4f}", f"{it.null:.4f}"]
+        [name, thousandths(it.score), _range(it), f"{it.distance:.4f}", f"{it.null:.4f}"]
         for name, it in figures.items()
     ]
     head = ["", "score", "95% interval", f"distance, {unit}", f"random's, {unit}"]
