@@ -141,7 +141,12 @@ def score_curves(
             hovertemplate=f"{escape(name)}, %{{x:,.4~s}} {unit}: %{{y:.3f}} (%{{customdata[0]:.3f}} to "
             "%{customdata[1]:.3f})<extra></extra>",
         )
-    figure.add_hline(0, line={"color": colours.quiet, "width": 1.5, "dash": "dot"}, annotation_text="random student")
+    figure.add_hline(
+        0,
+        line={"color": colours.quiet, "width": 1.5, "dash": "dot"},
+        annotation_text="random student",
+        annotation_position="bottom right",
+    )
     figure.add_hline(
         1, line={"color": colours.teacher, "width": 1.5, "dash": "dot"}, annotation_text="the teacher itself"
     )

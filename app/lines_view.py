@@ -12,6 +12,7 @@ from app import attention_view, model_view, state
 if TYPE_CHECKING:
     from engine.probe import Probe
 
+MOST_NUMBERS = 100_000  # in one document of all layers, 0.9 MB; where there are more, one layer is sent at a time
 VIEWS = {
     "heads": "One layer, both models",
     "teacher": "Every layer of the teacher",
@@ -58,11 +59,20 @@ def show_lines(seen: Mapping[str, Probe], sides: Mapping[str, str]) -> None:
     for column, (role, words) in zip(st.columns(2, gap="large"), sides.items(), strict=True):
         with column:
             st.markdown(words)
+            count = seen[role].attentions.shape[0]
+            layers = None  # all
+            if seen[role].attentions.size > MOST_NUMBERS:
+                layer = st.selectbox(
+                    f"Drawn layer of the {role}", range(1, count + 1), key=f"lines_layer_{role}_{count}"
+                )
+                layers = [layer - 1]
             html = attention_view.head_view_html(
                 seen[role].attentions,
                 seen[role].tokens,
                 dark=state.dark(),
                 title=f"Attention of the {role}",
+                layer=None,
+                include_layers=layers,
                 second=seen[role].second,
             )
             st.iframe(html, alt=f"bertviz head view of the {role}'s attention")

@@ -41,6 +41,7 @@ ENGINE_ORDER = [
     "engine.twin",
     "engine.snapshots",
     "engine.inheritance",
+    "engine.inheritance_curve",
     "engine.cache",
     "engine.microworld",
     "engine.device",
@@ -118,9 +119,10 @@ TORCH_FREE += ["roots", "network", "text_files", "uploads", "pretrained", "teach
 TORCH_FREE += ["hub_tasks", "tasks"]
 TORCH_FREE += ["amount", "formula", "presets", "footprint", "wid_cost", "roofline", "published", "solver", "comparison"]
 TORCH_FREE += ["sweep", "keep", "apart", "size_link", "bench_size", "size_report", "size_command"]
-TORCH_FREE += ["snapshots", "inheritance", "twin"]
+TORCH_FREE += ["snapshots", "inheritance", "inheritance_curve", "twin"]
 TORCH_FREE += ["similarity", "memory", "launch", "turns", "job", "__main__"]
 UI_FREE = ["charts", "norm_charts", "picture", "score_charts", "token_view", "size_charts", "bars", "tables"]
+UI_FREE += ["inheritance_charts", "mosaic_image", "png"]
 UI = {"streamlit", "plotly", "bertviz", "pandas", "app", "streamlit_app"}
 BANNED_WORDS = {"manager", "helper", "util", "handler", "misc"}  # and their plurals
 
