@@ -20,6 +20,7 @@ from engine.snapshots import Snapshots, read_snapshots
 
 EVERY = 0.9  # seconds a picture stands while the film plays
 MOST_RUNS = 6  # on one chart
+STRIP = 20  # small pictures below the large ones; the slider has all
 
 
 def show_film(run: Run) -> None:
@@ -85,7 +86,12 @@ def _text(tokens: Sequence[str]) -> str:
 
 
 def _frame(
-    run_id: str, playing: str, pictures: dict[int, bytes], teacher: bytes, scores: dict[int, float], colours: Theme
+    run_id: str,
+    playing: str,
+    pictures: dict[int, tuple[bytes, bytes]],
+    teacher: bytes,
+    scores: dict[int, float],
+    colours: Theme,
 ) -> None:
     """One picture of the film beside the teacher's, the slider that chooses it, and the strip of all."""
     steps, key = list(pictures), f"film_step_{run_id}"
@@ -108,12 +114,11 @@ def _frame(
         st.html(large(teacher, "Attention of the teacher"))
     with right:
         st.markdown(f":orange[**Student**] after {step:,} steps{told}")
-        st.html(large(pictures[step], f"Attention of the student after {step} steps"))
-    frames = [
-        (f"{it:,}" + (f": {scores[it]:.2f}" if it in scores else ""), picture) for it, picture in pictures.items()
-    ]
-    st.html(film_strip(frames, steps.index(step), colours, "Attention of the student at step"))
-    st.caption("The whole film: below each picture its step and the inheritance score there, best matching.")
+        st.html(large(pictures[step][0], f"Attention of the student after {step} steps"))
+    shown = sorted({*steps[:: max(1, -(-len(steps) // STRIP))], step, steps[-1]})
+    frames = [(f"{it:,}" + (f": {scores[it]:.2f}" if it in scores else ""), pictures[it][1]) for it in shown]
+    st.html(film_strip(frames, shown.index(step), colours, "Attention of the student at step"))
+    st.caption("The film in small: below each picture its step and the inheritance score there, best matching.")
 
 
 def _scores(curve: Curve | None) -> dict[int, float]:

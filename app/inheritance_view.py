@@ -32,6 +32,7 @@ NULLS = {
     "random": "Random students",
 }
 STUDENT = "This student"
+OWNERS = {"teacher": "teacher", "student": "student", "scratch": "student from scratch"}
 EXPLANATION = (
     "*Best matching* pairs heads one to one so that they are as alike as can be (optimal assignment), and pairs the "
     "random students' heads in the same way; *same place* pairs head 3 of layer 2 with head 3 of layer 2, or of the "
@@ -149,7 +150,12 @@ def _draw(report: Report, run_id: str, colours: Theme) -> None:
     tokens = sum(map(len, report.sentences.ids))
     st.caption(
         f"Over {len(report.sentences):,} sentences of {tokens:,} tokens. Of the attention of words, {words} goes to "
-        "words" + (", too." if report.keep_special else " and is what is compared here.")
+        "words"
+        + (", too." if report.keep_special else " and is what is compared here.")
+        + " How far rows are from even "
+        "attention, on average: "
+        + ", ".join(f"{OWNERS[who]} {bits:.3f} bits" for who, bits in report.sharpness.items())
+        + ". A student that looks evenly at everything scores about 0."
     )
     _matrices(report, measured, pairing, run_id, colours)
     _downloads(report, measured, run_id)

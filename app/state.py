@@ -175,16 +175,16 @@ def score_curve(folder: str, size: int) -> Any:
     return read_curve(Run(Path(folder)))
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
-def film_pictures(folder: str, size: int, sentence: int, dark: bool) -> tuple[bytes, dict[int, bytes]]:
-    """(the teacher's picture, step -> the student's) of a sentence of the snapshots in `folder`, as PNG.
+@st.cache_data(max_entries=64, show_spinner="Developing the film")
+def film_pictures(folder: str, size: int, sentence: int, dark: bool) -> tuple[bytes, dict[int, tuple[bytes, bytes]]]:
+    """(the teacher's picture, step -> the student's large and small) of a sentence of the snapshots in `folder`.
 
     `size`: bytes in the folder, so that what a run adds is seen. A damaged snapshot is left out.
 
     Raises:
         SnapshotError: the list of sentences or the teacher's snapshot is damaged.
     """
-    from app.mosaic_image import mosaic_png
+    from app.mosaic_image import mosaic_png, smaller
     from app.theme import theme
     from engine.snapshots import SnapshotError, read_snapshots
 
@@ -192,8 +192,9 @@ def film_pictures(folder: str, size: int, sentence: int, dark: bool) -> tuple[by
     assert snapshots is not None
     for step in snapshots.steps:
         with contextlib.suppress(SnapshotError):
-            found[step] = mosaic_png(snapshots.student(step, sentence), "student", colours)
-    return mosaic_png(snapshots.teacher(sentence), "teacher", colours), found
+            maps = snapshots.student(step, sentence)
+            found[step] = tuple(mosaic_png(it, "student", colours) for it in (maps, smaller(maps)))
+    return mosaic_png(snapshots.teacher(sentence), "teacher", colours), found  # type: ignore[return-value]
 
 
 def score_inheritance(

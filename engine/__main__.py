@@ -143,7 +143,7 @@ def _parser() -> argparse.ArgumentParser:
     recipe.add_argument("--probe", action="store_true", help="a linear probe instead of fine-tuning")
 
     bench = verb("bench", _bench, "Measure speed and memory on this machine.")
-    bench.add_argument("what", choices=["wid", "size"], help="wid: its steps; size: the calculator")
+    bench.add_argument("what", choices=["wid", "size", "examine"], help="wid: its steps; or a page")
     bench.add_argument("--case", default="cpu", help="cpu: 6x384 to 6x192; gpu: 12x768 to 12x192 and 12x516")
     bench.add_argument("--repeats", type=int, default=7, help="steps of each kind, interleaved")
     return parser
@@ -237,6 +237,12 @@ def _bench(arguments: argparse.Namespace) -> None:
 
         timed = bench_size.bench_size(arguments.repeats)
         print(json.dumps(timed) if arguments.json else bench_size.table(timed))
+        return
+    if arguments.what == "examine":
+        from engine import bench_examine
+
+        drawn = bench_examine.bench_examine(arguments.repeats)
+        print(json.dumps(drawn) if arguments.json else bench_examine.table(drawn))
         return
     from engine.bench import bench_wid, table
 

@@ -33,6 +33,12 @@ from engine.snapshots import write_sentences, write_student, write_teacher
 
 SENTENCES = 12
 RESAMPLES = 500
+FRAMES = 40  # pictures of a run at most, beside those of its beginning and its end
+
+
+def frames(evaluations: set[int]) -> set[int]:
+    """At which of the steps `evaluations` a picture is taken: all, or evenly spread ones where there are many."""
+    return set(sorted(evaluations)[:: max(1, -(-len(evaluations) // FRAMES))])
 
 
 def begin(folder: Path, teacher: Bert, corpus: Corpus | Pairs, student: Shape, device: str) -> Film | None:

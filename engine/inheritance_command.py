@@ -17,6 +17,7 @@ from engine.runs import RunError, open_run
 from engine.twin import find_twin, twin_command
 
 MOST_SENTENCES = 4096
+OWNERS = {"teacher": "teacher", "student": "student", "scratch": "from scratch"}
 NAMES = {"random": "random student", "shuffled": "heads shuffled", "scratch": "from scratch, same budget"}
 
 
@@ -92,6 +93,9 @@ def _lines(report: Report, student: str, teacher: str) -> list[str]:
         "Of the attention of words, "
         + ", ".join(f"{share:.0%} of the {who}'s" for who, share in report.left.items())
         + " goes to words and is what is compared.",
+        "Rows are on average "
+        + ", ".join(f"{bits:.3f} bits ({OWNERS[who]})" for who, bits in report.sharpness.items())
+        + " away from even attention.",
     ]
     for measure, measured in report.measures.items():
         unit = "bits" if measure == "divergence" else "1 - cosine"

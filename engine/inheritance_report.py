@@ -17,8 +17,10 @@ from engine.inheritance import (
     InheritanceError,
     Score,
     best_pairs,
+    content_only,
     distances,
     head_scores,
+    jensen_shannon,
     layer_scores,
     random_score,
     same_place,
@@ -60,6 +62,7 @@ class Report:
     teacher_layers: list[int]
     measures: dict[str, Measured]
     left: dict[str, float]  # "teacher", "student": share of the attention of words that goes to words, 0 to 1
+    sharpness: dict[str, float]  # "teacher", "student", "scratch": how far rows are from even attention, bits, mean
     notes: list[str]
 
     def to_json(self) -> dict[str, Any]:
@@ -70,6 +73,7 @@ class Report:
             "tokens": sum(map(len, self.sentences.ids)),
             "special_tokens": "kept" if self.keep_special else "left out",
             "attention_among_words": {name: round(value, 4) for name, value in self.left.items()},
+            "bits_from_even": {name: round(value, 4) for name, value in self.sharpness.items()},
             "notes": self.notes,
             "measures": {name: self._measured(measured) for name, measured in self.measures.items()},
         }
@@ -177,6 +181,7 @@ def inheritance_report(
             for measure in measures
         },
         {"teacher": _left(theirs, keep), "student": _left(seen["student"], keep)},
+        {name: _sharpness(found, keep) for name, found in {"teacher": theirs, **seen}.items()},
         list(sentences.notes),
     )
     report.notes.extend(_warnings(report))
@@ -216,6 +221,15 @@ def _left(seen: Maps, keep: Sequence[np.ndarray]) -> float:
     return float(
         np.mean([maps[:, counts][:, :, counts].sum(-1).mean() for maps, counts in zip(seen.maps, keep, strict=True)])
     )
+
+
+def _sharpness(seen: Maps, keep: Sequence[np.ndarray]) -> float:
+    """Mean Jensen-Shannon divergence of rows from even attention, in bits, over sentences, heads and rows."""
+    found = []
+    for maps, counts in zip(seen.maps, keep, strict=True):
+        inner = content_only(maps, counts)
+        found.append(jensen_shannon(inner, np.full_like(inner, 1 / inner.shape[-1])).mean())
+    return float(np.mean(found))
 
 
 def _warnings(report: Report) -> list[str]:

@@ -25,7 +25,7 @@ from engine.checkpoints import (
 from engine.config import RunConfig
 from engine.device import Device
 from engine.evaluate import masked_lm_score, pair_score
-from engine.film import begin, take
+from engine.film import begin, frames, take
 from engine.masking import Batch, Masking
 from engine.methods import Method
 from engine.pairs import Pairs, open_text
@@ -99,13 +99,14 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     film = begin(run.attention_dir, teacher_bert, corpus, shape, device.type) if processes.rank == 0 else None
     if not saved:
         yield {"kind": "evaluation", "step": 0, **masked_lm_score(student, corpus, device)}
-        yield from take(film, student, 0)
         yield from _picture(method, student, config, length, 0)
+        yield from take(film, student, 0)
 
     # the steps
     log_every = min(20, max(1, config.steps // 200))
     evaluations = _spread(config.steps, config.evaluations, LEAST_BETWEEN_EVALUATIONS)
     checkpoints, pictures = (_spread(config.steps, times, 1) for times in (config.checkpoints, PICTURES))
+    filmed = frames(evaluations)
     window: Window = {"losses": {}, "tokens": 0, "steps": 0}
     if saved:
         window = saved["extra"]["window"]
@@ -157,7 +158,7 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
             yield from _picture(method, student, config, length, step)
         if step in evaluations and step < config.steps and not stopped:
             yield {"kind": "evaluation", "step": step, **masked_lm_score(student, corpus, device)}
-            yield from take(film, student, step)
+            yield from take(film if step in filmed else None, student, step)
         if step in checkpoints or stopped:
             extra = {"method": method.state(student), "window": {**window, "losses": _totals(window, processes)}}
             if processes.rank == 0:

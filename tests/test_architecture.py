@@ -99,6 +99,7 @@ ENGINE_ORDER = [
     "engine.memory",
     "engine.yardstick",
     "engine.contestants",
+    "engine.bench_examine",
     "engine.bench",
     "engine.verify",
     "engine.machine_rate",

@@ -116,6 +116,15 @@ def test_a_resumed_run_has_the_film_of_one_that_nobody_stopped(filmed, tmp_path)
     assert read_snapshots(run.attention_dir).steps == [0, 12, 24]
 
 
+@pytest.mark.parametrize(("evaluations", "most"), [(0, 0), (1, 1), (11, 11), (40, 40), (41, 21), (1000, 40)])
+def test_a_long_run_keeps_few_pictures(evaluations, most):
+    """Harm: a run that is scored a thousand times fills the disk with mosaics."""
+    steps = set(range(50, 50 * evaluations + 1, 50))
+    found = film_module.frames(steps)
+    assert found <= steps
+    assert len(found) == most
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_can_be_filmed(method, tmp_path):
     """Harm: a method whose student is wrapped fails at its first evaluation."""

@@ -30,6 +30,7 @@ def test_one_json_object_with_nulls_beside_the_score(made, capsys):
     assert (told["student"], told["teacher"], told["sentences"], told["special_tokens"]) == (id, "blank", 8, "left out")
     assert told["scratch"] is None
     assert "--method scratch" in told["scratch_command"]
+    assert told["bits_from_even"]["teacher"] < 0.01  # the blank one is a fresh model
     for measured in told["measures"].values():
         assert np.shape(measured["heads"]) == (16, 16)
         assert np.shape(measured["layers"]) == (4, 4)
