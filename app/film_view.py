@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +15,7 @@ from app.inheritance_view import PAIRINGS, QUIET, thousandths
 from app.mosaic_image import film_strip, large
 from app.tables import table
 from app.theme import Theme, theme
-from engine.inheritance_curve import AXES, Curve, kin
+from engine.inheritance_curve import AXES, Curve
 from engine.runs import Run, RunError, list_runs
 from engine.snapshots import Snapshots, read_snapshots
 
@@ -137,25 +138,23 @@ def _curve(run: Run) -> Curve | None:
     return state.score_curve(str(run.path), size)
 
 
-def _kin(run: Run) -> dict[str, Curve]:
-    """The curves that can share a chart with that of `run`: same teacher, text and length. Newest first."""
+def _kin(curve: Curve) -> dict[str, Curve]:
+    """The curves that can share a chart with `curve`: same teacher, text and length. Newest first."""
     found: dict[str, Curve] = {}
     for other in list_runs(state.RUNS):
-        try:
-            curve = _curve(other) if kin(other) == kin(run) else None
-        except RunError:
-            continue  # another run's damage is shown on its own page
-        if curve is not None:
-            found[other.id] = curve
+        with contextlib.suppress(RunError):  # another run's damage is shown on its own page
+            its = _curve(other)
+            if its is not None and its.kin == curve.kin:
+                found[other.id] = its
     return found
 
 
 def _curves(run: Run, curve: Curve | None, colours: Theme) -> None:
     st.markdown("**The inheritance score over training**")
-    curves = _kin(run)
-    if not curves:
-        st.caption("No run with this teacher and text has told its score yet.")
+    if curve is None:
+        st.caption("This run has not told its score.")
         return
+    curves = _kin(curve)
     first, second, third = st.columns([3, 1, 1], vertical_alignment="bottom")
     chosen = first.multiselect(
         "Runs",

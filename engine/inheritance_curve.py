@@ -18,6 +18,7 @@ class Curve:
     run: str
     method: str
     shape: str  # such as 4x64
+    kin: tuple[Any, ...]  # teacher, text, length: what curves on one chart must have in common
     axes: dict[str, list[float | None]]  # by name among AXES; None: not told
     scores: dict[str, list[dict[str, float] | None]]  # by pairing: {"score", "low", "high", "distance", "null"}
     random: list[dict[str, float] | None]
@@ -46,17 +47,12 @@ def read_curve(run: Run) -> Curve | None:
         run.id,
         str(config.get("method", "")),
         f"{shape.get('layers', '?')}x{shape.get('hidden', '?')}",
+        (config.get("teacher"), start.get("corpus") or config.get("corpus"), config.get("length")),
         axes,
         {pairing: [_figure(taken[step].get(pairing)) for step in steps] for pairing in PAIRINGS},
         [_figure(taken[step].get("random")) for step in steps],
         [_figure(taken[step].get("shuffled")) for step in steps],
     )
-
-
-def kin(run: Run) -> tuple[Any, ...]:
-    """What runs must have in common for their curves to share a chart: the teacher, the text and its length."""
-    config = run.config()
-    return tuple(config.get(name) for name in ("teacher", "corpus", "length"))
 
 
 def _at(step: int, known: list[tuple[int, float]]) -> float | None:

@@ -121,7 +121,7 @@ def test_the_score_and_the_film_come_at_a_press(open_page, student) -> None:
     page.get_by_role("tab", name="Inheritance").click()
     main(page).get_by_role("button", name="Score", exact=True).click()
     tile = page.get_by_test_id("stMetric").filter(has_text="This student").first
-    expect(tile).to_contain_text(re.compile(r"-?\d\.\d{3}"))
+    expect(tile).to_contain_text(re.compile(r"-?\d\.\d{3}"), timeout=180_000)
     assert no_sideways_scroll(page)
     page.get_by_role("tab", name="Over time").click()
     shown = page.get_by_role("tabpanel").filter(has_text="The film in small")
