@@ -17,7 +17,7 @@ from app.model_view import model_view_html
 from app.mosaic_image import film_strip, mosaic_png, smaller
 from app.theme import theme
 from engine import teachers
-from engine.bench_examine import stories
+from engine.bench_examine import TEACHER, stories
 from engine.probe import probe
 
 LAYERS, HEADS, TOKENS, FRAMES = 12, 12, 32, 11
@@ -28,7 +28,7 @@ def measure(repeats: int) -> dict[str, Any]:
     colours, rng = theme(False), np.random.default_rng(0)
     maps = rng.dirichlet(np.full(TOKENS, 0.1), (LAYERS, HEADS, TOKENS)).astype(np.float32)
     words, grid = [f"word{place}" for place in range(TOKENS)], maps[0, 0]
-    teacher = teachers.load("minilm")
+    teacher = teachers.load(TEACHER)
     teacher.bert.eval()
 
     def new_sentence() -> None:

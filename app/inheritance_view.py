@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 MEASURES = {"divergence": "Jensen-Shannon divergence", "cosine": "Cosine"}
 PAIRINGS = {"matched": "Best matching", "same_place": "Same place"}
 NULLS = {
-    "scratch": "From scratch, same budget",
+    "from_scratch": "From scratch, same budget",
     "shuffled": "This student, heads shuffled",
     "random": "Random students",
 }
 STUDENT = "This student"
-OWNERS = {"teacher": "teacher", "student": "student", "scratch": "student from scratch"}
+OWNERS = {"teacher": "teacher", "student": "student", "from_scratch": "student from scratch"}
 EXPLANATION = (
     "*Best matching* pairs heads one to one so that they are as alike as can be (optimal assignment), and pairs the "
     "random students' heads in the same way; *same place* pairs head 3 of layer 2 with head 3 of layer 2, or of the "

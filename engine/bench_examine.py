@@ -22,6 +22,7 @@ from engine import microworld
 PROJECT = Path(__file__).resolve().parent.parent
 SENTENCES = 64
 TOKENS = 32
+TEACHER = "minilm"
 SCORE = "score, 64 sentences, minilm and its student"
 WANTED = {SCORE: 10.0, "new sentence, minilm": 1.0, "mosaic, 12 x 12 heads, 32 tokens": 0.5}  # seconds
 MOST_BYTES = 1_500_000  # of a view
@@ -66,7 +67,7 @@ def _score() -> Callable[[], object]:
     from engine.inheritance_report import inheritance_report
     from engine.probe_set import typed_sentences
 
-    teacher = teachers.load("minilm")
+    teacher = teachers.load(TEACHER)
     full = teacher.bert.shape
     narrow = full.replace(hidden=192, embedding=192, ffn=768, head_dim=16, pooler=False)
     students = [new_bert(narrow, seed).eval() for seed in (0, 1)]

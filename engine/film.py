@@ -30,6 +30,7 @@ from engine.probe_set import attend, held_out_sentences
 from engine.random_students import random_distances
 from engine.shape import Shape
 from engine.snapshots import write_sentences, write_student, write_teacher
+from engine.task_data import TaskData
 
 SENTENCES = 12
 RESAMPLES = 500
@@ -41,10 +42,11 @@ def frames(evaluations: set[int]) -> set[int]:
     return set(sorted(evaluations)[:: max(1, -(-len(evaluations) // FRAMES))])
 
 
-def begin(folder: Path, teacher: Bert, corpus: Corpus | Pairs, student: Shape, device: str) -> Film | None:
-    """The film of a run, as Film; None where the held-out text has no sentence of two words."""
-    with suppress(InheritanceError):
-        return Film(folder, teacher, corpus, student, device)
+def begin(folder: Path, teacher: Bert, data: Any, student: Shape, device: str) -> Film | None:
+    """The film of a run that learns from `data`; None where that holds out no sentence of two words."""
+    if isinstance(data, Corpus | Pairs | TaskData):
+        with suppress(InheritanceError):
+            return Film(folder, teacher, data, student, device)
     return None
 
 
@@ -57,14 +59,16 @@ def take(film: Film | None, student: nn.Module, step: int) -> Iterator[dict[str,
 class Film:
     """What is needed to take a picture of a student: the sentences, and where its teacher and its nulls look."""
 
-    def __init__(self, folder: Path, teacher: Bert, corpus: Corpus | Pairs, student: Shape, device: str) -> None:
+    def __init__(
+        self, folder: Path, teacher: Bert, data: Corpus | Pairs | TaskData, student: Shape, device: str
+    ) -> None:
         """`folder`: where the snapshots go. `student`: the shape that the student will have at the end.
 
         Raises:
             InheritanceError: the held-out text has no sentence of two words.
         """
-        self.folder, self.device, self.pad = folder, device, corpus.tokenizer.pad_token_id
-        self.sentences = held_out_sentences(corpus, SENTENCES)
+        self.folder, self.device, self.pad = folder, device, data.tokenizer.pad_token_id
+        self.sentences = held_out_sentences(data, SENTENCES)
         self.keep = self.sentences.counted()
         self.teacher = attend(teacher, self.sentences, device, self.pad)
         self.nulls = random_distances(student, self.teacher.maps, self.sentences, self.keep, self.pad)["divergence"]

@@ -17,8 +17,8 @@ from engine.runs import RunError, open_run
 from engine.twin import find_twin, twin_command
 
 MOST_SENTENCES = 4096
-OWNERS = {"teacher": "teacher", "student": "student", "scratch": "from scratch"}
-NAMES = {"random": "random student", "shuffled": "heads shuffled", "scratch": "from scratch, same budget"}
+OWNERS = {"teacher": "teacher", "student": "student", "from_scratch": "from scratch"}
+NAMES = {"random": "random student", "shuffled": "heads shuffled", "from_scratch": "from scratch, same budget"}
 
 
 def inheritance(arguments: argparse.Namespace) -> None:
@@ -50,8 +50,8 @@ def inheritance(arguments: argparse.Namespace) -> None:
         progress=show,
     )
     if arguments.json:
-        whole = {"student": student.name, "teacher": teacher.name, "scratch": twin.id if twin else None}
-        print(json.dumps({**whole, "scratch_command": advice, **report.to_json()}))
+        whole = {"student": student.name, "teacher": teacher.name, "from_scratch": twin.id if twin else None}
+        print(json.dumps({**whole, "from_scratch_command": advice, **report.to_json()}))
         return
     for line in _lines(report, student.name, teacher.name):
         print(line)

@@ -47,7 +47,7 @@ class Measured:
     """The inheritance score by one measure."""
 
     scores: dict[str, Score | None]  # by pairing; None: there is no same place
-    nulls: dict[str, dict[str, Figure | None]]  # pairing -> "random", "shuffled", "scratch"
+    nulls: dict[str, dict[str, Figure | None]]  # pairing -> "random", "shuffled", "from_scratch"
     heads: np.ndarray  # (student head, teacher head) scores
     layers: np.ndarray  # (student layer, teacher layer) scores
 
@@ -62,7 +62,9 @@ class Report:
     teacher_layers: list[int]
     measures: dict[str, Measured]
     left: dict[str, float]  # "teacher", "student": share of the attention of words that goes to words, 0 to 1
-    sharpness: dict[str, float]  # "teacher", "student", "scratch": how far rows are from even attention, bits, mean
+    sharpness: dict[
+        str, float
+    ]  # "teacher", "student", "from_scratch": how far rows are from even attention, bits, mean
     notes: list[str]
 
     def to_json(self) -> dict[str, Any]:
@@ -142,7 +144,7 @@ def inheritance_report(
     longest, room = max(map(len, sentences.ids)), min(student.shape.positions, teacher.shape.positions)
     if longest > room:
         raise InheritanceError(f"A sentence has {longest} tokens and the models hold {room}; shorten it.")
-    students = {"student": student, **({"scratch": scratch} if scratch is not None else {})}
+    students = {"student": student, **({"from_scratch": scratch} if scratch is not None else {})}
     whole = 2 + 2 * len(students) + 1.5
     done = 0.0
 
@@ -206,13 +208,13 @@ def _measured(
         if scores[pairing] is None:
             continue
         scratch = None
-        if "scratch" in apart:
-            other = apart["scratch"]
+        if "from_scratch" in apart:
+            other = apart["from_scratch"]
             pairs = best_pairs(other.mean(0)) if pairing == "matched" else in_place
             assert pairs is not None
             scratch = score(other, nulls, pairs, mine, pairing == "matched").total
         random = random_score(nulls, None if pairing == "matched" else in_place)
-        beside[pairing] = {"random": random, "shuffled": shuffled, "scratch": scratch}
+        beside[pairing] = {"random": random, "shuffled": shuffled, "from_scratch": scratch}
     return Measured(scores, beside, head_scores(student, nulls), layer_scores(student, nulls, mine, theirs))
 
 

@@ -5,19 +5,19 @@ The same for every run on the same text, so that two runs' pictures and scores c
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from engine.bert import Bert
+from engine.bert import Bert, Trace
 from engine.corpora import Corpus
 from engine.inheritance import InheritanceError
 from engine.pairs import Pairs
+from engine.task_data import TaskData
 
 LONGEST = 32  # tokens of a held-out probe sentence, with [CLS] and [SEP]
 LONGEST_LINE = 64  # of a line that somebody typed
@@ -60,7 +60,7 @@ def _probe_set(ids: list[list[int]], tokenizer: Any, notes: list[str]) -> ProbeS
     )
 
 
-def held_out_sentences(corpus: Corpus | Pairs, count: int, longest: int = LONGEST) -> ProbeSet:
+def held_out_sentences(corpus: Corpus | Pairs | TaskData, count: int, longest: int = LONGEST) -> ProbeSet:
     """The beginnings of the first held-out rows of `corpus`: whole sentences while they fit into `longest` tokens.
 
     Fewer than `count` where there are fewer; rows with less than two words are left out.
@@ -86,8 +86,11 @@ def held_out_sentences(corpus: Corpus | Pairs, count: int, longest: int = LONGES
     return _probe_set(chosen, tokenizer, fewer)
 
 
-def _held_out_rows(corpus: Corpus | Pairs, count: int) -> list[np.ndarray]:
-    """Enough held-out rows (token,) without [CLS], [SEP] and padding; of sentence pairs, single sentences."""
+def _held_out_rows(corpus: Corpus | Pairs | TaskData, count: int) -> list[np.ndarray]:
+    """Enough held-out rows (token,) without [CLS], [SEP] and padding; of pairs of texts, the first ones."""
+    if isinstance(corpus, TaskData):
+        sep = corpus.tokenizer.sep_token_id
+        return [np.array(row[1 : row.index(sep)], dtype=np.int64) for row in corpus.test.ids[: 4 * count] if sep in row]
     rows = corpus.held_out.first(4 * count)
     filled = [rows.tokens[a:b] for a, b in zip(rows.starts[:-1], rows.starts[1:], strict=True)]
     return [row[1:] if isinstance(corpus, Pairs) else row[1:-1] for row in filled]  # a pair's row begins with a mark
@@ -145,8 +148,8 @@ def attend(
 ) -> Maps:
     """Where every head of `model`, on `device`, looks in every sentence. `pad`: the padding token.
 
-    Sentences of like length share a batch, so that little padding is computed; none of it is in the result. A model
-    in training is asked as it is called then, and left in its mode.
+    Sentences of like length share a batch, so that little padding is computed; none of it is in the result. Of a model
+    around an encoder (its `bert`) the encoder is asked, another is called. It is left in the mode it was in.
     """
     was_training = model.training
     model.eval()
@@ -159,13 +162,13 @@ def attend(
         ids = torch.tensor([sentences.ids[i] + [pad] * (width - len(sentences.ids[i])) for i in chosen])
         lengths = torch.tensor([len(sentences.ids[index]) for index in chosen])
         visible = torch.arange(width) < lengths[:, None]
-        trace: dict[str, list[Tensor]] = defaultdict(list, attentions=[])  # a wrapped student may put in more
-        if isinstance(model, Bert):
-            model.encode(ids.to(device), visible.to(device), trace=trace)
+        trace: Trace = {"attentions": []}
+        encoder = model if isinstance(model, Bert) else getattr(model, "bert", None)
+        if isinstance(encoder, Bert):
+            encoder.encode(ids.to(device), visible.to(device), trace=trace)
         else:
-            model(
-                ids.to(device), visible.to(device), positions=torch.zeros(1, dtype=torch.long).to(device), trace=trace
-            )
+            first = torch.zeros(1, dtype=torch.long).to(device)  # words are not asked for
+            model(ids.to(device), visible.to(device), positions=first, trace=trace)
         maps = torch.cat([layer.float() for layer in trace["attentions"]], 1).cpu().numpy()
         layers = [number for number, layer in enumerate(trace["attentions"]) for _ in range(layer.shape[1])]
         for place, index in enumerate(chosen):

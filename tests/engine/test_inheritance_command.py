@@ -28,8 +28,8 @@ def test_one_json_object_with_nulls_beside_the_score(made, capsys):
     told = json.loads(capsys.readouterr().out)
     assert told["definition"] == DEFINITION
     assert (told["student"], told["teacher"], told["sentences"], told["special_tokens"]) == (id, "blank", 8, "left out")
-    assert told["scratch"] is None
-    assert "--method scratch" in told["scratch_command"]
+    assert told["from_scratch"] is None
+    assert "--method scratch" in told["from_scratch_command"]
     assert told["bits_from_even"]["teacher"] < 0.01  # the blank one is a fresh model
     for measured in told["measures"].values():
         assert np.shape(measured["heads"]) == (16, 16)
