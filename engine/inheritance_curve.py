@@ -7,7 +7,8 @@ from typing import Any
 
 from engine.runs import Run
 
-AXES = {"steps": "steps", "flops": "FLOPs", "seconds": "seconds"}
+AXES = {"steps": "steps", "tokens": "tokens", "flops": "FLOPs", "seconds": "seconds"}
+TOLD = {"tokens": ("tokens",), "flops": ("flops",), "seconds": ("training_seconds", "seconds")}  # by step events
 PAIRINGS = ("matched", "same_place")
 
 
@@ -38,8 +39,11 @@ def read_curve(run: Run) -> Curve | None:
     told = {event["step"]: event for event in events if event["kind"] == "step" and isinstance(event.get("step"), int)}
     steps = sorted(taken)
     axes: dict[str, list[float | None]] = {"steps": [float(step) for step in steps]}
-    for name in ("flops", "seconds"):
-        known = sorted((step, event[name]) for step, event in told.items() if _number(event.get(name)))
+    for name, keys in TOLD.items():
+        found = (
+            (step, next((event[key] for key in keys if _number(event.get(key))), None)) for step, event in told.items()
+        )
+        known = sorted((step, float(value)) for step, value in found if value is not None)
         axes[name] = [_at(step, known) for step in steps]
     start: dict[str, Any] = next((event for event in reversed(events) if event["kind"] == "start"), {})
     shape = start.get("student_shape") or {}

@@ -21,9 +21,11 @@ ENGINE_ORDER = [
     "engine.shape",
     "engine.cost",
     "engine.amount",
+    "engine.budget",
     "engine.formula",
     "engine.presets",
     "engine.footprint",
+    "engine.work",
     "engine.wid_cost",
     "engine.roofline",
     "engine.published",
@@ -42,6 +44,7 @@ ENGINE_ORDER = [
     "engine.snapshots",
     "engine.inheritance",
     "engine.inheritance_curve",
+    "engine.experience",
     "engine.cache",
     "engine.microworld",
     "engine.device",
@@ -112,6 +115,9 @@ ENGINE_ORDER = [
     "engine.plan",
     "engine.card",
     "engine.processes",
+    "engine.gradients",
+    "engine.bench_methods",
+    "engine.stopwatch",
     "engine.train",
     "engine.launch",
     "engine.turns",
@@ -127,7 +133,7 @@ TORCH_FREE += ["hub_tasks", "tasks", "measure"]
 TORCH_FREE += ["amount", "formula", "presets", "footprint", "wid_cost", "roofline", "published", "solver", "comparison"]
 TORCH_FREE += ["sweep", "keep", "apart", "size_link", "bench_size", "size_report", "size_command"]
 TORCH_FREE += ["snapshots", "inheritance", "inheritance_curve", "twin"]
-TORCH_FREE += ["similarity", "memory", "launch", "turns", "job", "__main__"]
+TORCH_FREE += ["work", "budget", "experience", "similarity", "memory", "launch", "turns", "job", "__main__"]
 UI_FREE = ["charts", "norm_charts", "picture", "score_charts", "token_view", "size_charts", "bars", "tables"]
 UI_FREE += ["inheritance_charts", "mosaic_image", "png"]
 UI = {"streamlit", "plotly", "bertviz", "pandas", "app", "streamlit_app"}
