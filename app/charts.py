@@ -11,6 +11,7 @@ from app.theme import Theme, faded
 
 FONT = {"size": 13, "family": "Source Sans, sans-serif"}  # the page's
 GAP = 0.08  # of a head's width, between heads of a mosaic
+COLOURBAR = {"thickness": 10, "outlinewidth": 0, "lenmode": "pixels", "len": 220, "y": 1, "yanchor": "top"}
 
 
 def layout(figure: go.Figure, colours: Theme, height: int, **more: object) -> go.Figure:
@@ -89,31 +90,69 @@ def mosaic(attentions: np.ndarray, role: str, colours: Theme) -> go.Figure:
     return layout(figure, colours, min(900, 90 + round(420 * layers / heads)), clickmode="event+select", dragmode=False)
 
 
-def one_head(attention: np.ndarray, tokens: Sequence[str], role: str, colours: Theme) -> go.Figure:
-    """One head's attention (pos, pos) in 0-1: a row is the token that looks, a column the one it looks at."""
-    places = list(range(len(tokens)))  # not the tokens themselves: words come twice
+def one_head(
+    attention: np.ndarray, tokens: Sequence[str], role: str, colours: Theme, second: int | None = None
+) -> go.Figure:
+    """One head's attention (pos, pos) in 0-1: a row is the token that looks, a column the one it looks at.
+
+    `second`: where the second sentence of a pair begins; its tokens get a colour of their own.
+    """
     figure = go.Figure(
         go.Heatmap(
             z=attention.astype(np.float32),
             zmin=0,
             zmax=1,
             colorscale=_scale(role, colours),
-            customdata=np.array([[[source, target] for target in tokens] for source in tokens]),
+            customdata=_looks(tokens),
             hovertemplate="%{customdata[0]} looks at %{customdata[1]}: %{z:.0%}<extra></extra>",
-            colorbar={
-                "tickformat": ".0%",
-                "thickness": 10,
-                "outlinewidth": 0,
-                "lenmode": "pixels",
-                "len": 220,
-                "y": 1,
-                "yanchor": "top",
-            },
+            colorbar={**COLOURBAR, "tickformat": ".0%"},
             xgap=1,
             ygap=1,
         )
     )
-    ticks = {"tickvals": places, "ticktext": [escape(token) for token in tokens], "showgrid": False, "zeroline": False}
+    return _token_axes(figure, tokens, colours, second)
+
+
+def difference(
+    student: np.ndarray, teacher: np.ndarray, tokens: Sequence[str], colours: Theme, second: int | None = None
+) -> go.Figure:
+    """Where a student's head looks more (its colour) or less (the teacher's) than a teacher's: (pos, pos) each."""
+    stops = np.linspace(-1, 1, 17)
+    scale = [
+        ((float(stop) + 1) / 2, colours.tint("student" if stop > 0 else "teacher", abs(float(stop)) ** 0.6))
+        for stop in stops
+    ]
+    figure = go.Figure(
+        go.Heatmap(
+            z=(100 * (student.astype(np.float32) - teacher)),
+            zmin=-100,
+            zmax=100,
+            colorscale=scale,
+            customdata=_looks(tokens),
+            hovertemplate="%{customdata[0]} looks at %{customdata[1]}: %{z:+.0f} points<extra></extra>",
+            colorbar={**COLOURBAR, "tickvals": [-100, -50, 0, 50, 100]},
+            xgap=1,
+            ygap=1,
+        )
+    )
+    return _token_axes(figure, tokens, colours, second)
+
+
+def _looks(tokens: Sequence[str]) -> np.ndarray:
+    """What is said of a cell: (pos, pos, 2) tokens, made harmless."""
+    safe = [escape(token) for token in tokens]
+    return np.array([[[source, target] for target in safe] for source in safe])
+
+
+def _token_axes(figure: go.Figure, tokens: Sequence[str], colours: Theme, second: int | None) -> go.Figure:
+    """A square of tokens by tokens, the second sentence's in a colour of its own and behind a line."""
+    places = list(range(len(tokens)))  # not the tokens themselves: words come twice
+    names = [escape(token) for token in tokens]
+    if second is not None:
+        names[second:] = [f'<span style="color:{colours.series[1]}">{name}</span>' for name in names[second:]]
+        figure.add_hline(second - 0.5, line={"color": colours.series[1], "width": 1.5})
+        figure.add_vline(second - 0.5, line={"color": colours.series[1], "width": 1.5})
+    ticks = {"tickvals": places, "ticktext": names, "showgrid": False, "zeroline": False}
     figure.update_xaxes(**ticks, side="top", tickangle=-60, constrain="domain")
     figure.update_yaxes(**ticks, autorange="reversed", scaleanchor="x", constrain="domain", constraintoward="top")
     return layout(figure, colours, 460, dragmode=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -153,7 +154,7 @@ def probe_task(model: Model, task: str, progress: Any) -> dict[str, Any]:
         return score(copy.deepcopy(model.bert), model.tokenizer, find(task), None, 3, device(), progress)
 
 
-def look(model: Model, text: str) -> Any:
+def look(model: Model, text: str, second: str = "") -> Any:
     """`engine.probe.probe` of `model`, one session at a time.
 
     Raises:
@@ -162,4 +163,69 @@ def look(model: Model, text: str) -> Any:
     from engine.probe import probe
 
     with _looking:
-        return probe(model.bert, model.tokenizer, text)
+        return probe(model.bert, model.tokenizer, text, second=second)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def score_curve(folder: str, size: int) -> Any:
+    """`engine.inheritance_curve.read_curve` of the run in `folder`, whose events are `size` bytes by now."""
+    from engine.inheritance_curve import read_curve
+    from engine.runs import Run
+
+    return read_curve(Run(Path(folder)))
+
+
+@st.cache_data(max_entries=64, show_spinner="Developing the film")
+def film_pictures(folder: str, size: int, sentence: int, dark: bool) -> tuple[bytes, dict[int, tuple[bytes, bytes]]]:
+    """(the teacher's picture, step -> the student's large and small) of a sentence of the snapshots in `folder`.
+
+    `size`: bytes in the folder, so that what a run adds is seen. A damaged snapshot is left out.
+
+    Raises:
+        SnapshotError: the list of sentences or the teacher's snapshot is damaged.
+    """
+    from app.mosaic_image import mosaic_png, smaller
+    from app.theme import theme
+    from engine.snapshots import SnapshotError, read_snapshots
+
+    snapshots, colours, found = read_snapshots(Path(folder)), theme(dark), {}
+    assert snapshots is not None
+    for step in snapshots.steps:
+        with contextlib.suppress(SnapshotError):
+            maps = snapshots.student(step, sentence)
+            found[step] = tuple(mosaic_png(it, "student", colours) for it in (maps, smaller(maps)))
+    return mosaic_png(snapshots.teacher(sentence), "teacher", colours), found  # type: ignore[return-value]
+
+
+def score_inheritance(
+    teacher: Model, student: Model, scratch: Model | None, lines: str | None, count: int, keep: bool, progress: Any
+) -> Any:
+    """`engine.inheritance_report.inheritance_report` of `student`, a session at a time.
+
+    `lines`: a person's own sentences, one a line; None for `count` held-out ones of the student's text.
+
+    Raises:
+        ValueError: (InheritanceError, CorpusError) it cannot be scored; says why.
+    """
+    from engine.corpora import open_corpus
+    from engine.inheritance_report import check_vocabulary, inheritance_report
+    from engine.probe_set import LONGEST, held_out_sentences, typed_sentences
+
+    check_vocabulary(student.tokenizer, teacher.tokenizer)
+    room = min(student.bert.shape.positions, teacher.bert.shape.positions)
+    if lines is None:
+        length = min(int(student.card["length"]), room)
+        corpus = open_corpus(str(student.card["corpus"]), student.tokenizer, length, rows=1, held_out_rows=4 * count)
+        sentences = held_out_sentences(corpus, count, min(LONGEST, length))
+    else:
+        sentences = typed_sentences(lines.splitlines(), student.tokenizer, min(64, room))
+    with _looking:
+        return inheritance_report(
+            student.bert,
+            teacher.bert,
+            sentences,
+            student.tokenizer.pad_token_id,
+            scratch=scratch.bert if scratch else None,
+            keep_special=keep,
+            progress=progress,
+        )

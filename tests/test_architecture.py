@@ -40,6 +40,10 @@ ENGINE_ORDER = [
     "engine.size_command",
     "engine.config",
     "engine.runs",
+    "engine.twin",
+    "engine.snapshots",
+    "engine.inheritance",
+    "engine.inheritance_curve",
     "engine.experience",
     "engine.cache",
     "engine.microworld",
@@ -100,10 +104,16 @@ ENGINE_ORDER = [
     "engine.linear_probe",
     "engine.task_scores",
     "engine.any_model",
+    "engine.probe_set",
+    "engine.random_students",
+    "engine.film",
+    "engine.inheritance_report",
+    "engine.inheritance_command",
     "engine.evaluate_command",
     "engine.memory",
     "engine.yardstick",
     "engine.contestants",
+    "engine.bench_examine",
     "engine.bench",
     "engine.verify",
     "engine.machine_rate",
@@ -127,8 +137,10 @@ TORCH_FREE += ["roots", "network", "text_files", "uploads", "pretrained", "teach
 TORCH_FREE += ["hub_tasks", "tasks", "measure"]
 TORCH_FREE += ["amount", "formula", "presets", "footprint", "wid_cost", "roofline", "published", "solver", "comparison"]
 TORCH_FREE += ["sweep", "keep", "apart", "size_link", "bench_size", "size_report", "size_command"]
+TORCH_FREE += ["snapshots", "inheritance", "inheritance_curve", "twin"]
 TORCH_FREE += ["work", "budget", "experience", "similarity", "memory", "launch", "turns", "job", "__main__"]
 UI_FREE = ["charts", "norm_charts", "picture", "score_charts", "token_view", "size_charts", "bars", "tables"]
+UI_FREE += ["inheritance_charts", "mosaic_image", "png"]
 UI = {"streamlit", "plotly", "bertviz", "pandas", "app", "streamlit_app"}
 BANNED_WORDS = {"manager", "helper", "util", "handler", "misc"}  # and their plurals
 
