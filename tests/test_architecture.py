@@ -70,6 +70,11 @@ ENGINE_ORDER = [
     "engine.fill_in",
     "engine.preview",
     "engine.similarity",
+    "engine.lineage",
+    "engine.kinship",
+    "engine.cka",
+    "engine.weight_steps",
+    "engine.held_out",
     "engine.losses",
     "engine.wid_options",
     "engine.muon",
@@ -79,6 +84,9 @@ ENGINE_ORDER = [
     "engine.evaluate",
     "engine.adapter_export",
     "engine.metrics",
+    "engine.head_roles",
+    "engine.intervene",
+    "engine.damage",
     "engine.labelled",
     "engine.hub_tasks",
     "engine.tasks",
@@ -110,7 +118,7 @@ TORCH_FREE += ["roots", "network", "text_files", "uploads", "pretrained", "teach
 TORCH_FREE += ["hub_tasks", "tasks"]
 TORCH_FREE += ["amount", "formula", "presets", "footprint", "wid_cost", "roofline", "published", "solver", "comparison"]
 TORCH_FREE += ["sweep", "keep", "apart", "size_link", "bench_size", "size_report", "size_command"]
-TORCH_FREE += ["similarity", "memory", "launch", "turns", "job", "__main__"]
+TORCH_FREE += ["similarity", "lineage", "kinship", "cka", "memory", "launch", "turns", "job", "__main__"]
 UI_FREE = ["charts", "norm_charts", "picture", "score_charts", "token_view", "size_charts", "bars", "tables"]
 UI = {"streamlit", "plotly", "bertviz", "pandas", "app", "streamlit_app"}
 BANNED_WORDS = {"manager", "helper", "util", "handler", "misc"}  # and their plurals
