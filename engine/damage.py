@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,6 +53,26 @@ class Damage:
 
 
 @torch.no_grad()
+def answers(bert: Bert, batches: Sequence[Batch]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each hidden word of `batches`: (the loss in nats, whether the first candidate is right, its row of text)."""
+    losses, right, rows, seen_rows = [], [], [], 0
+    for batch in batches:
+        logits = bert(batch.ids, batch.visible, positions=batch.positions).float()
+        losses.append(F.cross_entropy(logits, batch.targets, reduction="none"))
+        right.append(logits.argmax(-1) == batch.targets)
+        rows.append(batch.positions // batch.ids.shape[1] + seen_rows)
+        seen_rows += len(batch.ids)
+    return torch.cat(losses).double().numpy(), torch.cat(right).numpy(), torch.cat(rows).numpy()
+
+
+def moved(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """(layer, head) how far attention (layer, head, pos, pos) has moved: Jensen-Shannon divergence, bits, row mean."""
+    p, q = (np.asarray(maps, np.float64) for maps in (before, after))
+    parts = [-np.sum(x * np.log2(np.maximum(x, 1e-300)), axis=-1) for x in ((p + q) / 2, p, q)]
+    return np.clip(parts[0] - (parts[1] + parts[2]) / 2, 0.0, 1.0).mean(-1)
+
+
+@torch.no_grad()
 def damage(bert: Bert, batches: Sequence[Batch], how: str = "off", progress: Progress | None = None) -> Damage:
     """What switching off each head of `bert`, one at a time, does to its loss on `batches`.
 
@@ -68,14 +89,17 @@ def damage(bert: Bert, batches: Sequence[Batch], how: str = "off", progress: Pro
     seen_rows = 0
     for batch in batches:
         trace: Trace = {"hidden": []}
+        tables: list[Any] = []  # the decoder's, as the model hands it over
+        hook = bert.head.register_forward_pre_hook(lambda head, inputs: tables.append(inputs[1]))  # noqa: B023
         logits = bert(batch.ids, batch.visible, positions=batch.positions, trace=trace)
+        hook.remove()
         base = F.cross_entropy(logits.float(), batch.targets, reduction="none")
         change = torch.empty(len(heads), len(base))
         for place, (layer, head) in enumerate(heads):
             with intervened(bert, [(layer, head)], how) as walk:
                 walk.next_layer = layer
                 x = run_on(bert, trace["hidden"][layer], batch.visible, layer)
-            logits = bert.head(x.flatten(0, 1)[batch.positions], bert.embeddings.word.weight)
+            logits = bert.head(x.flatten(0, 1)[batch.positions], tables[0])
             change[place] = F.cross_entropy(logits.float(), batch.targets, reduction="none") - base
             done += 1
             if progress and head == counts[layer] - 1:

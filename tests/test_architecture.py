@@ -120,6 +120,7 @@ TORCH_FREE += ["amount", "formula", "presets", "footprint", "wid_cost", "rooflin
 TORCH_FREE += ["sweep", "keep", "apart", "size_link", "bench_size", "size_report", "size_command"]
 TORCH_FREE += ["similarity", "lineage", "kinship", "cka", "memory", "launch", "turns", "job", "__main__"]
 UI_FREE = ["charts", "norm_charts", "picture", "score_charts", "token_view", "size_charts", "bars", "tables"]
+UI_FREE += ["grid_charts", "ancestry_charts", "layer_charts", "role_charts"]
 UI = {"streamlit", "plotly", "bertviz", "pandas", "app", "streamlit_app"}
 BANNED_WORDS = {"manager", "helper", "util", "handler", "misc"}  # and their plurals
 

@@ -4,18 +4,17 @@ import pandas as pd
 import streamlit as st
 
 from app import charts, state
+from app.ancestry_view import show_ancestry
 from app.attention_view import MAX_TOKENS, head_view_html
 from app.fill_view import show_fill_in
+from app.heads_view import show_heads
+from app.intervene_view import show_intervene
+from app.layers_view import show_layers
+from app.pair import Pair
 from app.run_choice import choose_run
 from app.task_view import show_tasks
 from app.theme import theme
 from engine import teachers
-from engine.similarity import layer_steps
-
-MEASURES = {
-    "l2": ("L2 distance", "How far a layer moves each token: the Euclidean distance between its input and output."),
-    "cosine": ("Cosine similarity", "Whether the direction stays: the cosine between a layer's input and output."),
-}
 
 
 def open_clicked(role: str, points: list[dict], sizes: dict[str, tuple[int, int]]) -> None:
@@ -74,7 +73,12 @@ sides = {
     "teacher": f"**Teacher** {teacher.card['label']}, {teacher.bert.shape}",
     "student": f"**Student** {student.card['method']}, {student.bert.shape}; {scores['retained']:.1%} retained",
 }
-attention, lines, layers, blanks, tasks = st.tabs(["Attention", "Attention as lines", "Layers", "Fill in", "Tasks"])
+pair = Pair(teacher, student, teacher_name, state.newest(run.student_dir))
+some = example.split()
+some[min(2, len(some) - 1)] = "[MASK]"
+blanked = " ".join(some)
+TABS = ["Attention", "Attention as lines", "Ancestry", "Layers", "What heads do", "Intervene", "Fill in", "Tasks"]
+attention, lines, ancestry, layers, roles, intervene, blanks, tasks = st.tabs(TABS, key="view", bind="query-params")
 
 with attention:
     st.caption(
@@ -133,37 +137,24 @@ with lines:
                 )
                 st.iframe(html, alt=f"bertviz head view of the {role}'s attention")
 
+with ancestry:
+    if ancestry.open:
+        show_ancestry(pair, run.student_dir)
+
 with layers:
-    steps = {role.capitalize(): layer_steps(seen[role].hidden) for role in sides}
-    for column, (measure, (title, explanation)) in zip(st.columns(2, gap="large"), MEASURES.items(), strict=True):
-        with column:
-            st.markdown(f"**{title}** of each layer's input and output")
-            values = {name: found[measure] for name, found in steps.items()}
-            st.plotly_chart(
-                charts.layer_lines(values, title.lower(), colours),
-                key=f"layers_{measure}",
-                theme=None,
-                config={"displayModeBar": False},
-                alt=f"{title} per layer, teacher and student.",
-            )
-            st.caption(explanation)
-    table = pd.DataFrame(
-        {
-            f"{name}, {MEASURES[measure][0]}": pd.Series(found[measure].mean(1), range(1, len(found[measure]) + 1))
-            for name, found in steps.items()
-            for measure in MEASURES
-        }
-    )
-    st.dataframe(table.rename_axis("layer").round(3))
-    st.caption(
-        "Line and table: mean over the sentence's tokens; band: one standard deviation. After ALBERT "
-        "(arXiv 1909.11942), Figure 1. Widths differ, so compare L2 distances by their course, not their height."
-    )
+    if layers.open:
+        show_layers(pair, text, run.id)
+
+with roles:
+    if roles.open:
+        show_heads(pair)
+
+with intervene:
+    if intervene.open:
+        show_intervene(pair, blanked, run.id, run.student_dir)
 
 with blanks:
-    some = example.split()
-    some[min(2, len(some) - 1)] = "[MASK]"
-    show_fill_in(teacher, student, " ".join(some), run.id)
+    show_fill_in(teacher, student, blanked, run.id)
 
 with tasks:
     show_tasks(teacher, student, run.id)
