@@ -11,28 +11,29 @@ from app.charts import escape, layout
 from app.grid_charts import STOPS
 from app.theme import Theme, faded, mix
 
-FAINTEST = 1e-5  # a share below this is drawn as none
+FAINTEST = 5e-4  # a flow below this is not drawn: a hairline says more than it is
 
 
 def sankey(shares: np.ndarray, teacher: Sequence[str], student: Sequence[str], colours: Theme) -> go.Figure:
     """Heads of the teacher (left) flowing into those of the student (right): shares (student head, teacher head).
 
-    Every student head is equally high; a teacher head is as high as all that it gave. The chief ancestor's flow has the
-    teacher's colour, what others gave is grey.
+    A teacher head is as high as all that it gave. The chief ancestor's flow has the teacher's colour, what others gave
+    is grey; shares below FAINTEST are left out.
     """
     students, teachers = shares.shape
     chief = shares.argmax(1)
-    source, target = (axis.ravel() for axis in np.meshgrid(np.arange(teachers), np.arange(students)))
+    drawn = (shares >= FAINTEST) | (np.arange(teachers) == chief[:, None])
+    target, source = np.nonzero(drawn)
     value = shares[target, source]
     figure = go.Figure(
         go.Sankey(
-            arrangement="fixed",
+            arrangement="snap",
             node={
                 "label": [escape(name) for name in [*teacher, *student]],
                 "color": [colours.teacher] * teachers + [colours.student] * students,
                 "x": [0.001] * teachers + [0.999] * students,
                 "y": [*_places(shares.sum(0)), *_places(np.ones(students))],
-                "pad": 14,
+                "pad": 16,
                 "thickness": 16,
                 "line": {"width": 0},
                 "hovertemplate": "%{label}<extra></extra>",
@@ -40,7 +41,7 @@ def sankey(shares: np.ndarray, teacher: Sequence[str], student: Sequence[str], c
             link={
                 "source": source,
                 "target": target + teachers,
-                "value": np.maximum(value, FAINTEST),
+                "value": value,
                 "color": [
                     faded(colours.teacher, 0.45) if chief[t] == s else faded(colours.series[3], 0.55)
                     for s, t in zip(source, target, strict=True)
@@ -56,7 +57,7 @@ def sankey(shares: np.ndarray, teacher: Sequence[str], student: Sequence[str], c
 
 def _places(sizes: np.ndarray) -> list[float]:
     """Middles of boxes of these sizes, one below the other, within 0 to 1."""
-    sizes = np.maximum(sizes / sizes.sum(), 0.6 / len(sizes))
+    sizes = np.maximum(sizes / sizes.sum(), 0.01)
     ends = np.cumsum(sizes) / sizes.sum()
     return [float(np.clip(end - size / sizes.sum() / 2, 0.001, 0.999)) for end, size in zip(ends, sizes, strict=True)]
 

@@ -10,7 +10,7 @@ import numpy as np
 import streamlit as st
 
 from app import state
-from app.ancestry_charts import sankey
+from app.ancestry_charts import FAINTEST, sankey
 from app.grid_charts import grid
 from app.kinship_view import show_kinship
 from app.pair import Pair, as_csv, head_names, shown
@@ -150,6 +150,8 @@ def _heads(pair: Pair, lineage: Lineage, shares: Sequence[np.ndarray], colours: 
             "ancestry_shares",
             "The same shares as a heatmap.",
         )
+    if (found < FAINTEST).any():
+        st.caption(f"Flows below {FAINTEST:.2%} are not drawn; the table and the heatmap have them.")
     gone = sorted(set(range(lineage.teacher.heads)) - set(found.argmax(1).tolist()))
     if gone:
         names = ", ".join(str(head + 1) for head in gone)

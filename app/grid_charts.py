@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from app.charts import escape, layout
 from app.theme import Theme, mix, on
 
-WRITTEN = 12  # columns and rows at most, for numbers to be written into the cells
+WRITTEN = 9  # columns and rows at most, for numbers to be written into the cells and names in full
 STOPS = np.linspace(0, 1, 9)
 BLOCK_GAP = 0.5  # of a cell, between blocks
 
@@ -77,7 +77,10 @@ def grid(
                     font={"color": on(shade), "size": 12 if len(columns) <= 8 else 10},
                 )
     figure.update_xaxes(
-        tickvals=list(range(len(columns))), ticktext=[escape(name) for name in columns], title=titles[1], side="top"
+        tickvals=list(range(len(columns))),
+        ticktext=[escape(_short(name, columns)) for name in columns],
+        title=titles[1],
+        side="top",
     )
     figure.update_yaxes(
         tickvals=list(range(len(rows))),
@@ -161,6 +164,11 @@ def _bar(write: str, unit: str) -> dict[str, object]:
         "y": 1,
         "yanchor": "top",
     }
+
+
+def _short(name: str, names: Sequence[str]) -> str:
+    """A column's name, or where there are many its last word: the number."""
+    return name if len(names) <= WRITTEN else name.rpartition(" ")[2]
 
 
 def _colour_at(stops: Sequence[tuple[float, str]], share: float) -> str:
