@@ -58,11 +58,11 @@ def show_preview(config: RunConfig, corpus: str) -> None:
     except ValueError as error:
         st.error(str(error), icon=":material/menu_book:")
         return
-    part = "" if found.whole else f"of the first {found.documents:,} documents"
+    part = "in all" if found.whole else f"of the first {found.documents:,} documents"
     tile_row(
         [
-            ("Documents", f"{found.documents:,}" + ("" if found.whole else "+"), part and "counted so far"),
-            ("Held out", f"{found.held_out:,}", part or "one in ten, by a hash of its text"),
+            ("Documents", f"{found.documents:,}" + ("" if found.whole else "+"), "in all" if found.whole else "so far"),
+            ("Held out", f"{found.held_out:,}", "one in ten, by a hash" if found.whole else part),
             ("Tokens", f"{found.tokens:,}", part),
             ("Unknown words", f"{found.unknown:.1%}", "of the tokens"),
         ]

@@ -21,15 +21,22 @@ def histogram(names: Sequence[str], counts: np.ndarray, unit: str, what: str, co
             hovertemplate=f"%{{x}} {escape(unit)}: %{{y:,}} {escape(what)}<extra></extra>",
         )
     )
-    figure.update_xaxes(title=unit)
+    figure.update_xaxes(title=unit, showgrid=False)
     figure.update_yaxes(title=what)
     return layout(figure, colours, 280, bargap=0.1)
 
 
 def score_bars(
-    scores: Mapping[str, Mapping[str, tuple[float, float | None]]], unit: str, colours: Theme, title: str = "score"
+    scores: Mapping[str, Mapping[str, tuple[float, float | None]]],
+    unit: str,
+    colours: Theme,
+    title: str = "score",
+    mark: tuple[str, Mapping[str, float]] = ("", {}),
 ) -> go.Figure:
-    """model -> task -> (score, half its 95% interval or None), as columns with their intervals; one scale."""
+    """model -> task -> (score, half its 95% interval or None), as columns with their intervals; one scale.
+
+    `mark`: a name, and the value that columns of each task are to be held against, as a line across them.
+    """
     figure = go.Figure()
     for name, tasks in scores.items():
         widths = [width or 0.0 for _, width in tasks.values()]
@@ -42,6 +49,18 @@ def score_bars(
             customdata=widths,
             hovertemplate=f"{escape(name)}, %{{x}}: %{{y:.1f}}{unit} ± %{{customdata:.1f}}<extra></extra>",
         )
+    name, values = mark
+    if values:
+        figure.add_scatter(
+            name=escape(name),
+            x=[escape(task) for task in values],
+            y=list(values.values()),
+            mode="markers",
+            marker={"color": colours.ink, "size": 2},
+            error_x={"type": "constant", "value": 0.4, "width": 0, "thickness": 2, "color": colours.ink},
+            hovertemplate=f"{escape(name)}, %{{x}}: %{{y:.1f}}{unit}<extra></extra>",
+        )
+    figure.update_xaxes(showgrid=False)  # categories need no lines
     figure.update_yaxes(title=f"{title}, {unit}" if unit else title, rangemode="tozero")
     most = max((len(tasks) for tasks in scores.values()), default=1)
     return layout(figure, colours, 320, barmode="group", bargap=0.3 if most > 2 else 0.7)

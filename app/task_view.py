@@ -59,7 +59,7 @@ def _score(teacher: Model, student: Model, name: str, run_id: str) -> None:
 
 def _draw(kept: dict[str, dict[str, dict]]) -> None:
     bars: dict[str, dict[str, tuple[float, float | None]]] = {"Teacher": {}, "Student": {}}
-    rows, kept_bars = [], {}
+    rows, kept_bars, commonest = [], {}, {}
     for name, found in kept.items():
         metric = found["Teacher"]["metric"]
         row: dict[str, str] = {"task": TASKS[name].label, "metric": metric}
@@ -72,12 +72,15 @@ def _draw(kept: dict[str, dict[str, dict]]) -> None:
         more = f" ± {100 * ratio['interval']:.1f}" if ratio["interval"] is not None else ""
         kept_bars[TASKS[name].label] = (100 * ratio["retained"], 100 * (ratio["interval"] or 0.0))
         row["retained, %"] = f"{100 * ratio['retained']:.1f}{more}"
-        row["most frequent"] = f"{100 * found['Teacher']['baseline'][metric]:.1f}"
+        commonest[TASKS[name].label] = 100 * found["Teacher"]["baseline"][metric]
+        row["commonest class"] = f"{commonest[TASKS[name].label]:.1f}"
         rows.append(row)
     colours = theme(state.dark())
     figures = {
-        "Scores": score_bars(bars, "%", colours),
-        "Of the teacher's score, the student retains": score_bars({"Student": kept_bars}, "%", colours, "retained"),
+        "Scores": score_bars(bars, "%", colours, mark=("Commonest class", commonest)),
+        "Of the teacher's score, the student retains": score_bars(
+            {"Student": kept_bars}, "%", colours, "retained", ("Teacher", dict.fromkeys(kept_bars, 100.0))
+        ),
     }
     for column, (title, figure) in zip(st.columns(2, gap="large"), figures.items(), strict=True):
         with column:
@@ -92,5 +95,5 @@ def _draw(kept: dict[str, dict[str, dict]]) -> None:
     st.dataframe(pd.DataFrame(rows), hide_index=True)
     st.caption(
         "Mean of three seeds with the 95% interval of that mean (Student's t, two degrees of freedom), in percent. "
-        "Retained: the student's score divided by the teacher's. Most frequent: always saying the commonest class."
+        "Retained: the student's score divided by the teacher's. Commonest class: what always saying it would score."
     )

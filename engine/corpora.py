@@ -145,7 +145,8 @@ def _parts(
                 yield row
             if row is None:
                 raise CorpusError(
-                    f"The corpus {name} has too few documents: it takes one to learn from and one to hold out."
+                    f"The corpus {name} has too few documents: about one in {HELD_OUT_IN}, chosen by a hash of its "
+                    f"text, is held out, and this left none to {'hold out' if held_out else 'learn from'}. Add some."
                 )
 
         return open_rows(
