@@ -24,6 +24,7 @@ OF_WHAT = ("Heads", "Residual dims", "FFN neurons", "Survivors")
 PARTS = {"both": "Both", "query-key": "Query-key", "value-output": "Value-output"}
 
 
+@st.fragment
 def show_ancestry(pair: Pair, folder: Path) -> None:
     """The tab: who is made of whom. `folder`: where the student and its lineage are kept."""
     card, colours = pair.student.card, theme(state.dark())

@@ -139,7 +139,9 @@ def blocks(tables: Mapping[str, np.ndarray], colour: str, colours: Theme, hover:
 
 
 def written(value: float, write: str) -> str:
-    """A number as people write it: a true minus, and no minus before a zero."""
+    """A number as people write it: a true minus, no minus before a zero, and nothing for what is not a number."""
+    if value != value:
+        return ""
     text = format(value, write)
     if not text.strip("+-0."):
         text = text.lstrip("+-")

@@ -21,6 +21,7 @@ STORIES, STORIES_HIDDEN = 120, 40  # a hidden word takes a pass of its own
 MOST_UNKNOWN = 0.3  # of the stories' words; more, and the model does not speak the language
 
 
+@st.fragment
 def show_heads(pair: Pair) -> None:
     """The tab."""
     colours = theme(state.dark())

@@ -10,6 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from app import state
+from app.ancestry_view import lineage_of
 from app.fill_view import COLOURS
 from app.grid_charts import grid
 from app.missed_view import show_ranking
@@ -24,6 +25,7 @@ SHOWN = 5  # candidates of each blank
 MOST_BLANKS = 4  # tables; a sentence may have more
 
 
+@st.fragment
 def show_intervene(pair: Pair, start: str, run_id: str, folder: Path) -> None:
     """The tab. `start`: a sentence with a blank to begin with; `folder`: of the student."""
     colours = theme(state.dark())
@@ -38,12 +40,12 @@ def show_intervene(pair: Pair, start: str, run_id: str, folder: Path) -> None:
     how = right.segmented_control(
         "Heads become", list(WAYS), default="off", required=True, format_func=lambda it: WAYS[it], key="intervene_how"
     )
-    _changed(pair, str(role), str(how), start, run_id, colours)
+    _changed(pair, str(role), str(how), start, run_id, folder, colours)
     st.markdown("#### Which heads are missed?")
     show_ranking(pair, str(how), folder, colours)
 
 
-def _changed(pair: Pair, role: str, how: str, start: str, run_id: str, colours: Theme) -> None:
+def _changed(pair: Pair, role: str, how: str, start: str, run_id: str, folder: Path, colours: Theme) -> None:
     from engine.intervene import all_heads
 
     model = pair.models[role]
@@ -59,6 +61,9 @@ def _changed(pair: Pair, role: str, how: str, start: str, run_id: str, colours: 
         "Sentence with a [MASK]", start, max_chars=2000, key=f"intervene_text_{run_id}", persist_state="session"
     )
     heads = [names[name] for name in chosen]
+    kin = _kin(pair, role, heads, folder)
+    if kin:
+        st.caption(kin)
     try:
         before, after = state.fill(model, text), state.changed_fill(model, text, heads, how)
         looks = state.look(model, text), state.changed_look(model, text, heads, how)
@@ -101,6 +106,25 @@ def _changed(pair: Pair, role: str, how: str, start: str, run_id: str, colours: 
     if len(before.blanks) > MOST_BLANKS:
         st.caption(f"Tables of the first {MOST_BLANKS} blanks; the sentence has {len(before.blanks)}.")
     _downstream(looks, heads, role, colours)
+
+
+def _kin(pair: Pair, role: str, heads: list[tuple[int, int]], folder: Path) -> str:
+    """In words: the heirs of the teacher's `heads`, or the chief ancestors of the student's; empty if none are known."""
+    try:
+        lineage = lineage_of(pair, folder)
+    except ValueError:  # said below, where all heads are ranked
+        lineage = None
+    if lineage is None or not heads:
+        return ""
+    found = []
+    for layer, of in enumerate(lineage.layers):
+        for head, row in enumerate(lineage.head_shares(layer)):
+            chief = (of, int(row.argmax()))
+            mine, other = ((layer, head), chief) if role == "Student" else (chief, (layer, head))
+            if mine in heads:
+                found.append(f"layer {other[0] + 1}, head {other[1] + 1} ({row.max():.0%})")
+    who = "Chief ancestors in the teacher" if role == "Student" else "Heirs in the student"
+    return f"{who}: {'; '.join(found)}." if found else "No head of the student has one of these as its chief ancestor."
 
 
 def _losses(pair: Pair, role: str, heads: list[tuple[int, int]], how: str) -> tuple[float, ...]:

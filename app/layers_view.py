@@ -40,6 +40,7 @@ MEASURES = {
 }
 
 
+@st.fragment
 def show_layers(pair: Pair, text: str, run_id: str) -> None:
     """The tab. `text`: the sentence typed on the page."""
     colours = theme(state.dark())

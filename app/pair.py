@@ -46,7 +46,11 @@ class Pair:
     @property
     def speak_alike(self) -> bool:
         """Whether both cut text into the same tokens, so that the same positions can be compared."""
-        return self.teacher.tokenizer.get_vocab() == self.student.tokenizer.get_vocab()
+
+        def make() -> bool:
+            return bool(self.teacher.tokenizer.get_vocab() == self.student.tokenizer.get_vocab())
+
+        return bool(state.computed(("alike", self.teacher_key, self.student_key), make))
 
     def layer_map(self) -> list[int]:
         """The teacher's layer (from 0) for each of the student's: the one it came from, or at the same depth."""
