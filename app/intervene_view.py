@@ -109,7 +109,7 @@ def _changed(pair: Pair, role: str, how: str, start: str, run_id: str, folder: P
 
 
 def _kin(pair: Pair, role: str, heads: list[tuple[int, int]], folder: Path) -> str:
-    """In words: the heirs of the teacher's `heads`, or the chief ancestors of the student's; empty if none are known."""
+    """In words: the heirs of the teacher's `heads`, or the chief ancestors of the student's; empty: none are known."""
     try:
         lineage = lineage_of(pair, folder)
     except ValueError:  # said below, where all heads are ranked
