@@ -14,6 +14,7 @@ from app.ancestry_charts import FAINTEST, sankey
 from app.grid_charts import grid
 from app.kinship_view import show_kinship
 from app.pair import Pair, as_csv, head_names, shown
+from app.plain import plain
 from app.stock_view import show_neurons, show_residual, show_survivors
 from app.tables import table
 from app.theme import Theme, theme
@@ -35,7 +36,7 @@ def show_ancestry(pair: Pair, folder: Path) -> None:
         return
     if lineage is None:
         st.info(
-            f"This student was made by the method {card.get('method')}, which keeps no compactors, so nothing says "
+            f"This student was made by the method {plain(str(card.get('method')))}, which keeps no compactors, so nothing says "
             "which of the teacher's heads it is made of. Ancestry is what weight-inherited distillation (wid) alone "
             "can show; how alike the heads behave can be seen for every method.",
             icon=":material/family_history:",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,11 +12,13 @@ import streamlit as st
 from app import state
 from app.layer_charts import step_lines
 from app.pair import ROWS, Pair, as_csv, minus, shown
+from app.plain import plain
 from app.tables import table
 from app.theme import Theme, theme
 from engine import teachers
 from engine.runs import list_runs
 from engine.similarity import layer_steps
+from engine.token_store import CorpusError
 
 if TYPE_CHECKING:
     from engine.checkpoints import Model
@@ -68,10 +71,13 @@ def _figure_one(pair: Pair, text: str, run_id: str, colours: Theme) -> None:
     )
     steps: dict[str, dict[str, np.ndarray]] = {}
     shapes, seen_text = {}, text if where == TEXTS[1] else ""
+    strangers: dict[str, str] = {}  # models that cannot read the student's text, and what they read instead
     for name in chosen:
         try:
             model, key = _model(pair, name)
-            steps[name] = _steps(model, key, seen_text)
+            steps[name], corpus = _steps(pair, model, key, seen_text)
+            if corpus not in ("", pair.corpus):
+                strangers[name] = corpus
             shapes[name] = model.bert.shape
         except ValueError as error:  # TeacherError, RunError, CheckpointError, ProbeError, CorpusError
             st.warning(f"{name}: {error}", icon=":material/info:")
@@ -89,8 +95,11 @@ def _figure_one(pair: Pair, text: str, run_id: str, colours: Theme) -> None:
     tokens = next(iter(steps.values()))["l2"].shape[1]
     st.caption(
         f"Line: mean over {tokens:,} tokens"
-        + (" of this sentence" if seen_text else f" of {ROWS} held-out rows")
+        + (" of this sentence" if seen_text else f" of {ROWS} held-out rows of {plain(pair.corpus)}")
         + ", special ones too, padding not; band: one standard deviation. "
+        + "".join(
+            f"{name} does not speak its language and reads {plain(corpus)}. " for name, corpus in strangers.items()
+        )
         + ("Dashed: layers that share weights. " if dashed else "")
         + "After ALBERT (arXiv 1909.11942), Figure 1, which sets shared layers against unshared ones."
     )
@@ -130,25 +139,33 @@ def _model(pair: Pair, name: str) -> tuple[Model, str]:
     return state.student_model(folder), state.newest(folder)
 
 
-def _steps(model: Model, key: str, text: str) -> dict[str, np.ndarray]:
-    """`layer_steps` over the model's held-out text, or over `text`.
+def _steps(pair: Pair, model: Model, key: str, text: str) -> tuple[dict[str, np.ndarray], str]:
+    """`layer_steps` over held-out text, or over `text`, and the name of the corpus, empty for `text`.
+
+    The student's corpus for every model; one that does not speak its language reads its own.
 
     Raises:
         ValueError: (ProbeError, CorpusError) there is no text.
     """
     if text:
-        return layer_steps(state.look(model, text).hidden)
+        return layer_steps(state.look(model, text).hidden), ""
 
-    def make() -> dict[str, np.ndarray]:
+    def make(corpus: str, length: int) -> dict[str, np.ndarray]:
         from engine.held_out import held_out_rows, hidden_states
 
-        corpus, length = _text_of(model, key)
         with st.spinner("Reading held-out text"):
             rows = held_out_rows(corpus, model.tokenizer, min(length, model.bert.shape.positions), ROWS)
             states = hidden_states(copy.deepcopy(model.bert), rows, int(model.tokenizer.pad_token_id))
         return layer_steps(states)
 
-    return state.computed(("steps", key), make)
+    asked = (pair.corpus, pair.length)
+    try:
+        return state.computed(("steps", key, *asked), functools.partial(make, *asked)), pair.corpus
+    except CorpusError:
+        own = _text_of(model, key)
+        if own[0] == pair.corpus:
+            raise
+        return state.computed(("steps", key, *own), functools.partial(make, *own)), own[0]
 
 
 def _text_of(model: Model, key: str) -> tuple[str, int]:

@@ -44,6 +44,16 @@ class Pair:
         return self.teacher_key if role == "Teacher" else self.student_key
 
     @property
+    def corpus(self) -> str:
+        """The text that the student learned from."""
+        return str(self.student.card.get("corpus") or "microworld")
+
+    @property
+    def length(self) -> int:
+        """The longest row of that text, in tokens."""
+        return int(self.student.card.get("length") or 64)
+
+    @property
     def speak_alike(self) -> bool:
         """Whether both cut text into the same tokens, so that the same positions can be compared."""
 
@@ -71,14 +81,12 @@ class Pair:
         Raises:
             CorpusError: it is not on this machine.
         """
-        card, shapes = self.student.card, (self.teacher.bert.shape, self.student.bert.shape)
-        corpus = str(card.get("corpus") or "microworld")
-        length = min(int(card.get("length") or 64), *(shape.positions for shape in shapes))
+        length = min(self.length, *(model.bert.shape.positions for model in self.models.values()))
 
         def make() -> np.ndarray:
             from engine.held_out import held_out_rows
 
-            return held_out_rows(corpus, self.student.tokenizer, length, count)
+            return held_out_rows(self.corpus, self.student.tokenizer, length, count)
 
         return state.computed(("rows", self.student_key, length, count), make)
 
@@ -86,7 +94,7 @@ class Pair:
     def asked_rows(self) -> int:
         """On how many held-out rows all heads are ranked: as many as take seconds, not minutes."""
         shapes = [model.bert.shape for model in self.models.values()]
-        length = int(self.student.card.get("length") or 64)
+        length = self.length
         row = max(multiply_adds(shape, length, round(MASKED * length)) * shape.layers * shape.heads for shape in shapes)
         return int(np.clip(MOST_WORK / row, LEAST_ASKED, MOST_ASKED))
 
