@@ -18,6 +18,14 @@ MOST_BLANKS = 12  # drawn; a sentence may have more
 
 def show_fill_in(teacher: Model, student: Model, start: str, key: str) -> None:
     """Widgets and tables for any number of [MASK]s. `start`: the sentence to begin with."""
+    for role, model in (("teacher", teacher), ("student", student)):
+        if model.bert.head is None:
+            st.info(
+                f"This {role} has no masked-LM head: it learned a task and was never asked for a word. Attention, "
+                "layers and tasks show what it knows.",
+                icon=":material/block:",
+            )
+            return
     text = st.text_input(
         f"Sentence with {BLANK}",
         start,

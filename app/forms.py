@@ -8,6 +8,8 @@ from typing import Any, cast
 
 import streamlit as st
 
+MOST_SIDE_BY_SIDE = 6  # choices; more of them go into a list
+
 
 def options_form(kind: type, key: str, start: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Widgets for every field of the options dataclass `kind`, those marked advanced folded away; their values.
@@ -46,6 +48,8 @@ def _widget(spec: dataclasses.Field[Any], key: str, start: Mapping[str, Any]) ->
     common = {"help": about["help"], "key": f"{key}_{spec.name}"}
     if about.get("choices"):
         choices = list(about["choices"])
+        if len(choices) > MOST_SIDE_BY_SIDE:
+            return st.selectbox(label, choices, choices.index(default), **common)
         return st.segmented_control(
             label, choices, default=default, required=True, format_func=str.capitalize, **common
         )

@@ -11,7 +11,7 @@ from engine.methods.base import USES, Method
 ABOUT_USES = {
     "logit": "compares predictions with the teacher's",
     "feature": "compares something inside both models",
-    "hard": "learns from the true hidden words",
+    "hard": "learns from the truth: hidden words, or a task's labels",
     "task-agnostic": "needs no labelled task",
 }
 

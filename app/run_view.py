@@ -14,6 +14,7 @@ from app.curves import curve
 from app.picture import MILLION, Picture, group_table, kept_shares, read_pictures
 from app.theme import Theme, theme
 from app.tiles import tile_row
+from engine.measure import Measure, accuracies, measure_of
 from engine.runs import ENDED, Run
 from engine.shape import Shape
 
@@ -47,7 +48,7 @@ def run_view(run: Run, buttons: Callable[[Run, str], None]) -> str:
     if card:
         _results(card)
     elif status not in ENDED and start:
-        _numbers(steps, evaluations, teacher)
+        _numbers(measure_of(start), steps, evaluations, teacher)
     if start and pictures:
         closing_view(run.id, pictures, steps, film=status in ENDED)
         _curves_beside(start, steps, evaluations, teacher, pictures)
@@ -94,22 +95,23 @@ def _results(card: dict[str, Any]) -> None:
             f"{Shape.from_json(card['shape'])}. Resume goes on from here.",
             icon=":material/pause:",
         )
+    learned, taught = accuracies(card)
     tiles = (
         ("Retained", f"{scores['retained']:.1%}", "of the teacher's"),
-        ("Masked accuracy", f"{scores['masked_accuracy']:.1%}", f"teacher {scores['teacher_masked_accuracy']:.1%}"),
+        (measure_of(card).title, f"{learned:.1%}", f"teacher {taught:.1%}"),
         ("Parameters", f"{card['parameters']:,}", f"{card['teacher_parameters'] / card['parameters']:.2f}× smaller"),
         ("Took", duration(card["seconds"]), card["device_name"]),
     )
     tile_row(tiles)
 
 
-def _numbers(steps: list[Event], evaluations: list[Event], teacher: Event | None) -> None:
+def _numbers(measure: Measure, steps: list[Event], evaluations: list[Event], teacher: Event | None) -> None:
     """Tiles of a run at work; they are there from the start, so that nothing below them jumps."""
     last = steps[-1] if steps else None
     accuracy = f"{evaluations[-1]['accuracy']:.1%}" if evaluations else "–"
     tiles = (
-        ("Loss", f"{last['loss']:.3f}" if last else "–", "nats a hidden word"),
-        ("Masked accuracy", accuracy, f"teacher {teacher['accuracy']:.1%}" if teacher else "held-out text"),
+        ("Loss", f"{last['loss']:.3f}" if last else "–", f"nats a {measure.question}"),
+        (measure.title, accuracy, f"teacher {teacher['accuracy']:.1%}" if teacher else measure.of),
         ("Tokens a second", f"{last['tokens_per_second']:,.0f}" if last else "–", "words and pieces"),
         ("Time a step", f"{last['step_seconds'] * 1000:,.0f} ms" if last else "–", "forward to update"),
     )
@@ -118,8 +120,10 @@ def _numbers(steps: list[Event], evaluations: list[Event], teacher: Event | None
 
 def _progress(start: Event | None, steps: list[Event], events: list[Event], status: str) -> None:
     if start is None:
-        doing = next((e["message"] for e in reversed(events) if e["kind"] == "prepare"), "Starting the process")
-        st.progress(0.0, f"{doing} …")
+        beginning: Event = {"message": "Starting the process"}
+        doing = next((event for event in reversed(events) if event["kind"] == "prepare"), beginning)
+        left = f", {duration(doing['seconds_left'])} left" if doing.get("seconds_left") else ""
+        st.progress(doing.get("share", 0.0), f"{doing['message']}{left} …")
         return
     step = max([start["step"], *(event["step"] for event in steps)])
     left = f", {duration(steps[-1]['seconds_left'])} left" if steps and status == "running" else ""
@@ -135,7 +139,7 @@ def _curves(start: Event, steps: list[Event], evaluations: list[Event], teacher:
     if steps:
         _loss(places.pop(0), steps, colours)
     if len(evaluations) > 1:
-        _accuracy(places.pop(0), evaluations, teacher, colours)
+        _accuracy(places.pop(0), measure_of(start), evaluations, teacher, colours)
     if numbers := {event["step"]: event["numbers"] for event in steps if event["numbers"]}:
         frame = pd.DataFrame(numbers).T
         curve(places.pop(0), start["numbers_title"], frame, list(colours.series), start["numbers_unit"])
@@ -143,7 +147,7 @@ def _curves(start: Event, steps: list[Event], evaluations: list[Event], teacher:
         speed = pd.DataFrame({"tokens a second": {event["step"]: event["tokens_per_second"] for event in steps}})
         curve(places.pop(0), "Speed", speed, [colours.student], "tokens a second")
     with st.expander("The curves as a table"):
-        st.dataframe(_table(steps, evaluations, []), hide_index=True)
+        st.dataframe(_table(measure_of(start), steps, evaluations, []), hide_index=True)
 
 
 def _curves_beside(
@@ -157,9 +161,9 @@ def _curves_beside(
     if steps:
         _loss(places.pop(0), steps, colours)
     if len(evaluations) > 1:
-        _accuracy(places.pop(0), evaluations, teacher, colours)
+        _accuracy(places.pop(0), measure_of(start), evaluations, teacher, colours)
     with st.expander("The curves as a table"):
-        st.dataframe(_table(steps, evaluations, pictures), hide_index=True)
+        st.dataframe(_table(measure_of(start), steps, evaluations, pictures), hide_index=True)
         st.markdown(f"The groups at step {pictures[-1].step:,}")
         st.dataframe(group_table(pictures[-1]), hide_index=True)
 
@@ -169,16 +173,17 @@ def _loss(place: Any, steps: list[Event], colours: Theme) -> None:
     curve(place, "Training loss", losses, [colours.student, *colours.series], "nats")
 
 
-def _accuracy(place: Any, evaluations: list[Event], teacher: Event | None, colours: Theme) -> None:
+def _accuracy(place: Any, measure: Measure, evaluations: list[Event], teacher: Event | None, colours: Theme) -> None:
     accuracy = pd.DataFrame({"student": {event["step"]: 100 * event["accuracy"] for event in evaluations}})
     if teacher:
         accuracy["teacher"] = 100 * teacher["accuracy"]
-    curve(place, "Masked accuracy on held-out text", accuracy, [colours.student, colours.teacher], "%")
+    title = measure.title if " on " in measure.title else f"{measure.title} on {measure.of}"
+    curve(place, title, accuracy, [colours.student, colours.teacher], "%")
 
 
-def _table(steps: list[Event], evaluations: list[Event], pictures: list[Picture]) -> pd.DataFrame:
+def _table(measure: Measure, steps: list[Event], evaluations: list[Event], pictures: list[Picture]) -> pd.DataFrame:
     """One row a step: what the curves show, in their units."""
-    accuracies = {event["step"]: event["accuracy"] for event in evaluations}
+    found = {event["step"]: event["accuracy"] for event in evaluations}
     rows = [
         {
             "step": event["step"],
@@ -186,7 +191,7 @@ def _table(steps: list[Event], evaluations: list[Event], pictures: list[Picture]
             "tokens a second": round(event["tokens_per_second"]),
             "ms a step": round(1000 * event["step_seconds"], 1),
             **{name: round(value, 1) for name, value in event["numbers"].items()},
-            "masked accuracy": accuracies.get(event["step"]),
+            measure.title[:1].lower() + measure.title[1:]: found.get(event["step"]),
         }
         for event in steps
     ]

@@ -206,7 +206,8 @@ def _export(arguments: argparse.Namespace) -> None:
 
         print(json.dumps(export_adapter(run, arguments.folder), indent=None if arguments.json else 1))
         return
-    checkpoints.export_model(checkpoints.load_model(run.student_dir), arguments.folder)
+    student = checkpoints.load_model(run.student_dir)
+    checkpoints.export_model(student, arguments.folder, checkpoints.load_lineage(run.student_dir))
     print(json.dumps({"folder": str(arguments.folder)}) if arguments.json else f"exported to {arguments.folder}")
 
 

@@ -219,9 +219,13 @@ class Bert(nn.Module):
 
     def pair_logits(self, last_hidden: Tensor) -> Tensor:
         """Sentence-pair logits (batch, 2) from last hidden states (batch, pos, hidden)."""
-        assert self.pooler is not None, "pair_logits needs a pooler"
         assert self.pair is not None, "pair_logits needs a pair head"
-        return self.pair(torch.tanh(self.pooler(last_hidden[:, 0])))
+        return self.pair(self.pooled(last_hidden))
+
+    def pooled(self, last_hidden: Tensor) -> Tensor:
+        """What a text is classified by, (batch, hidden): [CLS] of the last hidden states behind the pooler."""
+        assert self.pooler is not None, "only a model with a pooler can be asked for it"
+        return torch.tanh(self.pooler(last_hidden[:, 0]))
 
 
 def activate(x: Tensor, name: str) -> Tensor:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 import engine
+from engine import measure
 from engine.bert import Bert
 from engine.config import RunConfig
 from engine.cost import multiply_adds, parameters
@@ -42,13 +43,11 @@ def student_card(
         "shape": bert.shape.to_json(),
         "parameters": parameters(bert.shape),
         "encoder_parameters": parameters(bert.shape.replace(mlm_head=False)),
-        "teacher_parameters": parameters(teacher),
+        "teacher_parameters": parameters(teacher.replace(mlm_head=bert.shape.mlm_head)),
+        "measure": measure.as_json(plan.method.measure),
+        "classes": list(plan.method.classes),
         "scores": {
-            "masked_accuracy": learned["accuracy"],
-            "masked_loss": learned["loss"],
-            "teacher_masked_accuracy": taught["accuracy"],
-            "teacher_masked_loss": taught["loss"],
-            "retained": learned["accuracy"] / taught["accuracy"] if taught["accuracy"] else 0.0,
+            **measure.scores(plan.method.measure, taught, learned),
             **{name: learned[name] for name in ("pair_accuracy",) if name in learned},
         },
         "device": plan.device.type,
@@ -78,6 +77,7 @@ def start_event(
     model, runs on the hidden words only, and is counted on so many of them as a row has.
     """
     hidden = hidden_words(length, config.mask_share)
+    taught = teacher.replace(pooler=False, pair_head=False, mlm_head=plan.shape.mlm_head)
     return {
         "kind": "start",
         "step": step,
@@ -89,14 +89,15 @@ def start_event(
         "numbers_title": plan.method.numbers_title,
         "numbers_unit": plan.method.numbers_unit,
         "corpus": plan.corpus,
+        "measure": measure.as_json(plan.method.measure),
         "rows": rows,
         "teacher_shape": plan.teacher.shape.to_json(),
         "student_shape": plan.shape.to_json(),
-        "teacher_parameters": parameters(teacher),
+        "teacher_parameters": parameters(teacher.replace(mlm_head=plan.shape.mlm_head)),
         "student_parameters": parameters(plan.shape),
         "training_parameters": training_parameters,
         "multiply_adds_per_token": {
-            "teacher": multiply_adds(teacher.replace(pooler=False, pair_head=False), length, hidden) / length,
+            "teacher": multiply_adds(taught, length, hidden) / length,
             "student": multiply_adds(plan.shape, length, hidden) / length,
         },
     }

@@ -20,8 +20,13 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from engine.bert import Bert
-from engine.library import to_library
+from engine.library import classifier_to_library, to_library
 from engine.shape import Shape
+
+HEADS = {  # kind of model -> its pipeline tag, and what its parameters are counted with
+    "ForMaskedLM": ("fill-mask", "with the masked-LM head"),
+    "ForSequenceClassification": ("text-classification", "without its classifier"),
+}
 
 
 class CheckpointError(ValueError):
@@ -86,43 +91,50 @@ def load_lineage(folder: Path) -> dict[str, torch.Tensor]:
         raise CheckpointError(f"The lineage in {folder.name} is damaged: {_one_line(error)}") from error
 
 
-def export_model(model: Model, folder: Path) -> None:
+def export_model(model: Model, folder: Path, lineage: dict[str, torch.Tensor] | None = None) -> None:
     """Writes `model` as the library's files, with its tokenizer and a model card in README.md.
+
+    `lineage`: as load_lineage; a classifier in it is exported with the model, which is then one for texts.
 
     Raises:
         ShapeError: the library's classes cannot express the shape.
         CheckpointError: `folder` exists and is not empty; an export never overwrites.
     """
     config, tensors = to_library(model.bert)
+    if classifier := {name: it for name, it in (lineage or {}).items() if name.startswith("classifier.")}:
+        more, named = classifier_to_library(model.bert.shape, classifier, model.card["classes"])
+        config, tensors = config | more, tensors | named
     if folder.exists() and any(folder.iterdir()):
         raise CheckpointError(f"{folder} is not empty, and an export overwrites nothing; name a new folder.")
     with _whole_folder(folder) as draft:
         (draft / "config.json").write_text(json.dumps(config, indent=1))
         save_file({name: t.contiguous() for name, t in tensors.items()}, draft / "model.safetensors", {"format": "pt"})
         model.tokenizer.save_pretrained(draft)
-        (draft / "README.md").write_text(_readme(model))
+        (draft / "README.md").write_text(_readme(model, config["architectures"][0]))
 
 
-def _readme(model: Model) -> str:
+def _readme(model: Model, architecture: str) -> str:
     card, shape = model.card, model.bert.shape
     scores = "\n".join(f"| {name} | {value:.4f} |" for name, value in card.get("scores", {}).items())
     recipe = json.dumps(
         {key: card.get(key) for key in ("teacher", "method", "options", "corpus", "steps", "seed")}, indent=1
     )
+    kind = next((kind for kind in HEADS if architecture.endswith(kind)), "Model")
+    counted = f"{card.get('parameters', 0):,} parameters {HEADS.get(kind, ('', 'without a head'))[1]}"
     decoder = "" if shape.tied else ", its decoder not tied to its embeddings"
+    task = f"pipeline_tag: {HEADS[kind][0]}\n" if kind in HEADS else ""
     return f"""---
 library_name: transformers
-pipeline_tag: fill-mask
----
+{task}---
 
 # {card.get("id", "A student")}
 
 A BERT of {shape}, made by Heirloom from the teacher `{card.get("teacher")}` with the method `{card.get("method")}`.
-{card.get("parameters", 0):,} parameters with the masked-LM head{decoder}.
+{counted}{decoder}.
 
 ```python
-from transformers import AutoModelForMaskedLM, AutoTokenizer
-model = AutoModelForMaskedLM.from_pretrained("this/folder")
+from transformers import AutoModel{kind.removeprefix("Model")}, AutoTokenizer
+model = AutoModel{kind.removeprefix("Model")}.from_pretrained("this/folder")
 tokenizer = AutoTokenizer.from_pretrained("this/folder")
 ```
 

@@ -45,6 +45,9 @@ def evaluate(arguments: argparse.Namespace) -> None:
 
 
 def _text(arguments: argparse.Namespace, model: AnyModel, teacher: AnyModel | None, device: Device) -> None:
+    for one in (model, teacher):
+        if one is not None and one.bert.head is None:
+            raise ValueError(f"{one.name} has no masked-LM head and fills in no words; score it on a --task.")
     name = model.corpus if arguments.corpus == "auto" else arguments.corpus
     length = min(64, model.bert.shape.positions)
     corpus = open_corpus(name, model.tokenizer, length, rows=1, held_out_rows=arguments.rows)

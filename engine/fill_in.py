@@ -36,8 +36,10 @@ def fill_in(bert: Bert, tokenizer: Any, text: str, most_tokens: int = 128) -> Fi
     """What `bert` puts into every [MASK] of `text`, all of them hidden at the same time.
 
     Raises:
-        ProbeError: there is no blank, or the text is too long to see them all.
+        ProbeError: there is no blank, the text is too long to see them all, or the model has no masked-LM head.
     """
+    if bert.head is None:
+        raise ProbeError("The model has no masked-LM head: it learned a task and was never asked for a word.")
     most_tokens = min(most_tokens, bert.shape.positions)
     encoded = tokenizer(text.replace(BLANK, tokenizer.mask_token), return_offsets_mapping=True)
     ids = encoded["input_ids"]

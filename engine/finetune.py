@@ -1,16 +1,17 @@
 """A model learns a task: an encoder with a linear layer on top, trained on labelled text and chosen on validation.
 
-Classes and numbers are read off the mean of the last hidden states, answers off each position (BERT, arXiv 1810.04805,
-section 4.2). One recipe for every model, so that scores compare.
+Classes and numbers are read off the mean of the last hidden states, or off [CLS] behind the pooler; answers off each
+position (BERT, arXiv 1810.04805, section 4.2). One recipe for every model, so that scores compare.
 """
 
 from __future__ import annotations
 
 import copy
 import dataclasses
+import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,15 +20,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.bert import Bert
+from engine.bert import Bert, Trace
 from engine.closeness import sentence_embeddings
 from engine.device import Device
-from engine.labelled import Example, Splits, Task, TaskError
-from engine.methods.base import adamw
+from engine.encoded import Encoded, encode, epoch_batches, padded
+from engine.labelled import Splits, Task, TaskError
+from engine.optimizers import adamw
 
-SORTED_BATCHES = 16  # this many batches are drawn together and sorted by length, so that little padding is computed
 LOOKS = 2  # how often an epoch is validated
 LONGEST_ANSWER = 30  # tokens
+POOLINGS = ("mean", "cls")
 OUT_OF_REACH = -1e4  # for positions that no answer can begin or end at; bfloat16 holds it
 
 
@@ -44,28 +46,16 @@ class Recipe:
     clip: float = 1.0
     length: int = 128  # tokens of a text or pair
     patience: int = 3  # validations without a better score before it ends
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """Examples as tokens."""
-
-    ids: list[list[int]]
-    types: list[list[int]]
-    targets: Tensor  # (example,) classes or numbers, or (example, 2) first and last token of the answer
-    offsets: list[list[tuple[int, int]]]  # of answer tasks: characters of the second text; (0, 0) elsewhere
-    examples: list[Example]
-
-    def __len__(self) -> int:
-        return len(self.ids)
+    pooling: str = "mean"  # among POOLINGS: what classes and numbers are read off
 
 
 class TaskModel(nn.Module):
     """An encoder with a linear layer for a task."""
 
-    def __init__(self, bert: Bert, task: Task, dropout: float, seed: int) -> None:
+    def __init__(self, bert: Bert, task: Task, dropout: float, seed: int, pooling: str = "mean") -> None:
+        """`pooling`: among POOLINGS; "cls" needs an encoder with a pooler."""
         super().__init__()
-        self.bert, self.answers = copy.deepcopy(bert).requires_grad_(True), task.answers
+        self.bert, self.answers, self.pooling = copy.deepcopy(bert).requires_grad_(True), task.answers, pooling
         self.dropout = nn.Dropout(dropout)
         self.top = nn.Linear(bert.shape.hidden, 2 if task.answers else max(1, len(task.classes)))
         generator = torch.Generator().manual_seed(seed)
@@ -73,47 +63,18 @@ class TaskModel(nn.Module):
             self.top.weight.normal_(0.0, 0.02, generator=generator)
             self.top.bias.zero_()
 
-    def forward(self, ids: Tensor, visible: Tensor, types: Tensor) -> Tensor:
-        """ids, visible, types (batch, pos) -> logits (batch, class), or (batch, 2, pos) of an answer's ends."""
+    def forward(self, ids: Tensor, visible: Tensor, types: Tensor, trace: Trace | None = None) -> Tensor:
+        """ids, visible, types (batch, pos) -> logits (batch, class), or (batch, 2, pos) of an answer's ends.
+
+        `trace`: as Bert.encode.
+        """
         known = self.bert.shape.token_types > 1
-        hidden = self.bert.encode(ids, visible, types if known else None)
+        hidden = self.bert.encode(ids, visible, types if known else None, trace)
         if self.answers:
             return self.top(self.dropout(hidden)).transpose(1, 2)
+        if self.pooling == "cls":
+            return self.top(self.dropout(self.bert.pooled(hidden)))
         return self.top(self.dropout(sentence_embeddings(hidden, visible)))
-
-
-def encode(examples: list[Example], task: Task, tokenizer: Any, length: int) -> Encoded:
-    """Examples as [CLS] text [SEP] or [CLS] text [SEP] second [SEP], the longer text cut where both do not fit."""
-    ids, types, offsets, spans = [], [], [], []
-    seconds = [example.second for example in examples] if examples and examples[0].second else None
-    found = tokenizer(
-        [example.text for example in examples],
-        seconds,
-        truncation="only_second" if task.answers else "longest_first",
-        max_length=length,
-        return_offsets_mapping=task.answers,
-        return_token_type_ids=True,
-    )
-    for index, example in enumerate(examples):
-        ids.append(found["input_ids"][index])
-        types.append(found["token_type_ids"][index])
-        if task.answers:
-            second = [number == 1 for number in found.sequence_ids(index)]
-            offsets.append(
-                [pair if own else (0, 0) for pair, own in zip(found["offset_mapping"][index], second, strict=True)]
-            )
-            spans.append(_span(offsets[-1], example.label))
-    if task.answers:
-        targets = torch.tensor(spans).reshape(-1, 2)
-    else:
-        targets = torch.tensor([example.label for example in examples], dtype=None if task.classes else torch.float32)
-    return Encoded(ids, types, targets, offsets, examples)
-
-
-def _span(offsets: list[tuple[int, int]], label: tuple[int, int]) -> tuple[int, int]:
-    """First and last token of the characters `label`; (-1, -1), which no loss counts, where they were cut off."""
-    inside = [place for place, (a, b) in enumerate(offsets) if b > a and a < label[1] and b > label[0]]
-    return (inside[0], inside[-1]) if inside and offsets[inside[-1]][1] >= label[1] else (-1, -1)
 
 
 def fine_tune(
@@ -136,12 +97,57 @@ def fine_tune(
     """
     began, length = time.perf_counter(), min(recipe.length, bert.shape.positions)
     parts = [encode(part, task, tokenizer, length) for part in (splits.train, splits.validation, splits.test)]
-    train, validation, test = parts
+    learning = learn(bert, tokenizer, task, parts[0], parts[1], recipe, seed, device)
+    if not len(parts[2]):
+        raise TaskError(f"The task {task.name} lacks examples: it needs some to test.")
+    while True:
+        try:
+            share = next(learning)
+        except StopIteration as end:
+            learned: Learned = end.value
+            break
+        if progress:
+            progress(share)
+    return {
+        "seed": seed,
+        "test": task.score(predict(learned.model, parts[2], task, tokenizer, device), parts[2].examples),
+        "validation": max(learned.validations),
+        "validations": learned.validations,
+        "steps": learned.steps,
+        "seconds": round(time.perf_counter() - began, 1),
+    }
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What came of learning a task."""
+
+    model: TaskModel  # as it was when it was best on validation
+    validations: list[float]
+    steps: int
+
+
+def learn(
+    bert: Bert,
+    tokenizer: Any,
+    task: Task,
+    train: Encoded,
+    validation: Encoded,
+    recipe: Recipe,
+    seed: int,
+    device: Device,
+) -> Generator[float, None, Learned]:
+    """Fine-tunes a copy of `bert`; yields the share that is done, 0 to 1, every few steps, and returns what came of it.
+
+    Raises:
+        TaskError: examples are missing, or the loss is no number any more.
+    """  # fmt: skip
+    if not len(train) or not len(validation):
+        raise TaskError(f"The task {task.name} lacks examples: it needs some to learn from and some to choose by.")
     torch.manual_seed(seed)  # dropout
-    model = TaskModel(bert, task, recipe.dropout, seed).to(device.type)
-    if not len(train) or not len(validation) or not len(test):
-        raise TaskError(f"The task {task.name} lacks examples: it needs some to learn from, to choose by and to test.")
-    encoder = [p for name, p in model.named_parameters() if not name.startswith(("bert.head.", "bert.pair."))]
+    model = TaskModel(bert, task, recipe.dropout, seed, recipe.pooling).to(device.type)
+    unread = ("bert.head.", "bert.pair.") if recipe.pooling == "cls" else ("bert.head.", "bert.pair.", "bert.pooler.")
+    encoder = [p for name, p in model.named_parameters() if not name.startswith(unread)]
     optimizer = adamw([(nn.ParameterList(encoder), recipe.lr)], recipe.decay)
     steps = recipe.epochs * math.ceil(len(train) / recipe.batch)
     looks = {math.ceil(steps * (index + 1) / (recipe.epochs * LOOKS)) for index in range(recipe.epochs * LOOKS)}
@@ -162,8 +168,8 @@ def fine_tune(
             group["lr"] = rate * min(step / max(1.0, rise), (steps - step + 1) / max(1.0, steps - rise), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        if progress and step % 4 == 0:
-            progress(step / steps)
+        if step % 4 == 0:
+            yield step / steps
         if step in looks:
             if not math.isfinite(float(loss.detach())):
                 raise TaskError(f"The loss is no number any more at step {step}; use a lower learning rate.")
@@ -175,14 +181,7 @@ def fine_tune(
             if waited >= recipe.patience:
                 break
     model.load_state_dict(chosen)
-    return {
-        "seed": seed,
-        "test": task.score(predict(model, test, task, tokenizer, device), test.examples),
-        "validation": best,
-        "validations": history,
-        "steps": step,
-        "seconds": round(time.perf_counter() - began, 1),
-    }
+    return Learned(model.eval(), history, step)
 
 
 def task_loss(logits: Tensor, targets: Tensor, task: Task) -> Tensor:
@@ -232,27 +231,16 @@ def _epochs(data: Encoded, recipe: Recipe, seed: int) -> Iterator[np.ndarray]:
     """The rows of each batch, epoch after epoch: alike in length, in an order set by the seed."""
     lengths = np.array([len(row) for row in data.ids])
     for epoch in range(recipe.epochs):
-        rng = np.random.default_rng([seed, 8, epoch])
-        order = rng.permutation(len(data))
-        window, batches = SORTED_BATCHES * recipe.batch, []
-        for start in range(0, len(order), window):
-            rows = order[start : start + window]
-            rows = rows[np.argsort(lengths[rows], kind="stable")]
-            batches += [rows[at : at + recipe.batch] for at in range(0, len(rows), recipe.batch)]
-        yield from (batches[index] for index in rng.permutation(len(batches)))
+        yield from epoch_batches(lengths, recipe.batch, np.random.default_rng([seed, 8, epoch]))
 
 
-def padded(data: Encoded, rows: np.ndarray, pad: int, device: Device) -> tuple[Tensor, Tensor, Tensor]:
-    """(ids, visible, types) (batch, pos) of some examples, as wide as the longest of them."""
-    width = max(len(data.ids[row]) for row in rows)
-    ids, types = torch.full((len(rows), width), pad), torch.zeros(len(rows), width, dtype=torch.long)
-    visible = torch.zeros(len(rows), width, dtype=torch.bool)
-    for place, row in enumerate(rows.tolist()):
-        count = len(data.ids[row])
-        ids[place, :count] = torch.tensor(data.ids[row])
-        types[place, :count] = torch.tensor(data.types[row])
-        visible[place, :count] = True
-    return ids.to(device.type), visible.to(device.type), types.to(device.type)
+def fingerprint(bert: Bert) -> str:
+    """A name for a model's weights."""
+    seen = hashlib.blake2b(digest_size=16)
+    for name, parameter in sorted(bert.named_parameters()):
+        seen.update(name.encode())
+        seen.update(parameter.detach().cpu().contiguous().numpy().tobytes())
+    return seen.hexdigest()
 
 
 def recipe_json(recipe: Recipe) -> dict[str, Any]:

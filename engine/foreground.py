@@ -13,6 +13,7 @@ from typing import Any
 
 from engine import job, runs
 from engine.config import RunConfig
+from engine.measure import accuracies, measure_of
 from engine.roots import absolute
 from engine.runs import ENDED, Run
 from engine.turns import POLL_S
@@ -105,18 +106,25 @@ def _show(run: Run, events: Iterator[dict[str, Any]]) -> dict[str, Any]:
 
     bar: Any = None
     last: dict[str, Any] = {}
-    accuracy = ""
+    accuracy, title, doing = "", "", None
     for last in events:
-        if last["kind"] == "prepare":
+        if doing is not None and (last["kind"] != "prepare" or "share" not in last):
+            doing.close()
+            doing = None
+        if last["kind"] == "prepare" and "share" in last:
+            doing = doing or tqdm(total=100, unit="%", desc=last["message"], file=sys.stderr, dynamic_ncols=True)
+            doing.update(round(100 * last["share"]) - doing.n)
+        elif last["kind"] == "prepare":
             tqdm.write(last["message"], file=sys.stderr)
         elif last["kind"] == "waiting":
             tqdm.write("Another run is using the device; waiting for it to end.", file=sys.stderr)
         elif last["kind"] == "start":
+            title = measure_of(last).title
             several = f"{last['processes']} processes, " if last["processes"] > 1 else ""
             tqdm.write(f"{run.id} on {several}{last['device_name']}; Ctrl-C saves and stops", file=sys.stderr)
             bar = tqdm(total=last["steps"], initial=last["step"], unit="step", file=sys.stderr, dynamic_ncols=True)
         elif last["kind"] == "teacher":
-            tqdm.write(f"teacher: masked accuracy {last['accuracy']:.1%}", file=sys.stderr)
+            tqdm.write(f"teacher: {title[:1].lower()}{title[1:]} {last['accuracy']:.1%}", file=sys.stderr)
         elif last["kind"] == "evaluation":
             accuracy = f"accuracy {last['accuracy']:.1%}"
         if last["kind"] == "step" and bar is not None:
@@ -138,12 +146,10 @@ def _report(run: Run, last: dict[str, Any], as_json: bool) -> int:
     if as_json:
         print(json.dumps(card))
         return 0
-    scores = card["scores"]
+    scores, title = card["scores"], measure_of(card).title
+    learned, taught = accuracies(card)
     print(f"{card['id']}: {card['parameters']:,} of {card['teacher_parameters']:,} parameters, ", end="")
-    print(
-        f"masked accuracy {scores['masked_accuracy']:.1%} of the teacher's {scores['teacher_masked_accuracy']:.1%}",
-        end="",
-    )
+    print(f"{title[:1].lower()}{title[1:]} {learned:.1%} of the teacher's {taught:.1%}", end="")
     print(
         f" ({scores['retained']:.1%} retained), {card['seconds']:.0f} s{'' if card['complete'] else ', stopped early'}"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine.bert import Bert
+from engine.shape import Shape
 
 LAYER_CHOICES = ("spread", "every", "first", "last", "listed")
 
@@ -40,3 +41,20 @@ def select_layers(teacher: Bert, chosen: list[int]) -> Bert:
         renamed[name] = weights[".".join(parts)]
     bert.load_state_dict(renamed)
     return bert
+
+
+def whole_layers_only(teacher: Shape, student: Shape, who: str) -> list[str]:
+    """Why `student` cannot take whole layers over from `teacher`, one sentence each; `who`: "A DistilBERT student"."""
+    problems = []
+    for name in ("hidden", "heads", "head_dim", "ffn"):
+        has, wants = getattr(teacher, name), getattr(student, name)
+        if has != wants:
+            problems.append(
+                f"{who} takes whole layers over from its teacher, so its {name} is {has}, got {wants}; choose fewer "
+                "layers instead, or another method."
+            )
+    if student.layers > teacher.layers:
+        problems.append(f"{who} has at most its teacher's {teacher.layers} layers, got {student.layers}.")
+    if teacher.sharing != "none":
+        problems.append(f"The teacher of {who.lower()} needs layers with weights of their own; choose a BERT.")
+    return problems

@@ -6,6 +6,7 @@ Only this file knows the library's tensor names and config fields.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -227,3 +228,18 @@ def to_library(bert: Bert) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if kind != "distilbert" and bert.head is not None and not bert.shape.tied:
         tensors[library_name("head.decoder.bias", kind)] = bert.head.bias.detach().cpu().clone()
     return library_config(bert.shape), tensors
+
+
+def classifier_to_library(
+    shape: Shape, classifier: dict[str, Tensor], classes: Sequence[str]
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """(config.json fields, tensors) more that make of a model with a pooler one that AutoModelForSequenceClassification
+    loads. `classifier`: "classifier.weight" (class, hidden) and "classifier.bias" (class,), behind the pooler.
+    """
+    name = {"bert": "Bert", "albert": "Albert"}[model_type(shape)]
+    config = {
+        "architectures": [f"{name}ForSequenceClassification"],
+        "id2label": {str(index): label for index, label in enumerate(classes)},
+        "label2id": {label: index for index, label in enumerate(classes)},
+    }
+    return config, {label: tensor.detach().cpu() for label, tensor in classifier.items()}

@@ -15,7 +15,7 @@ from torch import Tensor
 from engine.bert import Bert
 from engine.closeness import sentence_embeddings
 from engine.device import Device
-from engine.finetune import Encoded, encode, padded
+from engine.encoded import Encoded, encode, padded
 from engine.labelled import Splits, Task, TaskError
 
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)  # weights of the squares; the best on validation is taken

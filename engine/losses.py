@@ -101,3 +101,12 @@ def state_error(student: Tensor, teacher: Tensor, batch: Batch) -> Tensor:
 def state_angle(student: Tensor, teacher: Tensor, batch: Batch) -> Tensor:
     """1 - cosine of hidden states (batch, pos, hidden), mean over words (DistilBERT, arXiv 1910.01108, section 3)."""
     return over_words(1 - F.cosine_similarity(full(student), full(teacher), dim=-1), batch)
+
+
+def patience(student: Tensor, teacher: Tensor) -> Tensor:
+    """Mean squared difference of [CLS] states (layer, batch, hidden), each brought to length 1; mean over all three.
+
+    PKD, arXiv 1908.09355, section 3.2. The paper sums over examples and layers; its weight of 10 to 1,000 belongs to
+    this mean, which the authors' release takes.
+    """
+    return (F.normalize(full(student), dim=-1) - F.normalize(full(teacher), dim=-1)).square().mean()

@@ -1,4 +1,4 @@
-"""A masked-LM head for a model that has none."""
+"""A masked-LM head, or a pooler, for a model that has none."""
 
 from __future__ import annotations
 
@@ -23,4 +23,17 @@ def with_head(bert: Bert) -> Bert:
         nn.init.zeros_(whole.head.transform.bias)
         if whole.head.decoder is not None:
             whole.head.decoder.weight.copy_(whole.embeddings.word.weight)
+    return whole
+
+
+def with_pooler(bert: Bert, seed: int) -> Bert:
+    """`bert`, or if it has no pooler a copy of it with a fresh one, its weights normal with deviation 0.02."""
+    if bert.pooler is not None:
+        return bert
+    whole = Bert(bert.shape.replace(pooler=True))
+    whole.load_state_dict(bert.state_dict(), strict=False)
+    assert whole.pooler is not None
+    with torch.no_grad():
+        whole.pooler.weight.normal_(0.0, 0.02, generator=torch.Generator().manual_seed(seed))
+        whole.pooler.bias.zero_()
     return whole

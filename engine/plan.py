@@ -8,7 +8,6 @@ from pathlib import Path
 
 from engine import methods, teachers
 from engine.config import ConfigError, RunConfig, read_options
-from engine.corpora import find_corpus
 from engine.device import Device, pick
 from engine.methods import Method
 from engine.shape import Shape
@@ -34,8 +33,7 @@ def plan(config: RunConfig, runs: Path | None = None) -> Plan:
     kind = methods.find(config.method)
     method = kind(read_options(kind.Options, config.options), config.steps)
     card = teachers.card(config.teacher, runs)
-    corpus = card.corpus if config.corpus == "auto" else config.corpus
-    find_corpus(corpus)  # refuses a corpus that is not there
+    corpus = method.text(config.corpus, card.corpus)
     shape, device = method.student_shape(card.shape, config.student), pick(config.device, config.precision)
     here = int(os.environ.get("LOCAL_WORLD_SIZE", config.processes))  # torchrun knows better than an older config
     if device.type != "cpu" and here > device.count:

@@ -111,8 +111,8 @@ def perform(experiment: Experiment, root: Path, say: Say) -> dict[str, Any]:
         rows[method] = {
             "run": run.id,
             "parameters": card["parameters"],
-            "masked_accuracy": card["scores"]["masked_accuracy"],
-            "masked_retained": card["scores"]["retained"],
+            "masked_accuracy": card["scores"].get("masked_accuracy"),
+            "masked_retained": card["scores"]["retained"] if "masked_accuracy" in card["scores"] else None,
             "seconds": card["seconds"],
             "tasks": {},
         }
@@ -175,7 +175,7 @@ def _run(config: RunConfig, root: Path, say: Say) -> Run:
     last: dict[str, Any] = {}
     for last in job.perform(run):
         if last["kind"] == "evaluation":
-            say(f"{config.method}: step {last['step']:,}, masked accuracy {last['accuracy']:.1%}")
+            say(f"{config.method}: step {last['step']:,}, accuracy {last['accuracy']:.1%}")
     if last.get("kind") != "finished":
         raise ConfigError(
             [f"The run {run.id} ended without a finished student: {last.get('message', 'it was stopped')}."]

@@ -119,6 +119,12 @@ class Shape:
         return f"{self.layers} x {self.hidden}, {self.heads} heads x {self.head_dim}, FFN {self.ffn}"
 
 
+def nearest_multiple(count: int, near: int) -> int:
+    """The multiple of `count`, at least itself, that is nearest to `near`; of two equally near ones the smaller."""
+    below = max(1, near // count) * count
+    return below + count if abs(below + count - near) < abs(below - near) else below
+
+
 def nearest_divisors(number: int, wanted: int) -> list[int]:
     """The divisors of `number` on either side of `wanted`, nearest first (at most two)."""
     number = max(1, min(number, LARGEST))

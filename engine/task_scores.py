@@ -13,7 +13,7 @@ from engine import metrics
 from engine.bert import Bert
 from engine.cache import digest, writable_folder
 from engine.device import Device
-from engine.finetune import Recipe, fine_tune, recipe_json
+from engine.finetune import Recipe, fine_tune, fingerprint, recipe_json
 from engine.labelled import Splits, Task, TaskError
 from engine.linear_probe import LENGTH, PENALTIES, Features
 from engine.runs import write_json
@@ -51,7 +51,7 @@ def score(
         if recipe is None
         else {"method": "fine-tuning", **recipe_json(recipe)}
     )
-    about = [LAYOUT, _weights(bert), task.name, how, limit, device.type, device.mixed_precision, len(splits.train)]
+    about = [LAYOUT, fingerprint(bert), task.name, how, limit, device.type, device.mixed_precision, len(splits.train)]
     found, features = [], None
     for seed in range(seeds):
         path = writable_folder("scores") / f"{digest([*about, seed])}.json"
@@ -102,14 +102,3 @@ def retained(student: dict[str, Any], teacher: dict[str, Any]) -> dict[str, Any]
 def quick(recipe: Recipe, epochs: int | None, lr: float | None) -> Recipe:
     """The recipe with what was asked for changed."""
     return replace(recipe, epochs=epochs or recipe.epochs, lr=lr or recipe.lr)
-
-
-def _weights(bert: Bert) -> str:
-    """A name for a model's weights."""
-    import hashlib
-
-    seen = hashlib.blake2b(digest_size=16)
-    for name, parameter in sorted(bert.named_parameters()):
-        seen.update(name.encode())
-        seen.update(parameter.detach().cpu().contiguous().numpy().tobytes())
-    return seen.hexdigest()

@@ -81,14 +81,15 @@ def _run_card(id: str, runs: Path) -> Card:
     return Card(
         f"run:{id}",
         f"Run {id}",
-        shape,
+        shape.replace(mlm_head=True),
         f"The student that the run {id} made from the teacher {teacher} by {made.get('method')}, on {corpus}.",
-        "masked-LM",
+        "masked-LM" if shape.mlm_head else "a task's; it has no masked-LM head",
         first.licence if first else "as its teacher's",
         corpus,
         min(length, shape.positions),
         batch,
         first.example if first else ENGLISH,
+        has_head=shape.mlm_head,
         scores=scores,
     )
 
@@ -123,10 +124,11 @@ def _first_teacher(name: str, runs: Path) -> Card | None:
 
 def _run(id: str, runs: Path) -> Teacher:
     from engine.checkpoints import load_model
+    from engine.new_head import with_head
 
     card = _run_card(id, runs)
     model = load_model(open_run(runs, id).student_dir)
-    return Teacher(card, model.bert, model.tokenizer)
+    return Teacher(card, with_head(model.bert), model.tokenizer)
 
 
 KINDS: dict[str, tuple[Callable[[str, Path], Card], Callable[[str, Path], Teacher]]] = {

@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from engine import teachers
-from engine.bert import Bert
 from engine.card import hidden_words, start_event, student_card
 from engine.checkpoints import (
     load_checkpoint,
@@ -24,10 +23,10 @@ from engine.checkpoints import (
 )
 from engine.config import RunConfig
 from engine.device import Device
-from engine.evaluate import masked_lm_score, pair_score
+from engine.evaluate import pair_score
 from engine.masking import Batch, Masking
 from engine.methods import Method
-from engine.pairs import Pairs, open_text
+from engine.pairs import Pairs
 from engine.plan import plan
 from engine.processes import Processes, join
 from engine.runs import Run, write_json
@@ -65,12 +64,16 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     yield {"kind": "prepare", "message": f"Loading the teacher {planned.teacher.label}"}
     teacher = teachers.load(config.teacher, run.path.parent)
     length = min(config.length, shape.positions)
-    yield {"kind": "prepare", "message": f"Reading the corpus {planned.corpus}"}
+    yield {"kind": "prepare", "message": f"Reading {method.subject(planned.corpus)}"}
     rows = max(1, config.steps) * config.batch
     masking = Masking(config.masking, config.mask_share)
-    corpus = open_text(planned.corpus, teacher.tokenizer, length, rows, method.pairs, masking)
+    corpus = method.data(planned.corpus, teacher.tokenizer, length, rows, masking)
     student = method.prepare(teacher.bert, shape, config.seed).requires_grad_(True)
     teacher_bert = teacher.bert.to(device.type).eval().requires_grad_(False)
+    guide = yield from _guide(method.guide(teacher_bert, corpus, config.seed, device), run, processes)
+    if guide is None:
+        yield {"kind": "stopped", "message": "Stopped before the student's first step; resume begins again."}
+        return
 
     # where an earlier process left off
     if processes.rank == 0:
@@ -92,10 +95,10 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
 
     training_parameters = sum(p.numel() for p in student.parameters())
     yield start_event(config, planned, teacher.bert.shape, training_parameters, length, len(corpus.rows), done)
-    teacher_score = masked_lm_score(teacher_bert, corpus, device)
+    teacher_score = method.score(guide, corpus, device)
     yield {"kind": "teacher", **teacher_score}
     if not saved:
-        yield {"kind": "evaluation", "step": 0, **masked_lm_score(student, corpus, device)}
+        yield {"kind": "evaluation", "step": 0, **method.score(student, corpus, device)}
         yield from _picture(method, student, config, length, 0)
 
     # the steps
@@ -109,7 +112,7 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     since, since_step, stopped = time.perf_counter(), done, False
     for step in range(done + 1, config.steps + 1):
         batch = corpus.batch(step - 1, config.batch, config.seed)
-        losses = _backward(method, student, teacher_bert, batch, device, processes, config.accumulate)
+        losses = _backward(method, student, guide, batch, device, processes, config.accumulate)
         torch.nn.utils.clip_grad_norm_(student.parameters(), config.clip)
         numbers = method.after_backward(student, optimizer, step)
         for group in optimizer.param_groups:
@@ -152,7 +155,7 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
         if step in pictures:
             yield from _picture(method, student, config, length, step)
         if step in evaluations and step < config.steps and not stopped:
-            yield {"kind": "evaluation", "step": step, **masked_lm_score(student, corpus, device)}
+            yield {"kind": "evaluation", "step": step, **method.score(student, corpus, device)}
         if step in checkpoints or stopped:
             extra = {"method": method.state(student), "window": {**window, "losses": _totals(window, processes)}}
             if processes.rank == 0:
@@ -165,23 +168,40 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     # the student
     yield {"kind": "prepare", "message": "Folding and scoring the student"}
     bert = method.finish(student).to(device.type).eval()
-    score = masked_lm_score(bert, corpus, device)
+    lineage = method.lineage(student)
+    score = method.score(method.whole(bert, lineage).to(device.type).eval(), corpus, device)
     if isinstance(corpus, Pairs):
         score["pair_accuracy"] = pair_score(bert, corpus, device)["accuracy"]
     yield {"kind": "evaluation", "step": done, **score}
     seconds = time.perf_counter() - began
     card = student_card(run.id, config, planned, bert, teacher.bert.shape, done, (teacher_score, score), seconds)
     if processes.rank == 0:
-        save_model(run.student_dir, bert, teacher.tokenizer, card, method.lineage(student))
+        save_model(run.student_dir, bert, teacher.tokenizer, card, lineage)
         write_json(run.card_path, card)
     processes.leave()
     yield {"kind": "stopped" if stopped else "finished", "step": done, "card": card}
 
 
+def _guide(
+    work: Generator[tuple[str, float], None, Any], run: Run, processes: Processes
+) -> Generator[Event, None, Any]:
+    """What `work` returns, with an event for each time it tells how far it is; None: a stop was asked for meanwhile."""
+    began = time.perf_counter()
+    while True:
+        try:
+            doing, share = next(work)
+        except StopIteration as end:
+            return end.value
+        left = (time.perf_counter() - began) * (1 - share) / share if share else None
+        yield {"kind": "prepare", "message": doing, "share": share, "seconds_left": left}
+        if processes.size == 1 and run.stop_requested():  # several can only stop together, after a step
+            return None
+
+
 def _backward(
     method: Method,
     student: nn.Module,
-    teacher: Bert,
+    teacher: Any,
     batch: Batch,
     device: Device,
     processes: Processes,

@@ -1,6 +1,7 @@
 """Build: choose a teacher, a student and a method; start a run."""
 
 import socket
+from typing import Any
 
 import streamlit as st
 
@@ -98,26 +99,29 @@ with left:
             key="accumulate",
             help="Parts that each process takes one after the other: the same step in less memory.",
         )
-        masking = columns[2].selectbox(
-            "Hidden together",
-            list(MASKINGS),
-            format_func=MASKINGS.__getitem__,
-            key="masking",
-            help="What is hidden as one: each token by itself, as BERT; whole words; or up to three words, as ALBERT.",
-        )
-        mask_share = columns[3].number_input(
-            "Share hidden",
-            0.01,
-            0.9,
-            0.15,
-            0.05,
-            key="mask_share",
-            help="Of the tokens, in training; held-out text: 15%.",
-        )
+        reads: dict[str, Any] = {}  # how text is read, of a method that reads any
+        if "task-agnostic" in method.uses:
+            reads["masking"] = columns[2].selectbox(
+                "Hidden together",
+                list(MASKINGS),
+                format_func=MASKINGS.__getitem__,
+                key="masking",
+                help="What is hidden as one: each token by itself, as BERT; whole words; or up to three words, as "
+                "ALBERT.",
+            )
+            reads["mask_share"] = columns[3].number_input(
+                "Share hidden",
+                0.01,
+                0.9,
+                0.15,
+                0.05,
+                key="mask_share",
+                help="Of the tokens, in training; held-out text: 15%.",
+            )
         precision = columns[2].selectbox(
             "Precision", ["auto", "float32", "bfloat16"], key="precision", help="Of matrix products."
         )
-    corpus = choose_corpus(name, card.corpus)
+    corpus = choose_corpus(name, card.corpus) if reads else "auto"
 
 with right, st.container(border=True):
     config = plan = None
@@ -129,22 +133,21 @@ with right, st.container(border=True):
             method=method.name,
             student=student,
             options=options,
-            corpus=absolute(corpus),
+            corpus=absolute(corpus) if reads else corpus,
             steps=int(steps),
             batch=int(batch),
             accumulate=int(accumulate),
             processes=int(processes),
             length=int(length),
             seed=int(seed),
-            masking=masking,
-            mask_share=float(mask_share),
             precision=precision,
+            **reads,
         )
         plan = understand(config, state.RUNS)
     except ValueError as error:
         st.error(str(error), icon=":material/rule:")
     if plan:
-        count, full = parameters(plan.shape), parameters(shape)
+        count, full = parameters(plan.shape), parameters(shape.replace(mlm_head=plan.shape.mlm_head))
         st.metric(
             "Student's parameters",
             f"{count:,}",
@@ -197,6 +200,7 @@ with right, st.container(border=True):
 if (
     config is not None
     and plan is not None
+    and reads
     and st.toggle(
         "Look at the corpus", key="look_at_corpus", help="Reads and tokenises its beginning; a moment for a new text."
     )

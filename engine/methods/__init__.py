@@ -9,13 +9,15 @@ from engine.methods.base import Method
 from engine.methods.distilbert import Distilbert
 from engine.methods.minilm import Minilm
 from engine.methods.minilmv2 import Minilmv2
+from engine.methods.pkd import Pkd
 from engine.methods.scratch import Scratch
 from engine.methods.soft_targets import SoftTargets
 from engine.methods.tinybert import Tinybert
 from engine.methods.wid import Wid
 
 METHODS: dict[str, type[Method]] = {
-    method.name: method for method in (Wid, Scratch, SoftTargets, Distilbert, Tinybert, Minilm, Minilmv2, Albert, Adapt)
+    method.name: method
+    for method in (Wid, Scratch, SoftTargets, Distilbert, Tinybert, Minilm, Minilmv2, Pkd, Albert, Adapt)
 }
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sized
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -13,12 +13,18 @@ from torch import Tensor, nn
 
 from engine.bert import Bert
 from engine.config import ConfigError
-from engine.corpora import Batch
-from engine.muon import Together, hidden_matrices, muon
+from engine.corpora import Corpus
+from engine.device import Device
+from engine.evaluate import masked_lm_score
+from engine.masking import Batch, Masking
+from engine.measure import MASKED_LM, Measure
+from engine.optimizers import OPTIMIZERS as OPTIMIZERS
+from engine.optimizers import adamw as adamw
+from engine.optimizers import fresh_optimizer as fresh_optimizer
+from engine.pairs import Pairs, open_text
 from engine.shape import Shape, ShapeError
+from engine.sources import find_corpus
 
-OPTIMIZERS = ("adamw", "muon")  # for weights that start at random
-FUSED = ("cpu", "cuda", "mps")  # devices whose AdamW runs as one kernel
 USES = ("logit", "feature", "hard", "task-agnostic")  # columns of Table 1 in the WID paper, arXiv 2305.09098
 SHAPE_FIELDS = ("layers", "hidden", "heads", "head_dim", "ffn")  # what a person chooses of a student
 
@@ -26,6 +32,20 @@ SHAPE_FIELDS = ("layers", "hidden", "heads", "head_dim", "ffn")  # what a person
 @dataclass(frozen=True)
 class NoOptions:
     """A method without options."""
+
+
+class Data(Protocol):
+    """What a run learns from: training batches by step and seed, and batches that are held out."""
+
+    @property
+    def rows(self) -> Sized:
+        """What it trains on."""
+
+    def batch(self, step: int, size: int, seed: int) -> Batch:
+        """The training batch of `step` (from 0)."""
+
+    def held_out_batches(self, size: int = 64) -> Iterator[Batch]:
+        """The same in every run."""
 
 
 class Method:
@@ -57,6 +77,31 @@ class Method:
         """The kind of sentence pairs that it learns from: "sop", "nsp", or "none": rows of text."""
         return "none"
 
+    @property
+    def measure(self) -> Measure:
+        """What `score` measures."""
+        return MASKED_LM
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What a student tells apart by the classifier that is kept beside it; empty: it has none."""
+        return ()
+
+    def text(self, asked: str, usual: str) -> str:
+        """The name of the text to learn from, when `asked` was asked for ("auto": none) and `usual` is the teacher's.
+
+        Raises:
+            CorpusError: it is not there.
+            ConfigError: the method reads no such text.
+        """
+        name = usual if asked == "auto" else asked
+        find_corpus(name)
+        return name
+
+    def subject(self, text: str) -> str:
+        """What it learns from, for people, when its text is `text`."""
+        return f"the corpus {text}"
+
     def student_shape(self, teacher: Shape, wanted: dict[str, Any]) -> Shape:
         """The student's shape: the teacher's with what is `wanted` changed, and a masked-LM head only.
 
@@ -86,6 +131,22 @@ class Method:
         """What a person should know before starting, one sentence each."""
         return []
 
+    def data(self, text: str, tokenizer: Any, length: int, rows: int, masking: Masking) -> Data:
+        """What to learn from, about `rows` rows of at most `length` tokens of `text`, and what is held out of it.
+
+        Raises:
+            ValueError: (CorpusError, TaskError) it cannot be read.
+        """
+        return open_text(text, tokenizer, length, rows, self.pairs, masking)
+
+    def guide(self, teacher: Bert, data: Data, seed: int, device: Device) -> Generator[tuple[str, float], None, Any]:
+        """Who teaches: what `losses` and `score` get as the teacher, on `device` as the teacher is.
+
+        Whatever takes time before yields what is being done, for people, and the share of it that is done, 0 to 1.
+        """
+        yield from ()
+        return teacher
+
     def prepare(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
         """The trainable student; called like a Bert."""
         raise NotImplementedError
@@ -97,6 +158,11 @@ class Method:
         wrapped: it can only be called, and every parameter of it takes part. No device sync.
         """
         return {"masked-LM": masked_lm(student, batch)}
+
+    def score(self, model: nn.Module, data: Data, device: Device) -> dict[str, float]:
+        """How good `model` is on what is held out: "accuracy" (0-1) and "loss" (nats), as `measure` explains them."""
+        assert isinstance(data, Corpus | Pairs)
+        return masked_lm_score(model, data, device)
 
     def optimizer(self, student: nn.Module) -> torch.optim.Optimizer:
         """AdamW at the method's learning rate; matrices decay, biases and LayerNorms do not."""
@@ -126,6 +192,10 @@ class Method:
         """After `finish`: what the student is made of, by name, to be kept beside it. Empty: nothing to tell."""
         return {}
 
+    def whole(self, bert: Bert, lineage: dict[str, Tensor]) -> nn.Module:
+        """What `score` is asked about a finished student: itself, with what of its lineage belongs to it."""
+        return bert
+
     def state(self, student: nn.Module) -> dict[str, Any]:
         """What a checkpoint needs beside the parameters, as plain values and tensors."""
         return {}
@@ -146,30 +216,3 @@ class Method:
 def masked_lm(student: nn.Module, batch: Batch) -> Tensor:
     """Cross-entropy of the hidden tokens, their mean (BERT, section 3.1). Scalar, in nats."""
     return F.cross_entropy(student(batch.ids, batch.visible, positions=batch.positions).float(), batch.targets)
-
-
-def fresh_optimizer(which: str, student: nn.Module, rate: float, decay: float = 0.01) -> torch.optim.Optimizer:
-    """One of OPTIMIZERS for a `student` that inherits no weights: "adamw", or "muon" for its hidden matrices."""
-    if which == "adamw":
-        return adamw([(student, rate)], decay)
-    matrices = [p for p in hidden_matrices(student) if p.requires_grad]
-    return Together(muon(matrices, rate, decay), adamw([(student, rate)], decay, without=matrices))
-
-
-def adamw(
-    parts: list[tuple[nn.Module, float]], decay: float = 0.01, without: Sequence[nn.Parameter] = ()
-) -> torch.optim.Optimizer:
-    """One AdamW over several (module, learning rate) parts, on the device where their parameters are.
-
-    Parameters `without` which it goes are another optimizer's.
-    """
-    groups: list[dict[str, Any]] = []
-    others = {id(parameter) for parameter in without}
-    for module, rate in parts:
-        parameters = [p for p in module.parameters() if p.requires_grad and id(p) not in others]
-        groups.append({"params": [p for p in parameters if p.ndim > 1], "lr": rate, "weight_decay": decay})
-        groups.append({"params": [p for p in parameters if p.ndim <= 1], "lr": rate, "weight_decay": 0.0})
-    groups = [group for group in groups if group["params"]]
-    # one kernel for all tensors: for a 6x384 student 15 ms a step instead of 110, on one CPU core
-    fused = all(p.device.type in FUSED for group in groups for p in group["params"])
-    return torch.optim.AdamW(groups, betas=(0.9, 0.999), eps=1e-8, fused=fused)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from engine.bert import Bert
 from engine.config import option
-from engine.layer_choice import choose_layers, select_layers
+from engine.layer_choice import choose_layers, select_layers, whole_layers_only
 from engine.losses import over_words, softened, state_angle
 from engine.masking import Batch
 from engine.methods.base import Method
@@ -57,19 +57,7 @@ class Distilbert(Method):
 
     def objections(self, teacher: Shape, student: Shape) -> list[str]:
         """Whole layers are taken over, so only their number can be chosen."""
-        problems = []
-        for name in ("hidden", "heads", "head_dim", "ffn"):
-            has, wants = getattr(teacher, name), getattr(student, name)
-            if has != wants:
-                problems.append(
-                    f"A DistilBERT student takes whole layers over from its teacher, so its {name} is {has}, got "
-                    f"{wants}; choose fewer layers instead, or another method."
-                )
-        if student.layers > teacher.layers:
-            problems.append(f"It has at most its teacher's {teacher.layers} layers, got {student.layers}.")
-        if teacher.sharing != "none":
-            problems.append("Its teacher needs layers with weights of their own; choose a BERT.")
-        return problems
+        return whole_layers_only(teacher, student, "A DistilBERT student")
 
     def notes(self, teacher: Shape, student: Shape) -> list[str]:
         """Which layers it starts from."""

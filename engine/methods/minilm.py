@@ -11,23 +11,18 @@ from torch import Tensor, nn
 
 from engine.bert import Bert, Trace, new_bert
 from engine.config import option
+from engine.head_options import PRESET_NOTES, PRESETS, masked_lm_weight
 from engine.losses import attention_divergence, relation_divergence
 from engine.masking import Batch
 from engine.methods.base import Method
-from engine.shape import Shape
+from engine.shape import Shape, nearest_multiple
 
 
 @dataclass(frozen=True)
 class MinilmOptions:
     """Options of MiniLM."""
 
-    hard: float = option(
-        1.0,
-        "Weight of the masked-LM loss. The paper has none: its student is an encoder without a head that can fill in.",
-        least=0.0,
-        most=1e3,
-        label="weight of masked-LM",
-    )
+    hard: float = masked_lm_weight()
     lr: float = option(1e-3, "Peak learning rate.", least=1e-7, most=1.0, label="learning rate")
 
 
@@ -46,11 +41,10 @@ class Minilm(Method):
     )
     uses = ("feature", "task-agnostic")
     Options = MinilmOptions
-    presets: ClassVar[dict[str, dict[str, Any]]] = {"with a head": {}, "paper": {"hard": 0.0}}
-    preset_notes: ClassVar[dict[str, str]] = {
-        "with a head": "The paper's losses and masked-LM, so that the student can fill in words and be scored.",
-        "paper": "The paper's losses alone. Nothing teaches the head: the fill-in score of the student says nothing. "
-        "Its teaching assistant is a chain of two runs: compress to the assistant, then take that run as the teacher.",
+    presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS
+    preset_notes: ClassVar[dict[str, str]] = PRESET_NOTES | {
+        "paper": PRESET_NOTES["paper"] + " The paper's teaching assistant is a chain of two runs: compress to the "
+        "assistant, then take that run as the teacher."
     }
 
     options: MinilmOptions
@@ -59,7 +53,7 @@ class Minilm(Method):
         """Heads are compared one by one."""
         if student.heads == teacher.heads:
             return []
-        width = max(1, student.hidden // teacher.heads) * teacher.heads
+        width = nearest_multiple(teacher.heads, student.hidden)
         return [
             f"MiniLM compares the last layer's attention head by head, so the student needs its teacher's "
             f"{teacher.heads} heads, got {student.heads}; use {teacher.heads} heads at hidden {width}, or MiniLMv2."

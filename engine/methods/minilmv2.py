@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from engine.bert import Bert, Trace, new_bert
 from engine.config import option
+from engine.head_options import PRESET_NOTES, PRESETS, masked_lm_weight
 from engine.losses import relation_divergence
 from engine.masking import Batch
 from engine.methods.base import Method
@@ -39,13 +40,7 @@ class Minilmv2Options:
         most=10_000,
         label="teacher layer",
     )
-    hard: float = option(
-        1.0,
-        "Weight of the masked-LM loss. The paper has none: its student is an encoder without a head that can fill in.",
-        least=0.0,
-        most=1e3,
-        label="weight of masked-LM",
-    )
+    hard: float = masked_lm_weight()
     lr: float = option(1e-3, "Peak learning rate.", least=1e-7, most=1.0, label="learning rate")
 
 
@@ -63,22 +58,19 @@ class Minilmv2(Method):
     )
     uses = ("feature", "task-agnostic")
     Options = Minilmv2Options
-    presets: ClassVar[dict[str, dict[str, Any]]] = {"with a head": {}, "paper": {"hard": 0.0}}
-    preset_notes: ClassVar[dict[str, str]] = {
-        "with a head": "The paper's losses and masked-LM, so that the student can fill in words and be scored.",
-        "paper": "The paper's losses alone. Nothing teaches the head: the fill-in score of the student says nothing.",
-    }
+    presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS
+    preset_notes: ClassVar[dict[str, str]] = PRESET_NOTES
 
     options: Minilmv2Options
 
-    def heads(self, teacher: Shape, student: Shape) -> int:
-        """How many relation heads there are."""
-        common = math.gcd(teacher.inner, student.inner)
+    def heads(self, teacher_width: int, student_width: int) -> int:
+        """How many relation heads there are, for queries of these widths."""
+        common = math.gcd(teacher_width, student_width)
         return self.options.relation_heads or max(d for d in range(1, 49) if common % d == 0)
 
     def objections(self, teacher: Shape, student: Shape) -> list[str]:
         """Relation heads must divide both widths; the layer must exist."""
-        problems, heads = [], self.heads(teacher, student)
+        problems, heads = [], self.heads(teacher.inner, student.inner)
         common = math.gcd(teacher.inner, student.inner)
         if common % heads:
             legal = [str(d) for d in range(1, min(common, 256) + 1) if common % d == 0]
@@ -93,11 +85,12 @@ class Minilmv2(Method):
     def notes(self, teacher: Shape, student: Shape) -> list[str]:
         """The numbers that follow from the shapes."""
         layer = self.options.teacher_layer or teacher.layers
-        return [f"It imitates the teacher's layer {layer} in {self.heads(teacher, student)} relation heads."]
+        return [
+            f"It imitates the teacher's layer {layer} in {self.heads(teacher.inner, student.inner)} relation heads."
+        ]
 
     def prepare(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
         """Fresh weights."""
-        self.cut_into = self.heads(teacher.shape, shape)
         return new_bert(shape, seed)
 
     def losses(self, student: nn.Module, teacher: Bert, batch: Batch) -> dict[str, Tensor]:
@@ -108,8 +101,9 @@ class Minilmv2(Method):
         with torch.no_grad():
             teacher.encode(batch.ids, batch.visible, trace=theirs)
         layer = (self.options.teacher_layer or len(theirs["query"])) - 1
+        heads = self.heads(*(trace["query"][-1].shape[1] * trace["query"][-1].shape[3] for trace in (theirs, ours)))
         terms = {
-            f"{name} relations": relation_divergence(ours[name][-1], theirs[name][layer], self.cut_into, batch)
+            f"{name} relations": relation_divergence(ours[name][-1], theirs[name][layer], heads, batch)
             for name in RELATED
         }
         return {**terms, "masked-LM": self.options.hard * F.cross_entropy(logits, batch.targets)}

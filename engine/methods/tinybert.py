@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from engine.bert import Bert, Trace, new_bert
 from engine.config import option
+from engine.head_options import PRESET_NOTES, PRESETS, masked_lm_weight
 from engine.losses import score_error, state_error
 from engine.masking import Batch
 from engine.methods.base import Method
-from engine.shape import Shape, nearest_divisors
+from engine.shape import Shape, nearest_divisors, nearest_multiple
 
 
 @dataclass(frozen=True)
@@ -23,13 +24,7 @@ class TinybertOptions:
 
     attention: float = option(1.0, "Weight of the attention scores.", least=0.0, most=1e3, label="weight of attention")
     states: float = option(1.0, "Weight of the hidden states.", least=0.0, most=1e3, label="weight of hidden states")
-    hard: float = option(
-        1.0,
-        "Weight of the masked-LM loss. The paper has none: its student is an encoder without a head that can fill in.",
-        least=0.0,
-        most=1e3,
-        label="weight of masked-LM",
-    )
+    hard: float = masked_lm_weight()
     lr: float = option(1e-3, "Peak learning rate.", least=1e-7, most=1.0, label="learning rate")
 
 
@@ -67,11 +62,8 @@ class Tinybert(Method):
     )
     uses = ("feature", "task-agnostic")
     Options = TinybertOptions
-    presets: ClassVar[dict[str, dict[str, Any]]] = {"with a head": {}, "paper": {"hard": 0.0}}
-    preset_notes: ClassVar[dict[str, str]] = {
-        "with a head": "The paper's losses and masked-LM, so that the student can fill in words and be scored.",
-        "paper": "The paper's losses alone. Nothing teaches the head: the fill-in score of the student says nothing.",
-    }
+    presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS
+    preset_notes: ClassVar[dict[str, str]] = PRESET_NOTES
 
     options: TinybertOptions
 
@@ -79,10 +71,10 @@ class Tinybert(Method):
         """Heads are compared one by one, and student layers must map onto teacher layers."""
         problems = []
         if student.heads != teacher.heads:
-            near = [w for w in (student.hidden // teacher.heads * teacher.heads,) if w]
+            width = nearest_multiple(teacher.heads, student.hidden)
             problems.append(
                 f"TinyBERT compares attention head by head, so the student needs its teacher's {teacher.heads} heads, "
-                f"got {student.heads}; use {teacher.heads} heads at hidden {near[0] if near else teacher.heads}."
+                f"got {student.heads}; use {teacher.heads} heads at hidden {width}."
             )
         if student.layers > teacher.layers or teacher.layers % student.layers:
             near = nearest_divisors(teacher.layers, student.layers)

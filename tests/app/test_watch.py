@@ -104,3 +104,21 @@ def test_a_damaged_picture_is_no_picture(watch) -> None:
     """Harm: one bad line hides the whole run."""
     page = watch([*beginning(), *STEPS, {"kind": "picture", "step": "x", "groups": 7}, ENDED])
     assert "Speed" in titles(page)
+
+
+def test_a_score_says_what_it_measures(watch) -> None:
+    """Harm: accuracy on a labelled task, drawn and tabled as the share of hidden words that were found."""
+    measure = {"name": "task", "title": "Accuracy on task", "of": "its test set", "question": "text"}
+    events = beginning()
+    start = next(event for event in events if event["kind"] == "start")
+    start["measure"] = measure
+    preparing = {"kind": "prepare", "message": "Fine-tuning the teacher", "share": 0.25, "seconds_left": 60.0}
+    page = watch([preparing], at_work=True)
+    assert any("1 min 00 s left" in str(bar.proto) for bar in page.get("progress"))
+    scored = [{"kind": "evaluation", "step": step, "loss": 0.5, "accuracy": 0.7} for step in (0, 40)]
+    page = watch([*events, *scored, *STEPS], at_work=True)
+    shown = {metric.label for metric in page.metric}
+    assert "Accuracy on task" in shown
+    assert "Masked accuracy" not in shown
+    assert "Accuracy on task" in titles(page)
+    assert "accuracy on task" in page.dataframe[0].value.columns

@@ -2,6 +2,7 @@
 
 import functools
 import math
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from engine.bert import Bert
 from engine.cache import digest
 from engine.config import RunConfig
 from engine.corpora import Batch, mask
+from engine.methods import METHODS
+from engine.methods.base import Method
 from engine.runs import Run
 from engine.shape import Shape
 from engine.sources import Source
@@ -69,11 +72,13 @@ def source_of(documents: list[list[str]]) -> Any:
 
 def tiny(method: str, steps: int = 24, **changes: Any) -> RunConfig:
     """A run of a few seconds' fraction: the blank teacher, 4 x 128, and a student of 1 x 32
-    where the method can make one."""
+    where the method can make one, of 2 x 128 where it can choose layers only."""
+    chooses = METHODS.get(method, METHODS["scratch"]).chooses
+    small = {"layers": 1, "hidden": 32, "heads": 4, "ffn": 64} if "hidden" in chooses else {"layers": 2}
     settings: dict[str, Any] = {
         "teacher": "blank",
         "method": method,
-        "student": {} if method == "adapt" else {"layers": 1, "hidden": 32, "heads": 4, "ffn": 64},
+        "student": small if chooses else {},
         "steps": steps,
         "batch": 4,
         "length": 16,
@@ -97,3 +102,21 @@ def finish(config: RunConfig, run: Run) -> list[dict[str, Any]]:
 def losses(events: list[dict[str, Any]]) -> dict[int, float]:
     """Step -> loss."""
     return {event["step"]: event["loss"] for event in events if event["kind"] == "step"}
+
+
+def wanted_of(kind: type[Method]) -> dict[str, int]:
+    """What is asked of a student of a teacher 2 x 32: another shape, where the method can give it one."""
+    if kind.chooses == ("layers",):
+        return {
+            "layers": 2 if "task-agnostic" not in kind.uses else 1
+        }  # on a task the last of two layers is not compared
+    return {"hidden": 16, "heads": 4, "ffn": 32} if kind.chooses else {}
+
+
+def returned(work: Generator[Any, None, Any]) -> Any:
+    """What a generator returns at its end."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value

@@ -5,9 +5,36 @@ import pytest
 
 @pytest.fixture(scope="module")
 def few_held_out():
-    """Scores over 32 held-out rows instead of 512, so that a whole run takes a second."""
-    from engine import corpora
+    """Scores over 32 held-out rows instead of 512, and a task of 200 examples, so that a whole run takes a second."""
+    from engine import corpora, tasks
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(corpora, "HELD_OUT_ROWS", 32)
+        patch.setattr(tasks, "GRAMMAR_STORIES", 200)
         yield
+
+
+@pytest.fixture(scope="module")
+def corpus(few_held_out):
+    """A little of the microworld."""
+    from engine.corpora import open_corpus
+    from tests.engine.builders import tokenizer
+
+    return open_corpus("microworld", tokenizer(), 24, 200)
+
+
+@pytest.fixture(scope="module")
+def knowing(corpus):
+    """A small teacher, 2 x 32, that has learned the microworld a little."""
+    from engine.methods.base import masked_lm
+    from engine.optimizers import adamw
+    from tests.engine.builders import teacher
+
+    bert = teacher(hidden=32, heads=4, ffn=64)
+    optimizer = adamw([(bert, 1e-2)])
+    for step in range(60):
+        optimizer.zero_grad()
+        masked_lm(bert, corpus.batch(step, 16, 0)).backward()
+        optimizer.step()
+    optimizer.zero_grad()
+    return bert.requires_grad_(False)

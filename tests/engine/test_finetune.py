@@ -10,7 +10,8 @@ from torch import nn
 from engine import task_scores
 from engine.bert import new_bert
 from engine.device import pick
-from engine.finetune import Encoded, Recipe, TaskModel, _answer, _epochs, encode, fine_tune, predict, task_loss
+from engine.encoded import Encoded, encode
+from engine.finetune import Recipe, TaskModel, _answer, _epochs, fine_tune, predict, task_loss
 from engine.labelled import Example, Splits, Task, TaskError, dealt
 from engine.linear_probe import Features
 from engine.task_scores import retained, score

@@ -44,9 +44,9 @@ def kl(teacher, student):
     return sum(p * math.log(p / q) for p, q in zip(softmax(teacher), softmax(student), strict=True))
 
 
-def masked(scores):
+def masked(scores, of=None):
     """Attention scores with padding hidden, as the model gives them."""
-    return scores.masked_fill(~batch().visible[:, None, None, :], torch.finfo(scores.dtype).min)
+    return scores.masked_fill(~(of or batch()).visible[:, None, None, :], torch.finfo(scores.dtype).min)
 
 
 def relations(x, heads, row, place, length):
@@ -128,10 +128,34 @@ def test_softened():
         assert float(found[row]) == pytest.approx(expected)
 
 
+def test_patience():
+    """Harm: PKD whose states are compared at their own lengths, or summed where its weight belongs to a mean."""
+    ours, theirs = random(2, ROWS, WIDE, seed=1), 3 * random(2, ROWS, WIDE, seed=2)
+
+    def apart(layer, row):
+        a, b = ours[layer, row].tolist(), theirs[layer, row].tolist()
+        long, far = math.sqrt(sum(x * x for x in a)), math.sqrt(sum(x * x for x in b))
+        return [(x / long - y / far) ** 2 for x, y in zip(a, b, strict=True)]
+
+    expected = np.mean([apart(layer, row) for layer in range(2) for row in range(ROWS)])
+    assert float(losses.patience(ours, theirs)) == pytest.approx(expected)
+    assert float(losses.patience(5 * ours, theirs)) == pytest.approx(expected)  # no length counts
+
+
+def test_over_rows():
+    """Harm: a sentence-order loss in which a short row weighs as much as a long one: its parts do not add up."""
+    assert float(losses.over_rows(torch.tensor([1.0, 10.0, 100.0]), batch())) == pytest.approx((2 + 10 + 100) / 4)
+
+
 LOSSES = {
-    "attention": (lambda s, t, b: losses.attention_divergence(masked(s), masked(t), b), (ROWS, HEADS, LONG, LONG)),
+    "patience": (lambda s, t, b: losses.patience(s, t), (2, ROWS, WIDE)),
+    "soft targets": (lambda s, t, b: losses.over_words(losses.softened(s, t, 3.0), b), (ROWS, LONG, WIDE)),
+    "attention": (
+        lambda s, t, b: losses.attention_divergence(masked(s, b), masked(t, b), b),
+        (ROWS, HEADS, LONG, LONG),
+    ),
     "relations": (lambda s, t, b: losses.relation_divergence(s, t, 2, b), (ROWS, HEADS, LONG, WIDE)),
-    "scores": (lambda s, t, b: losses.score_error(masked(s), masked(t), b), (ROWS, HEADS, LONG, LONG)),
+    "scores": (lambda s, t, b: losses.score_error(masked(s, b), masked(t, b), b), (ROWS, HEADS, LONG, LONG)),
     "states": (losses.state_error, (ROWS, LONG, WIDE)),
     "angle": (losses.state_angle, (ROWS, LONG, WIDE)),
 }
@@ -153,27 +177,32 @@ def test_a_student_that_is_its_teacher_has_no_loss(name):
     assert float(loss(teacher, teacher, batch())) == pytest.approx(0, abs=1e-12)
 
 
-@pytest.mark.parametrize("name", ["states", "angle", "relations"])
+@pytest.mark.parametrize("name", ["states", "angle", "relations", "soft targets", "scores", "attention"])
 def test_padding_and_special_tokens_never_count(name):
     """Harm: a student that is taught what to think of padding; most of a short row is nothing else."""
     loss, size = LOSSES[name]
     student, teacher = random(*size, seed=1).requires_grad_(), random(*size, seed=2)
     loss(student, teacher, batch()).backward()
-    gradient = student.grad if name != "relations" else student.grad.flatten(1, 1).transpose(1, 2)
+    gradient = student.grad if len(size) == 3 else student.grad.transpose(1, 2)  # (batch, pos, ...): words that look
     for row, length in enumerate(LENGTHS):
-        assert gradient[row, length:].abs().max() == 0 if length < LONG else True
+        if length < LONG:
+            assert gradient[row, length:].abs().max() == 0
+        if name in ("scores", "attention"):  # nor are they looked at
+            assert student.grad[row, ..., length:].abs().sum() == 0
+            assert student.grad[row, :, 1, 0].abs().max() > 0  # [CLS] is looked at
         if name != "relations":  # a relation's other side may be a special token
             assert gradient[row, 0].abs().max() == 0
             assert gradient[row, length - 1].abs().max() == 0
         assert gradient[row, 1].abs().max() > 0
 
 
-@pytest.mark.parametrize("name", ["states", "angle", "relations"])
+@pytest.mark.parametrize("name", ["states", "angle", "relations", "soft targets", "scores", "attention"])
 def test_parts_of_a_batch_add_up(name):
     """Harm: micro-batches, or two processes, minimise another loss than one process with the whole batch."""
     loss, size = LOSSES[name]
     student, teacher, whole = random(*size, seed=1), random(*size, seed=2), batch()
     total, rows = 0.0, [slice(0, 1), slice(1, 3)]
     for part, here in zip(whole.parts(2), rows, strict=True):
+        assert len(part.ids) == here.stop - here.start
         total += float(loss(student[here], teacher[here], part)) * len(part.targets) / len(whole.targets)
     assert total == pytest.approx(float(loss(student, teacher, whole)))

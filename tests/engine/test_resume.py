@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from engine import job
 from engine.checkpoints import load_model
 from engine.config import RunConfig
+from engine.methods import METHODS
 from engine.runs import ENDED
 from engine.train import train
 from tests.engine.builders import finish, losses, new_run, tiny
@@ -33,13 +34,14 @@ def weights(run):
     return load_file(run.student_dir / "model.safetensors")
 
 
+HURRY = {"pkd": {"teacher_epochs": 1}, "albert": {"embedding": 8}}
 RUNS = {
     "wid": tiny("wid", options={"cuts": 2}),  # interval 4: cuts at 4 and 8, everything gone after 12
     "wid head": tiny("wid", options={"cuts": 2, "strategy": "head"}, student={"layers": 1, "hidden": 64, "heads": 2}),
-    "scratch": tiny("scratch", steps=10),
     "scratch muon": tiny("scratch", steps=10, options={"optimizer": "muon"}),
-    "soft_targets": tiny("soft_targets", steps=10),
 }
+OTHERS = [name for name in METHODS if name not in RUNS]
+RUNS |= {name: tiny(name, steps=10, evaluations=1, options=HURRY.get(name, {})) for name in OTHERS}
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +64,8 @@ def uninterrupted(few_held_out, tmp_path_factory):
         ("wid", 17),  # all gone
         ("wid head", 6),
         ("wid head", 10),
-        ("scratch", 5),
         ("scratch muon", 5),
-        ("soft_targets", 5),
+        *((name, 5) for name in OTHERS),
     ],
 )
 def test_a_run_that_was_stopped_goes_on_as_if_nothing_had_been(name, at, uninterrupted, tmp_path):
@@ -150,7 +151,7 @@ def test_a_process_killed_while_dims_close_goes_on_as_if_nothing_had_been(tmp_pa
     assert not list(run.path.rglob("*.draft"))
 
 
-@pytest.mark.parametrize("name", ["wid", "scratch"])
+@pytest.mark.parametrize("name", ["wid", "scratch", "pkd"])
 def test_one_seed_one_student(name, uninterrupted, tmp_path):
     """Harm: a result that nobody, not even its author, can repeat."""
     for seed in (0, 1):

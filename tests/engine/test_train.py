@@ -41,7 +41,7 @@ CARD = {
         "encoder_parameters",
         "scores",
     ),
-    *("versions", "device", "device_name", "teacher_parameters", "seconds"),
+    *("versions", "device", "device_name", "teacher_parameters", "seconds", "measure", "classes"),
 }
 
 

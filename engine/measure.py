@@ -1,0 +1,47 @@
+"""What the score of a run is the score of. A run says so in its first event and on its card; knows no method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Measure:
+    """The share of right answers to some kind of question: `accuracy` (0-1) in a run's events."""
+
+    name: str  # before _accuracy and _loss in a card's scores
+    title: str
+    of: str  # what the questions are about
+    question: str  # one of them; a loss is so many nats each
+
+
+MASKED_LM = Measure("masked", "Masked accuracy", "held-out text", "hidden word")
+
+
+def measure_of(record: Mapping[str, Any]) -> Measure:
+    """What the scores in `record`, a card or a run's first event, measure; where nothing is said, masked-LM."""
+    return Measure(**record["measure"]) if record.get("measure") else MASKED_LM
+
+
+def scores(measure: Measure, taught: Mapping[str, float], learned: Mapping[str, float]) -> dict[str, float]:
+    """A card's scores, from the teacher's and the student's "accuracy" and "loss"."""
+    return {
+        f"{measure.name}_accuracy": learned["accuracy"],
+        f"{measure.name}_loss": learned["loss"],
+        f"teacher_{measure.name}_accuracy": taught["accuracy"],
+        f"teacher_{measure.name}_loss": taught["loss"],
+        "retained": learned["accuracy"] / taught["accuracy"] if taught["accuracy"] else 0.0,
+    }
+
+
+def accuracies(card: Mapping[str, Any]) -> tuple[float, float]:
+    """The student's and the teacher's accuracy (0-1) on a card."""
+    name = measure_of(card).name
+    return card["scores"][f"{name}_accuracy"], card["scores"][f"teacher_{name}_accuracy"]
+
+
+def as_json(measure: Measure) -> dict[str, str]:
+    """`measure` as plain values."""
+    return asdict(measure)
