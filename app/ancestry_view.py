@@ -37,8 +37,8 @@ def show_ancestry(pair: Pair, folder: Path) -> None:
     if lineage is None:
         st.info(
             f"This student was made by the method {plain(str(card.get('method')))}, which keeps no compactors, so "
-            "nothing says which of the teacher's heads it is made of. Ancestry is what weight-inherited distillation (wid) alone "
-            "can show; how alike the heads behave can be seen for every method.",
+            "nothing says which of the teacher's heads it is made of. Ancestry is what weight-inherited distillation "
+            "(wid) alone can show; how alike the heads behave can be seen for every method.",
             icon=":material/family_history:",
         )
         return
