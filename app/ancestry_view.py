@@ -79,7 +79,7 @@ def lineage_of(pair: Pair, folder: Path) -> Lineage | None:
         from engine.checkpoints import load_lineage
 
         tensors = {name: tensor.numpy() for name, tensor in load_lineage(folder).items()}
-        if not tensors:
+        if "dims.residual" not in tensors:  # something else may be kept there, a classifier for one
             return None
         return read_lineage(tensors, pair.teacher.bert.shape, pair.student.bert.shape, pair.layer_map())
 

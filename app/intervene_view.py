@@ -33,14 +33,22 @@ def show_intervene(pair: Pair, start: str, run_id: str, folder: Path) -> None:
         "Take a head away, or let it look everywhere alike, and see what the model loses. Off: the head brings "
         "nothing. Uniform: it brings the mean of all tokens, as if it could not tell where to look."
     )
+    for role, model in pair.models.items():
+        if model.bert.head is None:
+            st.info(
+                f"The {role.lower()} has no masked-LM head: it learned a task and was never asked for a word, so there "
+                "is no loss that a head could be missed by.",
+                icon=":material/block:",
+            )
+            return
     left, right = st.columns(2)
-    role = left.segmented_control(
+    chosen = left.segmented_control(
         "Model", ("Teacher", "Student"), default="Student", required=True, key="intervene_role"
     )
     how = right.segmented_control(
         "Heads become", list(WAYS), default="off", required=True, format_func=lambda it: WAYS[it], key="intervene_how"
     )
-    _changed(pair, str(role), str(how), start, run_id, folder, colours)
+    _changed(pair, str(chosen), str(how), start, run_id, folder, colours)
     st.markdown("#### Which heads are missed?")
     show_ranking(pair, str(how), folder, colours)
 

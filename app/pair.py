@@ -45,7 +45,7 @@ class Pair:
 
     @property
     def corpus(self) -> str:
-        """The text that the student learned from."""
+        """The text that the student learned from, or its teacher did."""
         return str(self.student.card.get("corpus") or "microworld")
 
     @property
