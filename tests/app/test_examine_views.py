@@ -181,6 +181,19 @@ def test_odd_sentences_are_answered_in_words(opened, ids, text) -> None:
     assert page.warning
 
 
+def test_a_student_without_a_head_is_told_so(opened, runs, ids, monkeypatch) -> None:
+    """Harm: a student that learned a task, and has no words to guess, gives a traceback where heads are ranked."""
+    from engine.bert import Bert
+    from engine.checkpoints import Model
+
+    whole = state.student_model(runs / ids["scratch"] / "student")
+    headless = Bert(whole.bert.shape.replace(mlm_head=False)).eval()
+    monkeypatch.setattr(state, "student_model", lambda folder: Model(headless, whole.tokenizer, whole.card))
+    page = opened("Intervene", "scratch")
+    assert "no masked-LM head" in told(page)
+    assert not [button for button in page.button if button.label == "Rank all heads"]
+
+
 def test_models_of_two_vocabularies_are_not_compared_position_by_position(opened, monkeypatch) -> None:
     """Harm: attention of 'girl' is compared with attention of '##s', and the figure looks like any other."""
     monkeypatch.setattr(pair.Pair, "speak_alike", property(lambda self: False))
