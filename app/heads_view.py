@@ -17,7 +17,7 @@ from engine.head_roles import PATTERNS, BestHead, best_head, gold_attention, gol
 from engine.microworld import RELATIONS
 from engine.token_store import CorpusError
 
-STORIES, STORIES_HIDDEN = 120, 40  # a hidden word takes a pass of its own
+STORIES, STORIES_HIDDEN = 300, 100  # a hidden word takes a pass of its own
 MOST_UNKNOWN = 0.3  # of the stories' words; more, and the model does not speak the language
 
 

@@ -68,8 +68,8 @@ class Pair:
         options = self.student.card.get("options") or {}
         if want == have:
             return list(range(have))
-        if want < have and self.student.card.get("method") == "wid":
-            which, listed = str(options.get("layers_from", "spread")), str(options.get("layer_list", ""))
+        if want < have and "layers_from" in options:
+            which, listed = str(options["layers_from"]), str(options.get("layer_list", ""))
             chosen, problems = choose_layers(have, want, which, listed)
             if not problems:
                 return chosen
