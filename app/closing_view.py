@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from app import state
+from app.axis import Axis
 from app.curves import curve
 from app.norm_charts import norm_heatmap, strips
 from app.picture import MILLION, Picture, amount, kept_shares
@@ -24,7 +25,7 @@ EXPLANATION = (
 LOW = 215  # pixels of a curve beside the strips
 
 
-def closing_view(run_id: str, pictures: Sequence[Picture], steps: Sequence[Event], *, film: bool) -> None:
+def closing_view(run_id: str, pictures: Sequence[Picture], steps: Sequence[Event], axis: Axis, *, film: bool) -> None:
     """The newest of `pictures`, or with `film` the one a slider chooses; beside it dims kept and time a step."""
     colours = theme(state.dark())
     left, right = st.columns([3, 2], gap="large")
@@ -41,14 +42,14 @@ def closing_view(run_id: str, pictures: Sequence[Picture], steps: Sequence[Event
     else:
         frame = frame.assign(**{f"{name}, goal": goal for name, goal in goals.items()})
         lines += [colours.paler(line) for line in lines]
-    curve(right, "Share of dims kept", frame, lines, "%", LOW)
+    curve(right, "Share of dims kept", frame, lines, "%", axis, LOW)
     if steps:
         times = pd.DataFrame({"time a step": {event["step"]: 1000 * event["step_seconds"] for event in steps}})
-        curve(right, "Time a step", times, [colours.student], "ms", LOW)
+        curve(right, "Time a step", times, [colours.student], "ms", axis, LOW)
 
 
-def multiply_adds_curve(place: Any, start: Event, pictures: Sequence[Picture]) -> bool:
-    """Multiply-adds per token over steps between the teacher's and the student's; False where they are not known."""
+def multiply_adds_curve(place: Any, start: Event, pictures: Sequence[Picture], axis: Axis) -> bool:
+    """Multiply-adds per token over `axis` between the teacher's and the student's; False where they are not known."""
     colours, known = theme(state.dark()), start.get("multiply_adds_per_token")
     course = {picture.step: picture.multiply_adds for picture in pictures if picture.multiply_adds}
     teacher, student = amount(known, "teacher"), amount(known, "student")
@@ -56,7 +57,7 @@ def multiply_adds_curve(place: Any, start: Event, pictures: Sequence[Picture]) -
         return False
     frame = pd.DataFrame({"now": course}).assign(teacher=teacher, student=student) / MILLION
     lines = [colours.student, colours.teacher, colours.paler(colours.student)]
-    curve(place, "Multiply-adds, forward pass", frame, lines, "million a token")
+    curve(place, "Multiply-adds, forward pass", frame, lines, "million a token", axis)
     return True
 
 

@@ -25,6 +25,8 @@ def choose_method() -> type[Method]:
         names.index(wanted) if wanted in METHODS else 0,
         format_func=lambda name: METHODS[name].label,
         label_visibility="collapsed",
+        help="MobileBERT is out of scope for now: it learns from a teacher of its own build, which would have to be "
+        "trained first.",
         key=f"build_method{wanted}",
         persist_state="session",
     )

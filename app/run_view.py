@@ -9,6 +9,8 @@ import pandas as pd
 import streamlit as st
 
 from app import state
+from app.axis import Axis, axis_of, choose_axis
+from app.budget_view import spent_line
 from app.closing_view import closing_view, multiply_adds_curve
 from app.curves import curve
 from app.picture import MILLION, Picture, group_table, kept_shares, read_pictures
@@ -49,11 +51,12 @@ def run_view(run: Run, buttons: Callable[[Run, str], None]) -> str:
         _results(card)
     elif status not in ENDED and start:
         _numbers(measure_of(start), steps, evaluations, teacher)
+    axis = axis_of(choose_axis(steps), steps) if start and steps else Axis()
     if start and pictures:
-        closing_view(run.id, pictures, steps, film=status in ENDED)
-        _curves_beside(start, steps, evaluations, teacher, pictures)
+        closing_view(run.id, pictures, steps, axis, film=status in ENDED)
+        _curves_beside(start, steps, evaluations, teacher, pictures, axis)
     elif start and (steps or evaluations):
-        _curves(start, steps, evaluations, teacher)
+        _curves(start, steps, evaluations, teacher, axis)
     return status
 
 
@@ -103,6 +106,8 @@ def _results(card: dict[str, Any]) -> None:
         ("Took", duration(card["seconds"]), card["device_name"]),
     )
     tile_row(tiles)
+    if line := spent_line(card):
+        st.caption(line)
 
 
 def _numbers(measure: Measure, steps: list[Event], evaluations: list[Event], teacher: Event | None) -> None:
@@ -132,53 +137,60 @@ def _progress(start: Event | None, steps: list[Event], events: list[Event], stat
     st.progress(step / max(1, start["steps"]), f"Step {step:,} of {start['steps']:,}{left}")
 
 
-def _curves(start: Event, steps: list[Event], evaluations: list[Event], teacher: Event | None) -> None:
+def _curves(start: Event, steps: list[Event], evaluations: list[Event], teacher: Event | None, axis: Axis) -> None:
     """The curves of a run without pictures."""
     colours = theme(state.dark())
     places = [column for _ in range(2) for column in st.columns(2, gap="large")]
     if steps:
-        _loss(places.pop(0), steps, colours)
+        _loss(places.pop(0), steps, colours, axis)
     if len(evaluations) > 1:
-        _accuracy(places.pop(0), measure_of(start), evaluations, teacher, colours)
+        _accuracy(places.pop(0), measure_of(start), evaluations, teacher, colours, axis)
     if numbers := {event["step"]: event["numbers"] for event in steps if event["numbers"]}:
         frame = pd.DataFrame(numbers).T
-        curve(places.pop(0), start["numbers_title"], frame, list(colours.series), start["numbers_unit"])
+        curve(places.pop(0), start["numbers_title"], frame, list(colours.series), start["numbers_unit"], axis)
     if steps:
         speed = pd.DataFrame({"tokens a second": {event["step"]: event["tokens_per_second"] for event in steps}})
-        curve(places.pop(0), "Speed", speed, [colours.student], "tokens a second")
+        curve(places.pop(0), "Speed", speed, [colours.student], "tokens a second", axis)
     with st.expander("The curves as a table"):
         st.dataframe(_table(measure_of(start), steps, evaluations, []), hide_index=True)
 
 
 def _curves_beside(
-    start: Event, steps: list[Event], evaluations: list[Event], teacher: Event | None, pictures: list[Picture]
+    start: Event,
+    steps: list[Event],
+    evaluations: list[Event],
+    teacher: Event | None,
+    pictures: list[Picture],
+    axis: Axis,
 ) -> None:
     """The curves of a run with pictures which closing_view has not drawn."""
     colours = theme(state.dark())
     places = list(st.columns(3, gap="medium"))
-    if multiply_adds_curve(places[0], start, pictures):
+    if multiply_adds_curve(places[0], start, pictures, axis):
         places.pop(0)
     if steps:
-        _loss(places.pop(0), steps, colours)
+        _loss(places.pop(0), steps, colours, axis)
     if len(evaluations) > 1:
-        _accuracy(places.pop(0), measure_of(start), evaluations, teacher, colours)
+        _accuracy(places.pop(0), measure_of(start), evaluations, teacher, colours, axis)
     with st.expander("The curves as a table"):
         st.dataframe(_table(measure_of(start), steps, evaluations, pictures), hide_index=True)
         st.markdown(f"The groups at step {pictures[-1].step:,}")
         st.dataframe(group_table(pictures[-1]), hide_index=True)
 
 
-def _loss(place: Any, steps: list[Event], colours: Theme) -> None:
+def _loss(place: Any, steps: list[Event], colours: Theme, axis: Axis) -> None:
     losses = pd.DataFrame({event["step"]: event["losses"] for event in steps}).T
-    curve(place, "Training loss", losses, [colours.student, *colours.series], "nats")
+    curve(place, "Training loss", losses, [colours.student, *colours.series], "nats", axis)
 
 
-def _accuracy(place: Any, measure: Measure, evaluations: list[Event], teacher: Event | None, colours: Theme) -> None:
+def _accuracy(
+    place: Any, measure: Measure, evaluations: list[Event], teacher: Event | None, colours: Theme, axis: Axis
+) -> None:
     accuracy = pd.DataFrame({"student": {event["step"]: 100 * event["accuracy"] for event in evaluations}})
     if teacher:
         accuracy["teacher"] = 100 * teacher["accuracy"]
     title = measure.title if " on " in measure.title else f"{measure.title} on {measure.of}"
-    curve(place, title, accuracy, [colours.student, colours.teacher], "%")
+    curve(place, title, accuracy, [colours.student, colours.teacher], "%", axis)
 
 
 def _table(measure: Measure, steps: list[Event], evaluations: list[Event], pictures: list[Picture]) -> pd.DataFrame:
@@ -187,6 +199,7 @@ def _table(measure: Measure, steps: list[Event], evaluations: list[Event], pictu
     rows = [
         {
             "step": event["step"],
+            **{name: event[name] for name in ("tokens", "flops") if name in event},
             "loss, nats": round(event["loss"], 4),
             "tokens a second": round(event["tokens_per_second"]),
             "ms a step": round(1000 * event["step_seconds"], 1),

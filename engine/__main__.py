@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from engine import size_command
+from engine.budget import EXAMPLES
 
 DEFAULT_RUNS = Path(os.environ.get("HEIRLOOM_RUNS", "runs"))
 
@@ -58,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--resume", metavar="RUN", help="continue a stopped run; other settings come from its folder")
     for name, help in {
         "teacher": "microworld, minilm, minilm-original, blank, hub:ID, local:FOLDER or run:ID",
-        "method": "wid, scratch, soft_targets or adapt",
+        "method": "wid, scratch, soft_targets, distilbert, tinybert, minilm, minilmv2, albert or adapt; no MobileBERT",
         "corpus": "microworld, nltk:NAME[+NAME...], file:PATH[#COLUMN] or hub:DATASET[:CONFIG]; default: the teacher's",
         "device": "auto, cuda, mps or cpu",
         "precision": "auto, float32 or bfloat16",
@@ -81,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         "checkpoints": "how often the state is saved",
     }.items():
         train.add_argument(f"--{name}", type=int, help=help)
+    train.add_argument("--budget", metavar="AMOUNT", help=f"instead of --steps: {EXAMPLES}")
     train.add_argument("--mask-share", type=float, help="share of the tokens that training hides (default: 0.15)")
     train.add_argument("--preset", help="options that belong together; wid has quick (its default) and paper")
     train.add_argument(
@@ -134,9 +136,17 @@ def _parser() -> argparse.ArgumentParser:
     recipe.add_argument("--probe", action="store_true", help="a linear probe instead of fine-tuning")
 
     bench = verb("bench", _bench, "Measure speed and memory on this machine.")
-    bench.add_argument("what", choices=["wid", "size"], help="wid: its steps; size: the calculator")
-    bench.add_argument("--case", default="cpu", help="cpu: 6x384 to 6x192; gpu: 12x768 to 12x192 and 12x516")
-    bench.add_argument("--repeats", type=int, default=7, help="steps of each kind, interleaved")
+    bench.add_argument(
+        "what", choices=["wid", "methods", "size"], help="wid: its steps; methods: a step of each; size: the calculator"
+    )
+    bench.add_argument(
+        "--case",
+        default="cpu",
+        help="wid: cpu, 6x384 to 6x192, or gpu, 12x768 to 12x192 and 12x516; methods: cpu, or cuda, 12x768 to 12x384",
+    )
+    bench.add_argument(
+        "--repeats", type=int, help="steps of each kind, interleaved (default: 7); methods: rounds of 5 steps (3)"
+    )
     return parser
 
 
@@ -221,12 +231,18 @@ def _bench(arguments: argparse.Namespace) -> None:
     if arguments.what == "size":
         from engine import bench_size
 
-        timed = bench_size.bench_size(arguments.repeats)
+        timed = bench_size.bench_size(7 if arguments.repeats is None else arguments.repeats)
         print(json.dumps(timed) if arguments.json else bench_size.table(timed))
+        return
+    if arguments.what == "methods":
+        from engine import bench_methods
+
+        found = bench_methods.bench_methods(arguments.case, 3 if arguments.repeats is None else arguments.repeats)
+        print(json.dumps(found) if arguments.json else bench_methods.table(found))
         return
     from engine.bench import bench_wid, table
 
-    found = bench_wid(arguments.case, arguments.repeats)
+    found = bench_wid(arguments.case, 7 if arguments.repeats is None else arguments.repeats)
     print(json.dumps(found) if arguments.json else table(found))
 
 

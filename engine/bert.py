@@ -9,6 +9,8 @@ Axes: batch pos hidden head head_dim ffn layer vocab.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -55,25 +57,31 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, visible: Tensor | None, trace: Trace) -> Tensor:
         """x (batch, pos, hidden); visible (batch, 1, 1, pos) bool or None -> (batch, pos, hidden)."""
-        query, key, value = (
-            linear(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (batch, head, pos, head_dim)
-            for linear in (self.query, self.key, self.value)
-        )
-        for name, tensor in (("query", query), ("key", key), ("value", value)):
-            if name in trace:
-                trace[name].append(tensor)
+        query, key, value = self.project(x, trace)
         if "attentions" in trace or "scores" in trace or slow_fused(query):
-            scores = query @ key.transpose(-1, -2) * self.scale  # (batch, head, pos, pos)
-            if visible is not None:
-                scores = scores.masked_fill(~visible, torch.finfo(scores.dtype).min)
-            attention = scores.softmax(-1)
-            for name, tensor in (("scores", scores), ("attentions", attention)):
-                if name in trace:
-                    trace[name].append(tensor)
+            attention = self.scores(query, key, visible, trace).softmax(-1)
+            trace.get("attentions", []).append(attention)
             mixed = attention @ value
         else:
             mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=visible, scale=self.scale)
         return self.norm(x + self.output(mixed.transpose(1, 2).flatten(2)))
+
+    def project(self, x: Tensor, trace: Trace) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of x (batch, pos, hidden): (batch, head, pos, head_dim) each."""
+        query, key, value = (
+            linear(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for linear in (self.query, self.key, self.value)
+        )
+        for name, tensor in (("query", query), ("key", key), ("value", value)):
+            trace.get(name, []).append(tensor)
+        return query, key, value
+
+    def scores(self, query: Tensor, key: Tensor, visible: Tensor | None, trace: Trace) -> Tensor:
+        """What every position thinks of every other before the softmax, (batch, head, pos, pos); least at padding."""
+        scores = query @ key.transpose(-1, -2) * self.scale
+        if visible is not None:
+            scores = scores.masked_fill(~visible, torch.finfo(scores.dtype).min)
+        trace.get("scores", []).append(scores)
+        return scores
 
 
 class FeedForward(nn.Module):
@@ -176,7 +184,12 @@ class Bert(nn.Module):
         return attention, ffn
 
     def encode(
-        self, ids: Tensor, visible: Tensor | None = None, types: Tensor | None = None, trace: Trace | None = None
+        self,
+        ids: Tensor,
+        visible: Tensor | None = None,
+        types: Tensor | None = None,
+        trace: Trace | None = None,
+        layers: Collection[int] | None = None,
     ) -> Tensor:
         """The last hidden states, (batch, pos, hidden).
 
@@ -184,6 +197,7 @@ class Bert(nn.Module):
         `trace` maps names among TRACEABLE to lists: "hidden" gets layers + 1 tensors (batch, pos, hidden), the
         embedding output first; "attentions" and "scores" get (batch, head, pos, pos) a layer; queries, keys
         and values (batch, head, pos, head_dim). "pair", which `forward` alone fills, gets pair logits (batch, 2).
+        `layers`: whose attention `trace` asks about (0-based), None: all; the others keep nothing of theirs.
         """
         trace = {} if trace is None else trace
         mask = None if visible is None else visible[:, None, None, :].bool()
@@ -191,9 +205,24 @@ class Bert(nn.Module):
         for layer in range(self.shape.layers):
             trace.get("hidden", []).append(x)
             attention, ffn = self.blocks(layer)
-            x = ffn(attention(x, mask, trace))
+            x = ffn(attention(x, mask, trace if layers is None or layer in layers else {}))
         trace.get("hidden", []).append(x)
         return x
+
+    def look(self, ids: Tensor, visible: Tensor | None, layer: int, trace: Trace) -> None:
+        """Puts the queries, keys, values and scores of `layer` (0-based), those asked for, into `trace`.
+
+        Computes nothing else of that layer, and no later one: for who imitates the attention of one layer.
+        """
+        mask = None if visible is None else visible[:, None, None, :].bool()
+        x = self.embeddings(ids, None)
+        for before in range(layer):
+            attention, ffn = self.blocks(before)
+            x = ffn(attention(x, mask, {}))
+        attention, _ = self.blocks(layer)
+        query, key, _ = attention.project(x, trace)
+        if "scores" in trace:
+            attention.scores(query, key, mask, trace)
 
     def forward(
         self,
@@ -202,17 +231,19 @@ class Bert(nn.Module):
         types: Tensor | None = None,
         positions: Tensor | None = None,
         trace: Trace | None = None,
+        layers: Collection[int] | None = None,
     ) -> Tensor:
         """Masked-LM logits: (batch, pos, vocab), or (n, vocab) for the flat `positions` (n,) in batch x pos.
 
-        Only the asked positions go through the vocabulary projection, the widest product of a small model.
+        Only the asked positions go through the vocabulary projection, the widest product of a small model. `trace` and
+        `layers` as in `encode`.
 
         Raises:
             ShapeError: the model has no masked-LM head.
         """
         if self.head is None:
             raise ShapeError(["This model has no masked-LM head, so it cannot fill in words; give its shape mlm_head."])
-        x = self.encode(ids, visible, types, trace)
+        x = self.encode(ids, visible, types, trace, layers)
         if trace is not None and "pair" in trace:
             trace["pair"].append(self.pair_logits(x))
         return self.head(x if positions is None else x.flatten(0, 1)[positions], self.embeddings.word.weight)

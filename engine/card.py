@@ -12,6 +12,7 @@ import torch
 import engine
 from engine import measure
 from engine.bert import Bert
+from engine.budget import read
 from engine.config import RunConfig
 from engine.cost import multiply_adds, parameters
 from engine.masking import MASKED
@@ -29,8 +30,12 @@ def student_card(
     step: int,
     scores: tuple[dict[str, float], dict[str, float]],
     seconds: float,
+    spent: dict[str, Any],
 ) -> dict[str, Any]:
-    """The card of the run `id` that made `bert` in `step` steps and `seconds`. `scores`: teacher's, student's."""
+    """The card of the run `id` that made `bert` in `step` steps and `seconds`. `scores`: teacher's, student's.
+
+    `spent`: tokens (without padding), FLOPs (the teacher's included) and seconds of all its training steps.
+    """
     taught, learned = scores
     return {
         **{name: value for name, value in config.to_json().items() if name not in ("device", "student")},
@@ -53,6 +58,13 @@ def student_card(
         "device": plan.device.type,
         "device_name": plan.device.name,
         "seconds": round(seconds, 2),
+        "budget": {
+            "asked": str(read(config.budget)) if config.budget else f"{config.steps:,} steps",
+            "planned": plan.outlook.to_json(),
+        },
+        "tokens": spent["tokens"],
+        "flops": spent["flops"],
+        "training_seconds": round(spent["training_seconds"], 2),
         "versions": {
             "heirloom": engine.__version__,
             "python": platform.python_version(),
@@ -82,6 +94,7 @@ def start_event(
         "kind": "start",
         "step": step,
         "steps": config.steps,
+        "planned": plan.outlook.to_json(),
         "processes": config.processes,
         "device": plan.device.type,
         "device_name": plan.device.name,

@@ -7,6 +7,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine import budget
+
 
 class ConfigError(ValueError):
     """Settings that cannot be run. `problems` lists every reason, one sentence each."""
@@ -92,6 +94,10 @@ class RunConfig:
     options: dict[str, Any] = field(default_factory=dict)  # the method's own options
     corpus: str = option("auto", "The text to learn from; auto: the one that the teacher knows.")
     steps: int = option(500, "Optimizer steps.", least=0, most=100_000_000)
+    budget: str = option(
+        "",
+        "What a run may spend in tokens, FLOPs or seconds, such as 5Mtokens; its steps follow. Empty: steps as given.",
+    )
     batch: int = option(64, "Sequences a step.", least=1, most=65_536)
     accumulate: int = option(1, "Micro-batches a step: more of them take less memory.", least=1, most=65_536)
     processes: int = option(1, "Processes on this machine that share every batch.", least=1, most=65_536)
@@ -122,6 +128,11 @@ class RunConfig:
         for name in ("student", "options"):
             if not isinstance(getattr(self, name), dict):
                 problems.append(f"{name} must be a set of named values, got {getattr(self, name)!r}.")
+        if not problems and self.budget:
+            try:
+                budget.read(self.budget)
+            except ValueError as error:
+                problems.append(str(error))
         if not problems and self.accumulate * self.processes > self.batch:
             problems.append(
                 f"accumulate times processes must be at most the batch of {self.batch:,}, for each part of it needs a "

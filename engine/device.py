@@ -28,6 +28,13 @@ class Device:
             return torch.autocast(self.type, torch.bfloat16)
         return contextlib.nullcontext()
 
+    def wait(self) -> None:
+        """Returns when the device has done all that it was asked for: before and after what a clock measures."""
+        if self.type == "cuda":
+            torch.cuda.synchronize()
+        elif self.type == "mps":
+            torch.mps.synchronize()
+
 
 def full_precision(device_type: str) -> contextlib.AbstractContextManager[object]:
     """The context in which products stay in float32 even inside `Device.autocast`."""

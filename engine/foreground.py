@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from engine import job, runs
+from engine import budget, job, runs
 from engine.config import RunConfig
 from engine.measure import accuracies, measure_of
 from engine.roots import absolute
@@ -59,6 +59,11 @@ def _config(arguments: argparse.Namespace) -> RunConfig:
     given = {name: getattr(arguments, name) for name in SETTINGS if getattr(arguments, name) is not None}
     student = {name: getattr(arguments, name) for name in SIZES if getattr(arguments, name) is not None}
     options = _preset(given.get("method", RunConfig().method), arguments.preset) | _option_values(arguments.option)
+    if arguments.budget is not None:
+        spend = budget.read(arguments.budget)
+        if "steps" in given:
+            raise ValueError("--steps and --budget say the same thing twice; give one of them.")
+        given |= {"steps": int(spend.amount)} if spend.unit == "steps" else {"budget": spend.exact}
     given |= {name: absolute(given[name]) for name in ("teacher", "corpus") if name in given}
     return RunConfig(**given, student=student, options=options)
 

@@ -8,6 +8,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from engine.cost import ledger
+from engine.shape import Shape
+
+ITERATIONS = 5  # of Newton and Schulz, torch's default
+
 
 class Together(torch.optim.Optimizer):
     """Several optimizers of torch's that step, save and resume as one. Their parameters must not overlap."""
@@ -54,3 +59,18 @@ def muon(matrices: list[nn.Parameter], rate: float, decay: float) -> torch.optim
     and weight decays serve.)
     """
     return torch.optim.Muon(matrices, lr=rate, weight_decay=decay, momentum=0.95, adjust_lr_fn="match_rms_adamw")
+
+
+def muon_flops(shape: Shape) -> int:
+    """FLOPs of one step of `muon` over the hidden matrices of a model of `shape`.
+
+    Each of five iterations multiplies a matrix (m, n), m <= n, with its transpose, that square with itself, and the
+    sum with the matrix.
+    """
+    total = 0
+    for entry in ledger(shape):
+        sizes = sorted(int(size.replace(",", "")) for size in entry.formula.split(" x "))
+        if len(sizes) == 2 and "table" not in entry.name and "decoder" not in entry.name:
+            small, large = sizes
+            total += entry.stored * 2 * ITERATIONS * (2 * small**2 * large + small**3)
+    return total

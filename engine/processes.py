@@ -49,6 +49,14 @@ class Processes:
         dist.broadcast(word, 0, group=self._line)
         return bool(word)
 
+    def said(self, numbers: list[float]) -> list[float]:
+        """The `numbers` that rank 0 has, in every process; the others wait for them."""
+        if self.size == 1:
+            return numbers
+        words = torch.tensor(numbers, dtype=torch.float64)
+        dist.broadcast(words, 0, group=self._line)
+        return words.tolist()
+
     def sums(self, values: Tensor) -> list[float]:
         """`values` (n,) summed over all processes. Waits for the device."""
         if self.size > 1:

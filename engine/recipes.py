@@ -167,7 +167,7 @@ def _run(config: RunConfig, root: Path, say: Say) -> Run:
     """The finished run of `config` in `root`: an earlier one, or one that is done now."""
     wanted = config.to_json()
     for run in runs.list_runs(root):
-        if run.status() == "finished" and run.config() == wanted and run.card():
+        if run.status() == "finished" and _settings(run) == config and run.card():
             say(f"{config.method}: {run.id} has done this before")
             return run
     run = runs.create(root, wanted, f"{config.method}-recipe")
@@ -181,6 +181,14 @@ def _run(config: RunConfig, root: Path, say: Say) -> Run:
             [f"The run {run.id} ended without a finished student: {last.get('message', 'it was stopped')}."]
         )
     return run
+
+
+def _settings(run: Run) -> RunConfig | None:
+    """The run's config, what it does not say at its default; None where nobody can read it."""
+    try:
+        return RunConfig.from_json(run.config())
+    except ValueError:
+        return None
 
 
 def _teacher_row(experiment: Experiment, root: Path) -> dict[str, Any]:

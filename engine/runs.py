@@ -48,6 +48,7 @@ class Run:
     path: Path
 
     config_path = _Inside("config.json")  # what the run was asked to do, written once
+    budget_path = _Inside("budget.json")  # how many steps its budget came to, and what they were expected to take
     events_path = _Inside("events.jsonl")  # what happened, one JSON object a line, oldest first
     log_path = _Inside("log.txt")  # everything the process printed, tracebacks included
     card_path = _Inside("card.json")  # what came out, written at the end
@@ -109,6 +110,10 @@ class Run:
     def card(self) -> dict[str, Any] | None:
         """What came out, or None while there is no card. Raises RunError if card.json is damaged."""
         return _read_object(self.card_path) if self.card_path.exists() else None
+
+    def budget(self) -> dict[str, Any]:
+        """How many steps its budget came to. Raises RunError if budget.json is missing or damaged."""
+        return _read_object(self.budget_path)
 
     def request_stop(self) -> None:
         """Ask the run to save a checkpoint and stop; returns at once. Raises RunError if the disk refuses."""

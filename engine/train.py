@@ -6,12 +6,14 @@ import dataclasses
 import math
 import time
 from collections.abc import Generator, Iterator
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from engine import teachers
+from engine.budget import read
 from engine.card import hidden_words, start_event, student_card
 from engine.checkpoints import (
     load_checkpoint,
@@ -22,14 +24,16 @@ from engine.checkpoints import (
     sweep,
 )
 from engine.config import RunConfig
-from engine.device import Device
 from engine.evaluate import pair_score
-from engine.masking import Batch, Masking
+from engine.gradients import backward
+from engine.masking import Masking
 from engine.methods import Method
 from engine.pairs import Pairs
 from engine.plan import plan
 from engine.processes import Processes, join
 from engine.runs import Run, write_json
+from engine.stopwatch import SAMPLE, settle
+from engine.work import Work
 
 LEAST_BETWEEN_EVALUATIONS = 10  # steps
 PICTURES = 40  # how often a run shows what its student looks like inside
@@ -65,15 +69,26 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     teacher = teachers.load(config.teacher, run.path.parent)
     length = min(config.length, shape.positions)
     yield {"kind": "prepare", "message": f"Reading {method.subject(planned.corpus)}"}
-    rows = max(1, config.steps) * config.batch
     masking = Masking(config.masking, config.mask_share)
-    corpus = method.data(planned.corpus, teacher.tokenizer, length, rows, masking)
-    student = method.prepare(teacher.bert, shape, config.seed).requires_grad_(True)
+    data = partial(method.data, planned.corpus, teacher.tokenizer, length, masking=masking)
+    corpus = data(rows=(SAMPLE if config.budget else max(1, config.steps)) * config.batch)
     teacher_bert = teacher.bert.to(device.type).eval().requires_grad_(False)
     guide = yield from _guide(method.guide(teacher_bert, corpus, config.seed, device), run, processes)
     if guide is None:
         yield {"kind": "stopped", "message": "Stopped before the student's first step; resume begins again."}
         return
+    teacher_bert.to("cpu")  # where students are prepared
+    if config.budget:
+        yield {"kind": "prepare", "message": f"Finding out how many steps {read(config.budget)} are"}
+    outlook = settle(config, planned, teacher_bert, guide, corpus, device, processes, run)
+    if config.budget:
+        assert outlook.steps is not None
+        config = dataclasses.replace(config, steps=outlook.steps)
+        corpus = data(rows=config.steps * config.batch)
+    planned = plan(config, run.path.parent, outlook)
+    method = planned.method
+    student = method.prepare(teacher.bert, shape, config.seed).requires_grad_(True)
+    teacher_bert.to(device.type)
 
     # where an earlier process left off
     if processes.rank == 0:
@@ -106,13 +121,19 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     evaluations = _spread(config.steps, config.evaluations, LEAST_BETWEEN_EVALUATIONS)
     checkpoints, pictures = (_spread(config.steps, times, 1) for times in (config.checkpoints, PICTURES))
     window: Window = {"losses": {}, "tokens": 0, "steps": 0}
+    spent: dict[str, Any] = {"tokens": 0, "flops": 0, "training_seconds": 0.0}  # since step 1, over all processes
     if saved:
+        spent = saved["extra"].get("spent", spent)
         window = saved["extra"]["window"]
         window["losses"] = window["losses"] if processes.rank == 0 else {}  # they are the sums over all processes
-    since, since_step, stopped = time.perf_counter(), done, False
+    since_step, stopped = done, False
+    since = mark = time.perf_counter()
     for step in range(done + 1, config.steps + 1):
         batch = corpus.batch(step - 1, config.batch, config.seed)
-        losses = _backward(method, student, guide, batch, device, processes, config.accumulate)
+        parts = batch.parts(processes.size * config.accumulate)
+        looked_at = [Work(len(part.ids), part.ids.shape[1], len(part.targets)) for part in parts]
+        spent["flops"] += method.step_flops(teacher.bert.shape, shape, looked_at, step, student)
+        losses = backward(method, student, guide, batch, parts, device, processes)
         torch.nn.utils.clip_grad_norm_(student.parameters(), config.clip)
         numbers = method.after_backward(student, optimizer, step)
         for group in optimizer.param_groups:
@@ -125,7 +146,9 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
 
         for name, value in losses.items():
             window["losses"][name] = window["losses"].get(name, 0.0) + value
-        window["tokens"] += int(batch.visible.sum())
+        tokens = int(batch.visible.sum())
+        window["tokens"] += tokens
+        spent["tokens"] += tokens
         window["steps"] += 1
         told = step % log_every == 0 or step == config.steps
         asked = (told or processes.size == 1) and processes.agree(run.stop_requested())
@@ -137,6 +160,7 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
                     f"The loss is no number any more at step {step}; start again with a lower learning rate."
                 )
             step_seconds = (time.perf_counter() - since) / (step - since_step)
+            spent["training_seconds"] += time.perf_counter() - mark
             yield {
                 "kind": "step",
                 "step": step,
@@ -144,24 +168,29 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
                 "losses": means,
                 "numbers": numbers,
                 "learning_rate": learning_rate_factor(step, config.steps, config.warmup),
+                **spent,
                 "tokens_per_second": window["tokens"] / window["steps"] / step_seconds,
                 "step_seconds": step_seconds,
                 "seconds_left": step_seconds * (config.steps - step),
                 "seconds": time.perf_counter() - began,
             }
             window = {"losses": {}, "tokens": 0, "steps": 0}
-            since, since_step = time.perf_counter(), step
+            since = mark = time.perf_counter()
+            since_step = step
         pause = time.perf_counter()
+        spent["training_seconds"] += pause - mark
         if step in pictures:
             yield from _picture(method, student, config, length, step)
         if step in evaluations and step < config.steps and not stopped:
             yield {"kind": "evaluation", "step": step, **method.score(student, corpus, device)}
         if step in checkpoints or stopped:
-            extra = {"method": method.state(student), "window": {**window, "losses": _totals(window, processes)}}
+            said = {**window, "losses": _totals(window, processes)}
+            extra = {"method": method.state(student), "window": said, "spent": spent}
             if processes.rank == 0:
                 save_checkpoint(run.checkpoints_dir, step, student, optimizer, extra)
             yield {"kind": "checkpoint", "step": step}
-        since += time.perf_counter() - pause  # what was not a step does not count as one
+        mark = time.perf_counter()
+        since += mark - pause  # what was not a step does not count as one
         if stopped:
             break
 
@@ -174,7 +203,8 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
         score["pair_accuracy"] = pair_score(bert, corpus, device)["accuracy"]
     yield {"kind": "evaluation", "step": done, **score}
     seconds = time.perf_counter() - began
-    card = student_card(run.id, config, planned, bert, teacher.bert.shape, done, (teacher_score, score), seconds)
+    scores = (teacher_score, score)
+    card = student_card(run.id, config, planned, bert, teacher.bert.shape, done, scores, seconds, spent)
     if processes.rank == 0:
         save_model(run.student_dir, bert, teacher.tokenizer, card, lineage)
         write_json(run.card_path, card)
@@ -196,36 +226,6 @@ def _guide(
         yield {"kind": "prepare", "message": doing, "share": share, "seconds_left": left}
         if processes.size == 1 and run.stop_requested():  # several can only stop together, after a step
             return None
-
-
-def _backward(
-    method: Method,
-    student: nn.Module,
-    teacher: Any,
-    batch: Batch,
-    device: Device,
-    processes: Processes,
-    accumulate: int,
-) -> dict[str, Tensor]:
-    """Puts the gradients of the batch's losses into the student; this process's addends of those losses.
-
-    The batch is split between the processes and into `accumulate` micro-batches each. A part's losses are means over
-    its hidden words, so they weigh as much as its share of the batch's hidden words: the sum is what the whole batch
-    would have given.
-    """
-    addends: dict[str, Tensor] = {}
-    parts = batch.parts(processes.size * accumulate)[processes.rank :: processes.size]
-    for part in parts:
-        share = len(part.targets) / max(1, len(batch.targets))
-        with processes.forward(student, last=part is parts[-1]) as network:
-            with device.autocast():
-                losses = method.losses(network, teacher, part.to(device.type))
-            total = torch.stack(list(losses.values())).sum() * share
-            (total * processes.size).backward()  # the processes' gradients are averaged, and should be added
-        for name, value in losses.items():
-            addend = value.detach() * share if share else torch.zeros_like(value)  # the mean of nothing is no number
-            addends[name] = addends[name] + addend if name in addends else addend
-    return addends
 
 
 def _totals(window: Window, processes: Processes) -> dict[str, float]:

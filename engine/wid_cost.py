@@ -4,11 +4,13 @@ width and a strategy give (arXiv 2305.09098). Arithmetic only; compactor.py does
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from engine.cost import compactor_parameters, parameters
 from engine.footprint import Batch
 from engine.shape import Shape, ShapeError
+from engine.work import Work
 
 STRATEGIES = ("dim", "head")
 
@@ -138,14 +140,45 @@ def heir_cost(born: Shape, kept: Shape, batch: Batch) -> HeirCost:
 
 
 def _multiply_adds(born: Shape, kept: Shape, batch: Batch) -> int:
-    tokens, predicted = batch.sequences * batch.tokens, batch.predicted
-    wide, narrow = born.hidden, kept.hidden
-    total = tokens * wide * narrow  # the embedding sum
-    total += predicted * narrow * narrow + _decoder(born, narrow, predicted)
-    layer = tokens * (4 * narrow * kept.inner + 2 * narrow * kept.ffn + 2 * batch.tokens * kept.inner)
-    layer += 3 * product(kept.inner, born.inner, wide, narrow) + product(narrow, wide, born.inner, kept.inner)
-    layer += product(kept.ffn, born.ffn, wide, narrow) + product(narrow, wide, born.ffn, kept.ffn)
-    return total + born.layers * layer + product(narrow, wide, wide, narrow)
+    work = Work(batch.sequences, batch.tokens, batch.predicted)
+    return heir_multiply_adds(born, kept_sizes(kept), work)
+
+
+def kept_sizes(shape: Shape) -> dict[str, int]:
+    """How many dims each kind of group has in a model of `shape`."""
+    return {"residual": shape.hidden, "attention": shape.inner, "ffn": shape.ffn, "transform": shape.hidden}
+
+
+def heir_multiply_adds(born: Shape, kept: Mapping[str, int], work: Work) -> int:
+    """Multiply-adds of one forward pass over `work` of an heir born from `born`, its products with compactors included.
+
+    `kept`: how many dims of each kind of group (see kept_sizes) are still in the matrices.
+    """
+    wide, narrow, inner, ffn, transform = (
+        born.hidden,
+        kept["residual"],
+        kept["attention"],
+        kept["ffn"],
+        kept["transform"],
+    )
+    total = work.tokens * wide * narrow  # the embedding sum
+    total += work.hidden * narrow * transform + _decoder(born, transform, work.hidden)
+    layer = work.tokens * (4 * narrow * inner + 2 * narrow * ffn + 2 * work.length * inner)
+    return total + born.layers * layer + product_multiply_adds(born, kept)
+
+
+def product_multiply_adds(born: Shape, kept: Mapping[str, int]) -> int:
+    """Multiply-adds of every weight between its two compactors, which a step forms whatever its batch."""
+    wide, narrow, inner, ffn = born.hidden, kept["residual"], kept["attention"], kept["ffn"]
+    layer = 3 * product(inner, born.inner, wide, narrow) + product(narrow, wide, born.inner, inner)
+    layer += product(ffn, born.ffn, wide, narrow) + product(narrow, wide, born.ffn, ffn)
+    return born.layers * layer + product(kept["transform"], wide, wide, narrow)
+
+
+def fold_multiply_adds(born: Shape, kept: Mapping[str, int]) -> int:
+    """Multiply-adds of the fold: the products once more, the embedding tables and the decoder's by their compactors."""
+    tables = (born.vocab + born.positions + born.token_types) * born.hidden * kept["residual"]
+    return product_multiply_adds(born, kept) + tables + born.vocab * born.hidden * kept["transform"]
 
 
 def _decoder(born: Shape, narrow: int, predicted: int) -> int:

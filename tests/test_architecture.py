@@ -21,9 +21,11 @@ ENGINE_ORDER = [
     "engine.shape",
     "engine.cost",
     "engine.amount",
+    "engine.budget",
     "engine.formula",
     "engine.presets",
     "engine.footprint",
+    "engine.work",
     "engine.wid_cost",
     "engine.roofline",
     "engine.published",
@@ -38,6 +40,7 @@ ENGINE_ORDER = [
     "engine.size_command",
     "engine.config",
     "engine.runs",
+    "engine.experience",
     "engine.cache",
     "engine.microworld",
     "engine.device",
@@ -110,6 +113,9 @@ ENGINE_ORDER = [
     "engine.plan",
     "engine.card",
     "engine.processes",
+    "engine.gradients",
+    "engine.bench_methods",
+    "engine.stopwatch",
     "engine.train",
     "engine.launch",
     "engine.turns",
@@ -124,7 +130,8 @@ TORCH_FREE += ["roots", "network", "text_files", "uploads", "pretrained", "teach
 TORCH_FREE += ["hub_tasks", "tasks", "measure"]
 TORCH_FREE += ["amount", "formula", "presets", "footprint", "wid_cost", "roofline", "published", "solver", "comparison"]
 TORCH_FREE += ["sweep", "keep", "apart", "size_link", "bench_size", "size_report", "size_command"]
-TORCH_FREE += ["similarity", "lineage", "kinship", "cka", "memory", "launch", "turns", "job", "__main__"]
+TORCH_FREE += ["work", "budget", "experience", "similarity", "memory", "launch", "turns", "job", "__main__"]
+TORCH_FREE += ["lineage", "kinship", "cka"]
 UI_FREE = ["charts", "norm_charts", "picture", "score_charts", "token_view", "size_charts", "bars", "tables"]
 UI_FREE += ["grid_charts", "ancestry_charts", "layer_charts", "role_charts"]
 UI = {"streamlit", "plotly", "bertviz", "pandas", "app", "streamlit_app"}

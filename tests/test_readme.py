@@ -29,7 +29,8 @@ def test_commands_are_understood(command) -> None:
         from engine.methods import find
         from engine.teachers import card
 
-        config = RunConfig(teacher=arguments.teacher, method=arguments.method, steps=arguments.steps)
+        length = {name: getattr(arguments, name) for name in ("steps", "budget") if getattr(arguments, name)}
+        config = RunConfig(teacher=arguments.teacher, method=arguments.method, **length)
         method = find(config.method)
         wanted = {"layers": arguments.layers, "hidden": arguments.hidden, "heads": arguments.heads}
         shape = method(method.Options(), config.steps).student_shape(card(config.teacher).shape, wanted)

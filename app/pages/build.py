@@ -6,6 +6,7 @@ from typing import Any
 import streamlit as st
 
 from app import forms, state
+from app.budget_view import choose_budget, show_outlook
 from app.corpus_view import choose_corpus, show_preview
 from app.method_view import choose_method
 from app.teacher_view import choose_teacher, show_card
@@ -65,11 +66,9 @@ with left:
     preset = forms.preset_choice(method.presets, method.preset_notes, f"preset_{method.name}") if method.presets else ""
     options = forms.options_form(method.Options, f"options_{method.name}_{preset}", method.presets.get(preset))
     with st.expander("Run settings"):
-        device, columns = state.device(), st.columns(4)
-        slow = parameters(shape) > 10_000_000
-        steps = columns[0].number_input(
-            "Steps", 1, 1_000_000, 200 if slow else 500, key=f"steps_{name}", help="Optimizer steps."
-        )
+        device, slow = state.device(), parameters(shape) > 10_000_000
+        steps, budget = choose_budget(st, name, 200 if slow else 500)
+        columns = st.columns(4)
         batch = columns[1].number_input("Batch", 1, 4096, card.batch, key=f"batch_{name}", help="Sequences a step.")
         length = columns[2].number_input(
             "Length",
@@ -118,7 +117,7 @@ with left:
                 key="mask_share",
                 help="Of the tokens, in training; held-out text: 15%.",
             )
-        precision = columns[2].selectbox(
+        precision = columns[0].selectbox(
             "Precision", ["auto", "float32", "bfloat16"], key="precision", help="Of matrix products."
         )
     corpus = choose_corpus(name, card.corpus) if reads else "auto"
@@ -134,7 +133,8 @@ with right, st.container(border=True):
             student=student,
             options=options,
             corpus=absolute(corpus) if reads else corpus,
-            steps=int(steps),
+            steps=steps,
+            budget=budget,
             batch=int(batch),
             accumulate=int(accumulate),
             processes=int(processes),
@@ -156,7 +156,8 @@ with right, st.container(border=True):
             delta_arrow="off",
         )
         st.caption(f"{plan.shape}.")
-        for note in plan.method.notes(shape, plan.shape):
+        show_outlook(plan.outlook)
+        for note in plan.method.notes(shape, plan.shape) if plan.outlook.steps is not None else []:
             st.caption(note)
         for reason in inexpressible(plan.shape):
             st.caption(f"It cannot be exported to transformers: {reason}.")

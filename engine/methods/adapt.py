@@ -17,6 +17,7 @@ from engine.corpora import Batch
 from engine.methods.base import Method, adamw
 from engine.new_head import with_head
 from engine.shape import Shape
+from engine.work import TRAINED, Work, encoder_flops, forward_flops, head_flops, projection_flops
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,29 @@ class Adapt(Method):
         """The products added to the frozen weights: a plain BERT."""
         assert isinstance(student, Bert)
         return merge(student)
+
+    def pass_flops(
+        self, teacher: Shape, student: Shape, work: Work, step: int, network: nn.Module | None = None
+    ) -> int:
+        """The student's, its thin products, and the original without a head; what is frozen has one gradient, not two.
+
+        The word embeddings' thin product is formed on the tokens, and over the whole vocabulary for the decoder.
+        """
+        options, tokens = self.options, work.tokens
+        thin = [(student.hidden, student.ffn)] * 2 + [(student.inner, student.hidden)] * (4 if options.attention else 2)
+        products = sum(projection_flops(min(options.rank, *sides), *sides) for sides in thin) * student.layers
+        frozen = (
+            0 if options.attention else student.layers * 2 * projection_flops(tokens, student.hidden, student.inner)
+        )
+        word_rank = min(options.word_rank, student.embedding)
+        if word_rank:
+            products += projection_flops(tokens + student.vocab, word_rank, student.embedding)
+        else:
+            frozen += head_flops(student, work.hidden) - projection_flops(
+                work.hidden, student.hidden, student.embedding
+            )
+        anchor = encoder_flops(teacher, work) if options.anchor else 0
+        return TRAINED * (forward_flops(student, work) + products) - frozen + anchor
 
     def lineage(self, student: nn.Module) -> dict[str, Tensor]:
         """What was learned: the thin matrices and everything else that is not the original's."""

@@ -16,6 +16,7 @@ from engine.masking import Batch
 from engine.methods.base import Method
 from engine.pairs import PairBatch
 from engine.shape import SHARINGS, Shape
+from engine.work import TRAINED, Work, forward_flops, pair_flops
 
 PAIRS = ("sop", "nsp", "none")
 
@@ -121,3 +122,10 @@ class Albert(Method):
             wrong = F.cross_entropy(trace["pair"][-1].float(), batch.labels, reduction="none")
             terms["sentence order" if self.options.pairs == "sop" else "next sentence"] = over_rows(wrong, batch)
         return terms
+
+    def pass_flops(
+        self, teacher: Shape, student: Shape, work: Work, step: int, network: nn.Module | None = None
+    ) -> int:
+        """The student's with its pair head; a forward pass of the teacher if it is listened to."""
+        ours = TRAINED * (forward_flops(student, work) + pair_flops(student, work.rows))
+        return ours + (forward_flops(teacher, work) if self.options.soft else 0)

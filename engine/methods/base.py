@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Generator, Iterator, Sized
+from collections.abc import Generator, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -24,6 +24,7 @@ from engine.optimizers import fresh_optimizer as fresh_optimizer
 from engine.pairs import Pairs, open_text
 from engine.shape import Shape, ShapeError
 from engine.sources import find_corpus
+from engine.work import TRAINED, Work, forward_flops
 
 USES = ("logit", "feature", "hard", "task-agnostic")  # columns of Table 1 in the WID paper, arXiv 2305.09098
 SHAPE_FIELDS = ("layers", "hidden", "heads", "head_dim", "ffn")  # what a person chooses of a student
@@ -183,6 +184,37 @@ class Method:
         """After a step: who goes on learning, and by which optimizer. The same ones, unless training changes form."""
         return student, optimizer
 
+    def pass_flops(
+        self, teacher: Shape, student: Shape, work: Work, step: int, network: nn.Module | None = None
+    ) -> int:
+        """FLOPs of one forward and backward pass over `work` in `step` (from 1), those of the teacher included.
+
+        By default a forward pass of the student, twice as much backward, and no teacher: a method that asks its teacher
+        adds what it asks. `network`: the student as it trains, where there is one; only a method whose course is not
+        known beforehand looks at it.
+        """
+        return TRAINED * forward_flops(student, work)
+
+    def update_flops(self, teacher: Shape, student: Shape, step: int) -> int:
+        """FLOPs of what `step` does once, however its batch is split: an optimizer's products, a fold."""
+        return 0
+
+    def phases(self, teacher: Shape, student: Shape) -> list[int]:
+        """The steps (from 1, ascending) from which on a step costs something else than the one before it."""
+        return [1]
+
+    def step_flops(
+        self, teacher: Shape, student: Shape, parts: Sequence[Work], step: int, network: nn.Module | None = None
+    ) -> int:
+        """FLOPs of the whole `step`, whose batch is taken in `parts`."""
+        passes = sum(self.pass_flops(teacher, student, part, step, network) for part in parts)
+        return passes + self.update_flops(teacher, student, step)
+
+    def at_last(self, student: nn.Module) -> nn.Module:
+        """What `student`, fresh from `prepare`, trains as in the run's last steps. For a stopwatch: of the right size
+        and make, with weights that need not mean anything."""
+        return student
+
     def finish(self, student: nn.Module) -> Bert:
         """The plain BERT that the student has become."""
         assert isinstance(student, Bert)
@@ -216,3 +248,16 @@ class Method:
 def masked_lm(student: nn.Module, batch: Batch) -> Tensor:
     """Cross-entropy of the hidden tokens, their mean (BERT, section 3.1). Scalar, in nats."""
     return F.cross_entropy(student(batch.ids, batch.visible, positions=batch.positions).float(), batch.targets)
+
+
+def weighted_lm(weight: float, logits: Tensor, targets: Tensor) -> Tensor:
+    """The masked-LM loss with its weight; with a weight of 0 `logits` may be of no position at all (see `asked`)."""
+    return weight * F.cross_entropy(logits.float(), targets) if weight else 0.0 * logits.float().sum()
+
+
+def asked(weight: float, batch: Batch) -> Tensor:
+    """The positions (n,) at which a masked-LM loss of this weight needs logits.
+
+    None with a weight of 0: the head then computes nothing, and its parameters still take part in the step.
+    """
+    return batch.positions if weight else batch.positions[:0]

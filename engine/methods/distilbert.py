@@ -16,6 +16,7 @@ from engine.losses import over_words, softened, state_angle
 from engine.masking import Batch
 from engine.methods.base import Method
 from engine.shape import Shape
+from engine.work import TRAINED, Work, encoder_flops, head_flops
 
 
 @dataclass(frozen=True)
@@ -91,3 +92,10 @@ class Distilbert(Method):
             "masked-LM": options.hard * hard,
             "angle": options.angle * state_angle(ours["hidden"][-1], theirs["hidden"][-1], batch),
         }
+
+    def pass_flops(
+        self, teacher: Shape, student: Shape, work: Work, step: int, network: nn.Module | None = None
+    ) -> int:
+        """Both models with logits at every position: its soft targets are taken at all words."""
+        ours, theirs = (encoder_flops(shape, work) + head_flops(shape, work.tokens) for shape in (student, teacher))
+        return TRAINED * ours + theirs

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.bert import Bert, Trace, new_bert
@@ -14,8 +13,9 @@ from engine.config import option
 from engine.head_options import PRESET_NOTES, PRESETS, masked_lm_weight
 from engine.losses import attention_divergence, relation_divergence
 from engine.masking import Batch
-from engine.methods.base import Method
+from engine.methods.base import Method, asked, weighted_lm
 from engine.shape import Shape, nearest_multiple
+from engine.work import TRAINED, Work, attention_flops, encoder_flops, forward_flops, relation_flops
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,9 @@ class MinilmOptions:
 class Minilm(Method):
     """A fresh student of any depth and width imitates the teacher's last layer alone: where its heads look, and how its
     values relate to one another. Relations are position by position, so the widths need not match; heads must.
+
+    For a much smaller student the paper first makes an assistant, as deep as the teacher and as wide as the student: a
+    run of its own, which is then the teacher (run:ID) of a second one.
     """
 
     name = "minilm"
@@ -61,18 +64,28 @@ class Minilm(Method):
 
     def prepare(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
         """Fresh weights."""
+        self.last = shape.layers - 1
         return new_bert(shape, seed)
 
     def losses(self, student: nn.Module, teacher: Bert, batch: Batch) -> dict[str, Tensor]:
         """Attention and value relations of the last layers; masked-LM with its weight, so that all takes part."""
         ours: Trace = {"scores": [], "value": []}
         theirs: Trace = {"scores": [], "value": []}
-        logits = student(batch.ids, batch.visible, positions=batch.positions, trace=ours).float()
+        hard, last = self.options.hard, (self.last,)  # of the other layers nothing is compared
+        logits = student(batch.ids, batch.visible, positions=asked(hard, batch), trace=ours, layers=last)
         with torch.no_grad():
-            teacher.encode(batch.ids, batch.visible, trace=theirs)
+            teacher.look(batch.ids, batch.visible, teacher.shape.layers - 1, theirs)
         value, heads = theirs["value"][-1], theirs["value"][-1].shape[1]
         return {
             "attention": attention_divergence(ours["scores"][-1], theirs["scores"][-1], batch),
             "value relations": relation_divergence(ours["value"][-1], value, heads, batch),
-            "masked-LM": self.options.hard * F.cross_entropy(logits, batch.targets),
+            "masked-LM": weighted_lm(hard, logits, batch.targets),
         }
+
+    def pass_flops(
+        self, teacher: Shape, student: Shape, work: Work, step: int, network: nn.Module | None = None
+    ) -> int:
+        """The student's and its values' relations; the teacher up to its last layer's scores and values."""
+        ours = forward_flops(student, work) if self.options.hard else encoder_flops(student, work)
+        theirs = attention_flops(teacher, work, teacher.layers - 1, scores=True) + relation_flops(teacher.inner, work)
+        return TRAINED * (ours + relation_flops(student.inner, work)) + theirs

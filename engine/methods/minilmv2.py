@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.bert import Bert, Trace, new_bert
@@ -15,8 +14,9 @@ from engine.config import option
 from engine.head_options import PRESET_NOTES, PRESETS, masked_lm_weight
 from engine.losses import relation_divergence
 from engine.masking import Batch
-from engine.methods.base import Method
+from engine.methods.base import Method, asked, weighted_lm
 from engine.shape import Shape
+from engine.work import TRAINED, Work, attention_flops, encoder_flops, forward_flops, relation_flops
 
 RELATED = ("query", "key", "value")
 
@@ -91,19 +91,28 @@ class Minilmv2(Method):
 
     def prepare(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
         """Fresh weights."""
+        self.last = shape.layers - 1
         return new_bert(shape, seed)
 
     def losses(self, student: nn.Module, teacher: Bert, batch: Batch) -> dict[str, Tensor]:
         """The three relations; masked-LM with its weight, so that every parameter takes part."""
         ours: Trace = {name: [] for name in RELATED}
         theirs: Trace = {name: [] for name in RELATED}
-        logits = student(batch.ids, batch.visible, positions=batch.positions, trace=ours).float()
+        hard = self.options.hard
+        logits = student(batch.ids, batch.visible, positions=asked(hard, batch), trace=ours, layers=(self.last,))
         with torch.no_grad():
-            teacher.encode(batch.ids, batch.visible, trace=theirs)
-        layer = (self.options.teacher_layer or len(theirs["query"])) - 1
+            teacher.look(batch.ids, batch.visible, (self.options.teacher_layer or teacher.shape.layers) - 1, theirs)
         heads = self.heads(*(trace["query"][-1].shape[1] * trace["query"][-1].shape[3] for trace in (theirs, ours)))
         terms = {
-            f"{name} relations": relation_divergence(ours[name][-1], theirs[name][layer], heads, batch)
-            for name in RELATED
+            f"{name} relations": relation_divergence(ours[name][-1], theirs[name][-1], heads, batch) for name in RELATED
         }
-        return {**terms, "masked-LM": self.options.hard * F.cross_entropy(logits, batch.targets)}
+        return {**terms, "masked-LM": weighted_lm(hard, logits, batch.targets)}
+
+    def pass_flops(
+        self, teacher: Shape, student: Shape, work: Work, step: int, network: nn.Module | None = None
+    ) -> int:
+        """The student's and its three relations; the teacher up to the queries, keys and values of its one layer."""
+        ours = forward_flops(student, work) if self.options.hard else encoder_flops(student, work)
+        related = [len(RELATED) * relation_flops(shape.inner, work) for shape in (student, teacher)]
+        layer = (self.options.teacher_layer or teacher.layers) - 1
+        return TRAINED * (ours + related[0]) + related[1] + attention_flops(teacher, work, layer, scores=False)

@@ -24,6 +24,7 @@ from engine.new_head import with_pooler
 from engine.shape import Shape, nearest_divisors
 from engine.task_data import TaskBatch, TaskData, open_task
 from engine.taught import taught
+from engine.work import TRAINED, Work, encoder_flops, projection_flops
 
 TASKS = tuple(name for name, task in tasks.TASKS.items() if task.classes and task.metrics[0] == "accuracy")
 MATCHED = ("skip", "last")
@@ -224,6 +225,18 @@ class Pkd(Method):
             "soft targets": soft * softened(logits, guided, self.options.temperature).mean(),
             "patience": self.options.patient * apart,
         }
+
+    def pass_flops(
+        self, teacher: Shape, student: Shape, work: Work, step: int, network: nn.Module | None = None
+    ) -> int:
+        """Both encoders with pooler and classifier. The teacher's fine-tuning is done once, and not counted."""
+        ours, theirs = (
+            encoder_flops(shape, work)
+            + projection_flops(work.rows, shape.hidden, shape.hidden)
+            + projection_flops(work.rows, shape.hidden, len(self.classes))
+            for shape in (student, teacher)
+        )
+        return TRAINED * ours + theirs
 
     @torch.no_grad()
     def score(self, model: nn.Module, data: Data, device: Device) -> dict[str, float]:

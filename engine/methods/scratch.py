@@ -10,6 +10,7 @@ from torch import nn
 from engine.bert import Bert, new_bert
 from engine.config import option
 from engine.methods.base import OPTIMIZERS, Method, fresh_optimizer
+from engine.muon import muon_flops
 from engine.shape import Shape
 
 
@@ -47,3 +48,7 @@ class Scratch(Method):
     def optimizer(self, student: nn.Module) -> torch.optim.Optimizer:
         """AdamW, or Muon beside it."""
         return fresh_optimizer(self.options.optimizer, student, self.options.lr)
+
+    def update_flops(self, teacher: Shape, student: Shape, step: int) -> int:
+        """Muon's products."""
+        return muon_flops(student) if self.options.optimizer == "muon" else 0

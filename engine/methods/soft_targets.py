@@ -13,7 +13,9 @@ from engine.config import option
 from engine.corpora import Batch
 from engine.losses import softened
 from engine.methods.base import OPTIMIZERS, Method, fresh_optimizer
+from engine.muon import muon_flops
 from engine.shape import Shape
+from engine.work import Work, forward_flops
 
 
 @dataclass(frozen=True)
@@ -77,3 +79,13 @@ class SoftTargets(Method):
             "soft targets": share * softened(student_logits, teacher_logits, self.options.temperature).mean(),
             "masked-LM": (1 - share) * F.cross_entropy(student_logits, batch.targets),
         }
+
+    def pass_flops(
+        self, teacher: Shape, student: Shape, work: Work, step: int, network: nn.Module | None = None
+    ) -> int:
+        """The student's, and a forward pass of the teacher with logits at the hidden words."""
+        return super().pass_flops(teacher, student, work, step) + forward_flops(teacher, work)
+
+    def update_flops(self, teacher: Shape, student: Shape, step: int) -> int:
+        """Muon's products."""
+        return muon_flops(student) if self.options.optimizer == "muon" else 0

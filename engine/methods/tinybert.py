@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.bert import Bert, Trace, new_bert
@@ -14,8 +13,9 @@ from engine.config import option
 from engine.head_options import PRESET_NOTES, PRESETS, masked_lm_weight
 from engine.losses import score_error, state_error
 from engine.masking import Batch
-from engine.methods.base import Method
+from engine.methods.base import Method, asked, weighted_lm
 from engine.shape import Shape, nearest_divisors, nearest_multiple
+from engine.work import TRAINED, Work, encoder_flops, forward_flops, projection_flops
 
 
 @dataclass(frozen=True)
@@ -92,18 +92,28 @@ class Tinybert(Method):
         """Scores and states of the mapped layers; masked-LM with its weight, so that every parameter takes part."""
         ours: Trace = {"scores": [], "hidden": [], "projected": []}
         theirs: Trace = {"scores": [], "hidden": []}
-        logits = student(batch.ids, batch.visible, positions=batch.positions, trace=ours).float()
-        with torch.no_grad():
-            teacher.encode(batch.ids, batch.visible, trace=theirs)
+        hard = self.options.hard
+        logits = student(batch.ids, batch.visible, positions=asked(hard, batch), trace=ours)
         layers = len(ours["scores"])
-        apart = len(theirs["scores"]) // layers
-        scores = [score_error(ours["scores"][m], theirs["scores"][(m + 1) * apart - 1], batch) for m in range(layers)]
+        apart = teacher.shape.layers // layers
+        mapped = range(apart - 1, teacher.shape.layers, apart)  # the others' attention need not be kept, or spelled out
+        with torch.no_grad():
+            teacher.encode(batch.ids, batch.visible, trace=theirs, layers=mapped)
+        scores = [score_error(ours["scores"][m], theirs["scores"][m], batch) for m in range(layers)]
         states = [state_error(ours["projected"][m], theirs["hidden"][m * apart], batch) for m in range(layers + 1)]
         return {
             "attention scores": self.options.attention * torch.stack(scores).sum(),
             "hidden states": self.options.states * torch.stack(states).sum(),
-            "masked-LM": self.options.hard * F.cross_entropy(logits, batch.targets),
+            "masked-LM": weighted_lm(hard, logits, batch.targets),
         }
+
+    def pass_flops(
+        self, teacher: Shape, student: Shape, work: Work, step: int, network: nn.Module | None = None
+    ) -> int:
+        """The student's with its states taken to the teacher's width, layer by layer; the teacher without a head."""
+        ours = forward_flops(student, work) if self.options.hard else encoder_flops(student, work)
+        widened = (student.layers + 1) * projection_flops(work.tokens, student.hidden, teacher.hidden)
+        return TRAINED * (ours + widened) + encoder_flops(teacher, work)
 
     def finish(self, student: nn.Module) -> Bert:
         """The student without the matrix."""

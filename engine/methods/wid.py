@@ -21,7 +21,9 @@ from engine.groups import Group
 from engine.layer_choice import choose_layers, select_layers
 from engine.methods.base import Method, adamw
 from engine.shape import Shape
+from engine.wid_cost import fold_multiply_adds, heir_multiply_adds
 from engine.wid_options import PRESET_NOTES, PRESETS, WidOptions
+from engine.work import TRAINED, Work, forward_flops
 
 LEAST_INTERVAL = 4  # steps; vectors that fall to zero faster than this are cut off rather than led
 
@@ -217,6 +219,59 @@ class Wid(Method):
         bert = student.fold().to(device).train()
         return bert, self.optimizer(bert)
 
+    # ---- what it costs ----------------------------------------------------------------------------------------------
+
+    def phases(self, teacher: Shape, student: Shape) -> list[int]:
+        """A cut's dims are gone one interval after it, so every interval is a phase; the fold is one of its own."""
+        schedule = self.schedule(teacher, student)
+        interval = self.interval(schedule)
+        shrunk = [interval * (cut + 1) for cut in range(1, schedule.last_cut + 1)]
+        return [1, *sorted({step + more for step in shrunk for more in (0, 1)} - {1})]
+
+    def pass_flops(
+        self, teacher: Shape, student: Shape, work: Work, step: int, network: nn.Module | None = None
+    ) -> int:
+        """The heir's, products with its compactors included, as wide as its matrices are by then; or the student's.
+
+        With the release's penalty nobody knows beforehand when a vector reaches zero: a plan takes it for the straight
+        line's interval, and a `network` at work says it itself.
+        """
+        born = _born(teacher, student)
+        if network is None:
+            kept = self._present(teacher, student, step)
+        else:
+            kept = {it.kind: len(it.dims) for it in network.groups.values()} if isinstance(network, Heir) else None
+        if kept is None:
+            return TRAINED * forward_flops(student, work)
+        return TRAINED * 2 * heir_multiply_adds(born, kept, work)
+
+    def update_flops(self, teacher: Shape, student: Shape, step: int) -> int:
+        """The fold's products, in the step after which everything is closed."""
+        schedule = self.schedule(teacher, student)
+        if self.options.after_closing == "kept" or step != self.interval(schedule) * (schedule.last_cut + 1):
+            return 0
+        return 2 * fold_multiply_adds(_born(teacher, student), sizes(student))
+
+    def _present(self, teacher: Shape, student: Shape, step: int) -> dict[str, int] | None:
+        """How many dims of each kind of group are in the matrices when `step` begins; None: it is folded by then."""
+        schedule = self.schedule(teacher, student)
+        cut = min((step - 1) // self.interval(schedule) - 1, schedule.last_cut)  # the last whose dims are gone
+        if cut == schedule.last_cut and self.options.after_closing == "folded":
+            return None
+        return {kind: schedule.left(kind, cut) if cut > 0 else full for kind, full in sizes(teacher).items()}
+
+    def at_last(self, student: nn.Module) -> nn.Module:
+        """The plain student; or, where compactors are kept, an heir that is closed."""
+        assert isinstance(student, Heir)
+        if self.options.after_closing == "folded":
+            self._inheritance = Inheritance({}, [], {})
+            return Bert(self.cuts_to_make.student)
+        for group in student.groups.values():
+            goal, (blocks, unit) = sizes(self.cuts_to_make.student)[group.kind], self.cuts_to_make.pieces(group.kind)
+            student.close(group, smallest(group.vector_norms().cpu(), goal, blocks, unit))
+            student.shrink(group, None)
+        return student
+
     def _closed(self, student: Heir) -> bool:
         goals = sizes(self.cuts_to_make.student)
         return all(len(group.dims) == goals[group.kind] for group in student.groups.values())
@@ -276,6 +331,11 @@ class Wid(Method):
                 student.count_heads(group)
             student.close(group, saved["closing"].nonzero().squeeze(1))
         return student
+
+
+def _born(teacher: Shape, student: Shape) -> Shape:
+    """What an heir is born from: the layers of the teacher that it inherits, with a masked-LM head and no other."""
+    return teacher.replace(layers=student.layers, pooler=False, pair_head=False, mlm_head=True)
 
 
 def _still_open(student: Heir) -> dict[str, float]:

@@ -48,6 +48,9 @@ def step_event(step: int) -> dict[str, Any]:
         "step_seconds": 0.1,
         "seconds_left": 0.1 * (STEPS - step),
         "seconds": 0.1 * step,
+        "tokens": 2_000 * step,
+        "flops": 10**9 * step,
+        "training_seconds": 0.05 * step,
     }
 
 

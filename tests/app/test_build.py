@@ -67,3 +67,21 @@ def test_a_cluster_gets_the_exact_command_for_a_run_that_is_there(page):
     assert "--nnodes=5" in page.code[0].value  # of the same run
     assert len(list_runs(state.RUNS)) == 1
     assert not page.exception
+
+
+def test_a_budget_can_be_given_in_other_units(page, monkeypatch):
+    """Harm: a budget chosen in the form that the run does not keep to, or a plan that does not say what it takes."""
+    started = []
+    monkeypatch.setattr(job, "start", lambda root, config, name: started.append(config) or 1 / 0)
+
+    def plan():
+        return {it.label: it.value for it in page.metric}
+
+    assert plan()["Steps"] == "500"
+    assert {"Tokens", "Work", "Training"} <= set(plan())
+    for unit, budget in (("tokens", "1000000 tokens"), ("flops", "5000000000000 flops"), ("seconds", "60 seconds")):
+        page.get("button_group")[[it.label for it in page.get("button_group")].index("Budget in")].set_value(unit).run()
+        assert not page.exception
+        assert (plan()["Steps"] == "–") == (unit == "seconds")  # nobody has timed a run here yet
+        by_label(page.button, "Start").click().run()
+        assert started.pop()["budget"] == budget

@@ -1,12 +1,16 @@
 """The watch page as a script: what it draws for runs with and without pictures, at work and ended."""
 
+import json
 import os
 
+import pandas as pd
 import psutil
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import state
+from app.axis import axis_of
+from app.budget_view import spent_line
 from tests.app.conftest import PROJECT
 from tests.app.pictured_run import beginning, picture, step_event, write_run
 
@@ -20,14 +24,18 @@ def watch(tmp_path, monkeypatch):
     """Opens the watch page for a run with the given events."""
     monkeypatch.setattr(state, "RUNS", tmp_path)
 
-    def open_run(events, *, at_work=False) -> AppTest:
+    def open_run(events, *, at_work=False, over="") -> AppTest:
         run = write_run(tmp_path, events)
         if at_work:
             run.write_process(os.getpid(), psutil.Process().create_time())
         page = AppTest.from_file(PROJECT / "streamlit_app.py", default_timeout=120)
         page.query_params["run"] = run.id
         page.run()
-        page.switch_page("app/pages/watch.py").run()
+        page.switch_page("app/pages/watch.py")
+        page.query_params["run"] = run.id
+        if over:
+            page.query_params["over"] = over
+        page.run()
         assert not page.exception
         return page
 
@@ -80,7 +88,7 @@ def test_an_old_run_is_drawn_as_ever(watch) -> None:
     page = watch([*beginning(counted=False), *STEPS, evaluation, ENDED])
     assert titles(page) == ["Training loss", "Masked accuracy on held-out text", "Dims still open", "Speed"]
     assert drawn(page) == ""
-    assert list(page.dataframe[0].value.columns)[4:8] == ["residual", "attention", "ffn", "transform"]
+    assert list(page.dataframe[0].value.columns)[6:10] == ["residual", "attention", "ffn", "transform"]
 
 
 @pytest.mark.parametrize("known", [None, {}, {"teacher": 6e6}, {"teacher": "much", "student": 2e6}, 7])
@@ -98,6 +106,41 @@ def test_the_first_picture_comes_before_the_first_step(watch) -> None:
     page = watch([*beginning(), picture(0)], at_work=True)
     assert titles(page) == ["Dims closing", "Share of dims kept", "Multiply-adds, forward pass"]
     assert [it.value for it in page.metric] == ["–", "60.0%", "–", "–"]
+
+
+@pytest.mark.parametrize(
+    ("over", "label", "last"),
+    [("steps", "step", 40), ("tokens", "k tokens", 80), ("flops", "GFLOPs", 40), ("seconds", "seconds", 2)],
+)
+def test_curves_stand_over_what_the_link_says(watch, over, label, last) -> None:
+    """Harm: methods look equal over steps that cost four times as much; or a shared link shows another picture."""
+    page = watch([*beginning(), *STEPS, *PICTURES, ENDED], over=over)
+    (control,) = (it for it in page.get("button_group") if it.label == "Curves over")
+    assert control.value == over
+    charts = [json.loads(it.proto.spec) for it in page.get("vega_lite_chart")]
+    labels = {one["encoding"]["x"]["title"] for chart in charts for one in (chart.get("layer") or [chart])[:1]}
+    assert labels == {label}
+    axis = axis_of(over, STEPS)
+    frame = axis.of(pd.DataFrame({"x": [1.0, 2.0, 3.0]}, index=[0, 10, 40]))
+    assert frame.index.tolist() == pytest.approx([0, last / 4, last])
+
+
+def test_an_old_run_has_no_axis_that_it_did_not_count(watch) -> None:
+    """Harm: a run from before tokens were counted cannot be looked at."""
+    old = [{name: value for name, value in event.items() if name not in ("tokens", "flops")} for event in STEPS]
+    page = watch([*beginning(), *old, ENDED], over="flops")
+    (control,) = (it for it in page.get("button_group") if it.label == "Curves over")
+    assert control.options == ["Steps", "Seconds"]
+    assert control.value == "steps"
+
+
+def test_what_was_used_stands_beside_what_was_planned() -> None:
+    """Harm: a budget that was missed, and nobody is told; or a card of last month that cannot be shown."""
+    card = {"tokens": 4_980_000, "flops": 2 * 10**12, "training_seconds": 58.0}
+    card["budget"] = {"asked": "60.0 s of training", "planned": {"tokens": 5_000_000, "flops": None, "seconds": 60.0}}
+    said = "used 4.98M tokens of 5.00M tokens planned, 2.00 TFLOPs, 58.0 s in training steps of 60.0 s planned."
+    assert spent_line(card) == f"Budget 60.0 s of training: {said}"
+    assert spent_line({"seconds": 5}) == spent_line({"budget": "60s"}) == ""
 
 
 def test_a_damaged_picture_is_no_picture(watch) -> None:

@@ -29,6 +29,11 @@ def stopped_and_continued(config, root, at):
     return events + finish(config, run), run
 
 
+def spent(events):
+    """(tokens, FLOPs) of every step event."""
+    return [(event["tokens"], event["flops"]) for event in events if event["kind"] == "step"]
+
+
 def weights(run):
     """The finished student's tensors."""
     return load_file(run.student_dir / "model.safetensors")
@@ -46,11 +51,12 @@ RUNS |= {name: tiny(name, steps=10, evaluations=1, options=HURRY.get(name, {})) 
 
 @pytest.fixture(scope="module")
 def uninterrupted(few_held_out, tmp_path_factory):
-    """Name -> (losses, weights) of runs that nobody stopped."""
+    """Name -> (losses, weights, tokens and FLOPs) of runs that nobody stopped."""
     found = {}
     for name, config in RUNS.items():
         run = new_run(tmp_path_factory.mktemp("whole"), config)
-        found[name] = (losses(finish(config, run)), weights(run))
+        events = finish(config, run)
+        found[name] = (losses(events), weights(run), spent(events))
     return found
 
 
@@ -71,8 +77,9 @@ def uninterrupted(few_held_out, tmp_path_factory):
 def test_a_run_that_was_stopped_goes_on_as_if_nothing_had_been(name, at, uninterrupted, tmp_path):
     """Harm: stopping a run costs what it had learned, or bends its curve."""
     events, run = stopped_and_continued(RUNS[name], tmp_path, at)
-    whole, student = uninterrupted[name]
+    whole, student, counted = uninterrupted[name]
     assert losses(events) == pytest.approx(whole, abs=1e-6)
+    assert spent(events) == counted  # neither counter begins anew
     assert [event["step"] for event in events if event["kind"] == "step"] == list(range(1, len(whole) + 1))
     found = weights(run)
     assert set(found) == set(student)

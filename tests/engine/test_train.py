@@ -17,9 +17,11 @@ from engine.device import pick
 from engine.evaluate import masked_lm_score
 from engine.methods import METHODS
 from engine.methods.scratch import Scratch
+from engine.plan import plan
 from engine.shape import Shape, ShapeError
 from engine.teachers import TeacherError
 from engine.train import learning_rate_factor, train
+from engine.work import Work
 from tests.engine.builders import finish, losses, new_run, teacher, tiny, tokenizer
 
 pytestmark = pytest.mark.usefixtures("few_held_out")
@@ -36,6 +38,10 @@ CARD = {
         "evaluations",
         "checkpoints",
         "parent",
+        "budget",
+        "tokens",
+        "flops",
+        "training_seconds",
         "shape",
         "parameters",
         "encoder_parameters",
@@ -83,6 +89,25 @@ def test_a_step_adds_up(told):
         assert event["seconds_left"] == pytest.approx(event["step_seconds"] * (config.steps - event["step"]))
         assert event["tokens_per_second"] > 0
         assert 0 < event["learning_rate"] <= 1
+
+
+def test_what_was_spent_is_counted_from_the_first_step_on(told):
+    """Harm: an axis in tokens or FLOPs that starts again, runs backward, or is another than the card's."""
+    config, run, events = told
+    corpus = open_corpus("microworld", tokenizer(), config.length, config.steps * config.batch)
+    planned, tokens, flops = plan(config), 0, 0
+    teacher_shape = teachers.card("blank").shape
+    for event in of_kind(events, "step"):
+        batch = corpus.batch(event["step"] - 1, config.batch, config.seed)
+        tokens += int(batch.visible.sum())
+        work = [Work(*batch.ids.shape, len(batch.targets))]
+        flops += planned.method.step_flops(teacher_shape, planned.shape, work, event["step"])
+        assert (event["tokens"], event["flops"]) == (tokens, flops)
+    seconds = [event["training_seconds"] for event in of_kind(events, "step")]
+    assert seconds == sorted(seconds)
+    card = run.card()
+    assert (card["tokens"], card["flops"]) == (tokens, flops)
+    assert seconds[-1] <= card["training_seconds"] + 0.01 <= card["seconds"] + 0.01
 
 
 def test_the_start_tells_the_exact_sizes(told):
@@ -261,7 +286,8 @@ def test_micro_batches_add_up_to_the_batch(method, tmp_path):
     (whole, student), (split, same) = results
     assert split == pytest.approx(whole, abs=1e-5)
     for name, tensor in student.items():
-        torch.testing.assert_close(same[name], tensor, rtol=0, atol=1e-5, msg=name)
+        if not name.endswith("key.bias"):  # nothing behind a softmax depends on it: its gradient is rounding
+            torch.testing.assert_close(same[name], tensor, rtol=0, atol=1e-5, msg=name)
 
 
 def test_a_part_without_a_hidden_word_teaches_nothing(tmp_path, monkeypatch):
