@@ -45,7 +45,7 @@ def show_ancestry(pair: Pair, folder: Path) -> None:
     st.caption(
         "Read from the compactors alone, the matrices that were multiplied into the teacher's weights: the share of a "
         "teacher's head in a student's is the squared norm of the block that joins them, and a student's shares sum "
-        "to 100%. No text and no attention goes into it. " + _when(card) + _layers_said(lineage)
+        "to 100%. No text and no attention goes into it. " + when_said(card) + _layers_said(lineage)
     )
     shares = [lineage.head_shares(layer) for layer in range(lineage.student.layers)]
     everybody = np.concatenate(shares)
@@ -86,9 +86,12 @@ def lineage_of(pair: Pair, folder: Path) -> Lineage | None:
     return state.computed(("lineage", pair.student_key, pair.teacher_key), make)
 
 
-def _when(card: dict[str, Any]) -> str:
-    """Of which moment the compactors are."""
+def when_said(card: dict[str, Any]) -> str:
+    """In words: of which moment of a run the compactors are."""
     options = card.get("options") or {}
+    done, steps = int(card.get("steps_done") or 0), int(card.get("steps") or 0)
+    if done < float(options.get("closed_by", 1.0)) * steps:
+        return f"The run was stopped after {done:,} of {steps:,} steps; dims that were still closing were cut off. "
     if options.get("after_closing") == "folded":
         return (
             f"They are those of the moment when everything was closed, about {options.get('closed_by', 0.5):.0%} into "

@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from app import pair, state
 from app.ancestry_charts import sankey, scatter, share_map
+from app.ancestry_view import when_said
 from app.grid_charts import blocks, grid, limits_of, written
 from app.layer_charts import step_lines
 from app.role_charts import best_bars
@@ -89,6 +90,23 @@ def test_ancestry_is_told_for_who_inherited(opened) -> None:
         assert not page.exception
         assert says in told(page)
     assert "the teacher's heads that stayed" in tabled(page)
+
+
+@pytest.mark.parametrize(
+    ("card", "says"),
+    [
+        ({"options": {"after_closing": "folded", "closed_by": 0.5}, "steps": 500, "steps_done": 500}, "about 50% into"),
+        ({"options": {"after_closing": "kept", "closed_by": 0.5}, "steps": 500, "steps_done": 500}, "kept to the end"),
+        (
+            {"options": {"after_closing": "folded", "closed_by": 0.5}, "steps": 500, "steps_done": 120},
+            "after 120 of 500",
+        ),
+        ({}, "kept to the end"),
+    ],
+)
+def test_the_moment_of_the_compactors_is_said(card, says) -> None:
+    """Harm: what the student learned after it was folded is believed to be in its ancestry."""
+    assert says in when_said(card)
 
 
 def test_who_did_not_inherit_is_told_why(opened) -> None:
