@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import plotly.graph_objects as go
 
-from app.theme import Theme, faded
+from app.theme import Theme
 
 FONT = {"size": 13, "family": "Source Sans, sans-serif"}  # the page's
 GAP = 0.08  # of a head's width, between heads of a mosaic
@@ -156,37 +156,6 @@ def _token_axes(figure: go.Figure, tokens: Sequence[str], colours: Theme, second
     figure.update_xaxes(**ticks, side="top", tickangle=-60, constrain="domain")
     figure.update_yaxes(**ticks, autorange="reversed", scaleanchor="x", constrain="domain", constraintoward="top")
     return layout(figure, colours, 460, dragmode=False)
-
-
-def layer_lines(steps: Mapping[str, np.ndarray], title: str, colours: Theme, unit: str = "") -> go.Figure:
-    """A measure per layer, one line a model: name -> (layer, pos). Mean over tokens, one deviation as a band."""
-    figure = go.Figure()
-    for name, values in steps.items():
-        colour = colours.role(name)
-        layer = np.arange(1, len(values) + 1)
-        mean, spread = values.mean(1), values.std(1)
-        figure.add_scatter(
-            x=np.concatenate([layer, layer[::-1]]),
-            y=np.concatenate([mean + spread, (mean - spread)[::-1]]),
-            fill="toself",
-            fillcolor=faded(colour, 0.16),
-            mode="lines",
-            line={"width": 0},
-            hoverinfo="skip",
-            showlegend=False,
-        )
-        figure.add_scatter(
-            x=layer,
-            y=mean,
-            name=name,
-            mode="lines+markers",
-            line={"color": colour, "width": 2.5},
-            marker={"size": 8, "symbol": "circle" if name.lower().startswith("teacher") else "diamond"},
-            hovertemplate=f"{escape(name)}, layer %{{x}}: %{{y:.3g}}{unit}<extra></extra>",
-        )
-    figure.update_xaxes(title="layer", dtick=1)
-    figure.update_yaxes(title=title, ticksuffix=unit)
-    return layout(figure, colours, 320)
 
 
 def escape(text: str) -> str:

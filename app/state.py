@@ -6,6 +6,7 @@ import contextlib
 import os
 import threading
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -229,3 +230,65 @@ def score_inheritance(
             keep_special=keep,
             progress=progress,
         )
+
+
+def newest(folder: Path) -> str:
+    """A name for the student in `folder` that changes when it is made anew."""
+    card = folder / "card.json"
+    return f"{folder.parent.name}@{card.stat().st_mtime_ns if card.exists() else 0}"
+
+
+MOST_KEPT = 64  # results; the oldest go first
+_computing = threading.RLock()  # what takes seconds is computed once, for all sessions
+
+
+@st.cache_resource(show_spinner=False)
+def _results() -> dict[tuple[Any, ...], Any]:
+    return {}
+
+
+def known(*key: Any) -> bool:
+    """Whether `computed` has the answer to `key` at hand."""
+    return key in _results()
+
+
+def computed(key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+    """What `make` gives, kept under `key`, which names everything that it depends on. One thread makes at a time.
+
+    Not a cached function of the library's: those may not draw a progress bar that was there before.
+    """
+    results = _results()
+    if key not in results:
+        with _computing:
+            if key not in results:
+                made = make()
+                while len(results) >= MOST_KEPT:
+                    results.pop(next(iter(results)))
+                results[key] = made
+    return results[key]
+
+
+def changed_look(model: Model, text: str, heads: Sequence[tuple[int, int]], how: str) -> Any:
+    """`engine.probe.probe` of `model` with `heads` changed as engine.intervene says; one session at a time.
+
+    Raises:
+        ProbeError: there is no word in the text.
+    """
+    from engine.intervene import intervened
+    from engine.probe import probe
+
+    with _looking, intervened(model.bert, heads, how):
+        return probe(model.bert, model.tokenizer, text)
+
+
+def changed_fill(model: Model, text: str, heads: Sequence[tuple[int, int]], how: str) -> Any:
+    """`engine.fill_in.fill_in` of `model` with `heads` changed as engine.intervene says; one session at a time.
+
+    Raises:
+        ProbeError: there is no blank in the text, or it is too long.
+    """
+    from engine.fill_in import fill_in
+    from engine.intervene import intervened
+
+    with _looking, intervened(model.bert, heads, how):
+        return fill_in(model.bert, model.tokenizer, text)

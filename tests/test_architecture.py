@@ -79,6 +79,11 @@ ENGINE_ORDER = [
     "engine.fill_in",
     "engine.preview",
     "engine.similarity",
+    "engine.lineage",
+    "engine.kinship",
+    "engine.cka",
+    "engine.weight_steps",
+    "engine.held_out",
     "engine.losses",
     "engine.wid_options",
     "engine.muon",
@@ -86,6 +91,9 @@ ENGINE_ORDER = [
     "engine.importance",
     "engine.evaluate",
     "engine.metrics",
+    "engine.head_roles",
+    "engine.intervene",
+    "engine.damage",
     "engine.labelled",
     "engine.hub_tasks",
     "engine.tasks",
@@ -139,8 +147,10 @@ TORCH_FREE += ["amount", "formula", "presets", "footprint", "wid_cost", "rooflin
 TORCH_FREE += ["sweep", "keep", "apart", "size_link", "bench_size", "size_report", "size_command"]
 TORCH_FREE += ["snapshots", "inheritance", "inheritance_curve", "twin"]
 TORCH_FREE += ["work", "budget", "experience", "similarity", "memory", "launch", "turns", "job", "__main__"]
+TORCH_FREE += ["lineage", "kinship", "cka"]
 UI_FREE = ["charts", "norm_charts", "picture", "score_charts", "token_view", "size_charts", "bars", "tables"]
 UI_FREE += ["inheritance_charts", "mosaic_image", "png"]
+UI_FREE += ["grid_charts", "ancestry_charts", "layer_charts", "role_charts"]
 UI = {"streamlit", "plotly", "bertviz", "pandas", "app", "streamlit_app"}
 BANNED_WORDS = {"manager", "helper", "util", "handler", "misc"}  # and their plurals
 

@@ -1,25 +1,22 @@
 """Examine: teacher and student side by side, for a sentence that you type."""
 
-import pandas as pd
 import streamlit as st
 
-from app import charts, state
+from app import state
+from app.ancestry_view import show_ancestry
 from app.fill_view import show_fill_in
 from app.film_view import show_film
 from app.heads_view import notices, show_heads
 from app.inheritance_view import show_inheritance
+from app.intervene_view import show_intervene
+from app.layers_view import show_layers
 from app.lines_view import show_lines
+from app.pair import Pair
+from app.roles_view import show_roles
 from app.run_choice import choose_run
 from app.task_view import show_tasks
 from app.theme import theme
 from engine import teachers
-from engine.similarity import layer_steps
-
-MEASURES = {
-    "l2": ("L2 distance", "How far a layer moves each token: the Euclidean distance between its input and output."),
-    "cosine": ("Cosine similarity", "Whether the direction stays: the cosine between a layer's input and output."),
-}
-
 
 st.title("Examine")
 left, right = st.columns([1, 2])
@@ -61,15 +58,30 @@ sides = {
     "teacher": f"**Teacher** {teacher.card['label']}, {teacher.bert.shape}",
     "student": f"**Student** {student.card['method']}, {student.bert.shape}; {scores['retained']:.1%} retained",
 }
-attention, lines, inheritance, over_time, layers, blanks, tasks = st.tabs(
-    ["Attention", "Attention as lines", "Inheritance", "Over time", "Layers", "Fill in", "Tasks"]
+pair = Pair(teacher, student, teacher_name, state.newest(run.student_dir))
+some = example.split()
+some[min(2, len(some) - 1)] = "[MASK]"
+blanked = " ".join(some)
+TABS = [
+    "Attention",
+    "Attention as lines",
+    "Inheritance",
+    "Over time",
+    "Ancestry",
+    "Layers",
+    "What heads do",
+    "Intervene",
+]
+attention, lines, inheritance, over_time, ancestry, layers, roles, intervene, blanks, tasks = st.tabs(
+    [*TABS, "Intervene", "Fill in", "Tasks"], key="view", bind="query-params"
 )
 
 with attention:
     show_heads(seen, sides, run.id, colours)
 
 with lines:
-    show_lines(seen, sides)
+    if lines.open:
+        show_lines(seen, sides)
 
 with inheritance:
     show_inheritance(teacher, student, run)
@@ -77,37 +89,24 @@ with inheritance:
 with over_time:
     show_film(run)
 
+with ancestry:
+    if ancestry.open:
+        show_ancestry(pair, run.student_dir)
+
 with layers:
-    steps = {role.capitalize(): layer_steps(seen[role].hidden) for role in sides}
-    for column, (measure, (title, explanation)) in zip(st.columns(2, gap="large"), MEASURES.items(), strict=True):
-        with column:
-            st.markdown(f"**{title}** of each layer's input and output")
-            values = {name: found[measure] for name, found in steps.items()}
-            st.plotly_chart(
-                charts.layer_lines(values, title.lower(), colours),
-                key=f"layers_{measure}",
-                theme=None,
-                config={"displayModeBar": False},
-                alt=f"{title} per layer, teacher and student.",
-            )
-            st.caption(explanation)
-    table = pd.DataFrame(
-        {
-            f"{name}, {MEASURES[measure][0]}": pd.Series(found[measure].mean(1), range(1, len(found[measure]) + 1))
-            for name, found in steps.items()
-            for measure in MEASURES
-        }
-    )
-    st.dataframe(table.rename_axis("layer").round(3))
-    st.caption(
-        "Line and table: mean over the sentence's tokens; band: one standard deviation. After ALBERT "
-        "(arXiv 1909.11942), Figure 1. Widths differ, so compare L2 distances by their course, not their height."
-    )
+    if layers.open:
+        show_layers(pair, text, run.id)
+
+with roles:
+    if roles.open:
+        show_roles(pair)
+
+with intervene:
+    if intervene.open:
+        show_intervene(pair, blanked, run.id, run.student_dir)
 
 with blanks:
-    some = example.split()
-    some[min(2, len(some) - 1)] = "[MASK]"
-    show_fill_in(teacher, student, " ".join(some), run.id)
+    show_fill_in(teacher, student, blanked, run.id)
 
 with tasks:
     show_tasks(teacher, student, run.id)

@@ -97,7 +97,7 @@ def test_from_form_to_attention(open_page, server, dark) -> None:
         frame = page.frame_locator("iframe").nth(index)
         frame.locator("svg text").filter(has_text="dragons").first.wait_for()
     page.get_by_role("tab", name="Layers").click()
-    page.get_by_text("Cosine similarity").first.wait_for()
+    page.get_by_text("between each layer's input and output").first.wait_for()
     assert no_sideways_scroll(page)
 
 
