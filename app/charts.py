@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import plotly.graph_objects as go
 
-from app.theme import Theme, faded
+from app.theme import Theme
 
 FONT = {"size": 13, "family": "Source Sans, sans-serif"}  # the page's
 GAP = 0.08  # of a head's width, between heads of a mosaic
+COLOURBAR = {"thickness": 10, "outlinewidth": 0, "lenmode": "pixels", "len": 220, "y": 1, "yanchor": "top"}
 
 
 def layout(figure: go.Figure, colours: Theme, height: int, **more: object) -> go.Figure:
@@ -89,65 +90,72 @@ def mosaic(attentions: np.ndarray, role: str, colours: Theme) -> go.Figure:
     return layout(figure, colours, min(900, 90 + round(420 * layers / heads)), clickmode="event+select", dragmode=False)
 
 
-def one_head(attention: np.ndarray, tokens: Sequence[str], role: str, colours: Theme) -> go.Figure:
-    """One head's attention (pos, pos) in 0-1: a row is the token that looks, a column the one it looks at."""
-    places = list(range(len(tokens)))  # not the tokens themselves: words come twice
+def one_head(
+    attention: np.ndarray, tokens: Sequence[str], role: str, colours: Theme, second: int | None = None
+) -> go.Figure:
+    """One head's attention (pos, pos) in 0-1: a row is the token that looks, a column the one it looks at.
+
+    `second`: where the second sentence of a pair begins; its tokens get a colour of their own.
+    """
     figure = go.Figure(
         go.Heatmap(
             z=attention.astype(np.float32),
             zmin=0,
             zmax=1,
             colorscale=_scale(role, colours),
-            customdata=np.array([[[source, target] for target in tokens] for source in tokens]),
+            customdata=_looks(tokens),
             hovertemplate="%{customdata[0]} looks at %{customdata[1]}: %{z:.0%}<extra></extra>",
-            colorbar={
-                "tickformat": ".0%",
-                "thickness": 10,
-                "outlinewidth": 0,
-                "lenmode": "pixels",
-                "len": 220,
-                "y": 1,
-                "yanchor": "top",
-            },
+            colorbar={**COLOURBAR, "tickformat": ".0%"},
             xgap=1,
             ygap=1,
         )
     )
-    ticks = {"tickvals": places, "ticktext": [escape(token) for token in tokens], "showgrid": False, "zeroline": False}
+    return _token_axes(figure, tokens, colours, second)
+
+
+def difference(
+    student: np.ndarray, teacher: np.ndarray, tokens: Sequence[str], colours: Theme, second: int | None = None
+) -> go.Figure:
+    """Where a student's head looks more (its colour) or less (the teacher's) than a teacher's: (pos, pos) each."""
+    stops = np.linspace(-1, 1, 17)
+    scale = [
+        ((float(stop) + 1) / 2, colours.tint("student" if stop > 0 else "teacher", abs(float(stop)) ** 0.6))
+        for stop in stops
+    ]
+    figure = go.Figure(
+        go.Heatmap(
+            z=(100 * (student.astype(np.float32) - teacher)),
+            zmin=-100,
+            zmax=100,
+            colorscale=scale,
+            customdata=_looks(tokens),
+            hovertemplate="%{customdata[0]} looks at %{customdata[1]}: %{z:+.0f} points<extra></extra>",
+            colorbar={**COLOURBAR, "tickvals": [-100, -50, 0, 50, 100]},
+            xgap=1,
+            ygap=1,
+        )
+    )
+    return _token_axes(figure, tokens, colours, second)
+
+
+def _looks(tokens: Sequence[str]) -> np.ndarray:
+    """What is said of a cell: (pos, pos, 2) tokens, made harmless."""
+    safe = [escape(token) for token in tokens]
+    return np.array([[[source, target] for target in safe] for source in safe])
+
+
+def _token_axes(figure: go.Figure, tokens: Sequence[str], colours: Theme, second: int | None) -> go.Figure:
+    """A square of tokens by tokens, the second sentence's in a colour of its own and behind a line."""
+    places = list(range(len(tokens)))  # not the tokens themselves: words come twice
+    names = [escape(token) for token in tokens]
+    if second is not None:
+        names[second:] = [f'<span style="color:{colours.series[1]}">{name}</span>' for name in names[second:]]
+        figure.add_hline(second - 0.5, line={"color": colours.series[1], "width": 1.5})
+        figure.add_vline(second - 0.5, line={"color": colours.series[1], "width": 1.5})
+    ticks = {"tickvals": places, "ticktext": names, "showgrid": False, "zeroline": False}
     figure.update_xaxes(**ticks, side="top", tickangle=-60, constrain="domain")
     figure.update_yaxes(**ticks, autorange="reversed", scaleanchor="x", constrain="domain", constraintoward="top")
     return layout(figure, colours, 460, dragmode=False)
-
-
-def layer_lines(steps: Mapping[str, np.ndarray], title: str, colours: Theme, unit: str = "") -> go.Figure:
-    """A measure per layer, one line a model: name -> (layer, pos). Mean over tokens, one deviation as a band."""
-    figure = go.Figure()
-    for name, values in steps.items():
-        colour = colours.role(name)
-        layer = np.arange(1, len(values) + 1)
-        mean, spread = values.mean(1), values.std(1)
-        figure.add_scatter(
-            x=np.concatenate([layer, layer[::-1]]),
-            y=np.concatenate([mean + spread, (mean - spread)[::-1]]),
-            fill="toself",
-            fillcolor=faded(colour, 0.16),
-            mode="lines",
-            line={"width": 0},
-            hoverinfo="skip",
-            showlegend=False,
-        )
-        figure.add_scatter(
-            x=layer,
-            y=mean,
-            name=name,
-            mode="lines+markers",
-            line={"color": colour, "width": 2.5},
-            marker={"size": 8, "symbol": "circle" if name.lower().startswith("teacher") else "diamond"},
-            hovertemplate=f"{escape(name)}, layer %{{x}}: %{{y:.3g}}{unit}<extra></extra>",
-        )
-    figure.update_xaxes(title="layer", dtick=1)
-    figure.update_yaxes(title=title, ticksuffix=unit)
-    return layout(figure, colours, 320)
 
 
 def escape(text: str) -> str:

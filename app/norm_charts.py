@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import base64
 import html
-import struct
-import zlib
 
 import numpy as np
 import plotly.graph_objects as go
 
 from app.charts import escape, layout
 from app.picture import BIRTH, Picture
+from app.png import paletted_png
 from app.theme import Theme, channels, mix
 
 MOST = 150  # the byte at the bright end of the scale
@@ -144,8 +143,4 @@ def _palette(colours: Theme) -> bytes:
 def _png(norms: np.ndarray, palette: bytes) -> bytes:
     """A PNG one pixel high: every norm (a byte) as a run of pixels in the palette's colour."""
     row = np.minimum(norms, MOST).astype(np.uint8).repeat(max(1, LEAST_PIXELS // len(norms)))
-    header = struct.pack(">IIBBBBB", len(row), 1, 8, 3, 0, 0, 0)  # eight bits a pixel, by palette
-    chunks = ((b"IHDR", header), (b"PLTE", palette), (b"IDAT", zlib.compress(b"\0" + row.tobytes())), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
-    )
+    return paletted_png(row[None], palette)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,7 +155,7 @@ def probe_task(model: Model, task: str, progress: Any) -> dict[str, Any]:
         return score(copy.deepcopy(model.bert), model.tokenizer, find(task), None, 3, device(), progress)
 
 
-def look(model: Model, text: str) -> Any:
+def look(model: Model, text: str, second: str = "") -> Any:
     """`engine.probe.probe` of `model`, one session at a time.
 
     Raises:
@@ -162,4 +164,131 @@ def look(model: Model, text: str) -> Any:
     from engine.probe import probe
 
     with _looking:
+        return probe(model.bert, model.tokenizer, text, second=second)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def score_curve(folder: str, size: int) -> Any:
+    """`engine.inheritance_curve.read_curve` of the run in `folder`, whose events are `size` bytes by now."""
+    from engine.inheritance_curve import read_curve
+    from engine.runs import Run
+
+    return read_curve(Run(Path(folder)))
+
+
+@st.cache_data(max_entries=64, show_spinner="Developing the film")
+def film_pictures(folder: str, size: int, sentence: int, dark: bool) -> tuple[bytes, dict[int, tuple[bytes, bytes]]]:
+    """(the teacher's picture, step -> the student's large and small) of a sentence of the snapshots in `folder`.
+
+    `size`: bytes in the folder, so that what a run adds is seen. A damaged snapshot is left out.
+
+    Raises:
+        SnapshotError: the list of sentences or the teacher's snapshot is damaged.
+    """
+    from app.mosaic_image import mosaic_png, smaller
+    from app.theme import theme
+    from engine.snapshots import SnapshotError, read_snapshots
+
+    snapshots, colours, found = read_snapshots(Path(folder)), theme(dark), {}
+    assert snapshots is not None
+    for step in snapshots.steps:
+        with contextlib.suppress(SnapshotError):
+            maps = snapshots.student(step, sentence)
+            found[step] = tuple(mosaic_png(it, "student", colours) for it in (maps, smaller(maps)))
+    return mosaic_png(snapshots.teacher(sentence), "teacher", colours), found  # type: ignore[return-value]
+
+
+def score_inheritance(
+    teacher: Model, student: Model, scratch: Model | None, lines: str | None, count: int, keep: bool, progress: Any
+) -> Any:
+    """`engine.inheritance_report.inheritance_report` of `student`, a session at a time.
+
+    `lines`: a person's own sentences, one a line; None for `count` held-out ones of the student's text.
+
+    Raises:
+        ValueError: (InheritanceError, CorpusError) it cannot be scored; says why.
+    """
+    from engine.corpora import open_corpus
+    from engine.inheritance_report import check_vocabulary, inheritance_report
+    from engine.probe_set import LONGEST, held_out_sentences, typed_sentences
+
+    check_vocabulary(student.tokenizer, teacher.tokenizer)
+    room = min(student.bert.shape.positions, teacher.bert.shape.positions)
+    if lines is None:
+        length = min(int(student.card["length"]), room)
+        corpus = open_corpus(str(student.card["corpus"]), student.tokenizer, length, rows=1, held_out_rows=4 * count)
+        sentences = held_out_sentences(corpus, count, min(LONGEST, length))
+    else:
+        sentences = typed_sentences(lines.splitlines(), student.tokenizer, min(64, room))
+    with _looking:
+        return inheritance_report(
+            student.bert,
+            teacher.bert,
+            sentences,
+            student.tokenizer.pad_token_id,
+            scratch=scratch.bert if scratch else None,
+            keep_special=keep,
+            progress=progress,
+        )
+
+
+def newest(folder: Path) -> str:
+    """A name for the student in `folder` that changes when it is made anew."""
+    card = folder / "card.json"
+    return f"{folder.parent.name}@{card.stat().st_mtime_ns if card.exists() else 0}"
+
+
+MOST_KEPT = 64  # results; the oldest go first
+_computing = threading.RLock()  # what takes seconds is computed once, for all sessions
+
+
+@st.cache_resource(show_spinner=False)
+def _results() -> dict[tuple[Any, ...], Any]:
+    return {}
+
+
+def known(*key: Any) -> bool:
+    """Whether `computed` has the answer to `key` at hand."""
+    return key in _results()
+
+
+def computed(key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+    """What `make` gives, kept under `key`, which names everything that it depends on. One thread makes at a time.
+
+    Not a cached function of the library's: those may not draw a progress bar that was there before.
+    """
+    results = _results()
+    if key not in results:
+        with _computing:
+            if key not in results:
+                made = make()
+                while len(results) >= MOST_KEPT:
+                    results.pop(next(iter(results)))
+                results[key] = made
+    return results[key]
+
+
+def changed_look(model: Model, text: str, heads: Sequence[tuple[int, int]], how: str) -> Any:
+    """`engine.probe.probe` of `model` with `heads` changed as engine.intervene says; one session at a time.
+
+    Raises:
+        ProbeError: there is no word in the text.
+    """
+    from engine.intervene import intervened
+    from engine.probe import probe
+
+    with _looking, intervened(model.bert, heads, how):
         return probe(model.bert, model.tokenizer, text)
+
+
+def changed_fill(model: Model, text: str, heads: Sequence[tuple[int, int]], how: str) -> Any:
+    """`engine.fill_in.fill_in` of `model` with `heads` changed as engine.intervene says; one session at a time.
+
+    Raises:
+        ProbeError: there is no blank in the text, or it is too long.
+    """
+    from engine.fill_in import fill_in
+    from engine.intervene import intervened
+
+    with _looking, intervened(model.bert, heads, how):
+        return fill_in(model.bert, model.tokenizer, text)

@@ -1,4 +1,4 @@
-"""The command line: python -m engine size | train | runs | attention | evaluate | export | recipe | bench.
+"""The command line: python -m engine size | train | runs | attention | inheritance | evaluate | export | bench ...
 
 Bad input ends with one line on stderr and exit code 2. Modules that need torch are imported by the verbs that need it.
 """
@@ -100,6 +100,15 @@ def _parser() -> argparse.ArgumentParser:
     attention.add_argument("model", help="a teacher's name or a run's id")
     attention.add_argument("text", help="the sentence")
 
+    inheritance = verb("inheritance", _inheritance, "How much of its teacher's attention a student has, beside nulls.")
+    runs_option(inheritance)
+    inheritance.add_argument("model", help="a run's id, or a teacher's name")
+    inheritance.add_argument("--against", metavar="TEACHER", help="compare with this teacher (default: its own)")
+    inheritance.add_argument("--sentences", type=int, default=64, help="held-out sentences (default: 64)")
+    inheritance.add_argument("--corpus", default="auto", help="the text (default: the student's own)")
+    inheritance.add_argument("--file", type=Path, metavar="FILE", help="your own sentences instead, one a line")
+    inheritance.add_argument("--keep-special", action="store_true", help="count [CLS] and [SEP], too")
+
     evaluate = verb("evaluate", _evaluate, "Score a model on held-out text, or on a labelled task.")
     runs_option(evaluate)
     evaluate.add_argument("model", help="a teacher's name or a run's id")
@@ -151,7 +160,7 @@ def _parser() -> argparse.ArgumentParser:
 
     bench = verb("bench", _bench, "Measure speed and memory on this machine.")
     bench.add_argument(
-        "what", choices=["wid", "methods", "size"], help="wid: its steps; methods: a step of each; size: the calculator"
+        "what", choices=["wid", "methods", "size", "examine"], help="wid: its steps; methods: a step of each; or a page"
     )
     bench.add_argument(
         "--case",
@@ -210,6 +219,12 @@ def _attention(arguments: argparse.Namespace) -> None:
             print(f"layer {layer} head {head}: {words}  {inner[source, target]:.0%}")
 
 
+def _inheritance(arguments: argparse.Namespace) -> None:
+    from engine.inheritance_command import inheritance
+
+    inheritance(arguments)
+
+
 def _evaluate(arguments: argparse.Namespace) -> None:
     from engine.evaluate_command import evaluate
 
@@ -251,6 +266,12 @@ def _bench(arguments: argparse.Namespace) -> None:
 
         timed = bench_size.bench_size(7 if arguments.repeats is None else arguments.repeats)
         print(json.dumps(timed) if arguments.json else bench_size.table(timed))
+        return
+    if arguments.what == "examine":
+        from engine import bench_examine
+
+        drawn = bench_examine.bench_examine(3 if arguments.repeats is None else arguments.repeats)
+        print(json.dumps(drawn) if arguments.json else bench_examine.table(drawn))
         return
     if arguments.what == "methods":
         from engine import bench_methods

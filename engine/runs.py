@@ -53,6 +53,7 @@ class Run:
     log_path = _Inside("log.txt")  # everything the process printed, tracebacks included
     card_path = _Inside("card.json")  # what came out, written at the end
     student_dir = _Inside("student")  # the finished student's weights and tokenizer
+    attention_dir = _Inside("attention")  # where the student looked, at some steps
     checkpoints_dir = _Inside("checkpoints")  # what a stopped run continues from
     process_path = _Inside("process.json")  # which process works on the run
     stop_path = _Inside("stop")  # its presence asks the run to stop

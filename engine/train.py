@@ -25,6 +25,7 @@ from engine.checkpoints import (
 )
 from engine.config import RunConfig
 from engine.evaluate import pair_score
+from engine.film import begin, frames, take
 from engine.gradients import backward, learning
 from engine.masking import Masking
 from engine.measured import measured
@@ -50,9 +51,10 @@ class TrainingError(ValueError):
 def train(config: RunConfig, run: Run) -> Iterator[Event]:
     """Runs `config` in the folder `run`, continuing from its checkpoint if it has one.
 
-    Yields events with a "kind": prepare, start, teacher, step, evaluation, picture, checkpoint, and at last finished or
-    stopped. A stop request in the run's folder is honoured after the step in progress; several processes stop together,
-    after the next step event. Under torchrun every process of the run iterates this; rank 0's events are the run's.
+    Yields events with a "kind": prepare, start, teacher, step, evaluation, attention, picture, checkpoint, and at last
+    finished or stopped. A stop request in the run's folder is honoured after the step in progress; several processes
+    stop together, after the next step event. Under torchrun every process of the run iterates this; rank 0's events
+    are the run's.
 
     Raises:
         ValueError: (ConfigError, ShapeError, TeacherError, CorpusError, CheckpointError, TrainingError) it cannot be
@@ -121,14 +123,17 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     yield start_event(config, planned, teacher.bert.shape, training_parameters, length, len(corpus.rows), done)
     teacher_score = method.score(guide, corpus, device)
     yield {"kind": "teacher", **teacher_score}
+    film = begin(run.attention_dir, teacher_bert, corpus, shape, device.type) if processes.rank == 0 else None
     if not saved and config.steps:  # without steps the student is scored as it is at the end, once
         yield {"kind": "evaluation", "step": 0, **method.score(student, corpus, device)}
         yield from _picture(method, student, config, length, 0)
+        yield from take(film, student, 0)
 
     # the steps
     log_every = min(20, max(1, config.steps // 200))
     evaluations = _spread(config.steps, config.evaluations, LEAST_BETWEEN_EVALUATIONS)
     checkpoints, pictures = (_spread(config.steps, times, 1) for times in (config.checkpoints, PICTURES))
+    filmed = frames(evaluations)
     window: Window = {"losses": {}, "tokens": 0, "steps": 0}
     spent: dict[str, Any] = {"tokens": 0, "flops": 0, "training_seconds": 0.0}  # since step 1, over all processes
     if saved:
@@ -192,6 +197,7 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
             yield from _picture(method, student, config, length, step)
         if step in evaluations and step < config.steps and not stopped:
             yield {"kind": "evaluation", "step": step, **method.score(student, corpus, device)}
+            yield from take(film if step in filmed else None, student, step)
         if step in checkpoints or stopped:
             said = {**window, "losses": _totals(window, processes)}
             extra = {"method": method.state(student), "window": said, "spent": spent}
@@ -211,6 +217,7 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     if isinstance(corpus, Pairs):
         score["pair_accuracy"] = pair_score(bert, corpus, device)["accuracy"]
     yield {"kind": "evaluation", "step": done, **score}
+    yield from take(film, bert, done)
     seconds = time.perf_counter() - began
     sides = measured(teacher_bert, bert, corpus, device) if processes.rank == 0 else {}
     scores = (teacher_score, score)

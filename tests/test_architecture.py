@@ -44,6 +44,10 @@ ENGINE_ORDER = [
     "engine.albert_tables",
     "engine.family",
     "engine.grids",
+    "engine.twin",
+    "engine.snapshots",
+    "engine.inheritance",
+    "engine.inheritance_curve",
     "engine.experience",
     "engine.cache",
     "engine.microworld",
@@ -79,6 +83,11 @@ ENGINE_ORDER = [
     "engine.fill_in",
     "engine.preview",
     "engine.similarity",
+    "engine.lineage",
+    "engine.kinship",
+    "engine.cka",
+    "engine.weight_steps",
+    "engine.held_out",
     "engine.losses",
     "engine.wid_options",
     "engine.muon",
@@ -88,6 +97,9 @@ ENGINE_ORDER = [
     "engine.metrics",
     "engine.outcome",
     "engine.outcome_table",
+    "engine.head_roles",
+    "engine.intervene",
+    "engine.damage",
     "engine.labelled",
     "engine.hub_tasks",
     "engine.tasks",
@@ -107,10 +119,16 @@ ENGINE_ORDER = [
     "engine.task_scores",
     "engine.cross_task",
     "engine.any_model",
+    "engine.probe_set",
+    "engine.random_students",
+    "engine.film",
+    "engine.inheritance_report",
+    "engine.inheritance_command",
     "engine.evaluate_command",
     "engine.memory",
     "engine.yardstick",
     "engine.contestants",
+    "engine.bench_examine",
     "engine.bench",
     "engine.verify",
     "engine.machine_rate",
@@ -137,9 +155,13 @@ TORCH_FREE += ["hub_tasks", "tasks", "measure"]
 TORCH_FREE += ["amount", "formula", "presets", "footprint", "wid_cost", "roofline", "published", "solver", "comparison"]
 TORCH_FREE += ["sweep", "keep", "apart", "size_link", "bench_size", "size_report", "size_command"]
 TORCH_FREE += ["grid", "albert_tables", "family", "grids", "outcome", "outcome_table", "once"]
+TORCH_FREE += ["snapshots", "inheritance", "inheritance_curve", "twin"]
 TORCH_FREE += ["work", "budget", "experience", "similarity", "memory", "launch", "turns", "job", "__main__"]
+TORCH_FREE += ["lineage", "kinship", "cka"]
 UI_FREE = ["charts", "norm_charts", "picture", "score_charts", "token_view", "size_charts", "bars", "tables"]
 UI_FREE += ["outcome_points", "outcome_charts"]
+UI_FREE += ["inheritance_charts", "mosaic_image", "png"]
+UI_FREE += ["grid_charts", "ancestry_charts", "layer_charts", "role_charts"]
 UI = {"streamlit", "plotly", "bertviz", "pandas", "app", "streamlit_app"}
 BANNED_WORDS = {"manager", "helper", "util", "handler", "misc"}  # and their plurals
 

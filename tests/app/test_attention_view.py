@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app import attention_view
+from app import bertviz_parts
 from app.attention_view import MAX_TOKENS, head_view_html
 
 CONFIG = Path(__file__).parents[2] / ".streamlit" / "config.toml"
@@ -207,7 +207,7 @@ def test_unknown_bertviz_fails_loudly(monkeypatch, theirs, other) -> None:
         return result
 
     monkeypatch.setattr(bertviz, "head_view", upgraded)
-    with pytest.raises(RuntimeError, match="Expected bertviz's head view to hold"):
+    with pytest.raises(RuntimeError, match="Expected bertviz's view to hold"):
         draw()
 
 
@@ -223,7 +223,7 @@ def test_unknown_bertviz_fails_loudly(monkeypatch, theirs, other) -> None:
 def test_missing_or_other_library_fails_loudly(package, path, banner) -> None:
     """Harm: a page without d3, or with a d3 that bertviz cannot use, that shows nothing and says nothing."""
     with pytest.raises(RuntimeError, match=r"pip install -r requirements.txt"):
-        attention_view._installed_script(package, path, banner)
+        bertviz_parts.installed_script(package, path, banner)
 
 
 def test_import_loads_neither_torch_nor_streamlit() -> None:

@@ -97,7 +97,7 @@ def test_from_form_to_attention(open_page, server, dark) -> None:
         frame = page.frame_locator("iframe").nth(index)
         frame.locator("svg text").filter(has_text="dragons").first.wait_for()
     page.get_by_role("tab", name="Layers").click()
-    page.get_by_text("Cosine similarity").first.wait_for()
+    page.get_by_text("between each layer's input and output").first.wait_for()
     assert no_sideways_scroll(page)
 
 
@@ -124,6 +124,25 @@ def test_click_on_a_head_opens_it_in_both_models(open_page, student) -> None:
     for role in ("teacher", "student"):
         expect(page.get_by_role("combobox", name=f"Layer of the {role}")).to_have_value("2", timeout=180_000)
         expect(page.get_by_role("combobox", name=f"Head of the {role}")).to_have_value("3", timeout=180_000)
+
+
+def test_the_score_and_the_film_come_at_a_press(open_page, student) -> None:
+    """Harm: the question of the page, what was inherited, is a button that does nothing, or a film without end."""
+    page = open_page(f"examine?run={student}", dark=True, width=390)
+    page.get_by_role("tab", name="Inheritance").click()
+    main(page).get_by_role("button", name="Score", exact=True).click()
+    tile = page.get_by_test_id("stMetric").filter(has_text="This student").first
+    expect(tile).to_contain_text(re.compile(r"-?\d\.\d{3}"), timeout=180_000)
+    assert no_sideways_scroll(page)
+    page.get_by_role("tab", name="Over time").click()
+    shown = page.get_by_role("tabpanel").filter(has_text="The film in small")
+    shown.get_by_text("after 20 steps").wait_for()
+    page.get_by_role("button", name="Play").click()
+    shown.get_by_text("after 0 steps").wait_for()
+    shown.get_by_text("after 20 steps").wait_for()
+    page.get_by_role("button", name="Play").wait_for()  # and no longer Pause
+    assert page.evaluate("[...document.querySelectorAll('[data-testid=stHtml] img')].every(it => it.naturalWidth)")
+    assert no_sideways_scroll(page)
 
 
 def test_a_run_can_be_stopped_and_resumed(open_page, server) -> None:

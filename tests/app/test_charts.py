@@ -64,17 +64,6 @@ def test_tokens_cannot_be_markup() -> None:
     assert figure.layout.xaxis.ticktext[1] == "&amp;lt;"
 
 
-def test_layer_lines_draw_the_means() -> None:
-    """Harm: the line beside the table shows other numbers than the table."""
-    values = np.arange(12.0).reshape(3, 4)
-    figure = charts.layer_lines({"Teacher": values, "Student": values + 1}, "distance", LIGHT)
-    lines = {trace.name: trace for trace in figure.data if trace.name}
-    np.testing.assert_allclose(lines["Teacher"].y, [1.5, 5.5, 9.5])
-    np.testing.assert_allclose(lines["Student"].y, [2.5, 6.5, 10.5])
-    assert lines["Teacher"].line.color == LIGHT.teacher
-    assert lines["Student"].line.color == LIGHT.student
-
-
 def test_bars_add_up() -> None:
     """Harm: a part is missing from the picture of the whole."""
     bars = [Bar("Teacher, BERT", DARK.teacher, {"embeddings": 5, "ffn": 7})]

@@ -1,0 +1,143 @@
+"""Every head of teacher and student as a mosaic, and one of each large, with where they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from app import charts, state
+from app.plain import plain
+from app.theme import Theme
+
+if TYPE_CHECKING:
+    from engine.probe import Probe
+
+QUIET = {"displayModeBar": False}
+MOST_NAMED = 12  # unknown words in a warning
+
+
+def show_heads(seen: Mapping[str, Probe], sides: Mapping[str, str], run_id: str, colours: Theme) -> None:
+    """`seen`: by "teacher" and "student"; `sides`: what stands above each. The same tokens for both."""
+    st.caption(
+        "Every head of every layer: a row of a square is the word that looks, a column the word looked at. Both models "
+        "are drawn on one scale, from paper (0%) to full colour (100% of a word's attention). Click a square to open "
+        "that head in both models below, or choose it there with the keyboard."
+    )
+    for column, (role, words) in zip(st.columns(2, gap="large"), sides.items(), strict=True):
+        with column:
+            st.markdown(words)
+            maps = seen[role].attentions  # (layer, head, pos, pos)
+            event = st.plotly_chart(
+                charts.mosaic(maps, role, colours),
+                key=f"mosaic_{role}_{run_id}",
+                theme=None,
+                on_select="rerun",
+                selection_mode="points",
+                config=QUIET,
+                alt=f"Attention of the {role}: {maps.shape[0]} layers by {maps.shape[1]} heads.",
+            )
+            if len(set(seen[role].heads)) > 1:
+                st.caption("Its layers have different numbers of heads: squares without a head are empty.")
+            _open_clicked(role, event.selection.points, {name: found.heads for name, found in seen.items()}, run_id)
+    _opened(seen, run_id, colours)
+
+
+def notices(seen: Mapping[str, Probe]) -> list[str]:
+    """What a person should know of the text that was looked at, one warning each."""
+    teacher, student = seen["teacher"], seen["student"]
+    if teacher.tokens != student.tokens:
+        return [
+            "The student's vocabulary is not the teacher's: the two see other tokens, so their maps cannot be laid on "
+            "one another, and the difference is left out."
+        ]
+    told = []
+    if teacher.unknown:
+        listed = ", ".join(list(dict.fromkeys(teacher.unknown))[:MOST_NAMED])
+        others = len(set(teacher.unknown)) - MOST_NAMED
+        if teacher.only_unknown:
+            told.append("The teacher's vocabulary knows none of these words: both models see nothing but [UNK].")
+        else:
+            more = f" and {others} more" if others > 0 else ""
+            told.append(f"The teacher's vocabulary does not have: {plain(listed)}{more}. These words appear as [UNK].")
+    if teacher.cut:
+        told.append(f"The text is long: {teacher.cut:,} of its tokens were left out at the end.")
+    for role, found in seen.items():
+        if not found.told_apart:
+            told.append(f"The {role} has no token types, so it cannot tell the two sentences apart by them.")
+    return told
+
+
+def _opened(seen: Mapping[str, Probe], run_id: str, colours: Theme) -> None:
+    """One head of each model large, and below them the difference between the two."""
+    grids: dict[str, np.ndarray] = {}
+    for column, role in zip(st.columns(2, gap="large"), ("teacher", "student"), strict=True):
+        with column:
+            found = seen[role]
+            first, other = st.columns(2)
+            count = len(found.heads)
+            layer = first.selectbox(f"Layer of the {role}", range(1, count + 1), key=f"layer_{role}_{run_id}")
+            heads = found.heads[layer - 1]
+            if state.recall(f"head_{role}_{run_id}", 1) > heads:  # the layer before had more of them
+                state.remember(f"head_{role}_{run_id}", heads)
+            head = other.selectbox(f"Head of the {role}", range(1, heads + 1), key=f"head_{role}_{run_id}")
+            grids[role] = found.attentions[layer - 1, head - 1]
+            st.plotly_chart(
+                charts.one_head(grids[role], found.tokens, role, colours, found.second),
+                key=f"one_{role}",
+                theme=None,
+                config=QUIET,
+                alt=f"Attention of the {role}'s layer {layer}, head {head}.",
+            )
+            with st.expander("As a table"):
+                _table(grids[role], found.tokens)
+    tokens = seen["teacher"].tokens
+    if tokens != seen["student"].tokens:
+        return
+    left, right = st.columns(2, gap="large")
+    apart = grids["student"] - grids["teacher"]
+    with left:
+        st.plotly_chart(
+            charts.difference(grids["student"], grids["teacher"], tokens, colours, seen["teacher"].second),
+            key="difference",
+            theme=None,
+            config=QUIET,
+            alt="Attention of the student's head less that of the teacher's.",
+        )
+    with right:
+        st.markdown(
+            "**Difference of the two heads above**: where the student looks :orange[more] or :blue[less] than the "
+            "teacher, in points of a hundred."
+        )
+        st.caption(
+            f"On average a word of the student's moves {50 * np.abs(apart).sum(-1).mean():.0f} of 100 points of its "
+            "attention elsewhere. Heads in the same place need not be each other's: Inheritance says which are."
+        )
+        with st.expander("As a table"):
+            _table(apart, tokens)
+
+
+def _table(grid: np.ndarray, tokens: Sequence[str]) -> None:
+    """Attention (pos, pos) with its words."""
+    names = [f"{place} {token}" for place, token in enumerate(tokens)]
+    st.dataframe(pd.DataFrame(grid.round(3), names, names))
+
+
+def _open_clicked(role: str, points: list[dict], sizes: Mapping[str, tuple[int, ...]], run_id: str) -> None:
+    """Opens the head that was just clicked in the mosaic of `role`, and the one in its place in the other model.
+
+    `sizes`: the heads of each layer of each model; one with fewer layers opens the layer at the same relative depth.
+    """
+    clicked = tuple(points[-1]["customdata"][:2]) if points else None
+    seen_before = f"clicked_{role}_{run_id}"
+    if clicked is None or clicked == state.recall(seen_before):
+        return
+    state.remember(seen_before, clicked)
+    layer, head = clicked
+    for other, heads in sizes.items():
+        here = max(1, round(layer * len(heads) / len(sizes[role])))
+        state.remember(f"layer_{other}_{run_id}", here)
+        state.remember(f"head_{other}_{run_id}", min(head, heads[here - 1]))

@@ -1,0 +1,187 @@
+"""Intervene: a head switched off or made even, and what becomes of predictions, loss and the heads above."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from app import state
+from app.ancestry_view import lineage_of
+from app.fill_view import COLOURS
+from app.grid_charts import grid
+from app.missed_view import show_ranking
+from app.pair import Pair, shown, signed
+from app.theme import Theme, theme
+from app.tiles import tile_row
+from engine.probe import ProbeError
+from engine.token_store import CorpusError
+
+WAYS = {"off": "Off", "uniform": "Uniform"}
+SHOWN = 5  # candidates of each blank
+MOST_BLANKS = 4  # tables; a sentence may have more
+
+
+@st.fragment
+def show_intervene(pair: Pair, start: str, run_id: str, folder: Path) -> None:
+    """The tab. `start`: a sentence with a blank to begin with; `folder`: of the student."""
+    colours = theme(state.dark())
+    st.caption(
+        "Take a head away, or let it look everywhere alike, and see what the model loses. Off: the head brings "
+        "nothing. Uniform: it brings the mean of all tokens, as if it could not tell where to look."
+    )
+    for role, model in pair.models.items():
+        if model.bert.head is None:
+            st.info(
+                f"The {role.lower()} has no masked-LM head: it learned a task and was never asked for a word, so there "
+                "is no loss that a head could be missed by.",
+                icon=":material/block:",
+            )
+            return
+    left, right = st.columns(2)
+    chosen = left.segmented_control(
+        "Model", ("Teacher", "Student"), default="Student", required=True, key="intervene_role"
+    )
+    how = right.segmented_control(
+        "Heads become", list(WAYS), default="off", required=True, format_func=lambda it: WAYS[it], key="intervene_how"
+    )
+    _changed(pair, str(chosen), str(how), start, run_id, folder, colours)
+    st.markdown("#### Which heads are missed?")
+    show_ranking(pair, str(how), folder, colours)
+
+
+def _changed(pair: Pair, role: str, how: str, start: str, run_id: str, folder: Path, colours: Theme) -> None:
+    from engine.intervene import all_heads
+
+    model = pair.models[role]
+    names = {f"layer {layer + 1}, head {head + 1}": (layer, head) for layer, head in all_heads(model.bert)}
+    chosen = st.multiselect(
+        f"Heads of the {role.lower()}",
+        list(names),
+        [next(iter(names))],
+        key=f"intervene_heads_{role}_{run_id}",
+        help="As many as you like, all at the same time.",
+    )
+    text = st.text_input(
+        "Sentence with a [MASK]", start, max_chars=2000, key=f"intervene_text_{run_id}", persist_state="session"
+    )
+    heads = [names[name] for name in chosen]
+    kin = _kin(pair, role, heads, folder)
+    if kin:
+        st.caption(kin)
+    try:
+        before, after = state.fill(model, text), state.changed_fill(model, text, heads, how)
+        looks = state.look(model, text), state.changed_look(model, text, heads, how)
+    except ProbeError as error:
+        st.warning(str(error), icon=":material/edit:")
+        return
+    try:
+        losses = _losses(pair, role, heads, how)
+        tile_row(
+            [
+                ("Loss before", f"{losses[0]:.3f}", "nats a hidden word"),
+                ("Loss after", f"{losses[1]:.3f}", f"{signed(losses[1] - losses[0])} ± {losses[2]:.3f}"),
+                ("Right words", f"{100 * losses[4]:.1f}%", f"before {100 * losses[3]:.1f}%"),
+            ]
+        )
+        st.caption(
+            f"Over {pair.asked_rows} held-out rows, the same hidden words before and after; ±: half the 95% interval "
+            "of the change, rows being what was drawn."
+        )
+    except CorpusError as error:
+        st.warning(str(error), icon=":material/info:")
+    if before.unknown:
+        st.warning(f"Not in the vocabulary: {', '.join(dict.fromkeys(before.unknown))}.", icon=":material/help:")
+    for blank in range(min(MOST_BLANKS, len(before.blanks))):
+        st.markdown(f"**Blank {blank + 1}**" if len(before.blanks) > 1 else "**The blank**")
+        for column, (when, filled) in zip(
+            st.columns(2, gap="large"), (("Before", before), ("After", after)), strict=True
+        ):
+            column.dataframe(
+                pd.DataFrame(filled.candidates(blank, SHOWN), columns=[when, "probability"]),
+                hide_index=True,
+                width="stretch",
+                key=f"intervene_{when}_{blank}_{run_id}",
+                column_config={
+                    "probability": st.column_config.ProgressColumn(
+                        "Probability", format="percent", min_value=0.0, max_value=1.0, color=COLOURS[role]
+                    )
+                },
+            )
+    if len(before.blanks) > MOST_BLANKS:
+        st.caption(f"Tables of the first {MOST_BLANKS} blanks; the sentence has {len(before.blanks)}.")
+    _downstream(looks, heads, role, colours)
+
+
+def _kin(pair: Pair, role: str, heads: list[tuple[int, int]], folder: Path) -> str:
+    """In words: the heirs of the teacher's `heads`, or the chief ancestors of the student's; empty: none are known."""
+    try:
+        lineage = lineage_of(pair, folder)
+    except ValueError:  # said below, where all heads are ranked
+        lineage = None
+    if lineage is None or not heads:
+        return ""
+    found = []
+    for layer, of in enumerate(lineage.layers):
+        for head, row in enumerate(lineage.head_shares(layer)):
+            chief = (of, int(row.argmax()))
+            mine, other = ((layer, head), chief) if role == "Student" else (chief, (layer, head))
+            if mine in heads:
+                found.append(f"layer {other[0] + 1}, head {other[1] + 1} ({row.max():.0%})")
+    who = "Chief ancestors in the teacher" if role == "Student" else "Heirs in the student"
+    return f"{who}: {'; '.join(found)}." if found else "No head of the student has one of these as its chief ancestor."
+
+
+def _losses(pair: Pair, role: str, heads: list[tuple[int, int]], how: str) -> tuple[float, ...]:
+    """(loss before, after, half the interval of the change, share right before, after) over held-out rows."""
+
+    def make() -> tuple[float, ...]:
+        from engine.damage import answers
+        from engine.head_roles import ratio_interval
+        from engine.held_out import masked
+        from engine.intervene import intervened
+
+        bert, batches = pair.own(role), masked(pair.rows(pair.asked_rows), pair.student.tokenizer)
+        loss, right, row = answers(bert, batches)
+        with intervened(bert, heads, how):
+            loss_after, right_after, _ = answers(bert, batches)
+        width = ratio_interval(loss_after - loss, row)
+        return tuple(map(float, (loss.mean(), loss_after.mean(), width, right.mean(), right_after.mean())))
+
+    return state.computed(("losses", pair.key(role), pair.student_key, tuple(sorted(heads)), how), make)
+
+
+def _downstream(looks: tuple[Any, Any], heads: list[tuple[int, int]], role: str, colours: Theme) -> None:
+    """How far the attention of the heads above has moved in this sentence."""
+    from engine.damage import moved
+
+    before, after = looks
+    first = min((layer for layer, _ in heads), default=0)
+    layers = len(before.attentions)
+    if not heads or first >= layers - 1:
+        st.caption("No layer lies above the chosen heads, so no other head's attention can change.")
+        return
+    found = moved(before.attentions, after.attentions)[first + 1 :]
+    st.markdown("**Heads above**: how far their attention moves in this sentence")
+    shown(
+        grid(
+            found,
+            [f"layer {layer + 1}" for layer in range(first + 1, layers)],
+            [f"head {head + 1}" for head in range(found.shape[1])],
+            ("", ""),
+            colours.role(role),
+            colours,
+            hover="%{y}, %{x}",
+            limits=(0.0, max(0.05, float(np.nanmax(found)))),
+            unit="",
+            write=".3f",
+        ),
+        "intervene_downstream",
+        f"How far the attention of the {role.lower()}'s later heads moves.",
+    )
+    st.caption(
+        "Jensen-Shannon divergence between attention before and after, mean over tokens: 0 bits unmoved, 1 apart."
+    )

@@ -1,0 +1,302 @@
+"""How much of a teacher's attention a student has. Pure mathematics on arrays; knows no model and no torch.
+
+Heads are compared by where they look: the Jensen-Shannon divergence (Lin 1991) between two heads' rows, in bits, 0 (the
+same) to 1 (apart), and the cosine of the rows. A distance says little by itself, for heads that look at everything
+alike resemble one another; so the score sets it against a student that knows nothing:
+
+    score = 1 - distance(student, teacher) / distance(random student, teacher)
+
+Axes: a model's heads stand in one row, layer after layer; `layers` says of each to which layer it belongs, from 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+DEFINITION = (
+    "Inheritance score = 1 - d(student, teacher) / d(random student, teacher), where d is the mean Jensen-Shannon "
+    "divergence (base 2) between the rows of paired heads' attention: 0 is no better than a freshly initialised "
+    "student of the same shape, 1 is the same attention; below 0, further away than chance."
+)
+MEASURES = ("divergence", "cosine")  # the second as a distance, 1 - cosine
+TINY = 1e-30  # added to probabilities: keeps a logarithm from being taken of nothing, too small to count
+HARDLY = 0.01  # bits: a random student this near leaves nothing to inherit, and the score is noise over noise
+RESAMPLES, SHUFFLES = 1000, 200
+
+
+class InheritanceError(ValueError):
+    """Attention that cannot be compared, in one sentence."""
+
+
+def content_only(attention: np.ndarray, keep: np.ndarray) -> np.ndarray:
+    """Attention among the positions that `keep` (pos,) bool names, each row summing to 1 again.
+
+    (..., pos, pos) -> (..., n, n) float32. A row that gave them nothing says nothing: it becomes uniform.
+    """
+    inner = np.asarray(attention, np.float32)[..., keep, :][..., :, keep]
+    total = inner.sum(-1, keepdims=True)
+    return np.where(total > 0, inner / np.where(total > 0, total, 1), np.float32(1 / max(1, inner.shape[-1])))
+
+
+def jensen_shannon(p: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """Jensen-Shannon divergence in bits of distributions: (..., n) and (..., n) -> (...), 0 to 1 (Lin 1991)."""
+    middle = (np.asarray(p, np.float64) + q) / 2
+    return np.clip(_plogp(middle) * -1 + (_plogp(p) + _plogp(q)) / 2, 0.0, 1.0)
+
+
+def _plogp(p: np.ndarray) -> np.ndarray:
+    """Sum of p log2 p over the last axis."""
+    p = np.asarray(p, np.float64)
+    return (p * np.log2(np.where(p > 0, p, 1.0))).sum(-1)
+
+
+def pair_divergences(student: np.ndarray, teacher: np.ndarray) -> np.ndarray:
+    """Mean Jensen-Shannon divergence, in bits, of the rows of every student head and every teacher head.
+
+    (student head, n, n) and (teacher head, n, n), rows summing to 1 -> (student head, teacher head) float32.
+
+    One teacher head at a time, in buffers that fit into a processor's cache: all pairs at once are tens of MB.
+    """
+    flat = [np.asarray(maps, np.float32).reshape(len(maps), -1) + np.float32(TINY) for maps in (student, teacher)]
+    own = [np.einsum("hp,hp->h", maps, np.log(maps)) for maps in flat]
+    mine, theirs = (maps * np.float32(0.5) for maps in flat)
+    found = np.empty((len(mine), len(theirs)), np.float32)
+    middle, logs = np.empty_like(mine), np.empty_like(mine)
+    for head, one in enumerate(theirs):
+        np.add(mine, one, out=middle)
+        np.log(middle, out=logs)
+        found[:, head] = (own[0] + own[1][head]) / 2 - np.einsum("hp,hp->h", middle, logs)
+    return np.clip(found / np.float32(student.shape[-1] * np.log(2)), 0, 1)
+
+
+def pair_cosines(student: np.ndarray, teacher: np.ndarray) -> np.ndarray:
+    """1 - the mean cosine of the rows of every student head and every teacher head; shapes as pair_divergences."""
+    rows = student.shape[-1]
+    unit = []
+    for maps in (student, teacher):
+        maps = np.asarray(maps, np.float32)
+        unit.append((maps / np.maximum(np.linalg.norm(maps, axis=-1, keepdims=True), TINY)).reshape(len(maps), -1))
+    return np.clip(1 - unit[0] @ unit[1].T / rows, 0, 1)
+
+
+def distances(
+    student: Sequence[np.ndarray],
+    teacher: Sequence[np.ndarray],
+    keep: Sequence[np.ndarray],
+    measure: str = "divergence",
+    progress: Callable[[float], object] | None = None,
+) -> np.ndarray:
+    """How far every student head is from every teacher head on every sentence.
+
+    Args:
+        student, teacher: of each sentence the attention (head, pos, pos), rows summing to 1.
+        keep: of each sentence which positions count (pos,) bool, at least two: among one position all look alike.
+        measure: one of MEASURES.
+        progress: is told shares 0-1.
+
+    Returns:
+        (sentence, student head, teacher head) float32.
+
+    Raises:
+        InheritanceError: there is no sentence, one has fewer than two positions that count, or lengths differ.
+    """
+    if not len(student):
+        raise InheritanceError("There is no sentence to compare attention on; give at least one.")
+    pairs = pair_divergences if measure == "divergence" else pair_cosines
+    found = []
+    for number, (mine, theirs, counts) in enumerate(zip(student, teacher, keep, strict=True), start=1):
+        if not mine.shape[-1] == theirs.shape[-1] == len(counts):
+            raise InheritanceError(
+                f"Sentence {number} has {mine.shape[-1]} tokens for the student and {theirs.shape[-1]} for the "
+                "teacher; attention can only be compared token by token."
+            )
+        if counts.sum() < 2:
+            raise InheritanceError(f"Sentence {number} has fewer than two words; where to look is no choice among one.")
+        found.append(pairs(content_only(mine, counts), content_only(theirs, counts)))
+        if progress is not None:
+            progress(number / len(student))
+    return np.stack(found)
+
+
+def best_pairs(cost: np.ndarray) -> np.ndarray:
+    """The one-to-one pairing with the least total cost: (a, b) -> (min(a, b), 2) indices, by the first.
+
+    Optimal assignment (Crouse 2016), as scipy solves it.
+    """
+    from scipy.optimize import linear_sum_assignment  # here and not above: half a second of import
+
+    return np.stack(linear_sum_assignment(np.asarray(cost, np.float64)), 1)
+
+
+def same_place(student_layers: Sequence[int], teacher_layers: Sequence[int]) -> np.ndarray | None:
+    """Each student head with the teacher head of the same number in the layer at the same relative depth.
+
+    (pair, 2) indices; None where layers have another number of heads, for then there is no same place.
+    """
+    mine, theirs = (np.bincount(np.asarray(layers)) for layers in (student_layers, teacher_layers))
+    depth = [max(1, round((layer + 1) * len(theirs) / len(mine))) - 1 for layer in range(len(mine))]
+    if any(heads != theirs[above] for heads, above in zip(mine, depth, strict=True)):
+        return None
+    first = np.concatenate([[0], np.cumsum(theirs)])
+    targets = [first[above] + head for heads, above in zip(mine, depth, strict=True) for head in range(heads)]
+    return np.stack([np.arange(len(targets)), np.array(targets)], 1)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A score with its 95% interval, and the two distances that it is made of."""
+
+    score: float
+    low: float
+    high: float
+    distance: float  # of the student's heads from the teacher heads that they are paired with, mean
+    null: float  # of the random students'
+
+    def to_json(self) -> dict[str, float]:
+        """Its numbers, rounded to what they are worth."""
+        return {name: round(value, 5) for name, value in vars(self).items()}
+
+
+@dataclass(frozen=True)
+class Score:
+    """How much of its teacher's attention a student has, under one pairing of heads."""
+
+    pairs: np.ndarray  # (pair, 2): student head, teacher head
+    heads: np.ndarray  # (pair,): the score of each
+    total: Figure
+    layers: list[Figure | None]  # of each student layer; None where no head of it is paired
+
+
+def score(
+    student: np.ndarray,
+    nulls: np.ndarray,
+    pairs: np.ndarray,
+    layers: Sequence[int],
+    matched: bool,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Score:
+    """The score of a student whose heads are paired with a teacher's by `pairs` (pair, 2).
+
+    Args:
+        student: its distances (sentence, student head, teacher head).
+        nulls: those of random students of its shape (null, sentence, null head, teacher head).
+        layers: of each student head its layer.
+        matched: `pairs` is the best pairing of all: then each null's heads are paired as well as they can be with the
+            same teacher heads, so that choosing the best is no merit by itself. Otherwise they are paired by `pairs`.
+        resamples: how often sentences, and nulls, are drawn again for the 95% interval (percentile bootstrap).
+        seed: of these draws.
+    """
+    mine = student[:, pairs[:, 0], pairs[:, 1]].astype(np.float64)  # (sentence, pair)
+    null = np.stack([_null_distances(one, pairs, matched) for one in nulls]).astype(np.float64)
+    owners = np.asarray(layers)[pairs[:, 0]]
+    parts = [np.ones(len(pairs), bool), *(owners == layer for layer in range(max(layers) + 1))]
+    share = np.stack([part / max(1, part.sum()) for part in parts], 1)  # (pair, figure)
+    draws = _bootstrap(mine @ share, null @ share, resamples, np.random.default_rng(seed))
+    figures: list[Figure | None] = []
+    for index, part in enumerate(parts):
+        above, below = float((mine @ share)[:, index].mean()), float((null @ share)[..., index].mean())
+        low, high = np.percentile(draws[:, index], [2.5, 97.5])
+        value = float(_score(above, below))
+        figures.append(Figure(value, float(low), float(high), above, below) if part.any() else None)
+    assert figures[0] is not None
+    return Score(pairs, _score(mine.mean(0), null.mean((0, 1))), figures[0], figures[1:])
+
+
+def random_score(nulls: np.ndarray, pairs: np.ndarray | None, seed: int = 0) -> Figure:
+    """What a random student scores against the other random students: what 0 looks like, and how far chance reaches.
+
+    `pairs`: None for the best pairing of each. The interval covers which random student it is.
+    """
+    draws, scores, apart, below = [], [], [], []
+    for index, one in enumerate(nulls):
+        chosen = best_pairs(one.mean(0)) if pairs is None else pairs
+        others = np.delete(nulls, index, 0) if len(nulls) > 1 else nulls
+        mine = one[:, chosen[:, 0], chosen[:, 1]].astype(np.float64).mean(1, keepdims=True)
+        null = np.stack([_null_distances(other, chosen, pairs is None) for other in others]).mean(2, keepdims=True)
+        draws.append(_bootstrap(mine, null, RESAMPLES // len(nulls), np.random.default_rng([seed, index])))
+        scores.append(_score(float(mine.mean()), float(null.mean())))
+        apart.append(mine.mean())
+        below.append(null.mean())
+    low, high = np.percentile(np.concatenate(draws), [2.5, 97.5])
+    return Figure(float(np.mean(scores)), float(low), float(high), float(np.mean(apart)), float(np.mean(below)))
+
+
+def shuffled_score(student: np.ndarray, nulls: np.ndarray, seed: int = 0) -> Figure:
+    """What the student scores when its heads are paired at random: how much of its score is in having the right head.
+
+    The interval covers the pairing and the sentences.
+    """
+    rng, null = np.random.default_rng(seed), nulls.mean((0, 2))  # (sentence, teacher head)
+    count = min(student.shape[1:])
+    found, apart, below = [], [], []
+    for _ in range(SHUFFLES):
+        mine = rng.permutation(student.shape[1])[:count]
+        theirs = rng.permutation(student.shape[2])[:count]
+        sentences = rng.integers(0, len(student), len(student))
+        above = float(student[:, mine, theirs][sentences].mean())
+        under = float(null[:, theirs][sentences].mean())
+        found.append(_score(above, under))
+        apart.append(above)
+        below.append(under)
+    low, high = np.percentile(found, [2.5, 97.5])
+    return Figure(float(np.mean(found)), float(low), float(high), float(np.mean(apart)), float(np.mean(below)))
+
+
+def head_scores(student: np.ndarray, nulls: np.ndarray) -> np.ndarray:
+    """The score of every student head for every teacher head, against the mean of all random heads.
+
+    (sentence, student head, teacher head), (null, sentence, null head, teacher head) -> (student head, teacher head).
+    """
+    return _score(student.mean(0), nulls.mean((0, 1, 2)))
+
+
+def layer_scores(
+    student: np.ndarray, nulls: np.ndarray, student_layers: Sequence[int], teacher_layers: Sequence[int]
+) -> np.ndarray:
+    """The score of every student layer for every teacher layer, their heads paired as well as can be.
+
+    The null is the mean over the random students' layers, paired in the same way. (student layer, teacher layer).
+    """
+    mine = _layer_distances(student.mean(0), student_layers, teacher_layers)
+    null = np.mean([_layer_distances(one.mean(0), student_layers, teacher_layers) for one in nulls], 0)
+    return _score(mine, null.mean(0))
+
+
+def _layer_distances(cost: np.ndarray, mine: Sequence[int], theirs: Sequence[int]) -> np.ndarray:
+    found = np.empty((max(mine) + 1, max(theirs) + 1))
+    for layer, other in np.ndindex(*found.shape):
+        part = cost[np.asarray(mine) == layer][:, np.asarray(theirs) == other]
+        pairs = best_pairs(part)
+        found[layer, other] = part[pairs[:, 0], pairs[:, 1]].mean()
+    return found
+
+
+def _null_distances(null: np.ndarray, pairs: np.ndarray, matched: bool) -> np.ndarray:
+    """(sentence, null head, teacher head) -> (sentence, pair): a random student's, for the teacher heads in `pairs`."""
+    if not matched:
+        return null[:, pairs[:, 0], pairs[:, 1]]
+    wanted = null[:, :, pairs[:, 1]]
+    copies = -(-len(pairs) // wanted.shape[1])  # a student that is still losing heads may have more than its null
+    chosen = best_pairs(np.tile(wanted.mean(0), (copies, 1)).T)[:, 1] % wanted.shape[1]
+    return wanted[:, chosen, np.arange(len(pairs))]
+
+
+def _bootstrap(mine: np.ndarray, null: np.ndarray, resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """Scores of resampled sentences and nulls: (sentence, figure), (null, sentence, figure) -> (resample, figure)."""
+    sentences, nulls = len(mine), len(null)
+    drawn = rng.multinomial(sentences, np.full(sentences, 1 / sentences), resamples).astype(np.float64)
+    which = rng.multinomial(nulls, np.full(nulls, 1 / nulls), resamples).astype(np.float64) / nulls
+    above = drawn @ mine
+    below = np.einsum("rs,rk,ksf->rf", drawn, which, null, optimize=True)
+    return _score(above, below)
+
+
+def _score(distance: np.ndarray | float, null: np.ndarray | float) -> np.ndarray:
+    """1 - distance / null; 0 where the null itself has no distance, for then there is nothing to inherit."""
+    distance, null = np.asarray(distance, np.float64), np.asarray(null, np.float64)
+    found = np.where(null > 1e-9, 1 - distance / np.where(null > 1e-9, null, 1.0), 0.0)
+    return found if found.ndim else found[()]

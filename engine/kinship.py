@@ -1,0 +1,160 @@
+"""Whether two relations between student heads and teacher heads agree. Pure mathematics on arrays; knows no model.
+
+Ancestry says what a head is made of, likeness how alike two heads look at the same words. Both are matrices (student
+head, teacher head), one a layer. Their ranks are correlated within each student head: of the teacher's heads, does it
+behave most like those that it has most of?
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+DRAWS = 4000  # of the bootstrap, and of the null
+
+
+class KinshipError(ValueError):
+    """Matrices that cannot be compared, in one sentence."""
+
+
+@dataclass(frozen=True)
+class Kinship:
+    """How far ancestry and behaviour go together."""
+
+    correlation: float  # mean over student heads of Spearman's rank correlation within each, -1 to 1
+    low: float  # its 95% interval, student heads drawn with replacement
+    high: float
+    null_low: float  # where 95% of the correlations lie when the teacher's heads of each layer change places by lot
+    null_high: float
+    p: float  # share of such draws whose correlation is at least as high
+    matched: float  # 0-1: student heads whose chief ancestor is also the teacher head that they are most like
+    matched_by_chance: float
+    chief_only: float  # the correlation if every chief ancestor came first and the order of the others meant nothing
+    heads: int  # student heads that count: a row of equal numbers has no ranks
+
+
+def kinship(ancestry: Sequence[np.ndarray], likeness: Sequence[np.ndarray], seed: int = 0) -> Kinship:
+    """Rank correlation of two lists of matrices (student head, teacher head), one a layer, with interval and null.
+
+    The interval is a percentile bootstrap over student heads. The null leaves both as they are and lets the teacher's
+    heads of a layer change places, for all of the layer's student heads alike: what similar columns alone would give.
+
+    Raises:
+        KinshipError: the matrices do not fit, or no head has two different values to rank.
+    """
+    if len(ancestry) != len(likeness) or any(a.shape != b.shape for a, b in zip(ancestry, likeness, strict=True)):
+        got = [[part.shape for part in parts] for parts in (ancestry, likeness)]
+        raise KinshipError(f"Ancestry and likeness need matrices of the same sizes, got {got[0]} and {got[1]}.")
+    rng = np.random.default_rng(seed)
+    rows: list[float] = []
+    hits: list[bool] = []
+    sizes: list[int] = []  # of each row
+    null = np.zeros(DRAWS)
+    for a, b in zip(ancestry, likeness, strict=True):
+        one, other = _standard_ranks(np.asarray(a, np.float64)), _standard_ranks(np.asarray(b, np.float64))
+        counts = one.any(1) & other.any(1)
+        one, other = one[counts], other[counts]
+        rows += list((one * other).sum(1))
+        hits += list(a[counts].argmax(1) == b[counts].argmax(1))
+        sizes += [a.shape[1]] * int(counts.sum())
+        places = rng.permuted(np.tile(np.arange(a.shape[1]), (DRAWS, 1)), axis=1)
+        null += (one.T @ other)[places, np.arange(a.shape[1])].sum(1)
+    if not rows:
+        raise KinshipError("There is nothing to rank: every head has one possible ancestor, or all are alike to it.")
+    found = np.array(rows)
+    means = found[rng.integers(0, len(found), (DRAWS, len(found)))].mean(1)
+    correlation, null = float(found.mean()), null / len(found)
+    return Kinship(
+        correlation,
+        *_middle(means),
+        *_middle(null),
+        _at_least(null, correlation),
+        float(np.mean(hits)),
+        float(np.mean([1 / size for size in sizes])),
+        float(np.mean([3 / (size + 1) for size in sizes])),
+        len(found),
+    )
+
+
+@dataclass(frozen=True)
+class RankCorrelation:
+    """Spearman's rank correlation of two lists of numbers."""
+
+    value: float  # -1 to 1
+    low: float  # its 95% interval, pairs drawn with replacement
+    high: float
+    null_low: float  # where 95% lie when one list is shuffled
+    null_high: float
+    p: float  # share of shuffles whose correlation is at least as high
+    pairs: int
+
+
+def rank_correlation(x: np.ndarray, y: np.ndarray, seed: int = 0) -> RankCorrelation:
+    """Spearman's correlation of `x` (n,) and `y` (n,) with a percentile bootstrap and a permutation null.
+
+    Raises:
+        KinshipError: not two lists of at least three numbers, or all numbers of one are equal.
+    """
+    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    if x.shape != y.shape or x.ndim != 1 or len(x) < 3 or not np.ptp(x) or not np.ptp(y):
+        raise KinshipError(
+            f"A rank correlation needs two lists of at least three numbers that differ, got {x.shape} and {y.shape}."
+        )
+    rng = np.random.default_rng(seed)
+    one, other = _standard_ranks(x[None])[0], _standard_ranks(y[None])[0]
+    value = float(one @ other)
+    chosen = rng.integers(0, len(x), (DRAWS // 4, len(x)))  # ranks are made anew for each draw
+    drawn = (_standard_ranks(x[chosen]) * _standard_ranks(y[chosen])).sum(1)
+    null = one[rng.permuted(np.tile(np.arange(len(x)), (DRAWS, 1)), axis=1)] @ other
+    return RankCorrelation(value, *_middle(drawn), *_middle(null), _at_least(null, value), len(x))
+
+
+def _middle(drawn: np.ndarray) -> tuple[float, float]:
+    """Between which values 95% of `drawn` lie."""
+    low, high = np.percentile(drawn, (2.5, 97.5))
+    return float(low), float(high)
+
+
+def _at_least(null: np.ndarray, value: float) -> float:
+    """The share of `null` that is at least `value`, the value itself counted as one of them: never 0."""
+    return float((np.sum(null >= value - 1e-12) + 1) / (len(null) + 1))
+
+
+def likeness(student: Sequence[np.ndarray], teacher: Sequence[np.ndarray], kept: Sequence[np.ndarray]) -> np.ndarray:
+    """(student head, teacher head) 0-1: 1 minus the Jensen-Shannon divergence (bits) of two heads' attention, the mean.
+
+    `student`, `teacher`: (head, pos, pos) of one layer, a sentence each; `kept` (pos,) bool: the words that are looked
+    from and at; what goes to others is left out, and the rest scaled to sum to 1.
+    """
+    total, words = 0.0, 0
+    for one, other, keep in zip(student, teacher, kept, strict=True):
+        places = np.flatnonzero(keep)
+        p, q = (_among(maps, places) for maps in (one, other))
+        middle = (p[:, None] + q[None]) / 2  # (student head, teacher head, pos, pos)
+        divergence = _entropy(middle) - (_entropy(p)[:, None] + _entropy(q)[None]) / 2
+        total, words = total + divergence.sum(-1), words + len(places)
+    return 1 - np.clip(total / max(1, words), 0.0, 1.0)
+
+
+def _among(maps: np.ndarray, places: np.ndarray) -> np.ndarray:
+    some = np.asarray(maps, np.float64)[:, places][:, :, places]
+    return some / np.maximum(some.sum(-1, keepdims=True), 1e-12)
+
+
+def _entropy(p: np.ndarray) -> np.ndarray:
+    return -np.sum(p * np.log2(np.maximum(p, 1e-300)), axis=-1)
+
+
+def _standard_ranks(matrix: np.ndarray) -> np.ndarray:
+    """Ranks within each row, equal values sharing the mean of theirs, centred and of length 1; 0 where all are equal.
+
+    The inner product of two such rows is Spearman's correlation.
+    """
+    below = (matrix[:, None, :] < matrix[:, :, None]).sum(2)
+    equal = (matrix[:, None, :] == matrix[:, :, None]).sum(2)
+    ranks = below + (equal - 1) / 2
+    ranks = ranks - ranks.mean(1, keepdims=True)
+    length = np.linalg.norm(ranks, axis=1, keepdims=True)
+    return ranks / np.where(length > 0, length, 1.0)

@@ -1,0 +1,281 @@
+"""Ancestry, Layers, What heads do and Intervene on the examine page. Run without a browser."""
+
+import dataclasses
+import html
+import json
+import shutil
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+from streamlit.testing.v1 import AppTest
+
+from app import pair, state
+from app.ancestry_charts import sankey, scatter, share_map
+from app.ancestry_view import when_said
+from app.grid_charts import blocks, grid, limits_of, written
+from app.layer_charts import step_lines
+from app.role_charts import best_bars
+from app.theme import DARK, LIGHT
+from engine import corpora
+from engine.head_roles import BestHead
+from engine.launch import PROJECT
+from engine.runs import list_runs
+from tests.engine.builders import finish, new_run, tiny
+
+PAGE = str(PROJECT / "app" / "pages" / "examine.py")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A folder with a student that inherited (half its heads, half its layers) and one that did not."""
+    folder = tmp_path_factory.mktemp("runs")
+    shape = {"layers": 2, "hidden": 64}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(corpora, "HELD_OUT_ROWS", 32)
+        for method, more in (("wid", {"heads": 2}), ("scratch", {"heads": 4})):
+            config = tiny(method, 4, teacher="microworld", student={**shape, **more}, batch=8, length=64)
+            if method == "wid":
+                config = dataclasses.replace(config, options={"strategy": "head"})
+            finish(config, new_run(folder, config))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ids(runs):
+    """The id of the student made by each method."""
+    return {json.loads((run.student_dir / "card.json").read_text())["method"]: run.id for run in list_runs(runs)}
+
+
+@pytest.fixture
+def opened(runs, ids, monkeypatch):
+    """Opens a tab of the page for the student of a method."""
+    monkeypatch.setattr(state, "RUNS", runs)
+    monkeypatch.setattr(pair, "ROWS", 16)
+    monkeypatch.setattr(pair, "MOST_ASKED", 16)
+
+    def open_tab(view, method="wid", run=None):
+        page = AppTest.from_file(PAGE, default_timeout=300)
+        page.query_params["run"] = run or ids[method]
+        page.query_params["view"] = view
+        page.run()
+        assert not page.exception, page.exception
+        return page
+
+    return open_tab
+
+
+def told(page) -> str:
+    """All text of the page that a person reads."""
+    parts = [*page.markdown, *page.caption, *page.info, *page.warning, *page.error]
+    tiles = [f"{tile.label}: {tile.value}" for tile in page.metric]
+    return " ".join([*(part.value for part in parts), *tiles])
+
+
+def tabled(page) -> str:
+    """The HTML of all tables."""
+    return html.unescape(" ".join(part.proto.body for part in page.get("html")))
+
+
+def test_ancestry_is_told_for_who_inherited(opened) -> None:
+    """Harm: a student of half the depth and half the heads, the hardest case, breaks the tab or maps layers wrongly."""
+    page = opened("Ancestry")
+    assert "its layers come: 1 from 1, 2 from 4" in told(page)
+    assert "Nobody's chief ancestor in this layer" in told(page)
+    assert "Rank correlation: " in told(page)
+    assert "of 4" in told(page)  # two heads in each of two layers
+    assert "layer 2, head 1" in tabled(page)
+    for what, says in (("Residual dims", "128 dims of the teacher"), ("FFN neurons", "512 neurons"), ("Survivors", "")):
+        page.segmented_control(key="ancestry_of").set_value(what).run()
+        assert not page.exception
+        assert says in told(page)
+    assert "the teacher's heads that stayed" in tabled(page)
+
+
+@pytest.mark.parametrize(
+    ("card", "says"),
+    [
+        ({"options": {"after_closing": "folded", "closed_by": 0.5}, "steps": 500, "steps_done": 500}, "about 50% into"),
+        ({"options": {"after_closing": "kept", "closed_by": 0.5}, "steps": 500, "steps_done": 500}, "kept to the end"),
+        (
+            {"options": {"after_closing": "folded", "closed_by": 0.5}, "steps": 500, "steps_done": 120},
+            "after 120 of 500",
+        ),
+        ({}, "kept to the end"),
+    ],
+)
+def test_the_moment_of_the_compactors_is_said(card, says) -> None:
+    """Harm: what the student learned after it was folded is believed to be in its ancestry."""
+    assert says in when_said(card)
+
+
+def test_who_did_not_inherit_is_told_why(opened) -> None:
+    """Harm: an empty picture, as if a student from scratch had ancestors of nothing."""
+    page = opened("Ancestry", "scratch")
+    assert "made by the method scratch, which keeps no compactors" in told(page)
+    assert not [chart for chart in page.get("plotly_chart") if chart.key.startswith("ancestry")]
+
+
+def test_a_damaged_lineage_is_said_in_words(opened, runs, ids, tmp_path, monkeypatch) -> None:
+    """Harm: a traceback, or a Sankey of nonsense."""
+    copied = tmp_path / "runs"
+    shutil.copytree(runs, copied)
+    path = copied / ids["wid"] / "student" / "lineage.safetensors"
+    tensors = load_file(path)
+    tensors["attentions.1.query.column"] = tensors["attentions.1.query.column"][:, :-1].copy()
+    save_file(tensors, path)
+    card = path.parent / "card.json"
+    card.write_text(card.read_text() + " ")  # another time of change, another student
+    page = opened("Ancestry")  # the healthy one is remembered by now
+    monkeypatch.setattr(state, "RUNS", copied)
+    page = AppTest.from_file(PAGE, default_timeout=300)
+    page.query_params["run"], page.query_params["view"] = ids["wid"], "Ancestry"
+    page.run()
+    assert not page.exception
+    assert "does not fit its student: attentions.1.query.column" in told(page)
+    path.write_bytes(b"nothing of the kind")
+    card.write_text(card.read_text() + " ")
+    page.run()
+    assert "The lineage in student is damaged" in told(page)
+
+
+def test_layers_of_any_set_of_models(opened, ids) -> None:
+    """Harm: the chart knows two models only, or takes the teacher's colour for another."""
+    page = opened("Layers")
+    assert "Angle" in told(page)
+    models = next(widget for widget in page.multiselect if widget.label == "Models")
+    assert ids["scratch"] in models.options
+    models.set_value(["Teacher", "Student", ids["scratch"], "blank"]).run()
+    assert not page.exception
+    (chart,) = [chart for chart in page.get("plotly_chart") if chart.key == "layers_angle"]
+    names = [trace.get("name") for trace in json.loads(chart.proto.spec)["data"]]
+    assert [name for name in names if name] == ["Teacher", "Student", ids["scratch"], "blank"]
+    assert f"{ids['scratch']}, angle" in tabled(page)
+    assert "untrained" in tabled(page)
+    models.set_value([]).run()
+    assert not page.exception
+    assert "Choose at least one model" in told(page)
+
+
+def test_heads_and_their_relations(opened) -> None:
+    """Harm: a relation is missing for one of the two, or its null."""
+    page = opened("What heads do")
+    tables = tabled(page)
+    for relation in ("agreement", "reflexive", "pronoun", "determiner", "order"):
+        assert tables.count(f">{relation}<") == 2
+    page.segmented_control(key="heads_of").set_value("Positions").run()
+    assert not page.exception
+    assert "separator: [SEP]" in tabled(page)
+
+
+def test_a_head_is_switched_off_and_all_are_ranked(opened, ids) -> None:
+    """Harm: a button that does nothing; a model that stays without its head for the next visitor."""
+    page = opened("Intervene")
+    before = {tile.label: tile.value for tile in page.metric}
+    page.segmented_control(key="intervene_role").set_value("Teacher").run()
+    heads = next(widget for widget in page.multiselect if widget.label == "Heads of the teacher")
+    heads.set_value(["layer 4, head 2", "layer 3, head 4"]).run()
+    assert not page.exception
+    tiles = {tile.label: tile.value for tile in page.metric}
+    assert float(tiles["Loss after"]) > float(tiles["Loss before"])
+    heads.set_value([]).run()
+    tiles = {tile.label: tile.value for tile in page.metric}
+    assert tiles["Loss after"] == tiles["Loss before"]
+    next(button for button in page.button if button.label == "Rank all heads").click().run()
+    assert not page.exception
+    assert not [button for button in page.button if button.label == "Rank all heads"]
+    assert tabled(page).count("layer 4, head 2") == 1  # the teacher's; the student has two layers
+    assert "Switch off an ancestor" in told(page)
+    page.segmented_control(key="intervene_role").set_value("Student").run()
+    assert {tile.label: tile.value for tile in page.metric if tile.label in before} == before
+
+
+@pytest.mark.parametrize("text", ["", "no blank", "[MASK] " * 200, "<b>[MASK]</b> \N{OLD PERSONAL COMPUTER}"])
+def test_odd_sentences_are_answered_in_words(opened, ids, text) -> None:
+    """Harm: a traceback for an empty line."""
+    page = opened("Intervene")
+    page.text_input(key=f"intervene_text_{ids['wid']}").set_value(text).run()
+    assert not page.exception
+    assert page.warning
+
+
+def test_a_student_without_a_head_is_told_so(opened, runs, ids, monkeypatch) -> None:
+    """Harm: a student that learned a task, and has no words to guess, gives a traceback where heads are ranked."""
+    from engine.bert import Bert
+    from engine.checkpoints import Model
+
+    whole = state.student_model(runs / ids["scratch"] / "student")
+    headless = Bert(whole.bert.shape.replace(mlm_head=False)).eval()
+    monkeypatch.setattr(state, "student_model", lambda folder: Model(headless, whole.tokenizer, whole.card))
+    page = opened("Intervene", "scratch")
+    assert "no masked-LM head" in told(page)
+    assert not [button for button in page.button if button.label == "Rank all heads"]
+
+
+def test_models_of_two_vocabularies_are_not_compared_position_by_position(opened, monkeypatch) -> None:
+    """Harm: attention of 'girl' is compared with attention of '##s', and the figure looks like any other."""
+    monkeypatch.setattr(pair.Pair, "speak_alike", property(lambda self: False))
+    assert "cut text into different tokens" in told(opened("Ancestry"))
+    assert "cut text into different tokens" in told(opened("Layers"))
+
+
+def test_charts_hold_what_they_were_given() -> None:
+    """Harm: a flow, a cell or a bar of another height than the number in the table."""
+    shares = np.array([[0.9, 0.1, 0.0], [0.2, 0.3, 0.5]])
+    flows = sankey(shares, ["a", "<b>", "c"], ["x", "y"], LIGHT).data[0]
+    for source, target, value in zip(flows.link.source, flows.link.target, flows.link.value, strict=True):
+        assert value == shares[target - 3, source]
+    assert len(flows.link.value) == 5  # what gave nothing does not flow
+    assert "<b>" not in flows.node.label
+    figure = share_map(shares, (1, 2), "dim", DARK)
+    np.testing.assert_allclose(figure.data[0].customdata, 100 * shares, rtol=1e-6)
+    assert figure.data[0].z.min() == -4
+    cells = grid(
+        shares - 0.4, ["r", "<s>"], ["a", "b", "c"], ("", ""), LIGHT.student, LIGHT, hover="%{y} %{x}", limits=(-1, 1)
+    )
+    np.testing.assert_allclose(cells.data[0].z, shares - 0.4, rtol=1e-6)
+    assert [note.text for note in cells.layout.annotations][:3] == ["0.50", "\N{MINUS SIGN}0.30", "\N{MINUS SIGN}0.40"]
+    assert not any("<" in text for text in cells.layout.yaxis.ticktext)
+    figure = blocks({"one": shares, "two": shares / 2}, LIGHT.teacher, LIGHT, "%{customdata[0]}")
+    assert [(trace.zmin, trace.zmax) for trace in figure.data] == [(0, 1), (0, 1)]  # one scale
+    np.testing.assert_allclose(figure.data[1].z, shares / 2, rtol=1e-6)
+    head = BestHead(0, 1, 0.5, 0.1, 0.03, -1, 0.6, 40)
+    bars = best_bars({"Teacher": {"order": head}, "Student": {"order": head}}, LIGHT)
+    assert bars.data[0].y == (50,)
+    assert bars.data[0].error_y.array == (10,)
+    assert {trace.name: trace.y for trace in bars.data[2:]} == {
+        "at a fixed distance": (60,),
+        "evenly over the words": (3,),
+    }
+    points = scatter(
+        np.array([0.1, 1.0]), np.array([0.2, 0.3]), ["p", "q"], ("x", "y"), LIGHT, chief=np.array([0, 1]) > 0
+    )
+    assert [list(trace.x) for trace in points.data] == [[1.0], [0.1]]
+
+
+def test_step_lines_draw_means_over_one_another() -> None:
+    """Harm: the line beside the table shows other numbers than the table; models of unequal depth stand askew."""
+    values = np.arange(12.0).reshape(3, 4)
+    figure = step_lines({"Teacher": values, "Student": values[:2] + 1, "run <b>": values}, "L2", LIGHT, relative=True)
+    lines = {trace.name: trace for trace in figure.data if trace.name}
+    np.testing.assert_allclose(lines["Teacher"].y, [1.5, 5.5, 9.5])
+    np.testing.assert_allclose(lines["Student"].y, [2.5, 6.5])
+    np.testing.assert_allclose(lines["Teacher"].x, [1 / 3, 2 / 3, 1])
+    np.testing.assert_allclose(lines["Student"].x, [0.5, 1])
+    assert lines["Teacher"].line.color == LIGHT.teacher
+    assert lines["Student"].line.color == LIGHT.student
+    assert "run &lt;b&gt;" in lines
+    alone = step_lines({"run": values, "Student": values}, "L2", LIGHT, dashed=frozenset({"run"}))
+    lines = {trace.name: trace for trace in alone.data if trace.name}
+    assert lines["run"].line.color not in (LIGHT.teacher, LIGHT.student)
+    assert (lines["run"].line.dash, lines["Student"].line.dash) == ("dash", "solid")
+
+
+def test_numbers_are_written_as_people_write_them() -> None:
+    """Harm: '-0.00' in a table, or a scale that starts at another place in each of two pictures."""
+    assert written(-0.001, ".2f") == "0.00"
+    assert written(0.0, "+.2f") == "0.00"
+    assert written(float("nan"), ".2f") == ""
+    assert written(-0.5, "+.1f") == "\N{MINUS SIGN}0.5"
+    assert limits_of(np.array([0.1, 0.5]), np.array([0.2, np.nan])) == (0.0, 0.5)
+    assert limits_of(np.array([0.1, -0.5]), np.array([0.2])) == (-0.5, 0.5)
