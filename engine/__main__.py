@@ -1,4 +1,4 @@
-"""The command line: python -m engine size | train | runs | attention | evaluate | export | recipe | bench.
+"""The command line: python -m engine size | train | runs | attention | report | evaluate | export | recipe | bench.
 
 Bad input ends with one line on stderr and exit code 2. Modules that need torch are imported by the verbs that need it.
 """
@@ -95,6 +95,13 @@ def _parser() -> argparse.ArgumentParser:
     runs_option(attention)
     attention.add_argument("model", help="a teacher's name or a run's id")
     attention.add_argument("text", help="the sentence")
+    attention.add_argument("--html", type=Path, metavar="FILE", help="write a page of all of it, its teacher beside")
+
+    report = verb("report", _report, "Write a run as one HTML page: its card, curves, attention and layers.")
+    runs_option(report)
+    report.add_argument("run", help="a run's id")
+    report.add_argument("--text", default="", help="the sentence to look at (default: the teacher's example)")
+    report.add_argument("--html", type=Path, metavar="FILE", help="the file to write (default: RUN.html)")
 
     evaluate = verb("evaluate", _evaluate, "Score a model on held-out text, or on a labelled task.")
     runs_option(evaluate)
@@ -171,6 +178,13 @@ def _attention(arguments: argparse.Namespace) -> None:
 
     model = open_model(arguments.model, arguments.runs)
     seen = probe(model.bert.eval(), model.tokenizer, arguments.text)
+    if arguments.html:
+        from engine.document import write
+        from engine.report import attention_html
+
+        write(arguments.html, attention_html(model, seen, arguments.text, arguments.runs))
+        print(json.dumps({"html": str(arguments.html)}) if arguments.json else f"written to {arguments.html}")
+        return
     if arguments.json:
         print(
             json.dumps(
@@ -184,6 +198,17 @@ def _attention(arguments: argparse.Namespace) -> None:
             source, target = divmod(int(inner.argmax()), inner.shape[1])
             words = f"{seen.tokens[source + 1]} -> {seen.tokens[target + 1]}"
             print(f"layer {layer} head {head}: {words}  {inner[source, target]:.0%}")
+
+
+def _report(arguments: argparse.Namespace) -> None:
+    from engine.document import write
+    from engine.report import report
+    from engine.runs import open_run
+
+    run = open_run(arguments.runs, arguments.run)
+    path = arguments.html or Path(f"{run.id}.html")
+    write(path, report(run, arguments.runs, arguments.text))
+    print(json.dumps({"html": str(path)}) if arguments.json else f"written to {path}")
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:

@@ -86,6 +86,10 @@ ENGINE_ORDER = [
     "engine.linear_probe",
     "engine.task_scores",
     "engine.any_model",
+    "engine.document",
+    "engine.drawing",
+    "engine.attention_page",
+    "engine.report",
     "engine.evaluate_command",
     "engine.memory",
     "engine.yardstick",
@@ -109,6 +113,7 @@ TORCH_FREE = ["shape", "cost", "config", "runs", "cache", "microworld", "token_s
 TORCH_FREE += ["roots", "network", "text_files", "uploads", "pretrained", "teacher", "shipped", "metrics", "labelled"]
 TORCH_FREE += ["hub_tasks", "tasks"]
 TORCH_FREE += ["amount", "formula", "presets", "footprint", "wid_cost", "roofline", "published", "solver", "comparison"]
+TORCH_FREE += ["document", "drawing", "attention_page"]
 TORCH_FREE += ["sweep", "keep", "apart", "size_link", "bench_size", "size_report", "size_command"]
 TORCH_FREE += ["similarity", "memory", "launch", "turns", "job", "__main__"]
 UI_FREE = ["charts", "norm_charts", "picture", "score_charts", "token_view", "size_charts", "bars", "tables"]
