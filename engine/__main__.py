@@ -82,6 +82,8 @@ def _parser() -> argparse.ArgumentParser:
     }.items():
         train.add_argument(f"--{name}", type=int, help=help)
     train.add_argument("--mask-share", type=float, help="share of the tokens that training hides (default: 0.15)")
+    train.add_argument("--warmup", type=float, help="share of the steps with a rising learning rate (default: 0.05)")
+    train.add_argument("--clip", type=float, help="largest gradient norm (default: 1)")
     train.add_argument("--preset", help="options that belong together; wid has quick (its default) and paper")
     train.add_argument(
         "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the method; may be repeated"
