@@ -9,6 +9,7 @@ st.navigation(
         st.Page("app/pages/build.py", title="Build", icon=":material/construction:"),
         st.Page("app/pages/watch.py", title="Watch", icon=":material/monitoring:"),
         st.Page("app/pages/examine.py", title="Examine", icon=":material/visibility:"),
+        st.Page("app/pages/compare.py", title="Compare", icon=":material/scatter_plot:"),
     ],
     position="top",
 ).run()

@@ -16,7 +16,7 @@ def table(head: Row, rows: Sequence[Row], colours: Theme, caption: str = "", bol
     All cells are taken for text, never for HTML. A table wider than the screen scrolls inside its own box.
     """
     cell = f"padding:.2rem .55rem;border-bottom:1px solid {colours.grid};text-align:right;white-space:nowrap"
-    first = cell.replace("text-align:right;white-space:nowrap", "text-align:left")
+    first = cell.replace("text-align:right;white-space:nowrap", "text-align:left;min-width:6.5rem")
     titles = "".join(
         f'<th scope="col" style="{cell if index else first};color:{colours.quiet};font-weight:600">{escape(title)}</th>'
         for index, title in enumerate(head)

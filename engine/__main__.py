@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 from engine import size_command
 from engine.budget import EXAMPLES
 
+SHIPPED_EXPERIMENTS = Path(__file__).resolve().parent.parent / "assets" / "experiments"
 DEFAULT_RUNS = Path(os.environ.get("HEIRLOOM_RUNS", "runs"))
 
 
@@ -140,9 +141,21 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("folder", type=Path, help="a new folder")
     export.add_argument("--adapter", action="store_true", help="only what an adaptation learned, small enough to ship")
 
-    recipe = verb("recipe", _recipe, "Do a whole experiment: compress by several methods, then score on tasks.")
+    recipe = verb("recipe", _recipe, "Do a whole experiment, with seeds and intervals; nothing is done twice.")
     runs_option(recipe)
-    recipe.add_argument("name", help="paper-small, or microworld-small, which takes minutes")
+    recipe.add_argument(
+        "name",
+        help="family (every method, one budget), albert-sharing, albert-embedding, albert-sentence-order (the paper's "
+        "tables, small), paper-small, or microworld-small",
+    )
+    recipe.add_argument(
+        "--save",
+        nargs="?",
+        type=Path,
+        const=SHIPPED_EXPERIMENTS,
+        metavar="DIR",
+        help="write what came out into this folder, too (default: assets/experiments)",
+    )
     for name, help in {
         "teacher": "another teacher",
         "corpus": "another text",

@@ -22,6 +22,7 @@ from engine.linears import Int8Embedding, Int8Linear, RoundedEmbedding, RoundedL
 from engine.shape import Shape, ShapeError
 
 NORM_EPS = 1e-12
+DEVIATION = 0.02  # of fresh weights: BERT, appendix A.2
 Trace = dict[str, list[Tensor]]  # what a caller wants to see: its keys say what, forward appends one tensor a layer
 TRACEABLE = ("hidden", "attentions", "scores", "query", "key", "value", "pair")
 
@@ -281,13 +282,13 @@ def activate(x: Tensor, name: str) -> Tensor:
     return F.gelu(x, approximate="tanh" if name == "gelu_new" else "none")
 
 
-def new_bert(shape: Shape, seed: int) -> Bert:
-    """A freshly initialised model: weights normal with deviation 0.02, biases zero (BERT, appendix A.2)."""
+def new_bert(shape: Shape, seed: int, deviation: float = DEVIATION) -> Bert:
+    """A freshly initialised model: weights normal with this deviation, biases zero (BERT, appendix A.2)."""
     bert, generator = Bert(shape), torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in bert.named_parameters():
             if parameter.ndim == 2:
-                parameter.normal_(0.0, 0.02, generator=generator)
+                parameter.normal_(0.0, deviation, generator=generator)
             elif not name.endswith("norm.weight"):
                 parameter.zero_()
     return bert

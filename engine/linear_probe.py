@@ -71,7 +71,7 @@ class Features:
         drawn = torch.from_numpy(np.random.default_rng([seed, 9]).integers(0, len(self.train), len(self.train)))
         best, chosen, penalty_chosen = -math.inf, None, 0.0
         for penalty in PENALTIES:
-            layer = _fit(self.train[drawn], self.targets[0][drawn], self.task, penalty)
+            layer = fit(self.train[drawn], self.targets[0][drawn], len(self.task.classes), penalty)
             found = self.task.score(self._say(layer, self.validation), self.splits.validation)[self.task.metrics[0]]
             if found > best:
                 best, chosen, penalty_chosen = found, layer, penalty
@@ -86,7 +86,7 @@ class Features:
         }
 
     def _say(self, layer: Tensor, features: Tensor) -> np.ndarray:
-        logits = _linear(layer, features)
+        logits = linear(layer, features)
         return (logits.argmax(-1) if self.task.classes else logits[:, 0]).numpy()
 
 
@@ -98,15 +98,18 @@ def _features(bert: Bert, data: Encoded, rows: np.ndarray, pad: int, device: Dev
     return sentence_embeddings(hidden, visible).cpu()
 
 
-def _fit(features: Tensor, targets: Tensor, task: Task, penalty: float) -> Tensor:
-    """A linear layer (hidden + 1, class), its last row the bias, at the minimum of loss + penalty x squares."""
-    layer = torch.zeros(features.shape[1] + 1, max(1, len(task.classes)), requires_grad=True)
+def fit(features: Tensor, targets: Tensor, classes: int, penalty: float) -> Tensor:
+    """A linear layer at the minimum of loss + penalty x squares: (hidden + 1, classes), its last row the bias.
+
+    `features` (example, hidden), standardised; `targets` (example,). 0 classes: one output, squared error.
+    """
+    layer = torch.zeros(features.shape[1] + 1, max(1, classes), requires_grad=True)
     optimizer = torch.optim.LBFGS([layer], max_iter=ROUNDS, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        logits = _linear(layer, features)
-        loss = F.cross_entropy(logits, targets) if task.classes else F.mse_loss(logits[:, 0], targets)
+        logits = linear(layer, features)
+        loss = F.cross_entropy(logits, targets) if classes else F.mse_loss(logits[:, 0], targets)
         loss = loss + penalty * layer[:-1].square().sum()
         loss.backward()
         return loss
@@ -115,5 +118,6 @@ def _fit(features: Tensor, targets: Tensor, task: Task, penalty: float) -> Tenso
     return layer.detach()
 
 
-def _linear(layer: Tensor, features: Tensor) -> Tensor:
+def linear(layer: Tensor, features: Tensor) -> Tensor:
+    """What the `layer` of `fit` says of `features` (example, hidden): (example, classes)."""
     return features @ layer[:-1] + layer[-1]

@@ -6,22 +6,21 @@ before, with the same settings, is not done again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import datetime
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from engine import job, runs, tasks, teachers
+from engine import once, tasks, teachers
 from engine.any_model import open_model
 from engine.config import ConfigError, RunConfig
 from engine.cost import parameters
 from engine.device import pick
 from engine.finetune import Recipe as FineTuning
+from engine.once import Say
+from engine.outcome import Outcome, RowOutcome, summary
 from engine.plan import plan
-from engine.runs import Run
 from engine.task_scores import retained, score
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ def perform(experiment: Experiment, root: Path, say: Say) -> dict[str, Any]:
     found_tasks = [tasks.find(name) for name in experiment.tasks]
     for config in configs.values():
         plan(config, root)  # refuses all before one begins
-    made = {method: _run(config, root, say) for method, config in configs.items()}
+    made = {method: once.done(config, root, method, say) for method, config in configs.items()}
     rows: dict[str, dict[str, Any]] = {"teacher": _teacher_row(experiment, root)}
     for method, run in made.items():
         card = run.card() or {}
@@ -163,34 +162,6 @@ def _config(experiment: Experiment, method: str) -> RunConfig:
     )
 
 
-def _run(config: RunConfig, root: Path, say: Say) -> Run:
-    """The finished run of `config` in `root`: an earlier one, or one that is done now."""
-    wanted = config.to_json()
-    for run in runs.list_runs(root):
-        if run.status() == "finished" and _settings(run) == config and run.card():
-            say(f"{config.method}: {run.id} has done this before")
-            return run
-    run = runs.create(root, wanted, f"{config.method}-recipe")
-    say(f"{config.method}: {run.id}, {config.steps:,} steps")
-    last: dict[str, Any] = {}
-    for last in job.perform(run):
-        if last["kind"] == "evaluation":
-            say(f"{config.method}: step {last['step']:,}, accuracy {last['accuracy']:.1%}")
-    if last.get("kind") != "finished":
-        raise ConfigError(
-            [f"The run {run.id} ended without a finished student: {last.get('message', 'it was stopped')}."]
-        )
-    return run
-
-
-def _settings(run: Run) -> RunConfig | None:
-    """The run's config, what it does not say at its default; None where nobody can read it."""
-    try:
-        return RunConfig.from_json(run.config())
-    except ValueError:
-        return None
-
-
 def _teacher_row(experiment: Experiment, root: Path) -> dict[str, Any]:
     card = teachers.card(experiment.teacher, root)
     return {
@@ -201,6 +172,41 @@ def _teacher_row(experiment: Experiment, root: Path) -> dict[str, Any]:
         "seconds": 0.0,
         "tasks": {},
     }
+
+
+def as_outcome(answer: dict[str, Any], command: str) -> Outcome:
+    """The answer of `perform` as an outcome, for a page to show beside others."""
+    first, rows = answer["models"]["teacher"], []
+    for who, row in answer["models"].items():
+        measured = {"masked_accuracy": [row["masked_accuracy"]], "retained": [row["masked_retained"]]}
+        measured |= {name: found["values"] for name, found in row["tasks"].items()}
+        seeds = max(map(len, measured.values()))
+        rows.append(
+            RowOutcome(
+                who,
+                who,
+                "",
+                "" if who == "teacher" else who,
+                "",
+                row["parameters"],
+                {},
+                tuple(range(seeds)),
+                (row["run"],),
+                {name: summary(values) for name, values in measured.items() if None not in values},
+            )  # fmt: skip
+        )
+    card = {
+        "command": command,
+        "date": datetime.date.today().isoformat(),
+        "seconds": round(sum(row["seconds"] for row in answer["models"].values()), 1),
+        "settings": answer["budget"],
+    }
+    measures = (*first["tasks"], "retained", "masked_accuracy")
+    nulls = {name: found["baseline"] for name, found in first["tasks"].items()}
+    name = answer["recipe"]
+    return Outcome(
+        name, name, answer["about"], measures, tuple(rows), nulls, "", "", len(rows), card
+    )  # fmt: skip
 
 
 def table(answer: dict[str, Any]) -> str:

@@ -40,6 +40,10 @@ ENGINE_ORDER = [
     "engine.size_command",
     "engine.config",
     "engine.runs",
+    "engine.grid",
+    "engine.albert_tables",
+    "engine.family",
+    "engine.grids",
     "engine.twin",
     "engine.snapshots",
     "engine.inheritance",
@@ -91,6 +95,8 @@ ENGINE_ORDER = [
     "engine.importance",
     "engine.evaluate",
     "engine.metrics",
+    "engine.outcome",
+    "engine.outcome_table",
     "engine.head_roles",
     "engine.intervene",
     "engine.damage",
@@ -111,6 +117,7 @@ ENGINE_ORDER = [
     "engine.adapter_export",
     "engine.linear_probe",
     "engine.task_scores",
+    "engine.cross_task",
     "engine.any_model",
     "engine.probe_set",
     "engine.random_students",
@@ -140,6 +147,8 @@ ENGINE_ORDER = [
     "engine.turns",
     "engine.job",
     "engine.foreground",
+    "engine.once",
+    "engine.grid_runs",
     "engine.recipes",
     "engine.recipe_command",
     "engine.__main__",
@@ -150,10 +159,12 @@ TORCH_FREE += ["hub_tasks", "tasks", "measure"]
 TORCH_FREE += ["amount", "formula", "presets", "footprint", "wid_cost", "roofline", "published", "solver", "comparison"]
 TORCH_FREE += ["document", "drawing", "attention_page"]
 TORCH_FREE += ["sweep", "keep", "apart", "size_link", "bench_size", "size_report", "size_command"]
+TORCH_FREE += ["grid", "albert_tables", "family", "grids", "outcome", "outcome_table", "once"]
 TORCH_FREE += ["snapshots", "inheritance", "inheritance_curve", "twin"]
 TORCH_FREE += ["work", "budget", "experience", "similarity", "memory", "launch", "turns", "job", "__main__"]
 TORCH_FREE += ["lineage", "kinship", "cka"]
 UI_FREE = ["charts", "norm_charts", "picture", "score_charts", "token_view", "size_charts", "bars", "tables"]
+UI_FREE += ["outcome_points", "outcome_charts"]
 UI_FREE += ["inheritance_charts", "mosaic_image", "png"]
 UI_FREE += ["grid_charts", "ancestry_charts", "layer_charts", "role_charts"]
 UI = {"streamlit", "plotly", "bertviz", "pandas", "app", "streamlit_app"}

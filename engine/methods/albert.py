@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.bert import Bert, Trace, new_bert
+from engine.bert import DEVIATION, Bert, Trace, new_bert
 from engine.config import option
 from engine.losses import over_rows, softened
 from engine.masking import Batch
@@ -51,6 +51,15 @@ class AlbertOptions:
     )
     temperature: float = option(2.0, "Of the soft targets.", least=0.1, most=100.0, advanced=True)
     lr: float = option(1e-3, "Peak learning rate.", least=1e-7, most=1.0, label="learning rate")
+    deviation: float = option(
+        DEVIATION,
+        "Standard deviation of fresh weights. The paper's 0.02 is for widths of hundreds; a student of a few dozen "
+        "dims begins to learn sooner with more.",
+        least=1e-4,
+        most=1.0,
+        label="deviation of fresh weights",
+        advanced=True,
+    )
 
 
 class Albert(Method):
@@ -105,7 +114,7 @@ class Albert(Method):
 
     def prepare(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
         """Fresh weights."""
-        return new_bert(shape, seed)
+        return new_bert(shape, seed, self.options.deviation)
 
     def losses(self, student: nn.Module, teacher: Bert, batch: Batch) -> dict[str, Tensor]:
         """Masked-LM, with the teacher's word in it if asked for; of pairs, whether they are in order."""

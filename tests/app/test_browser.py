@@ -101,6 +101,17 @@ def test_from_form_to_attention(open_page, server, dark) -> None:
     assert no_sideways_scroll(page)
 
 
+@pytest.mark.parametrize("dark", [False, True])
+def test_experiments_fit_on_a_phone(open_page, student, dark) -> None:
+    """Harm: the comparison runs out of the screen, or a chosen experiment or run is drawn nowhere."""
+    page = open_page("compare", dark=dark, width=390)
+    page.get_by_label("Experiment", exact=True).click()
+    page.get_by_role("option", name="My runs").click()
+    page.locator(".js-plotly-plot .scatterlayer .point").first.wait_for(state="attached")
+    page.get_by_role("cell", name=student).wait_for()
+    assert no_sideways_scroll(page)
+
+
 def test_click_on_a_head_opens_it_in_both_models(open_page, student) -> None:
     """Harm: the mosaic says 'click' and nothing happens."""
     page = open_page(f"examine?run={student}")

@@ -60,3 +60,15 @@ def test_albert_listens_to_its_teacher_as_much_as_asked(corpus):
     terms = soft.losses(student, big, batch)
     assert terms["masked-LM"].item() == 0
     assert terms["soft targets"].item() > 0
+
+
+def test_fresh_weights_have_the_deviation_that_is_asked_for():
+    """Harm: the replayed tables say that weights are scaled with the width, and they are not."""
+    for deviation in (0.02, 0.08):
+        method = Albert(AlbertOptions(deviation=deviation), STEPS)
+        shape = method.student_shape(teacher().shape, {"layers": 2, "hidden": 48, "heads": 4})
+        student = method.prepare(teacher(), shape, 3)
+        weights = torch.cat([p.flatten() for p in student.parameters() if p.ndim == 2])
+        assert weights.std().item() == pytest.approx(deviation, rel=0.02)
+        again = method.prepare(teacher(), shape, 3)
+        assert all(torch.equal(a, b) for a, b in zip(student.parameters(), again.parameters(), strict=True))

@@ -1,0 +1,50 @@
+"""A person's own finished runs, compared in one scatter and one table. Needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from app import state
+from app.outcome_points import AXES, run_points
+from app.outcome_view import choose_axis, draw_scatter, measure_title, own_runs
+from app.tables import table
+from app.theme import theme
+from engine.grid import MEASURES
+from engine.runs import Run
+
+MEASURED = ("retained", "masked_accuracy", "pair_accuracy")
+AT_FIRST = 6  # runs
+
+
+def own_view(runs: Sequence[Run]) -> None:
+    """Draws the runs that are chosen; says where to get one when there is none."""
+    if not runs:
+        st.info(
+            "There is no finished run yet. Build a student; it can be compared here.", icon=":material/construction:"
+        )
+        st.page_link("app/pages/build.py", label="Build a student", icon=":material/construction:")
+        return
+    chosen = own_runs(runs, "compare_runs", "Runs", AT_FIRST)
+    left, right = st.columns(2)
+    axis = choose_axis(left, "axis_own")
+    measure = right.selectbox("Quality", MEASURED, format_func=measure_title, key="own_measure")
+    draw_scatter(run_points(chosen, axis, measure), axis, measure, "scatter_own")
+    every = {name: {point.run: point for point in run_points(chosen, AXES[name], measure)} for name in AXES}
+    rows = [
+        [
+            next((every[name][run.id].note for name in AXES if run.id in every[name]), "its card cannot be read"),
+            run.id,
+            *(f"{every[name][run.id].x:,.1f}" if run.id in every[name] else "" for name in AXES),
+            next((f"{every[name][run.id].y:.1f}" for name in AXES if run.id in every[name]), ""),
+        ]
+        for run in chosen
+    ]
+    head = ["what it is", "run", *(f"{it.title.lower()}, {it.unit.split()[0]}" for it in AXES.values())]
+    if rows:
+        st.html(table([*head, f"{MEASURES[measure]}, %"], rows, theme(state.dark())))
+    st.caption(
+        "One run has one seed and no interval: a difference between two of them may be chance. Recipes run several "
+        "seeds. Retained is a share of the run's own teacher's masked accuracy."
+    )

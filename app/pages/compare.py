@@ -1,0 +1,46 @@
+"""Compare: experiments with their seeds and intervals, shipped and own, and any finished runs. Needs no torch."""
+
+import streamlit as st
+
+from app import state
+from app.outcome_view import outcome_view
+from app.own_view import own_view
+from app.plain import plain
+from engine.outcome import FOLDER, SHIPPED, listed
+from engine.runs import RunError, list_runs
+
+MY_RUNS = "My runs"
+CHOSEN = "compared_experiment"
+
+st.title("Compare")
+shipped, problems = listed(SHIPPED)
+own, own_problems = listed(state.RUNS / FOLDER)
+try:
+    runs = [run for run in list_runs(state.RUNS) if run.card_path.is_file() and run.status() == "finished"]
+except RunError as error:
+    runs, own_problems = [], [*own_problems, str(error)]
+for problem in [*problems, *own_problems]:
+    st.warning(plain(problem), icon=":material/broken_image:")
+
+order = {"family": 0}
+shipped.sort(key=lambda found: (order.get(found.name, 1), found.name != "albert-sharing", found.name))
+choices = {found.name: (found.title, found) for found in shipped}
+choices |= {f"own:{found.name}": (f"Mine: {found.name}", found) for found in own}
+names = [*choices, MY_RUNS]
+wanted = state.link("experiment")
+if wanted and wanted not in names:
+    st.info(f"There is no experiment {plain(wanted[:80])} here; this is another one.", icon=":material/link_off:")
+if state.recall(CHOSEN) not in names:  # a link is where the choice begins; afterwards it follows the choice
+    state.remember(CHOSEN, wanted if wanted in names else names[0])
+chosen = st.selectbox(
+    "Experiment",
+    names,
+    key=CHOSEN,
+    format_func=lambda name: choices[name][0] if name in choices else name,
+    help="Those that come with the project, those that you ran with `python -m engine recipe`, and single runs.",
+)
+state.set_link("experiment", chosen)
+if chosen == MY_RUNS:
+    own_view(runs)
+else:
+    outcome_view(choices[chosen][1], runs)
