@@ -62,16 +62,7 @@ pair = Pair(teacher, student, teacher_name, state.newest(run.student_dir))
 some = example.split()
 some[min(2, len(some) - 1)] = "[MASK]"
 blanked = " ".join(some)
-TABS = [
-    "Attention",
-    "Attention as lines",
-    "Inheritance",
-    "Over time",
-    "Ancestry",
-    "Layers",
-    "What heads do",
-    "Intervene",
-]
+TABS = ["Attention", "Attention as lines", "Inheritance", "Over time", "Ancestry", "Layers", "What heads do"]
 attention, lines, inheritance, over_time, ancestry, layers, roles, intervene, blanks, tasks = st.tabs(
     [*TABS, "Intervene", "Fill in", "Tasks"], key="view", bind="query-params"
 )

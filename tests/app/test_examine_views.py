@@ -23,6 +23,7 @@ from engine.launch import PROJECT
 from engine.runs import list_runs
 from tests.engine.builders import finish, new_run, tiny
 
+COMPRESSED = ("int8", "low_rank", "head_pruning")  # students that no ordinary BERT is
 PAGE = str(PROJECT / "app" / "pages" / "examine.py")
 
 
@@ -37,6 +38,9 @@ def runs(tmp_path_factory):
             config = tiny(method, 4, teacher="microworld", student={**shape, **more}, batch=8, length=64)
             if method == "wid":
                 config = dataclasses.replace(config, options={"strategy": "head"})
+            finish(config, new_run(folder, config))
+        for method in COMPRESSED:
+            config = tiny(method, 0, teacher="microworld", student={}, batch=8, length=64)
             finish(config, new_run(folder, config))
     return folder
 
@@ -137,6 +141,14 @@ def test_a_damaged_lineage_is_said_in_words(opened, runs, ids, tmp_path, monkeyp
     card.write_text(card.read_text() + " ")
     page.run()
     assert "The lineage in student is damaged" in told(page)
+
+
+@pytest.mark.parametrize("method", COMPRESSED)
+@pytest.mark.parametrize("view", ["Attention", "Ancestry", "Layers", "What heads do", "Intervene"])
+def test_compressed_students_can_be_examined(opened, method, view) -> None:
+    """Harm: a tab written for ordinary layers breaks on int8 weights, two factors or uneven heads."""
+    page = opened(view, method)
+    assert not page.error, [error.value for error in page.error]
 
 
 def test_layers_of_any_set_of_models(opened, ids) -> None:
