@@ -188,7 +188,6 @@ def _inherited(events: list[Event]) -> list[str]:
     seen = _of(events, "attention")
     shown = (
         ("student, heads matched", "matched"),
-        ("heads in the same place", "same_place"),
         ("random students", "random"),
         ("shuffled heads", "shuffled"),
     )

@@ -291,3 +291,21 @@ def test_numbers_are_written_as_people_write_them() -> None:
     assert written(-0.5, "+.1f") == "\N{MINUS SIGN}0.5"
     assert limits_of(np.array([0.1, 0.5]), np.array([0.2, np.nan])) == (0.0, 0.5)
     assert limits_of(np.array([0.1, -0.5]), np.array([0.2])) == (-0.5, 0.5)
+
+
+def test_what_is_seen_can_be_taken_along_as_one_page(opened, runs, ids, monkeypatch) -> None:
+    """Harm: a report button that gives a traceback, or a page that lacks the run that it is about."""
+    monkeypatch.setattr(state, "RUNS", runs)
+    for run in list_runs(runs):
+        page = state.report(run)
+        assert page.startswith("<!doctype html>")
+        assert run.id in page
+        assert 'id="attention"' in page
+    (run.student_dir / "model.safetensors").rename(run.path / "away")
+    try:
+        assert "<p>" in state.report(run)
+        assert 'id="attention"' not in state.report(run)
+    finally:
+        (run.path / "away").rename(run.student_dir / "model.safetensors")
+    labels = [button.proto.label for button in opened("Attention").get("download_button")]
+    assert "This attention as a page" in labels

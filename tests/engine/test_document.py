@@ -35,7 +35,7 @@ class Elements(html.parser.HTMLParser):
 def test_the_document_has_the_colours_of_the_app() -> None:
     """Harm: teacher and student change their colours when a page is saved."""
     for index, colours in enumerate((LIGHT, DARK)):
-        for name in ("ink", "quiet", "grid", "empty", "teacher", "student"):
+        for name in ("paper", "ink", "quiet", "grid", "empty", "teacher", "student"):
             assert COLOURS[name][index] == getattr(colours, name)
 
 
