@@ -164,6 +164,7 @@ def _parser() -> argparse.ArgumentParser:
         recipe.add_argument(f"--{name}", help=help)
     for name in ("steps", "batch", "seeds", "epochs", "limit"):
         recipe.add_argument(f"--{name}", type=int, help=f"other {name} than the recipe's")
+    recipe.add_argument("--lr", type=float, help="another peak learning rate of fine-tuning")
     recipe.add_argument("--precision", help="auto, float32 or bfloat16")
     recipe.add_argument("--probe", action="store_true", help="a linear probe instead of fine-tuning")
 
