@@ -48,9 +48,9 @@ def show_outlook(outlook: Outlook) -> None:
 
 
 def spent_line(card: dict[str, Any]) -> str:
-    """What a finished run used of what was planned, in one sentence; empty for cards that do not tell."""
+    """What a finished run used of what was planned, in one sentence; empty where nothing was used, or known."""
     budget = card.get("budget")
-    if not isinstance(budget, dict) or not isinstance(card.get("flops"), int):
+    if not isinstance(budget, dict) or not isinstance(card.get("flops"), int) or not card["flops"]:
         return ""
     planned = budget.get("planned") or {}
     parts = []

@@ -10,6 +10,7 @@ import streamlit as st
 
 from app import state
 from app.axis import Axis
+from app.charts import SAVE
 from app.curves import curve
 from app.norm_charts import norm_heatmap, strips
 from app.picture import MILLION, Picture, amount, kept_shares
@@ -90,7 +91,7 @@ def _film(run_id: str, pictures: Sequence[Picture]) -> None:
             norm_heatmap(by_step[step], colours),
             key=f"norms_{run_id}",
             theme=None,
-            config={"displayModeBar": False},
+            config=SAVE,
             alt=f"Norms of the compactor vectors of every dim of {len(by_step[step].groups)} groups at step {step}.",
         )
 

@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from app import state
+from app.charts import SAVE
 from app.score_charts import histogram
 from app.theme import theme
 from app.tiles import tile_row
@@ -80,7 +81,7 @@ def show_preview(config: RunConfig, corpus: str) -> None:
             histogram(names, counts, "tokens a row", "rows", colours),
             theme=None,
             key="row_lengths",
-            config={"displayModeBar": False},
+            config=SAVE,
             alt="How many rows have how many tokens.",
         )
         with st.expander("As a table"):

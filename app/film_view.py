@@ -11,7 +11,8 @@ import streamlit as st
 
 from app import inheritance_charts as charts
 from app import state
-from app.inheritance_view import PAIRINGS, QUIET, thousandths
+from app.charts import SAVE
+from app.inheritance_view import PAIRINGS, thousandths
 from app.mosaic_image import film_strip, large
 from app.tables import table
 from app.theme import Theme, theme
@@ -181,7 +182,7 @@ def _curves(run: Run, curve: Curve | None, colours: Theme) -> None:
         charts.score_curves(shown, names, pairing, axis, AXES[axis], colours),
         key=f"film_curves_{run.id}",
         theme=None,
-        config=QUIET,
+        config=SAVE,
         alt="Inheritance score over training, one line a run.",
     )
     st.caption(

@@ -10,13 +10,13 @@ import pandas as pd
 import streamlit as st
 
 from app import charts, state
+from app.charts import SAVE
 from app.plain import plain
 from app.theme import Theme
 
 if TYPE_CHECKING:
     from engine.probe import Probe
 
-QUIET = {"displayModeBar": False}
 MOST_NAMED = 12  # unknown words in a warning
 
 
@@ -37,13 +37,33 @@ def show_heads(seen: Mapping[str, Probe], sides: Mapping[str, str], run_id: str,
                 theme=None,
                 on_select="rerun",
                 selection_mode="points",
-                config=QUIET,
+                config=SAVE,
                 alt=f"Attention of the {role}: {maps.shape[0]} layers by {maps.shape[1]} heads.",
             )
             if len(set(seen[role].heads)) > 1:
                 st.caption("Its layers have different numbers of heads: squares without a head are empty.")
             _open_clicked(role, event.selection.points, {name: found.heads for name, found in seen.items()}, run_id)
     _opened(seen, run_id, colours)
+
+
+def keep_page(seen: Mapping[str, Probe], sides: Mapping[str, str], text: str, run_id: str) -> None:
+    """A button that saves what `show_heads` shows as one page that needs no network."""
+    from engine.attention_page import Look, attention_page
+
+    def page() -> str:
+        names = {role: words.replace("**", "").replace("\\", "") for role, words in sides.items()}
+        looks = [Look(role, names[role], found.tokens, found.attentions) for role, found in seen.items()]
+        return attention_page(looks, text, [note.replace("\\", "") for note in notices(seen)])  # no markdown there
+
+    st.download_button(
+        "This attention as a page",
+        page,
+        f"{run_id}-attention.html",
+        "text/html",
+        icon=":material/download:",
+        on_click="ignore",
+        help="One HTML file to hand in or to show: all heads, any pair of them large, no network needed.",
+    )
 
 
 def notices(seen: Mapping[str, Probe]) -> list[str]:
@@ -89,7 +109,7 @@ def _opened(seen: Mapping[str, Probe], run_id: str, colours: Theme) -> None:
                 charts.one_head(grids[role], found.tokens, role, colours, found.second),
                 key=f"one_{role}",
                 theme=None,
-                config=QUIET,
+                config=SAVE,
                 alt=f"Attention of the {role}'s layer {layer}, head {head}.",
             )
             with st.expander("As a table"):
@@ -104,7 +124,7 @@ def _opened(seen: Mapping[str, Probe], run_id: str, colours: Theme) -> None:
             charts.difference(grids["student"], grids["teacher"], tokens, colours, seen["teacher"].second),
             key="difference",
             theme=None,
-            config=QUIET,
+            config=SAVE,
             alt="Attention of the student's head less that of the teacher's.",
         )
     with right:

@@ -11,6 +11,7 @@ import streamlit as st
 
 from app import inheritance_charts as charts
 from app import state
+from app.charts import SAVE
 from app.tables import table
 from app.theme import Theme, theme
 from app.tiles import tile_row
@@ -40,7 +41,6 @@ EXPLANATION = (
     "is made to add up to 1, for most heads give these two most of their attention and would all look like heirs. "
     "Intervals are 95%, from drawing the sentences again 1,000 times."
 )
-QUIET = {"displayModeBar": False}
 
 
 def show_inheritance(teacher: Model, student: Model, run: Run) -> None:
@@ -132,7 +132,7 @@ def _draw(report: Report, run_id: str, colours: Theme) -> None:
             charts.score_dots(figures, colours, STUDENT),
             key=f"inheritance_dots_{run_id}",
             theme=None,
-            config=QUIET,
+            config=SAVE,
             alt="Inheritance score of the student, and of what to hold beside it.",
         )
     layers = {f"layer {number}": figure for number, figure in enumerate(score.layers, start=1) if figure is not None}
@@ -142,7 +142,7 @@ def _draw(report: Report, run_id: str, colours: Theme) -> None:
             charts.score_dots(layers, colours, ""),
             key=f"inheritance_layers_{run_id}",
             theme=None,
-            config=QUIET,
+            config=SAVE,
             alt="Inheritance score of each layer of the student.",
         )
     st.html(_table({**figures, **layers}, unit, colours))
@@ -201,7 +201,7 @@ def _matrices(report: Report, measured: Measured, pairing: str, run_id: str, col
             charts.score_matrix(measured.layers, rows, columns, colours),
             key=f"inheritance_by_layer_{run_id}",
             theme=None,
-            config=QUIET,
+            config=SAVE,
             alt="Inheritance score of every student layer for every teacher layer.",
         )
         with st.expander("As a table"):
@@ -215,7 +215,7 @@ def _matrices(report: Report, measured: Measured, pairing: str, run_id: str, col
             charts.score_matrix(measured.heads, rows, columns, colours, pairs, (edges[0], edges[1])),
             key=f"inheritance_by_head_{run_id}",
             theme=None,
-            config=QUIET,
+            config=SAVE,
             alt="Inheritance score of every student head for every teacher head.",
         )
         with st.expander("Which head is whose"):

@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from app import state
+from app.charts import SAVE
 from app.outcome_charts import Dot, dot_plot, family_scatter
 from app.outcome_points import AXES, Axis, PlacedPoint, outcome_points, run_points
 from app.plain import plain
@@ -22,7 +23,6 @@ from engine.runs import Run
 
 CROSS_TASK = ("masked_accuracy", "nsp", "sop")
 ASKED = {"masked_accuracy": "masked words", "nsp": "next sentence", "sop": "sentence order"}
-NO_BAR = {"displayModeBar": False}
 
 
 def outcome_view(found: Outcome, runs: Sequence[Run]) -> None:
@@ -73,7 +73,7 @@ def draw_scatter(points: list[PlacedPoint], axis: Axis, measure: str, key: str) 
         family_scatter(points, axis, title, theme(state.dark())),
         theme=None,
         key=f"{key}_{axis.name}_{measure}",
-        config=NO_BAR,
+        config=SAVE,
         alt=f"{title} over {axis.unit}, a point a model; the table below has the numbers.",
     )
 
@@ -138,7 +138,7 @@ def _replay(found: Outcome) -> None:
                 dot_plot(dots, unit, colours, zero=zero),
                 theme=None,
                 key=f"{name}_{found.name}_{measure}_{differences}",
-                config=NO_BAR,
+                config=SAVE,
                 alt=f"{title}: {unit}, {kind}; the table below has the numbers.",
             )
     st.caption(
@@ -182,7 +182,7 @@ def _cross_task(found: Outcome) -> None:
                 dot_plot(dots, "accuracy, %", colours, nulls=marks),
                 theme=None,
                 key=f"{name}_{found.name}",
-                config=NO_BAR,
+                config=SAVE,
                 alt=f"{title}: accuracy on three questions of models trained on three; the tables have the numbers.",
             )
     st.caption(

@@ -11,6 +11,7 @@ import numpy as np
 import streamlit as st
 
 from app import state
+from app.charts import SAVE
 from app.grid_charts import written
 from engine.cost import multiply_adds
 from engine.layer_choice import choose_layers
@@ -141,7 +142,7 @@ def shown(figure: Any, key: str, alt: str) -> None:
         theme=None,
         key=key,
         alt=alt,
-        config={"displaylogo": False, "modeBarButtons": [["toImage"]], "toImageButtonOptions": {"format": "svg"}},
+        config=SAVE,
     )
 
 

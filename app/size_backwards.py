@@ -8,6 +8,7 @@ import streamlit as st
 
 from app import size_choice as choice
 from app import state
+from app.charts import SAVE
 from app.plain import plain
 from app.size_answers import Model
 from app.size_charts import front_chart
@@ -64,7 +65,7 @@ def backwards(now: Comparison, this: Model, base: Model) -> None:
         theme=None,
         key="size_front",
         alt="The widest model within the budget for each number of layers; the table below has the numbers",
-        config={"displayModeBar": False},
+        config=SAVE,
     )
     with st.expander("The same as a table"):
         rows = [[f"{one.shape.layers} layers", f"{one.shape.hidden:,}", _amount(one.cost, budget)] for one in edge]

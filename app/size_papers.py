@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app import state
+from app.charts import SAVE
 from app.size_answers import Model
 from app.size_charts import paper_chart
 from app.tables import table
@@ -46,7 +47,7 @@ def papers(models: Sequence[Model]) -> None:
             theme=None,
             key=f"size_paper_{TABLES.index(paper)}",
             alt=f"{paper.title}: scores over parameters; the table below has the numbers",
-            config={"displayModeBar": False},
+            config=SAVE,
         )
         lines = [
             [f"{point.series}, {point.label}", point.said, f"{parameters(point.shape):,}", f"{point.score}"]

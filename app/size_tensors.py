@@ -6,6 +6,7 @@ import streamlit as st
 
 from app import state
 from app.bars import part_label
+from app.charts import SAVE
 from app.plain import plain
 from app.size_answers import Model
 from app.size_charts import tensor_map
@@ -26,7 +27,7 @@ def tensors(now: Comparison, this: Model) -> None:
         theme=None,
         key="size_tensor_map",
         alt=f"Parameters of every tensor of {this.name}; the table below has the numbers",
-        config={"displayModeBar": False},
+        config=SAVE,
     )
     rows = [
         [

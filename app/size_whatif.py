@@ -6,6 +6,7 @@ import streamlit as st
 
 from app import size_choice as choice
 from app import state
+from app.charts import SAVE
 from app.plain import plain
 from app.size_answers import Model
 from app.size_charts import sweep_chart
@@ -34,7 +35,7 @@ def what_if(now: Comparison, this: Model) -> None:
         theme=None,
         key="size_sweep_chart",
         alt=f"Parameters over {title}; the table below has the numbers",
-        config={"displayModeBar": False},
+        config=SAVE,
     )
     with st.expander("The same as a table"):
         rows = [

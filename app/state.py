@@ -15,6 +15,7 @@ import streamlit as st
 if TYPE_CHECKING:
     from engine.checkpoints import Model
     from engine.device import Device
+    from engine.runs import Run
 
 PROJECT = Path(__file__).resolve().parent.parent
 RUNS = Path(os.environ.get("HEIRLOOM_RUNS", PROJECT / "runs"))
@@ -292,3 +293,15 @@ def changed_fill(model: Model, text: str, heads: Sequence[tuple[int, int]], how:
 
     with _looking, intervened(model.bert, heads, how):
         return fill_in(model.bert, model.tokenizer, text)
+
+
+def report(run: Run) -> str:
+    """The report of `run` as one HTML page; where it cannot be made, a page that says why."""
+    from engine.document import document, escape
+    from engine.report import report as made
+
+    try:
+        with _looking:
+            return made(run, RUNS)
+    except ValueError as error:
+        return document(run.id, [f"<h1>{escape(run.id)}</h1>", f"<p>{escape(error)}</p>"])

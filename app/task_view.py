@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from app import state
+from app.charts import SAVE
 from app.score_charts import score_bars
 from app.theme import theme
 from engine.checkpoints import Model
@@ -89,7 +90,7 @@ def _draw(kept: dict[str, dict[str, dict]]) -> None:
                 figure,
                 theme=None,
                 key=f"task_bars_{title}",
-                config={"displayModeBar": False},
+                config=SAVE,
                 alt=f"{title}, on each task, with 95% intervals.",
             )
     st.dataframe(pd.DataFrame(rows), hide_index=True)

@@ -20,6 +20,7 @@ class Theme:
     empty: str  # attention 0; the gaps between heads
     closed: str  # a dim that is gone; darker than the paper, on light and on dark
     series: tuple[str, ...]  # for lines that are neither
+    paper: str  # the page's own colour
 
     def role(self, name: str) -> str:
         """The colour of "teacher" or "student"."""
@@ -47,6 +48,7 @@ LIGHT = Theme(
     "#f4f2ee",
     "#241a15",
     ("#4a1e5e", "#00916b", "#c9679b", "#737b86"),
+    "#ffffff",
 )
 DARK = Theme(
     "#e7e8ea",
@@ -57,6 +59,7 @@ DARK = Theme(
     "#20242b",
     "#060709",
     ("#b87ad9", "#2fa583", "#f3e96b", "#8a93a3"),
+    "#15171b",
 )
 
 

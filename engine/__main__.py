@@ -1,4 +1,4 @@
-"""The command line: python -m engine size | train | runs | attention | inheritance | evaluate | export | bench ...
+"""The command line: python -m engine size | train | runs | attention | report | inheritance | evaluate | export ...
 
 Bad input ends with one line on stderr and exit code 2. Modules that need torch are imported by the verbs that need it.
 """
@@ -86,6 +86,8 @@ def _parser() -> argparse.ArgumentParser:
         train.add_argument(f"--{name}", type=int, help=help)
     train.add_argument("--budget", metavar="AMOUNT", help=f"instead of --steps: {EXAMPLES}")
     train.add_argument("--mask-share", type=float, help="share of the tokens that training hides (default: 0.15)")
+    train.add_argument("--warmup", type=float, help="share of the steps with a rising learning rate (default: 0.05)")
+    train.add_argument("--clip", type=float, help="largest gradient norm (default: 1)")
     train.add_argument("--preset", help="options that belong together; wid has quick (its default) and paper")
     train.add_argument(
         "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the method; may be repeated"
@@ -99,6 +101,13 @@ def _parser() -> argparse.ArgumentParser:
     runs_option(attention)
     attention.add_argument("model", help="a teacher's name or a run's id")
     attention.add_argument("text", help="the sentence")
+    attention.add_argument("--html", type=Path, metavar="FILE", help="write a page of all of it, its teacher beside")
+
+    report = verb("report", _report, "Write a run as one HTML page: its card, curves, attention and layers.")
+    runs_option(report)
+    report.add_argument("run", help="a run's id")
+    report.add_argument("--text", default="", help="the sentence to look at (default: the teacher's example)")
+    report.add_argument("--html", type=Path, metavar="FILE", help="the file to write (default: RUN.html)")
 
     inheritance = verb("inheritance", _inheritance, "How much of its teacher's attention a student has, beside nulls.")
     runs_option(inheritance)
@@ -155,6 +164,7 @@ def _parser() -> argparse.ArgumentParser:
         recipe.add_argument(f"--{name}", help=help)
     for name in ("steps", "batch", "seeds", "epochs", "limit"):
         recipe.add_argument(f"--{name}", type=int, help=f"other {name} than the recipe's")
+    recipe.add_argument("--lr", type=float, help="another peak learning rate of fine-tuning")
     recipe.add_argument("--precision", help="auto, float32 or bfloat16")
     recipe.add_argument("--probe", action="store_true", help="a linear probe instead of fine-tuning")
 
@@ -204,6 +214,13 @@ def _attention(arguments: argparse.Namespace) -> None:
 
     model = open_model(arguments.model, arguments.runs)
     seen = probe(model.bert.eval(), model.tokenizer, arguments.text)
+    if arguments.html:
+        from engine.document import write
+        from engine.report import attention_html
+
+        write(arguments.html, attention_html(model, seen, arguments.text, arguments.runs))
+        print(json.dumps({"html": str(arguments.html)}) if arguments.json else f"written to {arguments.html}")
+        return
     if arguments.json:
         print(
             json.dumps(
@@ -223,6 +240,17 @@ def _inheritance(arguments: argparse.Namespace) -> None:
     from engine.inheritance_command import inheritance
 
     inheritance(arguments)
+
+
+def _report(arguments: argparse.Namespace) -> None:
+    from engine.document import write
+    from engine.report import report
+    from engine.runs import open_run
+
+    run = open_run(arguments.runs, arguments.run)
+    path = arguments.html or Path(f"{run.id}.html")
+    write(path, report(run, arguments.runs, arguments.text))
+    print(json.dumps({"html": str(path)}) if arguments.json else f"written to {path}")
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:

@@ -283,8 +283,11 @@ def activate(x: Tensor, name: str) -> Tensor:
 
 
 def new_bert(shape: Shape, seed: int, deviation: float = DEVIATION) -> Bert:
-    """A freshly initialised model: weights normal with this deviation, biases zero (BERT, appendix A.2)."""
-    bert, generator = Bert(shape), torch.Generator().manual_seed(seed)
+    """A freshly initialised model: weights normal with this deviation, biases zero (BERT, appendix A.2).
+
+    Where `shape` has int8 weights, this has float32 ones.
+    """
+    bert, generator = Bert(shape.replace(linear_bits=32, table_bits=32)), torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in bert.named_parameters():
             if parameter.ndim == 2:

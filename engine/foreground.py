@@ -20,7 +20,7 @@ from engine.turns import POLL_S
 
 SETTINGS = (
     *("teacher", "method", "corpus", "device", "steps", "batch", "accumulate", "processes", "length", "seed"),
-    *("evaluations", "checkpoints", "precision", "masking", "mask_share"),
+    *("evaluations", "checkpoints", "precision", "masking", "mask_share", "warmup", "clip"),
 )
 SIZES = ("layers", "hidden", "heads", "head_dim", "ffn")
 

@@ -126,6 +126,15 @@ def from_int8(matrix: Tensor, scale: Tensor) -> Tensor:
     return matrix.float() * scale[..., None]
 
 
+def dense(layer: nn.Module) -> Tensor:
+    """The matrix (out, in) float32 that a linear of any kind multiplies by."""
+    if isinstance(layer, FactorLinear):
+        return dense(layer.second) @ dense(layer.first)
+    if isinstance(layer, Int8Linear):
+        return from_int8(layer.weight, layer.scale)
+    return cast(nn.Linear, layer).weight.detach().float()
+
+
 def rounded(matrix: Tensor) -> Tensor:
     """(..., in) -> the same, every row on its int8 grid; the gradient passes as if it were not."""
     with torch.no_grad():

@@ -30,8 +30,7 @@ def random_distances(
     measure -> (null, sentence, null head, teacher head). On the CPU; the caller's random numbers stay as they are.
     """
     found: dict[str, list[np.ndarray]] = {measure: [] for measure in measures}
-    heads = {"mlm_head": False, "pooler": False, "pair_head": False}  # they look nowhere
-    bare = shape.replace(**heads, linear_bits=32, table_bits=32)  # random weights are no int8
+    bare = shape.replace(mlm_head=False, pooler=False, pair_head=False)  # heads look nowhere
     for number in range(NULLS):
         with torch.random.fork_rng(devices=[]):
             blank = new_bert(bare, FIRST_SEED + number)

@@ -17,7 +17,7 @@ from engine.outcome import Outcome
 from engine.outcome_table import markdown
 from engine.recipes import RECIPES, as_outcome, changed, find, perform, table
 
-FOR_SCORES = ("tasks", "epochs", "limit", "probe")  # what only experiments that score on tasks have
+FOR_SCORES = ("tasks", "epochs", "lr", "limit", "probe")  # what only experiments that score on tasks have
 
 
 def recipe(arguments: argparse.Namespace) -> None:
@@ -42,6 +42,7 @@ def recipe(arguments: argparse.Namespace) -> None:
         seeds=arguments.seeds,
         epochs=arguments.epochs,
         limit=arguments.limit,
+        lr=arguments.lr,
         precision=arguments.precision,
         probe=arguments.probe or None,
         tasks=tuple(arguments.tasks.split(",")) if arguments.tasks else None,

@@ -43,6 +43,7 @@ class Experiment:
     device: str = "auto"
     probe: bool = False  # a linear probe instead of fine-tuning
     epochs: int = 2  # of fine-tuning
+    lr: float = 1e-4  # of fine-tuning, at its peak
     limit: int = 0  # examples of a split at most; 0: all
     options: dict[str, dict[str, Any]] = field(default_factory=dict)  # method -> its options
 
@@ -116,7 +117,7 @@ def perform(experiment: Experiment, root: Path, say: Say) -> dict[str, Any]:
             "tasks": {},
         }
     device = pick(experiment.device, experiment.precision)
-    tuning = None if experiment.probe else FineTuning(epochs=experiment.epochs)
+    tuning = None if experiment.probe else FineTuning(epochs=experiment.epochs, lr=experiment.lr)
     answers: dict[str, dict[str, Any]] = {}
     for who, row in rows.items():
         model = open_model(row["run"], root)

@@ -124,6 +124,10 @@ ENGINE_ORDER = [
     "engine.film",
     "engine.inheritance_report",
     "engine.inheritance_command",
+    "engine.document",
+    "engine.drawing",
+    "engine.attention_page",
+    "engine.report",
     "engine.evaluate_command",
     "engine.memory",
     "engine.yardstick",
@@ -153,6 +157,7 @@ TORCH_FREE = ["shape", "cost", "config", "runs", "cache", "microworld", "token_s
 TORCH_FREE += ["roots", "network", "text_files", "uploads", "pretrained", "teacher", "shipped", "metrics", "labelled"]
 TORCH_FREE += ["hub_tasks", "tasks", "measure"]
 TORCH_FREE += ["amount", "formula", "presets", "footprint", "wid_cost", "roofline", "published", "solver", "comparison"]
+TORCH_FREE += ["document", "drawing", "attention_page"]
 TORCH_FREE += ["sweep", "keep", "apart", "size_link", "bench_size", "size_report", "size_command"]
 TORCH_FREE += ["grid", "albert_tables", "family", "grids", "outcome", "outcome_table", "once"]
 TORCH_FREE += ["snapshots", "inheritance", "inheritance_curve", "twin"]

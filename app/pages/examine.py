@@ -6,7 +6,7 @@ from app import state
 from app.ancestry_view import show_ancestry
 from app.fill_view import show_fill_in
 from app.film_view import show_film
-from app.heads_view import notices, show_heads
+from app.heads_view import keep_page, notices, show_heads
 from app.inheritance_view import show_inheritance
 from app.intervene_view import show_intervene
 from app.layers_view import show_layers
@@ -62,22 +62,14 @@ pair = Pair(teacher, student, teacher_name, state.newest(run.student_dir))
 some = example.split()
 some[min(2, len(some) - 1)] = "[MASK]"
 blanked = " ".join(some)
-TABS = [
-    "Attention",
-    "Attention as lines",
-    "Inheritance",
-    "Over time",
-    "Ancestry",
-    "Layers",
-    "What heads do",
-    "Intervene",
-]
+TABS = ["Attention", "Attention as lines", "Inheritance", "Over time", "Ancestry", "Layers", "What heads do"]
 attention, lines, inheritance, over_time, ancestry, layers, roles, intervene, blanks, tasks = st.tabs(
     [*TABS, "Intervene", "Fill in", "Tasks"], key="view", bind="query-params"
 )
 
 with attention:
     show_heads(seen, sides, run.id, colours)
+    keep_page(seen, sides, f"{text} {second}".strip(), run.id)
 
 with lines:
     if lines.open:

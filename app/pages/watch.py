@@ -2,9 +2,11 @@
 
 import json
 import time
+from functools import partial
 
 import streamlit as st
 
+from app import state
 from app.run_choice import choose_run
 from app.run_view import run_view
 from engine import job
@@ -50,6 +52,16 @@ def rest_buttons(run: Run, status: str) -> None:
     if status in ("stopped", "died") and st.button("Resume", icon=":material/play_arrow:"):
         job.resume(run)
         st.rerun()
+    if card and run.student_dir.exists():
+        st.download_button(
+            "Report",
+            partial(state.report, run),
+            f"{run.id}.html",
+            "text/html",
+            icon=":material/description:",
+            on_click="ignore",
+            help="One page that needs no network: card, curves, attention, layers. Takes a moment to write.",
+        )
     if card:
         st.download_button(
             "Card",

@@ -23,6 +23,7 @@ from engine.launch import PROJECT
 from engine.runs import list_runs
 from tests.engine.builders import finish, new_run, tiny
 
+COMPRESSED = ("int8", "low_rank", "head_pruning")  # students that no ordinary BERT is
 PAGE = str(PROJECT / "app" / "pages" / "examine.py")
 
 
@@ -37,6 +38,9 @@ def runs(tmp_path_factory):
             config = tiny(method, 4, teacher="microworld", student={**shape, **more}, batch=8, length=64)
             if method == "wid":
                 config = dataclasses.replace(config, options={"strategy": "head"})
+            finish(config, new_run(folder, config))
+        for method in COMPRESSED:
+            config = tiny(method, 0, teacher="microworld", student={}, batch=8, length=64)
             finish(config, new_run(folder, config))
     return folder
 
@@ -137,6 +141,14 @@ def test_a_damaged_lineage_is_said_in_words(opened, runs, ids, tmp_path, monkeyp
     card.write_text(card.read_text() + " ")
     page.run()
     assert "The lineage in student is damaged" in told(page)
+
+
+@pytest.mark.parametrize("method", COMPRESSED)
+@pytest.mark.parametrize("view", ["Attention", "Ancestry", "Layers", "What heads do", "Intervene"])
+def test_compressed_students_can_be_examined(opened, method, view) -> None:
+    """Harm: a tab written for ordinary layers breaks on int8 weights, two factors or uneven heads."""
+    page = opened(view, method)
+    assert not page.error, [error.value for error in page.error]
 
 
 def test_layers_of_any_set_of_models(opened, ids) -> None:
@@ -279,3 +291,21 @@ def test_numbers_are_written_as_people_write_them() -> None:
     assert written(-0.5, "+.1f") == "\N{MINUS SIGN}0.5"
     assert limits_of(np.array([0.1, 0.5]), np.array([0.2, np.nan])) == (0.0, 0.5)
     assert limits_of(np.array([0.1, -0.5]), np.array([0.2])) == (-0.5, 0.5)
+
+
+def test_what_is_seen_can_be_taken_along_as_one_page(opened, runs, ids, monkeypatch) -> None:
+    """Harm: a report button that gives a traceback, or a page that lacks the run that it is about."""
+    monkeypatch.setattr(state, "RUNS", runs)
+    for run in list_runs(runs):
+        page = state.report(run)
+        assert page.startswith("<!doctype html>")
+        assert run.id in page
+        assert 'id="attention"' in page
+    (run.student_dir / "model.safetensors").rename(run.path / "away")
+    try:
+        assert "<p>" in state.report(run)
+        assert 'id="attention"' not in state.report(run)
+    finally:
+        (run.path / "away").rename(run.student_dir / "model.safetensors")
+    labels = [button.proto.label for button in opened("Attention").get("download_button")]
+    assert "This attention as a page" in labels

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 
@@ -79,6 +80,48 @@ def test_attention_and_evaluate_speak_of_the_student(finished, capsys) -> None:
     assert json.loads(capsys.readouterr().out)["masked_accuracy"] == pytest.approx(
         card["scores"]["masked_accuracy"], abs=0.02
     )  # longer rows than the run's own, otherwise the same
+
+
+def test_a_report_holds_the_run_and_reaches_for_nothing(finished, tmp_path, capsys) -> None:
+    """Harm: a page that is handed in lacks its numbers, or stays empty where there is no network."""
+    runs, card, _ = finished
+    page, look = tmp_path / "report.html", tmp_path / "look.html"
+    assert main(["report", card["id"], "--runs", str(runs), "--html", str(page), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"html": str(page)}
+    text = page.read_text(encoding="utf-8")
+    assert f"{card['parameters']:,}" in text
+    assert f"{card['scores']['retained']:.1%}" in text
+    assert re.findall(r"(?:src|href|url)\s*[=(]\s*[\"']?\s*(?:https?:)?//", text) == []
+    hostile = "the girl </script><script>alert(1)</script> sleeps ."
+    assert main(["attention", card["id"], hostile, "--html", str(look), "--runs", str(runs)]) == 0
+    assert "<script>alert" not in look.read_text(encoding="utf-8")
+    assert "Student" in look.read_text(encoding="utf-8")
+    assert main(["report", card["id"], "--runs", str(runs), "--html", str(tmp_path)]) == 2
+
+
+def test_the_command_in_a_report_starts_the_same_run() -> None:
+    """Harm: somebody repeats a run from its report and gets another one."""
+    from engine.config import RunConfig
+    from engine.foreground import _config
+    from engine.report import command
+
+    config = RunConfig(
+        teacher="microworld",
+        method="wid",
+        student={"layers": 2, "hidden": 32, "head_dim": 8},
+        options={"strategy": "head", "closed_by": 0.25, "layer_list": "1 3; rm -rf *"},
+        corpus="nltk:brown",
+        steps=7,
+        warmup=0.2,
+        clip=2.0,
+        mask_share=0.3,
+        masking="word",
+        seed=5,
+        precision="float32",
+    )
+    words = shlex.split(command(config.to_json()))
+    assert words[:3] == ["python", "-m", "engine"]
+    assert _config(_parser().parse_args(words[3:])) == config
 
 
 def test_evaluate_scores_as_many_rows_as_are_wanted(capsys) -> None:

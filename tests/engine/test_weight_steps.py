@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 
 from engine.bert import Bert
+from engine.linears import from_int8
 from engine.shape import Shape
 from engine.weight_steps import KINDS, weight_steps
 from tests.engine.builders import randomise, teacher
@@ -25,6 +27,31 @@ def test_distances_are_of_the_saved_numbers() -> None:
             size = ((np.square(a).sum() + np.square(b).sum()) / 2) ** 0.5
             assert found["relative"][row, layer] == pytest.approx(squares**0.5 / size, rel=1e-6)
     assert abs(found["relative"] - 2**0.5).max() < 0.2  # random weights have nothing to do with one another
+
+
+@pytest.mark.parametrize("changes", [{"rank": 3}, {"linear_bits": 8}, {"rank": 3, "linear_bits": 8}])
+def test_compressed_weights_are_the_matrices_that_they_stand_for(changes) -> None:
+    """Harm: whole numbers are compared without their scales, or one of two factors."""
+    bert = Bert(teacher(layers=2, **changes).shape)
+    for parameter in bert.parameters():
+        with torch.no_grad():
+            whole = parameter.dtype == torch.int8
+            parameter.copy_(torch.randint(-100, 100, parameter.shape) if whole else torch.randn(parameter.shape))
+    for name, scale in bert.named_buffers():
+        scale.copy_(torch.rand(scale.shape) + 0.5 if name.endswith("scale") else scale)
+    layers = [bert.blocks(layer)[0].query for layer in range(2)]
+    unit = torch.eye(bert.shape.hidden)
+    if "linear_bits" not in changes:  # int8 linears round their inputs too
+        a, b = (linear(unit).detach().T - linear.bias.detach()[:, None] for linear in layers)
+    else:
+        a, b = (
+            from_int8(linear.weight, linear.scale)
+            if "rank" not in changes
+            else from_int8(linear.second.weight, linear.second.scale)
+            @ from_int8(linear.first.weight, linear.first.scale)
+            for linear in layers
+        )
+    assert weight_steps(bert)["l2"][0, 0] == pytest.approx(float(torch.linalg.norm(a - b)), rel=1e-4)
 
 
 @pytest.mark.parametrize(("sharing", "same"), [("all", KINDS), ("attention", KINDS[:4]), ("ffn", KINDS[4:])])
