@@ -92,7 +92,7 @@ def _named(found: Outcome, whole: bool, settings: dict[str, object]) -> Outcome:
 def _command(arguments: argparse.Namespace) -> str:
     """What a person types to have the same again; folders are theirs to choose."""
     words = [f"python -m engine recipe {arguments.name}"]
-    for name in ("teacher", "corpus", "tasks", "steps", "batch", "seeds", "epochs", "lr", "limit", "precision"):
+    for name in ("teacher", "corpus", "tasks", "steps", "batch", "seeds", "epochs", "limit", "lr", "precision"):
         if getattr(arguments, name) is not None:
             words.append(f"--{name} {getattr(arguments, name)}")
     return " ".join([*words, *(["--probe"] if arguments.probe else []), "--save"])

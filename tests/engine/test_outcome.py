@@ -33,8 +33,8 @@ def outcome(*rows: RowOutcome) -> Outcome:
 
 
 def test_there_is_one_shipped_outcome_for_each_grid():
-    """Harm: the page offers an experiment that nobody can run again."""
-    assert {path.stem for path in SHIPPED_FILES if path not in SCORED} <= set(GRIDS)
+    """Harm: the page offers an experiment that nobody can run again, or the README one that was never run."""
+    assert [path.stem for path in SHIPPED_FILES if path not in SCORED] == sorted(GRIDS)
 
 
 @pytest.mark.parametrize("path", SCORED, ids=lambda path: path.stem)
