@@ -36,9 +36,12 @@ def link(name: str) -> str:
 
 
 def set_link(name: str, value: str) -> None:
-    """Puts `name` into the page's link, so that it can be shared and survives a reload."""
+    """Puts `name` into the page's link, so that it can be shared and survives a reload; takes an empty one out."""
     if link(name) != value:
-        st.query_params[name] = value
+        if value:
+            st.query_params[name] = value
+        else:
+            del st.query_params[name]
 
 
 def whole_link() -> dict[str, list[str]]:

@@ -7,6 +7,7 @@ before, with the same settings, is not done again.
 from __future__ import annotations
 
 import datetime
+import platform
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ class Experiment:
     """One experiment: who teaches, who learns, how each learns, and by what all are scored."""
 
     name: str
+    title: str
     about: str
     teacher: str
     student: dict[str, Any]
@@ -54,6 +56,7 @@ RECIPES: dict[str, Experiment] = {
     for recipe in (
         Experiment(
             "paper-small",
+            "A real teacher halved",
             "Adapted minilm (22.7M) compressed to half its width by WID, by soft targets and from scratch.",
             "minilm",
             {"layers": 6, "hidden": 192, "heads": 12},
@@ -65,6 +68,7 @@ RECIPES: dict[str, Experiment] = {
         ),
         Experiment(
             "microworld-small",
+            "The microworld's teacher halved",
             "The same in the microworld, in minutes: 4 x 128 to 4 x 64, scored on grammaticality.",
             "microworld",
             {"layers": 4, "hidden": 64, "heads": 4},
@@ -111,6 +115,7 @@ def perform(experiment: Experiment, root: Path, say: Say) -> dict[str, Any]:
         rows[method] = {
             "run": run.id,
             "parameters": card["parameters"],
+            "encoder_parameters": card["encoder_parameters"],
             "masked_accuracy": card["scores"].get("masked_accuracy"),
             "masked_retained": card["scores"]["retained"] if "masked_accuracy" in card["scores"] else None,
             "seconds": card["seconds"],
@@ -143,6 +148,8 @@ def perform(experiment: Experiment, root: Path, say: Say) -> dict[str, Any]:
             "corpus": experiment.corpus, "seed": experiment.seed,
         },
         "fine_tuning": first["recipe"],
+        "machine": f"{device.name}, {platform.machine()}",
+        "versions": card["versions"],
         "models": rows,
     }  # fmt: skip
 
@@ -168,6 +175,7 @@ def _teacher_row(experiment: Experiment, root: Path) -> dict[str, Any]:
     return {
         "run": experiment.teacher,
         "parameters": parameters(card.shape),
+        "encoder_parameters": parameters(card.shape.replace(mlm_head=False)),
         "masked_accuracy": card.scores.get("masked_accuracy"),
         "masked_retained": 1.0,
         "seconds": 0.0,
@@ -189,7 +197,7 @@ def as_outcome(answer: dict[str, Any], command: str) -> Outcome:
                 "",
                 "" if who == "teacher" else who,
                 "",
-                row["parameters"],
+                row["encoder_parameters"],  # what the tasks use
                 {},
                 tuple(range(seeds)),
                 (row["run"],),
@@ -200,13 +208,16 @@ def as_outcome(answer: dict[str, Any], command: str) -> Outcome:
         "command": command,
         "date": datetime.date.today().isoformat(),
         "seconds": round(sum(row["seconds"] for row in answer["models"].values()), 1),
+        "machine": answer["machine"],
+        "versions": answer["versions"],
         "settings": answer["budget"],
     }
     measures = (*first["tasks"], "retained", "masked_accuracy")
     nulls = {name: found["baseline"] for name, found in first["tasks"].items()}
-    name = answer["recipe"]
+    name, tuning = answer["recipe"], answer["fine_tuning"]
+    how = f"fine-tuned at {tuning['lr']:g}" if "lr" in tuning else "by a probe"
     return Outcome(
-        name, name, answer["about"], measures, tuple(rows), nulls, "", "", len(rows), card
+        name, f"{find(name).title}, {how}", answer["about"], measures, tuple(rows), nulls, "", "", len(rows), card
     )  # fmt: skip
 
 
@@ -214,11 +225,13 @@ def table(answer: dict[str, Any]) -> str:
     """The answer of `perform` as a markdown table."""
     names = list(answer["models"]["teacher"]["tasks"])
     lines = [
-        "| | parameters | masked accuracy, % | " + " | ".join(f"{name}, % | retained, %" for name in names) + " |",
+        "| | encoder's parameters | masked accuracy, % | "
+        + " | ".join(f"{name}, % | retained, %" for name in names)
+        + " |",
         "|---|--:|--:|" + "--:|--:|" * len(names),
     ]
     for who, row in answer["models"].items():
-        cells = [who, f"{row['parameters']:,}", _percent(row["masked_accuracy"], None)]
+        cells = [who, f"{row['encoder_parameters']:,}", _percent(row["masked_accuracy"], None)]
         for name in names:
             task = row["tasks"][name]
             cells += [_percent(task["mean"], task["interval"]), _percent(task["retained"], task["retained_interval"])]

@@ -18,6 +18,8 @@ from app.task_view import show_tasks
 from app.theme import theme
 from engine import teachers
 
+LONGEST = 2000  # letters of a sentence
+
 st.title("Examine")
 left, right = st.columns([1, 2])
 with left:
@@ -30,20 +32,20 @@ except ValueError as error:
     st.error(str(error), icon=":material/broken_image:")
     st.stop()
 example = teachers.card(teacher_name, state.RUNS).example
-text = right.text_input(
-    "Sentence",
-    example,
-    max_chars=2000,
-    key=f"sentence_{teacher_name}",
-    persist_state="session",
-)
+keys = {"text": f"sentence_{teacher_name}", "second": f"second_{teacher_name}"}
+for name, usual in (("text", example), ("second", "")):  # a link brings its sentences along
+    if state.recall(keys[name]) is None:
+        state.remember(keys[name], (state.link(name) or usual)[:LONGEST])
+text = right.text_input("Sentence", max_chars=LONGEST, key=keys["text"], persist_state="session")
 second = right.text_input(
     "Second sentence, for a pair",
-    max_chars=2000,
-    key=f"second_{teacher_name}",
+    max_chars=LONGEST,
+    key=keys["second"],
     persist_state="session",
     placeholder="empty: one sentence alone",
 )
+state.set_link("text", "" if text == example else text)
+state.set_link("second", second)
 try:
     seen = {"teacher": state.look(teacher, text, second), "student": state.look(student, text, second)}
 except ValueError as error:
