@@ -14,7 +14,8 @@ from app.theme import Theme
 HEIGHT = 460  # pixels of the scatter
 LABEL = 17  # pixels of a label's line
 ALONE = 0.12  # up to this share of the axis
-NEAR = 0.22  # points nearer than this share of the axis would write their labels over one another
+HALF = 0.17  # of a label's width on a phone, as a share of the axis, with its distance from the point
+NEAR = 0.3  # labels whose middles are nearer than this would be written over one another
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "star")
 
 
@@ -145,26 +146,26 @@ def _labels(figure: go.Figure, points: Sequence[PlacedPoint], colours: Theme) ->
             arrowcolor="rgba(0,0,0,0)",
             font={"size": 12, "color": colours.ink},
         )
-    crowd = [point for point in points if point.x > ALONE * most]
-    for left in (False, True):
-        side = sorted((p for p in crowd if (p.x > 0.6 * most) is left), key=lambda p: -p.y)
-        wanted = _apart([-point.y / pixel for point in side], [point.x / most for point in side])
-        for point, pixels in zip(side, wanted, strict=True):
-            shift = pixels + point.y / pixel
-            figure.add_annotation(
-                x=point.x,
-                y=point.y,
-                text=escape(point.label),
-                ax=-18 if left else 18,
-                ay=shift,
-                xanchor="right" if left else "left",
-                showarrow=True,
-                arrowhead=0,
-                arrowwidth=1,
-                arrowcolor=colours.quiet if abs(shift) > LABEL / 2 else "rgba(0,0,0,0)",
-                standoff=7,
-                font={"size": 12, "color": colours.ink},
-            )
+    crowd = sorted((point for point in points if point.x > ALONE * most), key=lambda p: -p.y)
+    left = [point.x > 0.6 * most for point in crowd]  # of the point; elsewhere the name would leave the picture
+    middles = [point.x / most + (-HALF if before else HALF) for point, before in zip(crowd, left, strict=True)]
+    wanted = _apart([-point.y / pixel for point in crowd], middles)
+    for point, before, pixels in zip(crowd, left, wanted, strict=True):
+        shift = pixels + point.y / pixel
+        figure.add_annotation(
+            x=point.x,
+            y=point.y,
+            text=escape(point.label),
+            ax=-18 if before else 18,
+            ay=shift,
+            xanchor="right" if before else "left",
+            showarrow=True,
+            arrowhead=0,
+            arrowwidth=1,
+            arrowcolor=colours.quiet if abs(shift) > LABEL / 2 else "rgba(0,0,0,0)",
+            standoff=7,
+            font={"size": 12, "color": colours.ink},
+        )
 
 
 def _apart(places: list[float], across: list[float]) -> list[float]:

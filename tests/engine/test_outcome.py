@@ -87,7 +87,8 @@ def test_shipped_outcomes_are_complete_and_true(path):
         base = found.row(one.base) if one.base else None
         if base:
             assert one.differences == difference(one, base)
-        assert not any(one.measured[name].mean > 1 for name in set(found.measures) & set(one.measured))
+        shares = set(found.measures) & set(one.measured) - {"retained"}  # a student may be better than its teacher
+        assert all(0 <= one.measured[name].mean <= 1 for name in shares)
 
 
 def test_differences_are_taken_seed_by_seed():
