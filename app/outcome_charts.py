@@ -33,7 +33,7 @@ def family_scatter(points: Sequence[PlacedPoint], axis: Axis, title: str, colour
     """Quality over cost: one colour and symbol a series, every point with its name and its interval."""
     figure = go.Figure()
     series = list(dict.fromkeys(point.series for point in points))
-    for name in series:
+    for name in sorted(series, key=lambda name: name.lower() == "teacher"):  # drawn last, it lies above its copies
         here = [point for point in points if point.series == name]
         colour, symbol = _look(name, series, colours)
         widths = [point.interval or 0.0 for point in here]
@@ -55,6 +55,7 @@ def family_scatter(points: Sequence[PlacedPoint], axis: Axis, title: str, colour
             hovertemplate=f"<b>%{{customdata[0]}}</b><br>%{{y:.1f}}% (%{{customdata[1]}})<br>%{{x:,.4~g}} "
             f"{escape(axis.unit)}<br>%{{customdata[2]}}<extra></extra>",
             showlegend=len(series) > 1,
+            legendrank=series.index(name),
         )
     _labels(figure, points, colours)
     figure.update_xaxes(title=axis.unit, rangemode="tozero", tickformat=",~g")
@@ -134,14 +135,14 @@ def _labels(figure: go.Figure, points: Sequence[PlacedPoint], colours: Theme) ->
     most = max(point.x for point in points) or 1.0
     bounds = [value for p in points for value in (p.y - (p.interval or 0.0), p.y + (p.interval or 0.0))]
     pixel = (max(bounds) - min(bounds) or 1.0) / (HEIGHT - 150)  # percent a pixel
-    for point in (it for it in points if it.x <= ALONE * most):  # beside it stands the crowd: its name goes above it
-        above = -14 - (point.interval or 0.0) / pixel
+    for point in (it for it in points if it.x <= ALONE * most):  # beside it stands the crowd: its name goes below it
+        below = 16 + (point.interval or 0.0) / pixel
         figure.add_annotation(
             x=point.x,
             y=point.y,
             text=escape(point.label),
             ax=0,
-            ay=above,
+            ay=below,
             xanchor="left",
             arrowcolor="rgba(0,0,0,0)",
             font={"size": 12, "color": colours.ink},
