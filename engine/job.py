@@ -171,7 +171,8 @@ def _agreement(size: int) -> Callable[[bool], bool]:
 def _tell_failure(run: Run, error: Exception, who: str) -> None:
     """Says why the run failed. The first process to fail is right; the others only miss it."""
     with lock_of(run, f"end-{run.id}"):
-        events = [event for event in run.events()[0] if event["kind"] in ("queued", "started", "failed")]
+        # not "started": a process may fail before the first one has said that
+        events = [event for event in run.events()[0] if event["kind"] in ("queued", "failed")]
         last = events[-1] if events else {}
         message = last["message"] if last.get("kind") == "failed" else _sentence(error, who)
         run.append({"kind": "failed", "message": message})

@@ -73,3 +73,31 @@ def test_a_new_method_takes_a_file_and_a_line() -> None:
         text = path.read_text()
         assert not [name for name in classes if re.search(rf"\b{name}\b", text)], path
         assert not re.search(r"method(\.name)? ==", text), path
+
+
+def test_results_are_the_shipped_ones() -> None:
+    """Harm: a figure in the README that nobody measured, or that was measured anew and is another one now."""
+    from engine.outcome import SHIPPED, read
+
+    def said(numbers) -> str:
+        more = f" ± {100 * numbers.interval:.1f}" if numbers.interval is not None else ""
+        return f"{100 * numbers.mean:.1f}{more}"
+
+    both = [read(path) for path in sorted(SHIPPED.glob("paper-small-*.json"), reverse=True)]
+    one, two = sorted(both, key=lambda found: -len(found.nulls))
+    for row in one.rows:
+        columns = [row.measured[name] for name in ("masked_accuracy", "sentence_polarity", "qc")]
+        cells = [row.label.replace("_", " "), f"{row.parameters:,}", *map(said, columns)]
+        assert f"| {' | '.join([*cells, said(two.row(row.name).measured['qc'])])} |" in README
+    for found in (one, two):
+        assert found.card["command"].replace("0.0003", "3e-4") in README
+    family = read(SHIPPED / "family.json")
+    words = " ".join(README.split())
+    for name, claim in {
+        "wid": "WID's 4 x 64 student keeps {}% of",
+        "tinybert": "TinyBERT's {}%,",
+        "scratch": "one from scratch {}%;",
+        "low-rank-healed": "healed for as long, keeps {}%.",
+    }.items():
+        assert claim.format(said(family.row(name).measured["retained"])) in words
+    assert family.row("low-rank-healed").parameters < family.row("wid").parameters

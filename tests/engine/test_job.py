@@ -292,7 +292,8 @@ def test_the_process_that_fails_speaks_for_all(root: Path, tmp_path: Path, comma
     wait_for(run, "failed")
     until(lambda: not run.alive())
     assert run.error() == "Process 2 of 2: This node has no such corpus."
-    assert kinds(run)[:3] == ["queued", "started", "step"]
+    assert kinds(run)[0] == "queued"
+    assert {"started", "step"} <= set(kinds(run))  # on either side of the failure: the other process goes on meanwhile
     assert "Traceback" in run.log_path.read_text()
 
 
