@@ -11,9 +11,10 @@ import streamlit as st
 
 from app import state
 from app.ancestry_charts import FAINTEST, sankey
+from app.csv_button import as_csv
 from app.grid_charts import grid
 from app.kinship_view import show_kinship
-from app.pair import Pair, as_csv, head_names, shown
+from app.pair import Pair, head_names, shown
 from app.plain import plain
 from app.stock_view import show_neurons, show_residual, show_survivors
 from app.tables import table

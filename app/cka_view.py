@@ -7,8 +7,9 @@ import functools
 import streamlit as st
 
 from app import state
+from app.csv_button import as_csv
 from app.grid_charts import grid, limits_of
-from app.pair import Pair, as_csv, minus, shown
+from app.pair import Pair, minus, shown
 from app.tables import table
 from app.theme import Theme
 from engine.cka import Cka, cka

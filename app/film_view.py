@@ -12,6 +12,7 @@ import streamlit as st
 from app import inheritance_charts as charts
 from app import state
 from app.charts import SAVE
+from app.csv_button import as_csv
 from app.inheritance_view import PAIRINGS, thousandths
 from app.mosaic_image import film_strip, large
 from app.tables import table
@@ -191,6 +192,7 @@ def _curves(run: Run, curve: Curve | None, colours: Theme) -> None:
         "loss on it. Bands: 95% intervals over a dozen sentences."
     )
     st.html(_ends(shown, names, pairing, colours))
+    _curves_as_csv(shown, names, pairing)
 
 
 def _suggested(run_id: str, curves: dict[str, Curve]) -> list[str]:
@@ -212,6 +214,19 @@ def _names(curves: list[Curve]) -> list[str]:
         f"{curve.method} {curve.shape}" + (f" {curve.run[:15]}" if methods.count(curve.method) > 1 else "")
         for curve in curves
     ]
+
+
+def _curves_as_csv(curves: list[Curve], names: list[str], pairing: str) -> None:
+    """Every point of the curves, for a spreadsheet."""
+    axes = list(dict.fromkeys(axis for curve in curves for axis in curve.axes))
+    lines = [
+        [name, curve.run, *(curve.axes[axis][at] if axis in curve.axes else "" for axis in axes)]
+        + [figure[part] for part in ("score", "low", "high")]
+        for curve, name in zip(curves, names, strict=True)
+        for at, figure in enumerate(curve.scores[pairing])
+        if figure
+    ]
+    as_csv(["method", "run", *axes, "score", "low", "high"], lines, "inheritance-over-time", "film_csv")
 
 
 def _ends(curves: list[Curve], names: list[str], pairing: str, colours: Theme) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,7 @@ def show_heads(seen: Mapping[str, Probe], sides: Mapping[str, str], run_id: str,
             if len(set(seen[role].heads)) > 1:
                 st.caption("Its layers have different numbers of heads: squares without a head are empty.")
             _open_clicked(role, event.selection.points, {name: found.heads for name, found in seen.items()}, run_id)
+    _open_linked(seen, run_id)
     _opened(seen, run_id, colours)
 
 
@@ -91,9 +93,26 @@ def notices(seen: Mapping[str, Probe]) -> list[str]:
     return told
 
 
+def _open_linked(seen: Mapping[str, Probe], run_id: str) -> None:
+    """Opens the heads that the page's link names, once: ?heads=2.1-1.3 is layer 2, head 1 of the teacher and so on."""
+    if state.recall(f"heads_linked_{run_id}"):
+        return
+    state.remember(f"heads_linked_{run_id}", True)
+    found = re.fullmatch(r"(\d{1,3})\.(\d{1,3})-(\d{1,3})\.(\d{1,3})", state.link("heads"))
+    if not found:
+        return
+    numbers = [int(number) for number in found.groups()]
+    for role, layer, head in zip(("teacher", "student"), numbers[::2], numbers[1::2], strict=True):
+        heads = seen[role].heads
+        if 1 <= layer <= len(heads) and 1 <= head <= heads[layer - 1]:
+            state.remember(f"layer_{role}_{run_id}", layer)
+            state.remember(f"head_{role}_{run_id}", head)
+
+
 def _opened(seen: Mapping[str, Probe], run_id: str, colours: Theme) -> None:
     """One head of each model large, and below them the difference between the two."""
     grids: dict[str, np.ndarray] = {}
+    chosen = []
     for column, role in zip(st.columns(2, gap="large"), ("teacher", "student"), strict=True):
         with column:
             found = seen[role]
@@ -104,6 +123,7 @@ def _opened(seen: Mapping[str, Probe], run_id: str, colours: Theme) -> None:
             if state.recall(f"head_{role}_{run_id}", 1) > heads:  # the layer before had more of them
                 state.remember(f"head_{role}_{run_id}", heads)
             head = other.selectbox(f"Head of the {role}", range(1, heads + 1), key=f"head_{role}_{run_id}")
+            chosen.append(f"{layer}.{head}")
             grids[role] = found.attentions[layer - 1, head - 1]
             st.plotly_chart(
                 charts.one_head(grids[role], found.tokens, role, colours, found.second),
@@ -114,6 +134,7 @@ def _opened(seen: Mapping[str, Probe], run_id: str, colours: Theme) -> None:
             )
             with st.expander("As a table"):
                 _table(grids[role], found.tokens)
+    state.set_link("heads", "" if chosen == ["1.1", "1.1"] else "-".join(chosen))
     tokens = seen["teacher"].tokens
     if tokens != seen["student"].tokens:
         return

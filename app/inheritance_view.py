@@ -12,6 +12,7 @@ import streamlit as st
 from app import inheritance_charts as charts
 from app import state
 from app.charts import SAVE
+from app.csv_button import as_csv
 from app.tables import table
 from app.theme import Theme, theme
 from app.tiles import tile_row
@@ -145,7 +146,9 @@ def _draw(report: Report, run_id: str, colours: Theme) -> None:
             config=SAVE,
             alt="Inheritance score of each layer of the student.",
         )
-    st.html(_table({**figures, **layers}, unit, colours))
+    head, rows = _table({**figures, **layers}, unit)
+    st.html(table(head, rows, colours, bold=[0]))
+    as_csv(head, rows, "inheritance-score", f"inheritance_csv_{run_id}")
     words = ", ".join(f"{share:.0%} of the {who}'s" for who, share in report.left.items())
     tokens = sum(map(len, report.sentences.ids))
     st.caption(
@@ -178,13 +181,13 @@ def _figures(measured: Measured, pairing: str) -> dict[str, Figure]:
     return {STUDENT: score.total, **{NULLS[name]: it for name in NULLS if (it := beside.get(name)) is not None}}
 
 
-def _table(figures: Mapping[str, Figure], unit: str, colours: Theme) -> str:
+def _table(figures: Mapping[str, Figure], unit: str) -> tuple[list[str], list[list[str]]]:
     rows = [
         [name, thousandths(it.score), _range(it), f"{it.distance:.4f}", f"{it.null:.4f}"]
         for name, it in figures.items()
     ]
     head = ["", "score", "95% interval", f"distance, {unit}", f"random's, {unit}"]
-    return table(head, rows, colours, bold=[0])
+    return head, rows
 
 
 def _matrices(report: Report, measured: Measured, pairing: str, run_id: str, colours: Theme) -> None:

@@ -10,8 +10,9 @@ import numpy as np
 import streamlit as st
 
 from app import state
+from app.csv_button import as_csv
 from app.layer_charts import step_lines
-from app.pair import ROWS, Pair, as_csv, minus, shown
+from app.pair import ROWS, Pair, minus, shown
 from app.plain import plain
 from app.tables import table
 from app.theme import Theme, theme

@@ -11,8 +11,9 @@ import streamlit as st
 from app import state
 from app.ancestry_charts import scatter
 from app.ancestry_view import lineage_of
+from app.csv_button import as_csv
 from app.grid_charts import grid, limits_of
-from app.pair import Pair, as_csv, head_names, layer_names, minus, p_value, shown, signed
+from app.pair import Pair, head_names, layer_names, minus, p_value, shown, signed
 from app.tables import table
 from app.theme import Theme
 from app.tiles import tile_row

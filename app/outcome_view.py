@@ -9,6 +9,7 @@ import streamlit as st
 
 from app import state
 from app.charts import SAVE
+from app.csv_button import as_csv
 from app.outcome_charts import Dot, dot_plot, family_scatter
 from app.outcome_points import AXES, Axis, PlacedPoint, outcome_points, run_points
 from app.plain import plain
@@ -212,6 +213,7 @@ def _table(found: Outcome) -> None:
     head, rows = cells(found, differences=not crossed)
     with st.expander("The numbers as a table", expanded=crossed):
         st.html(table(head, rows, theme(state.dark())))
+        as_csv(head, rows, found.name, "outcome_csv")
     seeds = max(len(row.seeds) for row in found.rows)
     words = (
         f"± is half the 95% interval of the mean over {seeds} seeds (Student's t)." if seeds > 1 else "One seed each."

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app import state
+from app.csv_button import as_csv
 from app.outcome_points import AXES, run_points
 from app.outcome_view import choose_axis, draw_scatter, measure_title, own_runs
 from app.tables import table
@@ -43,7 +44,9 @@ def own_view(runs: Sequence[Run]) -> None:
     ]
     head = ["what it is", "run", *(f"{it.title.lower()}, {it.unit.split()[0]}" for it in AXES.values())]
     if rows:
-        st.html(table([*head, f"{MEASURES[measure]}, %"], rows, theme(state.dark())))
+        head.append(f"{MEASURES[measure]}, %")
+        st.html(table(head, rows, theme(state.dark())))
+        as_csv(head, rows, "runs", "own_csv")
     st.caption(
         "One run has one seed and no interval: a difference between two of them may be chance. Recipes run several "
         "seeds. Retained is a share of the run's own teacher's masked accuracy."

@@ -169,16 +169,3 @@ def layer_names(count: int) -> list[str]:
 def p_value(value: float) -> str:
     """A p value, small ones with more digits."""
     return f"{value:.4f}" if value < 0.01 else f"{value:.2f}"
-
-
-def as_csv(head: list[str], lines: list[list[str]], name: str, key: str) -> None:
-    """A button that downloads a table as CSV."""
-    import csv
-    import io
-
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([head, *lines])
-    st.download_button(
-        "Data as CSV", text.getvalue().encode(), f"{name}.csv", "text/csv", key=key, icon=":material/download:",
-        on_click="ignore",
-    )  # fmt: skip

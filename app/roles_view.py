@@ -8,8 +8,9 @@ import numpy as np
 import streamlit as st
 
 from app import state
+from app.csv_button import as_csv
 from app.grid_charts import blocks
-from app.pair import ROWS, Pair, as_csv, shown
+from app.pair import ROWS, Pair, shown
 from app.role_charts import best_bars
 from app.tables import table
 from app.theme import Theme, theme

@@ -6,8 +6,9 @@ import numpy as np
 import streamlit as st
 
 from app.ancestry_charts import share_map
+from app.csv_button import as_csv
 from app.grid_charts import grid
-from app.pair import as_csv, shown
+from app.pair import shown
 from app.tables import table
 from app.theme import Theme
 from engine.lineage import KINDS, Lineage, coarse, effective_parents, entropy

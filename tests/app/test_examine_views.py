@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 from app import pair, state
 from app.ancestry_charts import sankey, scatter, share_map
 from app.ancestry_view import when_said
+from app.csv_button import csv_text
 from app.grid_charts import blocks, grid, limits_of, written
 from app.layer_charts import step_lines
 from app.role_charts import best_bars
@@ -326,3 +327,25 @@ def test_a_link_brings_the_sentence_along(runs, ids, monkeypatch) -> None:
     assert page.query_params["text"] == "the cat sleeps ."
     page.text_input(key="second_microworld").set_value("").run()
     assert "second" not in page.query_params
+
+
+@pytest.mark.parametrize(
+    ("linked", "opened_heads"), [("3.2-2.1", (3, 2, 2, 1)), ("99.1-0.0", (1, 1, 1, 1)), ("<b>", (1,) * 4)]
+)
+def test_a_link_opens_its_heads(runs, ids, monkeypatch, linked, opened_heads) -> None:
+    """Harm: the pair of heads that everybody should look at is another one for those who follow the link."""
+    monkeypatch.setattr(state, "RUNS", runs)
+    page = AppTest.from_file(PAGE, default_timeout=300)
+    page.query_params.update({"run": ids["wid"], "heads": linked})
+    page.run()
+    assert not page.exception
+    keys = [f"{what}_{role}_{ids['wid']}" for role in ("teacher", "student") for what in ("layer", "head")]
+    assert tuple(page.selectbox(key=key).value for key in keys) == opened_heads
+    page.selectbox(key=keys[0]).set_value(4).run()
+    assert page.query_params["heads"].startswith("4.")
+
+
+def test_a_saved_table_is_numbers_and_runs_nothing() -> None:
+    """Harm: a spreadsheet runs a run's name as a formula, or takes a true minus for a word."""
+    text = csv_text(["name", "score"], [["=HYPERLINK(1)", "\N{MINUS SIGN}0.5"], ["-1", -2.5]])
+    assert text == "name,score\n'=HYPERLINK(1),-0.5\n-1,-2.5\n"
