@@ -27,6 +27,12 @@ def choose_run(label: str, *, with_student: bool, empty: str) -> Run:
         st.stop()
     by_id = {run.id: run for run in runs}
     ids = list(by_id)
-    chosen = st.selectbox(label, ids, index=ids.index(wanted) if wanted in by_id else 0, help="Newest first.")
+    key = f"chosen_run_{label}"
+    if wanted in by_id and wanted != state.recall(f"{key}_linked"):  # a link that was not made by an earlier choice
+        state.remember(key, wanted)
+    elif state.recall(key) not in by_id:
+        state.remember(key, ids[0])
+    chosen = st.selectbox(label, ids, key=key, help="Newest first.")
     state.set_link("run", chosen)
+    state.remember(f"{key}_linked", chosen)
     return by_id[chosen]

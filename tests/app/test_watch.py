@@ -165,3 +165,16 @@ def test_a_score_says_what_it_measures(watch) -> None:
     assert "Masked accuracy" not in shown
     assert "Accuracy on task" in titles(page)
     assert "accuracy on task" in page.dataframe[0].value.columns
+
+
+def test_every_choice_of_a_run_counts_and_so_does_a_new_link(watch, tmp_path) -> None:
+    """Harm: every second choice is lost, or the run that was just started is not the one that is shown."""
+    others = [write_run(tmp_path, beginning()).id for _ in range(3)]
+    page = watch(beginning())
+    for wanted in (*others, *others):
+        page.selectbox(key="chosen_run_Run").set_value(wanted).run()
+        assert page.selectbox(key="chosen_run_Run").value == wanted
+        assert page.query_params["run"] == wanted
+    page.query_params["run"] = others[0]
+    page.run()
+    assert page.selectbox(key="chosen_run_Run").value == others[0]
