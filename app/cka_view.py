@@ -47,6 +47,7 @@ def show_cka(pair: Pair, colours: Theme) -> None:
             ),
             "layers_cka",
             "CKA between every layer of the teacher and every layer of the student.",
+            data=True,
         )
     lines = []
     for layer, of in enumerate([-1, *pair.layer_map()]):

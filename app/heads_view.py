@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +12,7 @@ import streamlit as st
 
 from app import charts, state
 from app.charts import SAVE
+from app.csv_button import deferred_csv
 from app.plain import plain
 from app.theme import Theme
 
@@ -41,11 +42,29 @@ def show_heads(seen: Mapping[str, Probe], sides: Mapping[str, str], run_id: str,
                 config=SAVE,
                 alt=f"Attention of the {role}: {maps.shape[0]} layers by {maps.shape[1]} heads.",
             )
+            lines_as_csv(seen[role], role, run_id)
             if len(set(seen[role].heads)) > 1:
                 st.caption("Its layers have different numbers of heads: squares without a head are empty.")
             _open_clicked(role, event.selection.points, {name: found.heads for name, found in seen.items()}, run_id)
     _open_linked(seen, run_id)
     _opened(seen, run_id, colours)
+
+
+def lines_as_csv(found: Probe, role: str, run_id: str) -> None:
+    """A button that saves every number of a mosaic."""
+
+    def lines() -> Iterator[list[object]]:
+        for layer, heads in enumerate(found.heads):
+            for head in range(heads):
+                for source, row in enumerate(found.attentions[layer, head]):
+                    for target, share in enumerate(row):
+                        yield [
+                            layer + 1, head + 1, source, found.tokens[source], target, found.tokens[target],
+                            f"{share:.4f}",
+                        ]  # fmt: skip
+
+    head = ["layer", "head", "from", "token", "to", "token looked at", "attention"]
+    deferred_csv(head, lines, f"{run_id}-{role}-attention", f"mosaic_csv_{role}_{run_id}")
 
 
 def keep_page(seen: Mapping[str, Probe], sides: Mapping[str, str], text: str, run_id: str) -> None:

@@ -181,6 +181,7 @@ def _downstream(looks: tuple[Any, Any], heads: list[tuple[int, int]], role: str,
         ),
         "intervene_downstream",
         f"How far the attention of the {role.lower()}'s later heads moves.",
+        data=True,
     )
     st.caption(
         "Jensen-Shannon divergence between attention before and after, mean over tokens: 0 bits unmoved, 1 apart."

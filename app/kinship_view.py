@@ -70,6 +70,7 @@ def show_kinship(pair: Pair, lineage: Lineage, shares: Sequence[np.ndarray], col
             ),
             "ancestry_scatter",
             "Share of ancestry against likeness of attention, a point a pair of heads.",
+            data=True,
         )
     layer = min(int(state.recall("ancestry_layer", 0) or 0), len(alike) - 1)
     with other:
@@ -87,6 +88,7 @@ def show_kinship(pair: Pair, lineage: Lineage, shares: Sequence[np.ndarray], col
             ),
             "ancestry_likeness",
             "How alike each student head and each teacher head of this layer look.",
+            data=True,
         )
     st.caption(_explained(found))
 

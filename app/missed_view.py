@@ -149,6 +149,7 @@ def _heirs(pair: Pair, found: dict[str, Any], folder: Path, colours: Theme) -> N
             ),
             "heirs_scatter",
             "Damage without the ancestors against damage without the heir, a point a student head.",
+            data=True,
         )
     with other:
         layer = st.selectbox(
@@ -171,6 +172,7 @@ def _heirs(pair: Pair, found: dict[str, Any], folder: Path, colours: Theme) -> N
             ),
             "heirs_words",
             "Correlation over words of what is lost without a head of the student and without one of the teacher.",
+            data=True,
         )
     st.caption(
         f"As much missed: Spearman's correlation, over the {len(expected)} heads of the student, between an heir's "

@@ -12,6 +12,7 @@ import streamlit as st
 
 from app import state
 from app.charts import SAVE
+from app.csv_button import figure_as_csv
 from app.grid_charts import written
 from engine.cost import multiply_adds
 from engine.layer_choice import choose_layers
@@ -135,8 +136,11 @@ class Pair:
         return int(self.student.tokenizer.pad_token_id)
 
 
-def shown(figure: Any, key: str, alt: str) -> None:
-    """Draws a plotly figure as all figures of the page are drawn; `alt` says what is to be seen."""
+def shown(figure: Any, key: str, alt: str, *, data: bool = False) -> None:
+    """Draws a plotly figure as all figures of the page are drawn; `alt` says what is to be seen.
+
+    `data`: what it draws can be saved as CSV; for figures without a table beside them.
+    """
     st.plotly_chart(
         figure,
         theme=None,
@@ -144,6 +148,8 @@ def shown(figure: Any, key: str, alt: str) -> None:
         alt=alt,
         config=SAVE,
     )
+    if data:
+        figure_as_csv(figure, key)
 
 
 def signed(value: float, digits: int = 3) -> str:

@@ -65,6 +65,7 @@ def _gold(pair: Pair, colours: Theme) -> None:
             ),
             f"gold_{role}",
             f"Attention of each of the {role.lower()}'s heads on the gold word of each relation.",
+            data=True,
         )
     best = {role: {name: best_head(gold) for name, gold in relations.items()} for role, relations in found.items()}
     names = [name for name in RELATIONS if all(best[role].get(name) for role in best)]

@@ -105,6 +105,7 @@ def show_survivors(lineage: Lineage, colours: Theme) -> None:
                 grid(found, names, names, ("", ""), colours.student, colours, hover="%{y} and %{x}"),
                 f"ancestry_overlap_{kind}",
                 f"Overlap of surviving {GROUPS[kind]} between layers.",
+                data=True,
             )
             st.caption(f"By lot: {mean:.2f} on average, 95% between {low:.2f} and {high:.2f}.")
         apart = found[np.triu_indices(len(found), 1)]

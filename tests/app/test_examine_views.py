@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 from app import pair, state
 from app.ancestry_charts import sankey, scatter, share_map
 from app.ancestry_view import when_said
-from app.csv_button import csv_text
+from app.csv_button import csv_text, figure_lines
 from app.grid_charts import blocks, grid, limits_of, written
 from app.layer_charts import step_lines
 from app.role_charts import best_bars
@@ -349,3 +349,12 @@ def test_a_saved_table_is_numbers_and_runs_nothing() -> None:
     """Harm: a spreadsheet runs a run's name as a formula, or takes a true minus for a word."""
     text = csv_text(["name", "score"], [["=HYPERLINK(1)", "\N{MINUS SIGN}0.5"], ["-1", -2.5]])
     assert text == "name,score\n'=HYPERLINK(1),-0.5\n-1,-2.5\n"
+
+
+def test_a_figure_gives_its_data_by_the_names_at_its_axes() -> None:
+    """Harm: the file behind a figure has other numbers than the figure, or numbers of rows where names stand."""
+    figure = grid(
+        np.array([[0.25, np.nan], [1.0, 0.5]]), ["a", "b"], ["c", "d"], ("x", "y"), "#000000", LIGHT, hover=""
+    )
+    lines = [line[1:] for line in figure_lines(figure)]
+    assert sorted(lines, key=str) == [["c", "a", "0.25"], ["c", "b", "1"], ["d", "b", "0.5"]]
