@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from app.theme import Theme
+from app.theme import Theme, faded
 
 FONT = {"size": 13, "family": "Source Sans, sans-serif"}  # the page's
 SAVE = {  # plotly's configuration: the only button of a figure saves it
@@ -161,6 +161,22 @@ def _token_axes(figure: go.Figure, tokens: Sequence[str], colours: Theme, second
     figure.update_xaxes(**ticks, side="top", tickangle=-60, constrain="domain")
     figure.update_yaxes(**ticks, autorange="reversed", scaleanchor="x", constrain="domain", constraintoward="top")
     return layout(figure, colours, 460, dragmode=False)
+
+
+def band(
+    figure: go.Figure, x: np.ndarray, low: np.ndarray, high: np.ndarray, colour: str, opacity: float = 0.15
+) -> None:
+    """What lies between `low` and `high` (point,) over `x`, as a surface that says nothing by itself."""
+    figure.add_scatter(
+        x=np.concatenate([x, x[::-1]]),
+        y=np.concatenate([high, low[::-1]]),
+        fill="toself",
+        fillcolor=faded(colour, opacity),
+        mode="lines",
+        line={"width": 0},
+        hoverinfo="skip",
+        showlegend=False,
+    )
 
 
 def escape(text: str) -> str:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import plotly.graph_objects as go
 
-from app.charts import COLOURBAR, escape, layout
-from app.theme import Theme, faded
+from app.charts import COLOURBAR, band, escape, layout
+from app.theme import Theme
 
 if TYPE_CHECKING:
     from engine.inheritance import Figure
@@ -120,16 +120,7 @@ def score_curves(
             continue
         x = np.array([place for place, _ in told])
         middle, low, high = (np.array([score[part] for _, score in told]) for part in ("score", "low", "high"))
-        figure.add_scatter(
-            x=np.concatenate([x, x[::-1]]),
-            y=np.concatenate([high, low[::-1]]),
-            fill="toself",
-            fillcolor=faded(colour, 0.15),
-            mode="lines",
-            line={"width": 0},
-            hoverinfo="skip",
-            showlegend=False,
-        )
+        band(figure, x, low, high, colour)
         figure.add_scatter(
             x=x,
             y=middle,

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 import plotly.graph_objects as go
 
-from app.charts import escape, layout
-from app.theme import Theme, faded
+from app.charts import band, escape, layout
+from app.theme import Theme
 
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "star")
 
@@ -44,16 +44,7 @@ def step_lines(
         number = np.arange(1, len(values) + 1)
         x = number / len(values) if relative else number
         mean, spread = values.mean(1), values.std(1)
-        figure.add_scatter(
-            x=np.concatenate([x, x[::-1]]),
-            y=np.concatenate([mean + spread, (mean - spread)[::-1]]),
-            fill="toself",
-            fillcolor=faded(of[name], 0.14),
-            mode="lines",
-            line={"width": 0},
-            hoverinfo="skip",
-            showlegend=False,
-        )
+        band(figure, x, mean - spread, mean + spread, of[name])
         figure.add_scatter(
             x=x,
             y=mean,

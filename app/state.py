@@ -198,8 +198,8 @@ def film_pictures(folder: str, size: int, sentence: int, dark: bool) -> tuple[by
     for step in snapshots.steps:
         with contextlib.suppress(SnapshotError):
             maps = snapshots.student(step, sentence)
-            found[step] = tuple(mosaic_png(it, "student", colours) for it in (maps, smaller(maps)))
-    return mosaic_png(snapshots.teacher(sentence), "teacher", colours), found  # type: ignore[return-value]
+            found[step] = mosaic_png(maps, "student", colours), mosaic_png(smaller(maps), "student", colours)
+    return mosaic_png(snapshots.teacher(sentence), "teacher", colours), found
 
 
 def score_inheritance(

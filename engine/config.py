@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -157,3 +159,23 @@ class RunConfig:
         if unknown:
             raise ConfigError([f"A run has no setting {', '.join(unknown)}; it has {', '.join(sorted(known))}."])
         return RunConfig(**data)
+
+
+def command_line(config: Mapping[str, Any]) -> str:
+    """The command that starts a run of this config anew; what has its default value is left out."""
+    usual = RunConfig().to_json()
+    words = ["python", "-m", "engine", "train"]
+    for name, value in config.items():
+        if name == "student":
+            words += [word for field, size in value.items() for word in (_flag(field), str(size))]
+        elif name == "options":
+            words += [word for option in value.items() for word in ("--option", "{}={}".format(*option))]
+        elif name == "steps" and config.get("budget"):
+            continue  # the budget says how many
+        elif name != "parent" and (value != usual.get(name) or name in ("teacher", "method", "steps", "seed")):
+            words += [_flag(name), str(value)]
+    return shlex.join(words)
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from engine import methods, teachers
 from engine.any_model import AnyModel
 from engine.attention_page import Look, attention_page, attention_part
 from engine.checkpoints import Model, load_model
-from engine.config import RunConfig
+from engine.config import command_line
 from engine.document import document, escape, facts, tiles
 from engine.drawing import line_chart
 from engine.measure import accuracies, measure_of
@@ -66,7 +65,7 @@ def report(run: Run, root: Path, text: str = "") -> str:
             "<h2>The run</h2>",
             f'<div class="scroll">{facts(_facts(card))}</div>',
             "<p></p>",
-            f"<pre>{escape(command(run.config()))}</pre>",
+            f"<pre>{escape(command_line(run.config()))}</pre>",
         ],
         [script],
     )
@@ -108,26 +107,6 @@ def notes(seen: Mapping[str, Probe]) -> list[str]:
     if first.cut:
         said.append(f"The sentence is long: its last {first.cut} tokens were left out.")
     return said
-
-
-def command(config: Mapping[str, Any]) -> str:
-    """The command line that starts a run of this config anew; what has its default value is left out."""
-    usual = RunConfig().to_json()
-    words = ["python", "-m", "engine", "train"]
-    for name, value in config.items():
-        if name == "student":
-            words += [word for field, size in value.items() for word in (_flag(field), str(size))]
-        elif name == "options":
-            words += [word for option in value.items() for word in ("--option", "{}={}".format(*option))]
-        elif name == "steps" and config.get("budget"):
-            continue  # the budget says how many
-        elif name != "parent" and (value != usual.get(name) or name in ("teacher", "method", "steps", "seed")):
-            words += [_flag(name), str(value)]
-    return shlex.join(words)
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 def _sentence(card: Mapping[str, Any]) -> str:

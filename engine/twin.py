@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Any
 
+from engine.config import command_line
 from engine.runs import Run, RunError, list_runs
 
 SAME = ("teacher", "corpus", "steps", "batch", "length", "seed", "masking", "mask_share")  # what a budget is
@@ -39,10 +39,7 @@ def twin_config(card: dict[str, Any]) -> dict[str, Any]:
 
 def twin_command(card: dict[str, Any]) -> str:
     """The command that makes the twin."""
-    config = twin_config(card)
-    flags = {name.replace("_", "-"): value for name, value in config["student"].items()}
-    flags |= {name.replace("_", "-"): value for name, value in config.items() if name != "student"}
-    return "python -m engine train " + " ".join(f"--{name} {shlex.quote(str(value))}" for name, value in flags.items())
+    return command_line(twin_config(card))
 
 
 def twin_name(card: dict[str, Any]) -> str:
