@@ -7,7 +7,7 @@ from engine.methods.adapt import Adapt
 from engine.methods.albert import Albert
 from engine.methods.base import Method
 from engine.methods.distilbert import Distilbert
-from engine.methods.ffn_pruning import FfnNeurons
+from engine.methods.ffn_pruning import FfnPruning
 from engine.methods.head_pruning import HeadPruning
 from engine.methods.int8 import Int8
 from engine.methods.low_rank import LowRank
@@ -34,7 +34,7 @@ METHODS: dict[str, type[Method]] = {
         Albert,
         Adapt,
         HeadPruning,
-        FfnNeurons,
+        FfnPruning,
         LowRank,
         Magnitude,
         Int8,

@@ -15,7 +15,7 @@ from engine.one_shot import HEALING_RATE, Cut
 
 
 @dataclass(frozen=True)
-class FfnNeuronsOptions:
+class FfnPruningOptions:
     """Options of FFN pruning."""
 
     share: float = option(0.5, "Share of all neurons that leave.", least=0.01, most=1.0, label="share that leaves")
@@ -39,7 +39,7 @@ class FfnNeuronsOptions:
     )
 
 
-class FfnNeurons(Cut):
+class FfnPruning(Cut):
     """The neurons of the feed-forward networks that matter least are taken out of the model, weights and all. What
     matters is a neuron's activation times the gradient that arrives there: what the loss would lose without it, to
     first order.
@@ -49,11 +49,11 @@ class FfnNeurons(Cut):
     label = "FFN pruning"
     paper = "Molchanov et al. 2016, Pruning Convolutional Neural Networks for Resource Efficient Inference, 1611.06440"
     formula = r"I_j = \mathbb{E}_x \left| \sum_t a_{tj} \frac{\partial \mathcal{L}(x)}{\partial a_{tj}} \right|"
-    Options = FfnNeuronsOptions
+    Options = FfnPruningOptions
     part = "ffn"
     things = "neurons"
 
-    options: FfnNeuronsOptions
+    options: FfnPruningOptions
 
     @property
     def calibration_batches(self) -> int:

@@ -15,7 +15,7 @@ from engine.one_shot import HEALING_RATE, Cut
 
 
 @dataclass(frozen=True)
-class HeadsOptions:
+class HeadPruningOptions:
     """Options of head pruning."""
 
     share: float = option(0.5, "Share of all heads that leave.", least=0.01, most=1.0, label="share that leaves")
@@ -42,11 +42,11 @@ class HeadPruning(Cut):
     label = "Head pruning"
     paper = "Michel et al. 2019, Are Sixteen Heads Really Better than One?, arXiv 1905.10650"
     formula = r"I_h = \mathbb{E}_x \left|\frac{\partial \mathcal{L}(x)}{\partial \xi_h}\right|, \quad \xi_h = 1"
-    Options = HeadsOptions
+    Options = HeadPruningOptions
     part = "attention"
     things = "heads"
 
-    options: HeadsOptions
+    options: HeadPruningOptions
 
     @property
     def calibration_batches(self) -> int:
