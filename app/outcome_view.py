@@ -125,7 +125,7 @@ def _replay(found: Outcome) -> None:
             papers.append(Dot(row.label, row.series, value, None))
     zero = base if differences else ""
     sides = (
-        ("Here, in the microworld", ours, f"points of {MEASURES.get(measure, measure)}", "ours", "with 95% intervals"),
+        (_here(found), ours, f"points of {MEASURES.get(measure, measure)}", "ours", "with 95% intervals"),
         (f"In the paper ({plain(found.paper)})", papers, "points of the paper's score", "paper", "one run"),
     )
     for column, (title, dots, unit, name, kind) in zip(st.columns(2, gap="large"), sides, strict=True):
@@ -147,6 +147,12 @@ def _replay(found: Outcome) -> None:
         "which rows lose and which keep. Differences are taken seed by seed, on the same text in the same order; "
         f"the paper's score is the {plain(found.paper_score)}, printed without an interval."
     )
+
+
+def _here(found: Outcome) -> str:
+    settings = found.card.get("settings")
+    corpus = settings.get("corpus") if isinstance(settings, dict) else None
+    return "Here, in the microworld" if corpus == "microworld" else "Here, in real text"
 
 
 def _base_words(found: Outcome) -> str:
@@ -173,7 +179,7 @@ def _cross_task(found: Outcome) -> None:
     nothing: dict[str, float] = {}
     nulls = {ASKED[task]: 100 * found.nulls[task] for task in CROSS_TASK if task in found.nulls}
     sides = (
-        ("Here, in the microworld", ours, nulls, "ours"),
+        (_here(found), ours, nulls, "ours"),
         (f"In the paper ({SENTENCE_ORDER_SOURCE})", papers, nothing, "paper"),
     )
     for column, (title, dots, marks, name) in zip(st.columns(2, gap="large"), sides, strict=True):

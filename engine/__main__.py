@@ -140,6 +140,8 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("run", help="a run's id, or its folder")
     export.add_argument("folder", type=Path, help="a new folder")
     export.add_argument("--adapter", action="store_true", help="only what an adaptation learned, small enough to ship")
+    export.add_argument("--corpus", default="", help="what an adapter is scored on, if not on what it learned from")
+    export.add_argument("--length", type=int, default=0, help="tokens in a row of that, if not as it learned")
 
     recipe = verb("recipe", _recipe, "Do a whole experiment, with seeds and intervals; nothing is done twice.")
     runs_option(recipe)
@@ -271,7 +273,8 @@ def _export(arguments: argparse.Namespace) -> None:
     if arguments.adapter:
         from engine.adapter_export import export_adapter
 
-        print(json.dumps(export_adapter(run, arguments.folder), indent=None if arguments.json else 1))
+        card = export_adapter(run, arguments.folder, arguments.corpus, arguments.length)
+        print(json.dumps(card, indent=None if arguments.json else 1))
         return
     student = checkpoints.load_model(run.student_dir)
     checkpoints.export_model(student, arguments.folder, checkpoints.load_lineage(run.student_dir))

@@ -14,11 +14,16 @@ from engine.device import pick
 from engine.evaluate import accuracy_interval, masked_lm_score
 from engine.runs import Run, write_json
 
-RECIPE = ("id", "method", "options", "steps_done", "batch", "length", "mask_share", "masking", "seed", "precision")
+RECIPE = (
+    "id", "method", "corpus", "options", "steps_done", "batch", "length", "mask_share", "masking", "seed", "precision",
+)  # fmt: skip
 
 
-def export_adapter(run: Run, folder: Path) -> dict[str, Any]:
+def export_adapter(run: Run, folder: Path, corpus_name: str = "", length: int = 0) -> dict[str, Any]:
     """Writes the adapter of the adaptation `run` into `folder`; its card, with scores of what is in the file.
+
+    `corpus_name`: what it is scored on, and what its students are offered first, in rows of `length` tokens; without,
+    the text that it learned from, in rows as long as there.
 
     Raises:
         ValueError: (AdapterError, CheckpointError, TeacherError, CorpusError) the run was no adaptation, its teacher is
@@ -30,12 +35,14 @@ def export_adapter(run: Run, folder: Path) -> dict[str, Any]:
     original = teachers.load(made["teacher"], run.path.parent)
     size = write_adapter(folder, load_lineage(run.student_dir))
     device = pick("cpu")
-    corpus = open_corpus(made["corpus"], original.tokenizer, made["length"], rows=1)
+    name, length = corpus_name or str(made["corpus"]), length or int(made["length"])
+    corpus = open_corpus(name, original.tokenizer, length, rows=1)
     adapted = add_adapter(original.bert, folder)
     score, before = (masked_lm_score(bert.eval(), corpus, device) for bert in (adapted, original.bert))
     card = {
         "teacher": made["teacher"],
-        "corpus": made["corpus"],
+        "corpus": name,
+        "length": length,
         "recipe": {name: made.get(name) for name in RECIPE},
         "scores": {
             "masked_accuracy": score["accuracy"],

@@ -1,79 +1,55 @@
 """The family picture as a grid: every method makes the same student of the same teacher, at the same budget.
 
 Each method runs with the options that the app offers first. A method that cannot make the common shape makes one with
-about as many parameters, and says so.
+about as many parameters where it can, and says so.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from engine.grid import Grid, Row
+from engine.grid import NLTK_ENGLISH, Grid, Row
 
-STUDENT: dict[str, Any] = {"layers": 4, "hidden": 64, "heads": 4}
 LEARNS, WIDE, BUILT = "makes the common shape", "needs the teacher's width", "saves by its build"
 CUT = "cut out of the teacher"
-THIN = 0.125  # rank as a share of the width: about the parameters of the common shape
+THIN = 0.125  # rank as a share of the width: in the microworld about the parameters of the common shape
 ALBERT_OPTIONS: dict[str, Any] = {"pairs": "none", "soft": 0.5}  # one segment, and a teacher, as the others have
-HALF = 2  # of the width is the embedding's: a sixth would be 10 dims for 211 words
+HALF, THIRD = 2, 3  # of the width is the embedding's: the paper's sixth would be 10 dims for 211 words
 
-FAMILY = Grid(
-    "family",
-    "Every method, one budget",
-    "A 4 x 128 teacher of the microworld, its student 4 x 64 by every method: same text, order, steps and seeds.",
-    {
-        "teacher": "microworld",
-        "corpus": "microworld",
-        "steps": 400,
-        "batch": 32,
-        "length": 64,
-        "evaluations": 1,
-        "checkpoints": 2,
-    },
-    (
-        Row("scratch", "From scratch", LEARNS, {"method": "scratch", "student": STUDENT}, note="The null: no teacher."),
-        Row("soft-targets", "Soft targets", LEARNS, {"method": "soft_targets", "student": STUDENT}, "scratch"),
-        Row("tinybert", "TinyBERT", LEARNS, {"method": "tinybert", "student": STUDENT}, "scratch"),
-        Row("minilm", "MiniLM", LEARNS, {"method": "minilm", "student": STUDENT}, "scratch"),
-        Row("minilmv2", "MiniLMv2", LEARNS, {"method": "minilmv2", "student": STUDENT}, "scratch"),
-        Row("wid", "WID", LEARNS, {"method": "wid", "student": STUDENT}, "scratch"),
-        Row(
-            "distilbert",
-            "DistilBERT",
-            WIDE,
-            {"method": "distilbert", "student": {"layers": 1}},
-            "scratch",
-            "It takes whole layers over, so its student is 1 x 128: about as many parameters as 4 x 64.",
-        ),
-        Row(
-            "pkd",
-            "PKD",
-            WIDE,
-            {"method": "pkd", "student": {"layers": 2}},
-            "scratch",
-            "2 x 128, for it imitates a layer below its last. It learns the grammar task itself and never to fill in "
-            "words, so it has no masked accuracy.",
-        ),
-        Row(
-            "albert",
-            "ALBERT 4 x 64",
-            BUILT,
-            {"method": "albert", "student": STUDENT, "options": {**ALBERT_OPTIONS, "embedding": 64 // HALF}},
-            "scratch",
-            "All layers shared, E = 32, half of its loss from soft targets: a third of the parameters.",
-        ),
-        Row(
-            "albert-wide",
-            "ALBERT 4 x 128",
-            BUILT,
-            {
-                "method": "albert",
-                "student": {**STUDENT, "hidden": 128},
-                "options": {**ALBERT_OPTIONS, "embedding": 128 // HALF},
-            },
-            "scratch",
-            "The same as wide as the teacher, E = 64: about the parameters of the common shape, four times its work.",
-        ),
+
+def _learners(student: dict[str, Any], wid: str = "") -> tuple[Row, ...]:
+    """Methods that make the common shape; `wid`: what is to be said of WID's."""
+    return (
+        Row("scratch", "From scratch", LEARNS, {"method": "scratch", "student": student}, note="The null: no teacher."),
+        Row("soft-targets", "Soft targets", LEARNS, {"method": "soft_targets", "student": student}, "scratch"),
+        Row("tinybert", "TinyBERT", LEARNS, {"method": "tinybert", "student": student}, "scratch"),
+        Row("minilm", "MiniLM", LEARNS, {"method": "minilm", "student": student}, "scratch"),
+        Row("minilmv2", "MiniLMv2", LEARNS, {"method": "minilmv2", "student": student}, "scratch"),
+        Row("wid", "WID", LEARNS, {"method": "wid", "student": student}, "scratch", wid),
+    )
+
+
+def _wide(distilbert: dict[str, Any], about: str, pkd: dict[str, Any], pkd_about: str) -> tuple[Row, ...]:
+    """Methods that keep the teacher's width; `pkd`: what its run is set to."""
+    learned = {"method": "pkd", **pkd}
+    return (
+        Row("distilbert", "DistilBERT", WIDE, {"method": "distilbert", "student": distilbert}, "scratch", about),
+        Row("pkd", "PKD", WIDE, learned, "scratch", f"{pkd_about}, so it has no masked accuracy."),
+    )
+
+
+def _albert(name: str, student: dict[str, Any], share: int, note: str) -> Row:
+    """An ALBERT of that size, its embeddings a `share` of its width."""
+    options = {**ALBERT_OPTIONS, "embedding": student["hidden"] // share}
+    label = f"ALBERT {student['layers']} x {student['hidden']}"
+    return Row(name, label, BUILT, {"method": "albert", "student": student, "options": options}, "scratch", note)
+
+
+def _cut(rank: str) -> tuple[Row, ...]:
+    """One-shot compressions of the teacher, without steps and with."""
+    heads, ffn = "Half of the heads are taken out", "Half of the neurons are taken out"
+    thin = {"method": "low_rank", "options": {"share": THIN}}
+    return (
         Row(
             "int8",
             "Int8",
@@ -90,56 +66,95 @@ FAMILY = Grid(
             "scratch",
             "No steps. Half of the layers' weights are zero and are still stored and multiplied.",
         ),
-        Row(
-            "heads",
-            "Heads",
-            CUT,
-            {"method": "head_pruning", "steps": 0},
-            "scratch",
-            "No steps. Half of the heads are taken out.",
+        Row("heads", "Heads", CUT, {"method": "head_pruning", "steps": 0}, "scratch", f"No steps. {heads}."),
+        Row("heads-healed", "Heads, healed", CUT, {"method": "head_pruning"}, "scratch", f"{heads} first."),
+        Row("ffn", "FFN", CUT, {"method": "ffn_pruning", "steps": 0}, "scratch", f"No steps. {ffn}."),
+        Row("ffn-healed", "FFN, healed", CUT, {"method": "ffn_pruning"}, "scratch", f"{ffn} first."),
+        Row("low-rank", "Low rank", CUT, {**thin, "steps": 0}, "scratch", f"No steps. {rank}"),
+        Row("low-rank-healed", "Low rank, healed", CUT, thin, "scratch", rank),
+    )
+
+
+SMALL: dict[str, Any] = {"layers": 4, "hidden": 64, "heads": 4}
+FAMILY = Grid(
+    "family",
+    "Every method, one budget",
+    "A 4 x 128 teacher of the microworld, its student 4 x 64 by every method: same text, order, steps and seeds.",
+    {
+        "teacher": "microworld",
+        "corpus": "microworld",
+        "steps": 400,
+        "batch": 32,
+        "length": 64,
+        "evaluations": 1,
+        "checkpoints": 2,
+    },
+    (
+        *_learners(SMALL),
+        *_wide(
+            {"layers": 1},
+            "It takes whole layers over, so its student is 1 x 128: about as many parameters as 4 x 64.",
+            {"student": {"layers": 2}},
+            "2 x 128, for it imitates a layer below its last. It learns the grammar task itself and never to fill in "
+            "words",
         ),
-        Row(
-            "heads-healed",
-            "Heads, healed",
-            CUT,
-            {"method": "head_pruning"},
-            "scratch",
-            "Half of the heads are taken out first.",
+        _albert(
+            "albert",
+            SMALL,
+            HALF,
+            "All layers shared, E = 32, half of its loss from soft targets: a third of the parameters.",
         ),
-        Row(
-            "ffn",
-            "FFN",
-            CUT,
-            {"method": "ffn_pruning", "steps": 0},
-            "scratch",
-            "No steps. Half of the neurons are taken out.",
+        _albert(
+            "albert-wide",
+            {**SMALL, "hidden": 128},
+            HALF,
+            "The same as wide as the teacher, E = 64: about the parameters of the common shape, four times its work.",
         ),
-        Row(
-            "ffn-healed",
-            "FFN, healed",
-            CUT,
-            {"method": "ffn_pruning"},
-            "scratch",
-            "Half of the neurons are taken out first.",
-        ),
-        Row(
-            "low-rank",
-            "Low rank",
-            CUT,
-            {"method": "low_rank", "steps": 0, "options": {"share": THIN}},
-            "scratch",
-            "No steps. Rank 16: about as many parameters as 4 x 64.",
-        ),
-        Row(
-            "low-rank-healed",
-            "Low rank, healed",
-            CUT,
-            {"method": "low_rank", "options": {"share": THIN}},
-            "scratch",
-            "Rank 16: about as many parameters as 4 x 64.",
-        ),
+        *_cut("Rank 16: about as many parameters as 4 x 64."),
     ),
     ("retained", "masked_accuracy", "grammar"),
+    timed=True,
+    with_teacher=True,
+)
+
+MIDDLE: dict[str, Any] = {"layers": 6, "hidden": 192, "heads": 12}
+FAMILY_ENGLISH = Grid(
+    "family-english",
+    "Every method, one budget, in English",
+    "minilm (6 x 384, real English), its student 6 x 192 by every method: same text, order, steps and seeds. Half of "
+    "its parameters are the embeddings of 30,522 tokens.",
+    {
+        "teacher": "minilm",
+        "corpus": NLTK_ENGLISH,
+        "steps": 1500,
+        "batch": 32,
+        "length": 64,
+        "evaluations": 1,
+        "checkpoints": 2,
+    },
+    (
+        *_learners(MIDDLE, "Its decoder is its own: 5.9M parameters beside the encoder, not tied to embeddings."),
+        *_wide(
+            {"layers": 3},
+            "It takes whole layers over, so its student is 3 x 384: twice the parameters of 6 x 192.",
+            {"student": {"layers": 3}, "options": {"task": "sentence_polarity"}, "corpus": "auto"},
+            "3 x 384: twice the parameters of 6 x 192. It learns the polarity task itself and never to fill in words",
+        ),
+        _albert(
+            "albert",
+            MIDDLE,
+            HALF,
+            "All layers shared, E = 96, half of its loss from soft targets: under half of the parameters.",
+        ),
+        _albert(
+            "albert-wide",
+            {**MIDDLE, "hidden": 384},
+            THIRD,
+            "The same as wide as the teacher, E = 128: fewer parameters than the common shape, four times its work.",
+        ),
+        *_cut("Rank 48 in the layers; the embeddings keep their width, so it has more parameters than 6 x 192."),
+    ),
+    ("retained", "masked_accuracy", "sentence_polarity"),
     timed=True,
     with_teacher=True,
 )

@@ -13,11 +13,14 @@ MEASURES = {
     "masked_accuracy": "masked accuracy",
     "retained": "of the teacher's masked accuracy, retained",
     "grammar": "grammaticality, linear probe",
+    "sentence_polarity": "polarity of reviews, linear probe",
     "pair_accuracy": "pairs, own head",
     "mlm": "masked words of whole stories",
     "nsp": "next sentence, read out",
     "sop": "sentence order, read out",
 }
+NLTK_ENGLISH = "nltk:brown+movie_reviews+abc+webtext+state_union+inaugural"  # what experiments in English read
+PROBED = ("grammar", "sentence_polarity")  # tasks that a linear probe on a row's students is scored on
 OVERRIDES = ("teacher", "corpus", "steps", "batch", "precision", "device")  # settings that a person may change
 
 

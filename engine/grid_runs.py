@@ -24,7 +24,7 @@ from engine.cost import parameters
 from engine.cross_task import cross_task, untrained
 from engine.device import Device, pick
 from engine.evaluate import masked_lm_score
-from engine.grid import Grid, Row
+from engine.grid import PROBED, Grid, Row
 from engine.methods import find as find_method
 from engine.once import Say
 from engine.outcome import Outcome, RowOutcome, Summary, difference, summary
@@ -33,7 +33,6 @@ from engine.plan import plan
 from engine.runs import Run
 from engine.task_scores import score
 
-GRAMMAR = "grammar"
 CROSS_TASK = ("mlm", "nsp", "sop")
 Measured = dict[str, dict[int, dict[str, float]]]  # row -> seed -> measure -> value
 
@@ -87,9 +86,7 @@ def measure(grid: Grid, run: Run, card: dict[str, Any], model: Model, device: De
         found = {name: float(scores[name]) for name in ("masked_accuracy", "retained")}
     if scores.get("pair_accuracy") is not None:
         found["pair_accuracy"] = float(scores["pair_accuracy"])
-    if GRAMMAR in grid.measures:
-        answer = score(model.bert, model.tokenizer, tasks.find(GRAMMAR), None, 1, device)
-        found[GRAMMAR] = float(answer["scores"][answer["metric"]]["mean"])
+    found |= _probed(grid, model, device)
     if set(CROSS_TASK) & set(grid.measures):
         length = min(int(card["length"]), model.bert.shape.positions)
         found |= cross_task(model.bert, model.tokenizer, card["corpus"], length, device)
@@ -98,6 +95,19 @@ def measure(grid: Grid, run: Run, card: dict[str, Any], model: Model, device: De
             found[name] = float(card[name])
     if grid.timed:
         found["seconds"] = once.step_seconds(run) or 0.0
+    return found
+
+
+def _tasks(grid: Grid) -> list[str]:
+    return [name for name in PROBED if name in grid.measures]
+
+
+def _probed(grid: Grid, model: Model, device: Device) -> dict[str, float]:
+    """What a linear probe on the model's frozen states scores, for each task of the grid."""
+    found = {}
+    for name in _tasks(grid):
+        answer = score(model.bert, model.tokenizer, tasks.find(name), None, 1, device)
+        found[name] = float(answer["scores"][answer["metric"]]["mean"])
     return found
 
 
@@ -145,9 +155,7 @@ def _teacher(grid: Grid, root: Path, device: Device, say: Say) -> RowOutcome:
     bert, corpus = found.bert.to(device.type), str(grid.settings.get("corpus", found.card.corpus))
     text = open_corpus(corpus, found.tokenizer, length, 64)
     values = {"retained": 1.0, "masked_accuracy": masked_lm_score(bert, text, device)["accuracy"]}
-    if GRAMMAR in grid.measures:
-        answer = score(bert, found.tokenizer, tasks.find(GRAMMAR), None, 1, device)
-        values[GRAMMAR] = float(answer["scores"][answer["metric"]]["mean"])
+    values |= _probed(grid, Model(bert, found.tokenizer, {}), device)
     return RowOutcome(
         "teacher", "Teacher", "", "", found.card.about, parameters(bert.shape), bert.shape.to_json(), (0,), (),
         {name: summary([value]) for name, value in values.items()},
@@ -163,10 +171,9 @@ def _nulls(grid: Grid, model: Model, card: dict[str, Any], device: Device) -> di
     found = {"masked_accuracy": _commonest(batch.targets.numpy() for batch in text.held_out_batches())}
     if isinstance(text, Pairs):
         found["pair_accuracy"] = _commonest(batch.labels.numpy() for batch in text.held_out_batches())
-    if GRAMMAR in grid.measures:
-        task = tasks.find(GRAMMAR)
-        splits = task.load()
-        found[GRAMMAR] = float(task.baseline(splits)[task.metrics[0]])
+    for name in _tasks(grid):
+        task = tasks.find(name)
+        found[name] = float(task.baseline(task.load())[task.metrics[0]])
     if set(CROSS_TASK) & set(grid.measures):
         blank: Bert = untrained(model.bert, 0)
         found |= cross_task(blank, model.tokenizer, card["corpus"], length, device)

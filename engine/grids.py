@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from engine.albert_tables import ALBERT_EMBEDDING, ALBERT_SENTENCE_ORDER, ALBERT_SHARING
-from engine.family import FAMILY
+from engine.albert_tables import ALBERT_TABLES
+from engine.family import FAMILY, FAMILY_ENGLISH
 from engine.grid import Grid
 
-GRIDS: dict[str, Grid] = {grid.name: grid for grid in (FAMILY, ALBERT_SHARING, ALBERT_EMBEDDING, ALBERT_SENTENCE_ORDER)}
+GRIDS: dict[str, Grid] = {grid.name: grid for grid in (FAMILY, FAMILY_ENGLISH, *ALBERT_TABLES)}

@@ -18,6 +18,7 @@ from engine.config import ConfigError, RunConfig
 from engine.cost import parameters
 from engine.device import pick
 from engine.finetune import Recipe as FineTuning
+from engine.grid import NLTK_ENGLISH
 from engine.once import Say
 from engine.outcome import Outcome, RowOutcome, summary
 from engine.plan import plan
@@ -50,7 +51,6 @@ class Experiment:
     options: dict[str, dict[str, Any]] = field(default_factory=dict)  # method -> its options
 
 
-ENGLISH = "nltk:brown+movie_reviews+abc+webtext+state_union+inaugural"
 RECIPES: dict[str, Experiment] = {
     recipe.name: recipe
     for recipe in (
@@ -61,7 +61,7 @@ RECIPES: dict[str, Experiment] = {
             "minilm",
             {"layers": 6, "hidden": 192, "heads": 12},
             ("wid", "soft_targets", "scratch"),
-            ENGLISH,
+            NLTK_ENGLISH,
             1500,
             32,
             ("sentence_polarity", "qc"),

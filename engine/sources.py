@@ -1,7 +1,7 @@
 """Where documents come from: what a corpus's name means, how it is read, and by what its content is known again.
 
-A name is `microworld`, `nltk:NAME[+NAME...]`, `file:PATH[#COLUMN]` or `hub:DATASET[:CONFIG][#COLUMN]`. Knows no tokens
-and no torch; reads a document at a time.
+A name is `microworld`, `nltk:NAME[+NAME...]`, `file:PATH[#COLUMN]` or `hub:DATASET[:CONFIG][#COLUMN]`, or several of
+them with commas between. Knows no tokens and no torch; reads a document at a time.
 """
 
 from __future__ import annotations
@@ -47,10 +47,35 @@ def find_corpus(name: str) -> Source:
     Raises:
         CorpusError: the corpus is unknown, or not on this machine.
     """
+    names = _BETWEEN.split(name)
+    if len(names) > 1:
+        return _together([find_corpus(one) for one in names])
     kind, _, rest = name.partition(":")
     if kind not in SOURCES:
         raise CorpusError(f"There is no corpus {name!r}; name one of {', '.join(SOURCES)}, such as nltk:brown.")
     return SOURCES[kind](rest)
+
+
+def _together(sources: list[Source]) -> Source:
+    """Several corpora as one: a document of each in turn, and of those that are left when the shorter ones end."""
+
+    def read() -> Iterator[list[str]]:
+        turns = [iter(source.read()) for source in sources]
+        while turns:
+            for turn in list(turns):
+                document = next(turn, None)
+                if document is None:
+                    turns.remove(turn)
+                else:
+                    yield document
+
+    most = [source.most_rows for source in sources]
+    known = [rows for rows in most if rows is not None]
+    return Source(
+        read,
+        lambda: digest(["together", [source.fingerprint() for source in sources]]),
+        sum(known) if len(known) == len(most) else None,
+    )
 
 
 def document_number(document: list[str]) -> int:
@@ -233,3 +258,5 @@ def _from_the_hub(dataset: str) -> Iterator[None]:
 
 
 SOURCES: dict[str, Callable[[str], Source]] = {"microworld": _microworld, "nltk": _nltk, "file": _file, "hub": _hub}
+# a comma parts two corpora only where the name of one follows, for a file's name may have commas
+_BETWEEN = re.compile(rf",\s*(?=(?:{'|'.join(SOURCES)})(?::|,|$))")

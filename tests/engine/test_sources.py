@@ -189,3 +189,20 @@ def test_a_text_that_cannot_be_read_is_one_sentence(harm, tmp_path):
     with pytest.raises(CorpusError, match="brown cannot be read: .*; fetch it again") as caught:
         source.fingerprint(), list(source.read())
     assert "\n" not in str(caught.value)
+
+
+def test_corpora_with_commas_between_take_turns(tmp_path, monkeypatch):
+    """Harm: a run of few steps sees the first corpus only, or a comma in a file's name makes two files of it."""
+    monkeypatch.setenv("HEIRLOOM_ROOTS", str(tmp_path))
+    for name, count in (("a,b.txt", 2), ("c.txt", 4)):
+        (tmp_path / name).write_text("\n\n".join(f"{name} {number}." for number in range(count)))
+    both = find_corpus(f"file:{tmp_path}/a,b.txt, file:{tmp_path}/c.txt")
+    assert [" ".join(it) for it in both.read()] == [
+        "a,b.txt 0.", "c.txt 0.", "a,b.txt 1.", "c.txt 1.", "c.txt 2.", "c.txt 3.",
+    ]  # fmt: skip
+    alone = find_corpus(f"file:{tmp_path}/c.txt")
+    assert both.fingerprint() != alone.fingerprint()
+    assert both.most_rows is None  # the microworld alone tells how many rows it has
+    assert find_corpus("microworld,microworld").most_rows == 2 * find_corpus("microworld").most_rows
+    with pytest.raises(CorpusError, match="There is no file"):
+        find_corpus(f"file:{tmp_path}/c.txt,file:{tmp_path}/d.txt")
