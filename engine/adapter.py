@@ -1,6 +1,6 @@
 """What an adaptation learned, small enough to ship: thin matrices and a head, added to the original's weights.
 
-Matrices are kept in bfloat16, vectors in float32.
+Matrices are kept in int8 with a float32 scale a row, so that twice the rank fits; vectors in float32.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from engine.bert import Bert
 from engine.new_head import with_head
 
 PREFIX = "adapter."  # of its tensors among what a run's student is made of
+SCALE = ".scale"  # behind the name of a matrix: what each row of int8 is multiplied by
 
 
 class AdapterError(ValueError):
@@ -34,7 +35,12 @@ def write_adapter(folder: Path, lineage: dict[str, Tensor]) -> int:
     if folder.exists() and any(folder.iterdir()):
         raise AdapterError(f"{folder} is not empty, and nothing is overwritten; name a new folder.")
     folder.mkdir(parents=True, exist_ok=True)
-    small = {name: tensor.to(torch.bfloat16) if tensor.ndim > 1 else tensor.float() for name, tensor in learned.items()}
+    small: dict[str, Tensor] = {}
+    for name, tensor in learned.items():
+        small[name] = tensor.float()
+        if tensor.ndim > 1:
+            small[name + SCALE] = scale = (small[name].abs().amax(1) / 127).clamp(min=1e-12)
+            small[name] = (small[name] / scale[:, None]).round().to(torch.int8)
     save_file(small, folder / "adapter.safetensors")
     return (folder / "adapter.safetensors").stat().st_size
 
@@ -46,7 +52,7 @@ def add_adapter(original: Bert, folder: Path) -> Bert:
         AdapterError: it is damaged, or belongs to another model.
     """
     try:
-        learned = {name: tensor.float() for name, tensor in load_file(folder / "adapter.safetensors").items()}
+        learned = _read(load_file(folder / "adapter.safetensors"))
     except (OSError, SafetensorError) as error:
         raise AdapterError(f"The adapter in {folder.name} is missing or damaged: {str(error)[:120]}") from error
     bert = Bert(original.shape.replace(mlm_head=True))
@@ -69,3 +75,16 @@ def add_adapter(original: Bert, folder: Path) -> Bert:
                 raise AdapterError(f"The adapter in {folder.name} belongs to another model: {name} has no place here.")
             target.copy_(tensor)
     return bert
+
+
+def _read(small: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What a file holds as float32; a matrix without scales is one of floats."""
+    scales = {name: tensor for name, tensor in small.items() if name.endswith(SCALE)}
+    found = {name: tensor.float() for name, tensor in small.items() if name not in scales}
+    for name, scale in scales.items():
+        matrix = found.get(name.removesuffix(SCALE))
+        if matrix is not None and scale.shape == matrix.shape[:1]:  # others find no place in the model, and say so
+            matrix.mul_(scale.float()[:, None])
+        else:
+            found[name] = scale
+    return found

@@ -70,7 +70,7 @@ class Scale:
 
 MICROWORLD = Scale("", "microworld", "microworld", 4, 48, 4, 1000, 32, 3e-3, "211 words", "grammar")
 IN_ENGLISH = Scale(
-    "-english", "minilm-original", NLTK_ENGLISH, 4, 192, 4, 2000, 64, 1e-3, "30,522 tokens", "sentence_polarity"
+    "-english", "minilm-original", NLTK_ENGLISH, 4, 192, 4, 1000, 64, 1e-3, "30,522 tokens", "sentence_polarity"
 )
 
 

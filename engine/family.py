@@ -126,7 +126,7 @@ FAMILY_ENGLISH = Grid(
     {
         "teacher": "minilm",
         "corpus": NLTK_ENGLISH,
-        "steps": 1500,
+        "steps": 1000,
         "batch": 32,
         "length": 64,
         "evaluations": 1,
