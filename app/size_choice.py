@@ -109,12 +109,14 @@ def fits(configuration: Configuration) -> bool:
 def callback(key: str, shows: Any, action: Any) -> Any:
     """A widget's on_change: hands the widget's new value to `action`.
 
-    `shows`: what it is drawn with. A new widget reports that too, and what is true may have moved on by then.
+    `shows`: what it is drawn with. A new widget reports that too, and what is true may have moved on by then; once a
+    person has changed it, the same value is a way back.
     """
 
     def changed() -> None:
         value = state.recall(key)
-        if value != shows:
+        if value != shows or state.recall(f"moved_{key}"):
+            state.remember(f"moved_{key}", True)
             action(value)
 
     return changed

@@ -125,7 +125,7 @@ def _number(
     key = f"size_{name}_{value}"
 
     def changed(number: int | None) -> None:
-        if number is not None or optional:
+        if number != shown and (number is not None or optional):
             choice.change_field(name, number)
 
     shown = None if value is None else max(-MOST_TYPED, min(value, MOST_TYPED))
