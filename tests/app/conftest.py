@@ -138,3 +138,15 @@ def open_page(browser, server, request):
     for context in contexts:
         context.close()
     assert problems == []
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory):
+    """(folder, a short WID run in it), for tests without a browser; they leave both as they are."""
+    from engine import corpora
+    from tests.app.short_run import make
+
+    folder = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(corpora, "HELD_OUT_ROWS", 32)
+        return folder, make(folder, "wid")

@@ -1,5 +1,7 @@
 """What the app chooses for a widget reaches the browser whatever happens in between. Run without a browser."""
 
+import shutil
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -7,7 +9,6 @@ from app import size_choice, state
 from engine.comparison import TABS
 from engine.launch import PROJECT
 from tests.app.pictured_run import beginning, step_event, write_run
-from tests.app.test_inheritance_view import made  # noqa: F401  a fixture
 
 PAGES = PROJECT / "app" / "pages"
 
@@ -60,7 +61,7 @@ def opened(name: str, folder, monkeypatch, **link: str) -> AppTest:
     return page
 
 
-def test_a_click_while_examine_is_drawn_changes_nothing_else(made, monkeypatch) -> None:  # noqa: F811
+def test_a_click_while_examine_is_drawn_changes_nothing_else(made, monkeypatch) -> None:
     """Harm: a tab that is clicked early shows the film's first frame, another sentence, other heads or another run."""
     folder, run = made
     later = write_run(folder, beginning())  # newest first: the link's run is not the one that a list begins with
@@ -73,6 +74,7 @@ def test_a_click_while_examine_is_drawn_changes_nothing_else(made, monkeypatch) 
         assert untold(page) == {}
     finally:
         later.student_dir.unlink()
+        shutil.rmtree(later.path)
     assert page.selectbox(key="chosen_run_Student").value == run.id
     assert page.select_slider(key=f"film_step_{run.id}").value == 20
     assert page.text_input(key="sentence_microworld").value == "the boy sleeps ."
@@ -91,7 +93,7 @@ def test_a_click_while_another_page_is_drawn_changes_nothing_else(tmp_path, monk
     assert untold(page) == {}
 
 
-def test_what_the_app_chooses_later_makes_the_widget_anew(made, monkeypatch) -> None:  # noqa: F811
+def test_what_the_app_chooses_later_makes_the_widget_anew(made, monkeypatch) -> None:
     """Harm: a film's frame that the browser was told of while it drew the one before is taken back by the slider."""
     folder, run = made
     page = opened("examine", folder, monkeypatch, run=run.id)
