@@ -9,8 +9,8 @@ from typing import Any
 
 import streamlit as st
 
+from app import given, state
 from app import inheritance_charts as charts
-from app import state
 from app.charts import SAVE
 from app.csv_button import as_csv
 from app.inheritance_view import PAIRINGS, thousandths
@@ -97,19 +97,21 @@ def _frame(
     colours: Theme,
 ) -> None:
     """One picture of the film beside the teacher's, the slider that chooses it, and the strip of all."""
-    steps, key = list(pictures), f"film_step_{run_id}"
-    if state.recall(key) not in pictures:
-        state.remember(key, steps[-1])
+    steps, name = list(pictures), f"film_step_{run_id}"
+    if given.shown(name, steps[-1]) not in pictures:
+        given.give(name, steps[-1])
     if state.recall(playing):
-        now = steps.index(state.recall(key))
-        state.remember(key, steps[(now + 1) % len(steps)])
+        now = steps.index(given.shown(name))
+        given.give(name, steps[(now + 1) % len(steps)])
         if now + 1 == len(steps) - 1:  # the last one is up now: the film ends there
             state.remember(playing, False)
             st.rerun()
     screen = st.container()
     step = steps[-1]
     if len(steps) > 1:
-        step = st.select_slider("Step of the film", steps, format_func=lambda it: f"step {it:,}", key=key)
+        step = st.select_slider(
+            "Step of the film", steps, given.shown(name), format_func=lambda it: f"step {it:,}", key=given.key(name)
+        )
     left, right = screen.columns(2, gap="large")
     told = f", score {scores[step]:.3f}" if step in scores else ""
     with left:

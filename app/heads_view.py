@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import charts, state
+from app import charts, given, state
 from app.charts import SAVE
 from app.csv_button import deferred_csv
 from app.plain import plain
@@ -124,8 +124,8 @@ def _open_linked(seen: Mapping[str, Probe], run_id: str) -> None:
     for role, layer, head in zip(("teacher", "student"), numbers[::2], numbers[1::2], strict=True):
         heads = seen[role].heads
         if 1 <= layer <= len(heads) and 1 <= head <= heads[layer - 1]:
-            state.remember(f"layer_{role}_{run_id}", layer)
-            state.remember(f"head_{role}_{run_id}", head)
+            given.give(f"layer_{role}_{run_id}", layer)
+            given.give(f"head_{role}_{run_id}", head)
 
 
 def _opened(seen: Mapping[str, Probe], run_id: str, colours: Theme) -> None:
@@ -137,11 +137,9 @@ def _opened(seen: Mapping[str, Probe], run_id: str, colours: Theme) -> None:
             found = seen[role]
             first, other = st.columns(2)
             count = len(found.heads)
-            layer = first.selectbox(f"Layer of the {role}", range(1, count + 1), key=f"layer_{role}_{run_id}")
+            layer = _number(first, "Layer", role, count, run_id)
             heads = found.heads[layer - 1]
-            if state.recall(f"head_{role}_{run_id}", 1) > heads:  # the layer before had more of them
-                state.remember(f"head_{role}_{run_id}", heads)
-            head = other.selectbox(f"Head of the {role}", range(1, heads + 1), key=f"head_{role}_{run_id}")
+            head = _number(other, "Head", role, heads, run_id)
             chosen.append(f"{layer}.{head}")
             grids[role] = found.attentions[layer - 1, head - 1]
             st.plotly_chart(
@@ -180,6 +178,15 @@ def _opened(seen: Mapping[str, Probe], run_id: str, colours: Theme) -> None:
             _table(apart, tokens)
 
 
+def _number(place: Any, what: str, role: str, most: int, run_id: str) -> int:
+    """A choice among `most` layers or heads; one above (the layer before had more heads) becomes the last."""
+    name = f"{what.lower()}_{role}_{run_id}"
+    if given.shown(name, 1) > most:
+        given.give(name, most)
+    numbers = range(1, most + 1)
+    return place.selectbox(f"{what} of the {role}", numbers, given.shown(name) - 1, key=given.key(name))
+
+
 def _table(grid: np.ndarray, tokens: Sequence[str]) -> None:
     """Attention (pos, pos) with its words."""
     names = [f"{place} {token}" for place, token in enumerate(tokens)]
@@ -199,5 +206,5 @@ def _open_clicked(role: str, points: list[dict], sizes: Mapping[str, tuple[int, 
     layer, head = clicked
     for other, heads in sizes.items():
         here = max(1, round(layer * len(heads) / len(sizes[role])))
-        state.remember(f"layer_{other}_{run_id}", here)
-        state.remember(f"head_{other}_{run_id}", min(head, heads[here - 1]))
+        given.give(f"layer_{other}_{run_id}", here)
+        given.give(f"head_{other}_{run_id}", min(head, heads[here - 1]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import state
+from app import given, state
 from engine.runs import Run, RunError, list_runs, open_run
 
 
@@ -27,12 +27,12 @@ def choose_run(label: str, *, with_student: bool, empty: str) -> Run:
         st.stop()
     by_id = {run.id: run for run in runs}
     ids = list(by_id)
-    key = f"chosen_run_{label}"
-    if wanted in by_id and wanted != state.recall(f"{key}_linked"):  # a link that was not made by an earlier choice
-        state.remember(key, wanted)
-    elif state.recall(key) not in by_id:
-        state.remember(key, ids[0])
-    chosen = st.selectbox(label, ids, key=key, help="Newest first.")
+    name = f"chosen_run_{label}"
+    if wanted in by_id and wanted != state.recall(f"{name}_linked"):  # a link that was not made by an earlier choice
+        given.give(name, wanted)
+    elif given.shown(name, ids[0]) not in by_id:
+        given.give(name, ids[0])
+    chosen = st.selectbox(label, ids, ids.index(given.shown(name)), key=given.key(name), help="Newest first.")
     state.set_link("run", chosen)
-    state.remember(f"{key}_linked", chosen)
+    state.remember(f"{name}_linked", chosen)
     return by_id[chosen]

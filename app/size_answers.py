@@ -121,13 +121,15 @@ def _shortest(count: int) -> str:
 def _parts(now: Comparison, models: Sequence[Model]) -> None:
     """The legend: choosing a part lights it up everywhere."""
     present = [part for part in PARTS if any(by_part(model.shape)[part] for model in models)]
-    key = choice.held("size_part", now.part if now.part in present else None)
+    lit = now.part if now.part in present else None
+    key = choice.held("size_part", lit)
     st.pills(
         "Light up a part",
         present,
+        default=lit,
         format_func=part_label,
         key=key,
-        on_change=choice.callback(key, lambda part: choice.change(part=part or "")),
+        on_change=choice.callback(key, lit, lambda part: choice.change(part=part or "")),
         help="In the bars, the formula and the list of tensors. Pointing at a bar does the same.",
     )
 

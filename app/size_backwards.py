@@ -78,48 +78,58 @@ def _budget(now: Comparison, base: Model) -> Budget | None:
     st.segmented_control(
         "A budget of",
         list(KINDS),
+        default=now.budget_of,
         required=True,
         format_func=lambda kind: KINDS[kind],
         key=key,
-        on_change=choice.callback(key, lambda kind: choice.change(budget_of=kind, budget=EXAMPLES[kind])),
+        on_change=choice.callback(
+            key, now.budget_of, lambda kind: choice.change(budget_of=kind, budget=EXAMPLES[kind])
+        ),
     )
     with st.container(horizontal=True, vertical_alignment="bottom"):
         key = choice.held("size_budget", now.budget)
         st.text_input(
             "Budget",
+            now.budget,
+            40,
             key=key,
-            max_chars=40,
             width=160,
             help="A number with a unit: 55M, 110 MB, 5G, 50 us.",
-            on_change=choice.callback(key, lambda text: choice.change(budget=text.strip())),
+            on_change=choice.callback(key, now.budget, lambda text: choice.change(budget=text.strip())),
         )
         if now.budget_of in ("bytes", "latency"):
             key = choice.held("size_budget_precision", now.run_precision)
             st.selectbox(
                 "Weights in",
                 list(PRECISIONS),
+                list(PRECISIONS).index(now.run_precision),
                 key=key,
                 width=160,
-                on_change=choice.callback(key, lambda kind: choice.change(run_precision=kind)),
+                on_change=choice.callback(key, now.run_precision, lambda kind: choice.change(run_precision=kind)),
             )
         if now.budget_of == "latency":
             key = choice.held("size_budget_device", now.device)
             st.selectbox(
                 "Device",
                 list(NAMES),
+                list(NAMES).index(now.device),
                 format_func=lambda name: NAMES[name],
                 key=key,
                 width=260,
-                on_change=choice.callback(key, lambda name: choice.change(device=name)),
+                on_change=choice.callback(key, now.device, lambda name: choice.change(device=name)),
             )
-    key = choice.held("size_keep", list(now.keep))
+    kept = [name for name in KEEPABLE if name in now.keep]
+    key = choice.held("size_keep", kept)
     st.pills(
         "Keep as it is",
         list(KEEPABLE),
+        default=kept,
         selection_mode="multi",
         format_func=lambda name: KEEPABLE[name],
         key=key,
-        on_change=choice.callback(key, lambda names: choice.change(keep=tuple(n for n in KEEPABLE if n in names))),
+        on_change=choice.callback(
+            key, kept, lambda names: choice.change(keep=tuple(n for n in KEEPABLE if n in names))
+        ),
         help="Everything else may change.",
     )
     device = _device(now.device) if now.budget_of == "latency" else None

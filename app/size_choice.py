@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app import state
+from app import given, state
 from engine import comparison as links
 from engine import size_link
 from engine.comparison import Comparison, Configuration
@@ -78,13 +78,12 @@ def remove() -> None:
 
 
 def held(key: str, value: Any) -> str:
-    """Makes `value` what the widget with `key` shows, and returns the key: the comparison is the one truth."""
-    if state.recall(key, _NOTHING) != value:
-        state.remember(key, value)
-    return key
+    """Makes `value` what the widget called `key` shows: the comparison is the one truth. The key to draw it with.
 
-
-_NOTHING = object()
+    It is drawn with `value` as its default (see app.given).
+    """
+    given.give(key, value)
+    return given.key(key)
 
 
 def keep_link(now: Comparison) -> None:
@@ -107,6 +106,17 @@ def fits(configuration: Configuration) -> bool:
         return False
 
 
-def callback(key: str, action: Any) -> Any:
-    """A widget's on_change: hands the widget's new value to `action`."""
-    return lambda: action(state.recall(key))
+def callback(key: str, shows: Any, action: Any) -> Any:
+    """A widget's on_change: hands the widget's new value to `action`.
+
+    `shows`: what it is drawn with. A new widget reports that too, and what is true may have moved on by then; once a
+    person has changed it, the same value is a way back.
+    """
+
+    def changed() -> None:
+        value = state.recall(key)
+        if value != shows or state.recall(f"moved_{key}"):
+            state.remember(f"moved_{key}", True)
+            action(value)
+
+    return changed

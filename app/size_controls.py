@@ -40,19 +40,21 @@ def _which(now: Comparison) -> None:
     st.segmented_control(
         "Model to change",
         range(len(models)),
+        default=now.chosen,
         required=True,
         format_func=lambda index: plain(models[index].name),
         key=key,
-        on_change=choice.callback(key, lambda index: choice.change(chosen=index)),
+        on_change=choice.callback(key, now.chosen, lambda index: choice.change(chosen=index)),
         wrap=True,
     )
     this = models[now.chosen]
     key = choice.held("size_name", this.name)
     st.text_input(
         "Name",
+        this.name,
+        LONGEST_NAME,
         key=key,
-        max_chars=LONGEST_NAME,
-        on_change=choice.callback(key, lambda text: choice.change_chosen(name=clean_name(text, this.name))),
+        on_change=choice.callback(key, this.name, lambda text: choice.change_chosen(name=clean_name(text, this.name))),
     )
     with st.container(horizontal=True):
         st.button(
@@ -70,9 +72,10 @@ def _which(now: Comparison) -> None:
     st.selectbox(
         "Start from",
         list(PRESETS),
+        list(PRESETS).index(this.preset),
         format_func=lambda name: PRESETS[name].label,
         key=key,
-        on_change=choice.callback(key, _start_from),
+        on_change=choice.callback(key, this.preset, _start_from),
     )
     if dict(this.fields) != fields_of(PRESETS[this.preset].shape):
         st.button(
@@ -98,15 +101,17 @@ def _dial(label: str, name: str, fields: Any, low: int, high: int, step: int, ab
     if not on_grid:
         step, low = 1, 1
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        key = choice.held(f"size_{name}_slider_{low}_{step}_{high}", min(max(value, low), high))
+        place = min(max(value, low), high)
+        key = choice.held(f"size_{name}_slider_{low}_{step}_{high}", place)
         st.slider(
             label,
             low,
             max(high, low + step),
+            place,
             step=step,
             key=key,
             help=about,
-            on_change=choice.callback(key, lambda number: choice.change_field(name, number)),
+            on_change=choice.callback(key, place, lambda number: choice.change_field(name, number)),
         )
         _number(f"{label}, exact", name, fields, step, 105, "collapsed")
 
@@ -133,7 +138,7 @@ def _number(
         key=key,
         width=width,
         label_visibility=visibility,
-        on_change=choice.callback(key, changed),
+        on_change=choice.callback(key, shown, changed),
         **more,
     )
 
@@ -151,11 +156,12 @@ def _ffn(fields: Any) -> None:
         "FFN, as a multiple of the width",
         0.25,
         8.0,
+        ratio,
         step=0.25,
         format="%g ×",
         key=key,
         on_change=choice.callback(
-            key, lambda times: choice.change_field("ffn", None if times == 4 else max(1, round(times * hidden)))
+            key, ratio, lambda times: choice.change_field("ffn", None if times == 4 else max(1, round(times * hidden)))
         ),
     )
 
@@ -187,10 +193,11 @@ def _rest(fields: Any) -> None:
     st.segmented_control(
         "Layers share",
         list(SHARINGS),
+        default=fields["sharing"],
         required=True,
         format_func=lambda kind: SHARED[kind],
         key=key,
-        on_change=choice.callback(key, lambda kind: choice.change_field("sharing", kind)),
+        on_change=choice.callback(key, fields["sharing"], lambda kind: choice.change_field("sharing", kind)),
         help="Shared weights are stored once and run in every layer (ALBERT).",
     )
     if fields["sharing"] != "none":
@@ -199,10 +206,11 @@ def _rest(fields: Any) -> None:
     st.segmented_control(
         "Family",
         ["bert", "albert"],
+        default=fields["family"],
         required=True,
         format_func=str.upper,
         key=key,
-        on_change=choice.callback(key, lambda kind: choice.change_field("family", kind)),
+        on_change=choice.callback(key, fields["family"], lambda kind: choice.change_field("family", kind)),
         help="ALBERT always has a projection behind its embeddings, even where it is square.",
     )
     for name, label, about in (
@@ -214,10 +222,11 @@ def _rest(fields: Any) -> None:
         key = choice.held(f"size_{name}", fields[name])
         st.toggle(
             label,
+            fields[name],
             key=key,
             help=about,
             disabled=name == "tied" and not fields["mlm_head"],
-            on_change=choice.callback(key, lambda on, name=name: choice.change_field(name, on)),
+            on_change=choice.callback(key, fields[name], lambda on, name=name: choice.change_field(name, on)),
         )
 
 

@@ -55,26 +55,30 @@ def _settings(now: Comparison) -> int:
     """The controls; how many tokens a sequence has."""
 
     def number(label: str, name: str, step: int, about: str) -> None:
-        key = choice.held(f"size_{name}", getattr(now, name))
+        shows = getattr(now, name)
+        key = choice.held(f"size_{name}", shows)
         st.number_input(
             label,
             1,
             LARGEST,
+            shows,
             step=step,
             key=key,
             help=about,
-            on_change=choice.callback(key, lambda value: choice.change(**{name: int(value)})),
+            on_change=choice.callback(key, shows, lambda value: choice.change(**{name: int(value)})),
         )
 
     def pick(label: str, name: str, options: Sequence[str], about: str, show: Any = str) -> None:
-        key = choice.held(f"size_{name}", getattr(now, name))
+        shows = getattr(now, name)
+        key = choice.held(f"size_{name}", shows)
         st.selectbox(
             label,
             options,
+            options.index(shows),
             key=key,
             help=about,
             format_func=show,
-            on_change=choice.callback(key, lambda value: choice.change(**{name: value})),
+            on_change=choice.callback(key, shows, lambda value: choice.change(**{name: value})),
         )
 
     columns = st.columns(3)

@@ -26,7 +26,10 @@ def tabs(now: Comparison, models: Sequence[Model]) -> None:
     key = choice.held("size_tab", LABELS[now.tab])
     names = {label: name for name, label in LABELS.items()}
     made = st.tabs(
-        list(LABELS.values()), key=key, on_change=choice.callback(key, lambda label: choice.change(tab=names[label]))
+        list(LABELS.values()),
+        default=LABELS[now.tab],
+        key=key,
+        on_change=choice.callback(key, LABELS[now.tab], lambda label: choice.change(tab=names[label])),
     )
     with made[list(LABELS).index(now.tab)]:
         if now.tab == "formula":

@@ -22,10 +22,11 @@ def what_if(now: Comparison, this: Model) -> None:
     st.pills(
         "Move",
         list(SWEEPABLE),
+        default=now.sweep,
         required=True,
         format_func=lambda name: SWEEPABLE[name],
         key=key,
-        on_change=choice.callback(key, lambda name: choice.change(sweep=name)),
+        on_change=choice.callback(key, now.sweep, lambda name: choice.change(sweep=name)),
     )
     curve = sweep(fields_of(this.shape), now.sweep)
     title, colours = SWEEPABLE[curve.field], theme(state.dark())

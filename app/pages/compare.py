@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import state
+from app import given, state
 from app.outcome_view import outcome_view
 from app.own_view import own_view
 from app.plain import plain
@@ -30,12 +30,14 @@ names = [*choices, MY_RUNS]
 wanted = state.link("experiment")
 if wanted and wanted not in names:
     st.info(f"There is no experiment {plain(wanted[:80])} here; this is another one.", icon=":material/link_off:")
-if state.recall(CHOSEN) not in names:  # a link is where the choice begins; afterwards it follows the choice
-    state.remember(CHOSEN, wanted if wanted in names else names[0])
+begin = wanted if wanted in names else names[0]  # a link is where the choice begins; afterwards it follows the choice
+if given.shown(CHOSEN, begin) not in names:
+    given.give(CHOSEN, begin)
 chosen = st.selectbox(
     "Experiment",
     names,
-    key=CHOSEN,
+    names.index(given.shown(CHOSEN)),
+    key=given.key(CHOSEN),
     format_func=lambda name: choices[name][0] if name in choices else name,
     help="Those that come with the project, those that you ran with `python -m engine recipe`, and single runs.",
 )

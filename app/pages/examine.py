@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import state
+from app import given, state
 from app.ancestry_view import show_ancestry
 from app.fill_view import show_fill_in
 from app.film_view import show_film
@@ -33,15 +33,13 @@ except ValueError as error:
     st.stop()
 example = teachers.card(teacher_name, state.RUNS).example
 keys = {"text": f"sentence_{teacher_name}", "second": f"second_{teacher_name}"}
-for name, usual in (("text", example), ("second", "")):  # a link brings its sentences along
-    if state.recall(keys[name]) is None:
-        state.remember(keys[name], (state.link(name) or usual)[:LONGEST])
-text = right.text_input("Sentence", max_chars=LONGEST, key=keys["text"], persist_state="session")
+begin = {"text": (state.link("text") or example)[:LONGEST], "second": state.link("second")[:LONGEST]}
+text = right.text_input("Sentence", given.shown(keys["text"], begin["text"]), LONGEST, key=given.key(keys["text"]))
 second = right.text_input(
     "Second sentence, for a pair",
-    max_chars=LONGEST,
-    key=keys["second"],
-    persist_state="session",
+    given.shown(keys["second"], begin["second"]),
+    LONGEST,
+    key=given.key(keys["second"]),
     placeholder="empty: one sentence alone",
 )
 state.set_link("text", "" if text == example else text)

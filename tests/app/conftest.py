@@ -11,7 +11,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
+
+from tests.app.browsing import PATIENCE, account, settled
 
 PROJECT = Path(__file__).resolve().parents[2]
 CHROMIUM = next((Path(p) for p in ("/usr/bin/chromium", "/usr/bin/chromium-browser") if Path(p).exists()), None)
@@ -30,6 +32,21 @@ def browser():
         chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGS)
         yield chromium
         chromium.close()
+
+
+expect.set_options(timeout=PATIENCE)
+OPEN = pytest.StashKey[list]()  # pages that a test has opened, and the server that they are of
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A browser test that fails tells what was on its pages."""
+    report = yield
+    if report.when == "call" and report.failed:
+        for number, (page, server) in enumerate(item.stash.get(OPEN, []), start=1):
+            picture = server.log.with_name(f"{re.sub(r'[^a-zA-Z0-9]+', '-', item.name)}-{number}.png")
+            report.sections.append((f"page {number}", account(page, picture, server.log.read_text(errors="replace"))))
+    return report
 
 
 class Server:
@@ -64,10 +81,8 @@ class Server:
         return [line for line in self.log.read_text().splitlines() if wrong.search(line)]
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """The running app; afterwards its log must hold no complaint."""
-    folder = tmp_path_factory.mktemp("app")
+def started(folder: Path):
+    """A running app for a fixture; afterwards its log must hold no complaint."""
     running = Server(folder / "runs", folder / "server.log")
     yield running
     running.process.terminate()
@@ -75,38 +90,63 @@ def server(tmp_path_factory):
     assert running.complaints() == []
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """The running app, one for all files that do not start their own."""
+    yield from started(tmp_path_factory.mktemp("app"))
+
+
+@pytest.fixture(scope="session")
 def student(server):
     """A small finished student among the server's runs; its id."""
     command = [sys.executable, "-m", "engine", "train", "--runs", str(server.runs), "--json", "--hidden", "64"]
-    command += ["--steps", "20", "--batch", "16", "--evaluations", "1"]
+    command += ["--steps", "20", "--batch", "16", "--evaluations", "2"]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)["id"]
 
 
 @pytest.fixture
-def open_page(browser, server):
-    """Opens a path of the app; afterwards nothing may have failed in the page or been asked of another host."""
+def open_page(browser, server, request):
+    """Opens a path of the app; afterwards nothing may have failed in the page or been asked of another host.
+
+    The page is whole when a test gets it, but `eager` has it as soon as there is a heading.
+    """
     contexts, problems = [], []
+    pages = request.node.stash[OPEN] = []
 
     def watch_request(request) -> None:
         if not request.url.startswith((server.url, "data:", "blob:", "about:")):
             problems.append(f"asked for {request.url}")
 
-    def open_path(path: str = "", *, dark: bool = False, width: int = 1400):
+    def open_path(path: str = "", *, dark: bool = False, width: int = 1400, eager: bool = False):
         context = browser.new_context(
             viewport={"width": width, "height": 1000}, color_scheme="dark" if dark else "light"
         )
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(180_000)
+        page.set_default_timeout(PATIENCE)
+        pages.append((page, server))
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("request", watch_request)
         page.goto(f"{server.url}/{path}")
         page.locator("h1").first.wait_for()
+        if not eager:
+            settled(page)
         return page
 
     yield open_path
     for context in contexts:
         context.close()
     assert problems == []
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory):
+    """(folder, a short WID run in it), for tests without a browser; they leave both as they are."""
+    from engine import corpora
+    from tests.app.short_run import make
+
+    folder = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(corpora, "HELD_OUT_ROWS", 32)
+        return folder, make(folder, "wid")

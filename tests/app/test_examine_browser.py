@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.app.test_browser import main, no_sideways_scroll
+from tests.app.browsing import main, no_sideways_scroll, settled
 
 pytestmark = pytest.mark.browser
 
@@ -14,10 +14,14 @@ def test_a_tab_is_drawn_when_opened_and_stands_in_the_link(open_page, student) -
     main(page).get_by_text("Most like the chief ancestor").wait_for()
     page.locator(".js-plotly-plot .sankey").first.wait_for(state="attached")
     assert no_sideways_scroll(page)
+    settled(page)
     page.get_by_role("tab", name="Layers").click()
     main(page).get_by_text("Weights of neighbouring layers").wait_for()
     page.wait_for_url("**view=Layers*")
+    settled(page)
     page.get_by_role("tab", name="Intervene").click()
+    main(page).get_by_text("Which heads are missed?").wait_for()
+    settled(page)
     main(page).get_by_role("button", name="Rank all heads").click()
     main(page).get_by_text("Switch off an ancestor, watch the heir").wait_for()
     expect(main(page).get_by_role("button", name="Rank all heads")).to_have_count(0)

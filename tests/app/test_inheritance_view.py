@@ -20,32 +20,11 @@ from engine.inheritance import Figure
 from engine.inheritance_curve import Curve, read_curve
 from engine.launch import PROJECT
 from engine.runs import Run
-from engine.train import train
 from engine.twin import find_twin, twin_command, twin_config
+from tests.app.short_run import make
 
 PAGE = str(PROJECT / "app" / "pages" / "examine.py")
 RIGHT_TO_LEFT, EMOJI = "שלום עולם", "🦊🦊 🐢"
-
-
-def make(root, method: str, **changes) -> Run:
-    """A finished run of a few steps of the shipped microworld teacher."""
-    settings = {"student": {"hidden": 64}, "steps": 20, "batch": 4, "length": 16, "evaluations": 2, "device": "cpu"}
-    config = RunConfig(**{"teacher": "microworld", "method": method, **settings, **changes})
-    run = engine_runs.create(root, config.to_json(), method)
-    for event in train(config, run):
-        run.append(event)
-    return run
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """(folder, a WID run in it)."""
-    with pytest.MonkeyPatch.context() as patch:
-        from engine import corpora
-
-        patch.setattr(corpora, "HELD_OUT_ROWS", 32)
-        folder = tmp_path_factory.mktemp("runs")
-        return folder, make(folder, "wid")
 
 
 def open_page(folder, run: Run, monkeypatch) -> AppTest:
@@ -97,6 +76,7 @@ def test_the_score_stands_beside_its_nulls_and_its_definition(page, made):
 
 def test_a_run_from_scratch_of_the_same_budget_is_found(made, tmp_path, monkeypatch):
     """Harm: a WID student is compared with a baseline of another size, seed or length, or with none at all."""
+    monkeypatch.setattr("engine.corpora.HELD_OUT_ROWS", 32)
     folder, run = tmp_path, Run(tmp_path / made[1].id)
     shutil.copytree(made[1].path, run.path)
     card = load_model(run.student_dir).card

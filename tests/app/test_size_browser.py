@@ -8,12 +8,18 @@ import pytest
 from playwright.sync_api import expect
 
 from engine.comparison import TABS
-from tests.app.test_browser import main, no_sideways_scroll
+from tests.app.browsing import main, no_sideways_scroll, settled
+from tests.app.conftest import started
 
 pytestmark = pytest.mark.browser
 
-expect.set_options(timeout=120_000)  # a busy machine takes its time; each wait is for a condition
 TWO = "?v=1&c=bert-base~name.Teacher&c=bert-base~hidden.516~name.WID55"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """An app of this file's own, in which nobody opens a page that needs torch."""
+    yield from started(tmp_path_factory.mktemp("size"))
 
 
 def opacity(page, selector: str) -> float:
@@ -21,6 +27,14 @@ def opacity(page, selector: str) -> float:
     return page.locator(selector).first.evaluate(
         "async e => { await Promise.all(e.getAnimations().map(a => a.finished)); return +getComputedStyle(e).opacity }"
     )
+
+
+def test_size_page_comes_before_torch(open_page, server) -> None:
+    """Harm: the front door takes eleven seconds because a page that only counts loads the model library."""
+    page = open_page()
+    page.get_by_text("109,514,298").first.wait_for()
+    loaded = Path(f"/proc/{server.process.pid}/maps").read_text()
+    assert "libtorch" not in loaded
 
 
 def test_terms_and_bars_light_up_together(open_page) -> None:
@@ -56,10 +70,13 @@ def test_the_link_is_copied_and_opens_as_it_was(open_page) -> None:
     name = page.get_by_label("Name", exact=True)
     name.fill("Ours & <b>theirs</b> ~ 50% é")
     name.press("Enter")
+    settled(page)
     page.get_by_role("tab", name="Backwards").click()
     page.wait_for_url("**tab=backwards**")
+    settled(page)
     page.get_by_role("button", name="Duplicate").click()
     page.wait_for_url("**at=2**")
+    settled(page)
     button = page.frame_locator("iframe").first.get_by_role("button")
     button.click()
     expect(button).to_have_text("Copied")
@@ -74,7 +91,7 @@ def test_the_link_is_copied_and_opens_as_it_was(open_page) -> None:
 
 def test_the_first_numbers_need_no_chart_library(open_page) -> None:
     """Harm: four numbers wait for a library that draws charts, a second on a good machine."""
-    page = open_page()
+    page = open_page(eager=True)
     page.locator(".st-key-size_term_heads").wait_for()
     loaded = "performance.getEntriesByType('resource').map(entry => entry.name).filter(name => /plotly/i.test(name))"
     assert page.evaluate(loaded) == []
@@ -87,7 +104,7 @@ def test_verify_builds_the_real_models_elsewhere(open_page, server) -> None:
     """Harm: pressing Verify once makes the server carry torch for everybody, for good."""
     page = open_page()
     page.get_by_role("button", name="Verify with the real models").click()
-    expect(page.get_by_text("equal ✓")).to_have_count(2, timeout=180_000)
+    expect(page.get_by_text("equal ✓")).to_have_count(2)
     main(page).get_by_text("transformers' BertForMaskedLM").first.wait_for()
     assert "libtorch" not in Path(f"/proc/{server.process.pid}/maps").read_text()
 
@@ -109,12 +126,14 @@ def test_a_keyboard_reaches_everything(open_page) -> None:
     page.get_by_role("slider", name="Layers").focus()
     page.keyboard.press("ArrowLeft")
     page.get_by_text("31,616,826").first.wait_for()  # 11 x 384
+    settled(page)
     page.locator("summary", has_text="Everything else").focus()
     page.keyboard.press("Enter")
     field = page.get_by_label("Vocabulary", exact=True)
     field.fill("10000")
     field.press("Tab")
     page.wait_for_url("**vocab.10000**")
+    settled(page)
     page.get_by_role("tab", name="Formula").focus()
     page.keyboard.press("ArrowRight")
     page.wait_for_url("**tab=tensors**")
@@ -142,7 +161,6 @@ def test_every_tab_fits_a_phone(open_page, tab, dark) -> None:
     """Harm: on a phone a table or a chart lies outside the screen."""
     page = open_page(f"{TWO}&c=albert-base&c=distilbert&tab={tab}&device=h100", dark=dark, width=390)
     expect(page.get_by_role("tab", selected=True)).to_be_attached()
-    page.wait_for_function("() => !document.querySelector('[data-testid=stStatusWidget]')")
     main(page).get_by_text(re.compile("66,985,530")).first.wait_for()
     assert no_sideways_scroll(page)
 

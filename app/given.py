@@ -1,0 +1,46 @@
+"""What a widget shows where the app chooses it and not a person: the link's run, the film's next step, a clicked head.
+
+Streamlit tells a browser of a value that was put into the session once, in one message. A person who clicks while the
+page is still being drawn gets the next run's message before the first has been looked at: the widget then begins
+at its first option, reports that, and the app takes it for a choice. So the value is the widget's default here, which
+every message carries, and a widget that stands there already is made anew: only a new one looks at its default.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app import state
+
+
+def give(name: str, value: Any) -> None:
+    """Makes `value` what the widget called `name` shows, until a person changes it. Before the widget is drawn."""
+    known = state.recall(_kept(name))
+    if known is None:
+        state.remember(_kept(name), (0, value))
+    elif shown(name) != value:
+        state.remember(_kept(name), (known[0] + 1, value))
+
+
+def shown(name: str, usual: Any = None) -> Any:
+    """What the widget shows: a person's choice, or what was given last, or, at the very beginning, `usual`.
+
+    Kept when its page is left. The widget is drawn with this as its default and `key(name)` as its key.
+    """
+    times, given = state.recall(_kept(name), (0, usual))
+    value = state.recall(_key(name, times), given)
+    state.remember(_kept(name), (times, value))
+    return value
+
+
+def key(name: str) -> str:
+    """The widget's key at this moment: another one as soon as it has to be made anew."""
+    return _key(name, state.recall(_kept(name), (0, None))[0])
+
+
+def _key(name: str, times: int) -> str:
+    return f"{name}_{times}" if times else name
+
+
+def _kept(name: str) -> str:
+    return f"given_{name}"
