@@ -148,7 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     recipe.add_argument(
         "name",
         help="family (every method, one budget), albert-sharing, albert-embedding, albert-sentence-order (the paper's "
-        "tables, small), paper-small, or microworld-small",
+        "tables, small), each also as NAME-english; paper-small, or microworld-small",
     )
     recipe.add_argument(
         "--save",

@@ -91,8 +91,24 @@ def test_results_are_the_shipped_ones() -> None:
         assert f"| {' | '.join([*cells, said(two.row(row.name).measured['qc'])])} |" in README
     for found in (one, two):
         assert found.card["command"].replace("0.0003", "3e-4") in README
-    family = read(SHIPPED / "family.json")
     words = " ".join(README.split())
+    again = read(SHIPPED / "paper-small.json")
+    filled = [said(again.row(name).measured["masked_accuracy"]) for name in ("wid", "soft_targets", "scratch")]
+    assert "WID fills in {}%, soft targets {}%, scratch {}%".format(*filled) in words
+    assert "H200" in again.card["machine"]
+    english = read(SHIPPED / "family-english.json")
+    for name, claim in {
+        "wid": "WID's 6 x 192 student keeps {}%,",
+        "tinybert": "TinyBERT's {}%, MiniLM",
+        "minilm": "MiniLM's {}%,",
+        "scratch": "one from scratch {}%, and",
+        "ffn-healed": "healed keeps {}%.",
+    }.items():
+        assert claim.format(said(english.row(name).measured["retained"])) in words
+    stuck = english.row("soft-targets").measured
+    assert f"soft targets' {100 * stuck['retained'].mean:.1f}%" in words
+    assert stuck["masked_accuracy"].mean < english.nulls["masked_accuracy"]
+    family = read(SHIPPED / "family.json")
     for name, claim in {
         "wid": "WID's 4 x 64 student keeps {}% of",
         "tinybert": "TinyBERT's {}%,",

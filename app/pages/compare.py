@@ -1,5 +1,7 @@
 """Compare: experiments with their seeds and intervals, shipped and own, and any finished runs. Needs no torch."""
 
+from collections import Counter
+
 import streamlit as st
 
 from app import given, state
@@ -22,9 +24,13 @@ except RunError as error:
 for problem in [*problems, *own_problems]:
     st.warning(plain(problem), icon=":material/broken_image:")
 
-order = {"family": 0}
-shipped.sort(key=lambda found: (order.get(found.name, 1), found.name != "albert-sharing", found.name))
-choices = {found.name: (found.title, found) for found in shipped}
+first = ["family", "family-english", "albert-sharing"]
+shipped.sort(key=lambda found: (first.index(found.name) if found.name in first else len(first), found.name))
+titles = Counter(found.title for found in shipped)
+choices = {
+    found.name: (found.title if titles[found.title] == 1 else f"{found.title}: {found.card.get('machine', '')}", found)
+    for found in shipped
+}
 choices |= {f"own:{found.name}": (f"Mine: {found.name}", found) for found in own}
 names = [*choices, MY_RUNS]
 wanted = state.link("experiment")
