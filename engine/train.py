@@ -6,6 +6,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Generator, Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -24,9 +25,11 @@ from engine.checkpoints import (
     sweep,
 )
 from engine.config import RunConfig
+from engine.countdown import Countdown
 from engine.evaluate import pair_score
 from engine.film import begin, frames, take
 from engine.gradients import backward, learning
+from engine.learning_rate import LearningRate
 from engine.masking import Masking
 from engine.measured import measured
 from engine.methods import Method
@@ -111,8 +114,15 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     shape = method.settled(student, shape)
     planned = dataclasses.replace(planned, shape=shape)
     optimizer = method.optimizer(student)
+    rate, countdown = LearningRate(config.steps, config.warmup), None
+    if config.budget and read(config.budget).unit == "seconds" and outlook.course:
+        countdown = Countdown(read(config.budget).amount, config.steps, outlook.course)
     done = 0
     if saved:
+        if countdown is not None and "countdown" in saved["extra"]:
+            rate.restore(saved["extra"]["rate"])
+            countdown.restore(saved["extra"]["countdown"])
+            config = dataclasses.replace(config, steps=rate.steps)
         optimizer.load_state_dict(saved["optimizer"])
         restore_random_state(saved["random"])
         done = saved["step"]
@@ -130,10 +140,7 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
         yield from take(film, student, 0)
 
     # the steps
-    log_every = min(20, max(1, config.steps // 200))
-    evaluations = _spread(config.steps, config.evaluations, LEAST_BETWEEN_EVALUATIONS)
-    checkpoints, pictures = (_spread(config.steps, times, 1) for times in (config.checkpoints, PICTURES))
-    filmed = frames(evaluations)
+    moments = _moments(config)
     window: Window = {"losses": {}, "tokens": 0, "steps": 0}
     spent: dict[str, Any] = {"tokens": 0, "flops": 0, "training_seconds": 0.0}  # since step 1, over all processes
     if saved:
@@ -142,7 +149,8 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
         window["losses"] = window["losses"] if processes.rank == 0 else {}  # they are the sums over all processes
     since_step, stopped = done, False
     since = mark = time.perf_counter()
-    for step in range(done + 1, config.steps + 1):
+    while done < config.steps:
+        step = done + 1
         batch = corpus.batch(step - 1, config.batch, config.seed)
         parts = batch.parts(processes.size * config.accumulate)
         looked_at = [Work(len(part.ids), part.ids.shape[1], len(part.targets)) for part in parts]
@@ -152,7 +160,7 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
         numbers = method.after_backward(student, optimizer, step)
         for group in optimizer.param_groups:
             peak = group.setdefault("peak_lr", group["lr"])
-            group["lr"] = peak * learning_rate_factor(step, config.steps, config.warmup)
+            group["lr"] = peak * rate.at(step)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)  # now and not later: the next forward pass needs the memory
         student, optimizer = method.pass_on(student, optimizer)
@@ -164,7 +172,15 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
         window["tokens"] += tokens
         spent["tokens"] += tokens
         window["steps"] += 1
-        told = step % log_every == 0 or step == config.steps
+        if countdown is not None:
+            device.wait()
+            end = countdown.took(step, *processes.said([spent["training_seconds"] + time.perf_counter() - mark]))
+            if end != config.steps:
+                rate.move_end(step, end)
+                method.replan(end)
+                config = dataclasses.replace(config, steps=end)
+                moments = _moments(config)
+        told = step % moments.log_every == 0 or step == config.steps
         asked = (told or processes.size == 1) and processes.agree(run.stop_requested())
         stopped = asked and step < config.steps
         if told:
@@ -178,10 +194,11 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
             yield {
                 "kind": "step",
                 "step": step,
+                "steps": config.steps,
                 "loss": sum(means.values()),
                 "losses": means,
                 "numbers": numbers,
-                "learning_rate": learning_rate_factor(step, config.steps, config.warmup),
+                "learning_rate": rate.at(step),
                 **spent,
                 "tokens_per_second": window["tokens"] / window["steps"] / step_seconds,
                 "step_seconds": step_seconds,
@@ -193,14 +210,16 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
             since_step = step
         pause = time.perf_counter()
         spent["training_seconds"] += pause - mark
-        if step in pictures:
+        if step in moments.pictures:
             yield from _picture(method, student, config, length, step)
-        if step in evaluations and step < config.steps and not stopped:
+        if step in moments.evaluations and step < config.steps and not stopped:
             yield {"kind": "evaluation", "step": step, **method.score(student, corpus, device)}
-            yield from take(film if step in filmed else None, student, step)
-        if step in checkpoints or stopped:
+            yield from take(film if step in moments.filmed else None, student, step)
+        if step in moments.checkpoints or stopped:
             said = {**window, "losses": _totals(window, processes)}
             extra = {"method": method.state(student), "window": said, "spent": spent}
+            if countdown is not None:
+                extra |= {"rate": rate.state(), "countdown": countdown.state()}
             if processes.rank == 0:
                 save_checkpoint(run.checkpoints_dir, step, student, optimizer, extra)
             yield {"kind": "checkpoint", "step": step}
@@ -260,10 +279,22 @@ def _picture(method: Method, student: nn.Module, config: RunConfig, length: int,
         yield {"kind": "picture", "step": step, **picture}
 
 
-def learning_rate_factor(step: int, steps: int, warmup: float) -> float:
-    """Share of the peak learning rate at `step` (from 1): a straight rise over `warmup`, then a straight fall."""
-    rise = warmup * steps
-    return min(step / rise if rise else 1.0, (steps - step + 1) / max(1.0, steps - rise), 1.0)
+@dataclass(frozen=True)
+class Moments:
+    """At which of its steps a run tells, scores, draws and saves what."""
+
+    log_every: int
+    evaluations: set[int]
+    filmed: set[int]
+    checkpoints: set[int]
+    pictures: set[int]
+
+
+def _moments(config: RunConfig) -> Moments:
+    """Those of a run of `config.steps`."""
+    evaluations = _spread(config.steps, config.evaluations, LEAST_BETWEEN_EVALUATIONS)
+    checkpoints, pictures = (_spread(config.steps, times, 1) for times in (config.checkpoints, PICTURES))
+    return Moments(min(20, max(1, config.steps // 200)), evaluations, frames(evaluations), checkpoints, pictures)
 
 
 def _spread(steps: int, times: int, least: int) -> set[int]:

@@ -22,6 +22,8 @@ ENGINE_ORDER = [
     "engine.cost",
     "engine.amount",
     "engine.budget",
+    "engine.countdown",
+    "engine.learning_rate",
     "engine.formula",
     "engine.presets",
     "engine.footprint",
@@ -61,6 +63,7 @@ ENGINE_ORDER = [
     "engine.compactor",
     "engine.layer_choice",
     "engine.closing",
+    "engine.timetable",
     "engine.decay",
     "engine.roots",
     "engine.network",
@@ -161,7 +164,19 @@ TORCH_FREE += ["document", "drawing", "attention_page"]
 TORCH_FREE += ["sweep", "keep", "apart", "size_link", "bench_size", "size_report", "size_command"]
 TORCH_FREE += ["grid", "albert_tables", "family", "grids", "outcome", "outcome_table", "once"]
 TORCH_FREE += ["snapshots", "inheritance", "inheritance_curve", "twin"]
-TORCH_FREE += ["work", "budget", "experience", "similarity", "memory", "launch", "turns", "job", "__main__"]
+TORCH_FREE += [
+    "work",
+    "budget",
+    "countdown",
+    "learning_rate",
+    "experience",
+    "similarity",
+    "memory",
+    "launch",
+    "turns",
+    "job",
+    "__main__",
+]
 TORCH_FREE += ["lineage", "kinship", "cka"]
 UI_FREE = ["charts", "norm_charts", "picture", "score_charts", "token_view", "size_charts", "bars", "tables"]
 UI_FREE += ["outcome_points", "outcome_charts"]

@@ -200,6 +200,10 @@ class Method:
         """What happens between backward and the optimizer's step (from 1); numbers to chart. No device sync."""
         return {}
 
+    def replan(self, steps: int) -> None:
+        """The run will take so many `steps` in all, as it turns out meanwhile: its budget is time."""
+        self.steps = steps
+
     def picture(self, student: nn.Module, tokens: int, length: int, predicted: int) -> dict[str, Any] | None:
         """What a page can draw of the student at this moment, as plain values. It may wait for the device.
 

@@ -15,12 +15,13 @@ from engine.corpora import Batch, Corpus, CorpusError, open_corpus
 from engine.cost import compactor_parameters, parameters
 from engine.device import pick
 from engine.evaluate import masked_lm_score
+from engine.learning_rate import LearningRate
 from engine.methods import METHODS
 from engine.methods.scratch import Scratch
 from engine.plan import plan
 from engine.shape import Shape, ShapeError
 from engine.teachers import TeacherError
-from engine.train import learning_rate_factor, train
+from engine.train import train
 from engine.work import Work
 from tests.engine.builders import finish, losses, new_run, teacher, tiny, tokenizer
 
@@ -255,7 +256,7 @@ def test_what_cannot_be_run_is_refused_in_one_line(changes, error, word, tmp_pat
 @pytest.mark.parametrize("steps", [1, 2, 7, 600])
 def test_the_learning_rate_rises_falls_and_never_leaves_its_bounds(steps, warmup):
     """Harm: a first step at full speed, or a last one that is wasted at zero."""
-    factors = [learning_rate_factor(step, steps, warmup) for step in range(1, steps + 1)]
+    factors = [LearningRate(steps, warmup).at(step) for step in range(1, steps + 1)]
     assert all(0 < factor <= 1 for factor in factors)
     top = factors.index(max(factors))
     assert factors[: top + 1] == sorted(factors[: top + 1])
