@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from engine.bert import DEVIATION, Bert, Trace, new_bert
 from engine.config import option
-from engine.losses import over_rows, softened
+from engine.losses import full, over_rows, softened
 from engine.masking import Batch
 from engine.methods.base import Method
 from engine.pairs import PairBatch
@@ -121,14 +121,14 @@ class Albert(Method):
         paired, soft = isinstance(batch, PairBatch), self.options.soft
         trace: Trace = {"pair": []} if paired else {}
         types = batch.types if isinstance(batch, PairBatch) else None
-        logits = student(batch.ids, batch.visible, types, batch.positions, trace).float()
+        logits = full(student(batch.ids, batch.visible, types, batch.positions, trace))
         terms = {"masked-LM": (1 - soft) * F.cross_entropy(logits, batch.targets)}
         if soft:
             with torch.no_grad():
                 theirs = teacher(batch.ids, batch.visible, positions=batch.positions)
             terms["soft targets"] = soft * softened(logits, theirs, self.options.temperature).mean()
         if isinstance(batch, PairBatch):
-            wrong = F.cross_entropy(trace["pair"][-1].float(), batch.labels, reduction="none")
+            wrong = F.cross_entropy(full(trace["pair"][-1]), batch.labels, reduction="none")
             terms["sentence order" if self.options.pairs == "sop" else "next sentence"] = over_rows(wrong, batch)
         return terms
 

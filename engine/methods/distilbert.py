@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from engine.bert import Bert
 from engine.config import option
 from engine.layer_choice import choose_layers, select_layers, whole_layers_only
-from engine.losses import over_words, softened, state_angle
+from engine.losses import full, over_words, softened, state_angle
 from engine.masking import Batch
 from engine.methods.base import Method
 from engine.shape import Shape
@@ -82,7 +82,7 @@ class Distilbert(Method):
         """Soft targets over all words, masked-LM over the hidden ones, the angle of the last hidden states."""
         ours: dict[str, list[Tensor]] = {"hidden": []}
         theirs: dict[str, list[Tensor]] = {"hidden": []}
-        student_logits = student(batch.ids, batch.visible, trace=ours).float()  # (batch, pos, vocab)
+        student_logits = full(student(batch.ids, batch.visible, trace=ours))  # (batch, pos, vocab)
         with torch.no_grad():
             teacher_logits = teacher(batch.ids, batch.visible, trace=theirs)
         options = self.options
