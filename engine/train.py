@@ -26,6 +26,7 @@ from engine.checkpoints import (
 )
 from engine.config import RunConfig
 from engine.countdown import Countdown
+from engine.device import Device
 from engine.evaluate import pair_score
 from engine.film import begin, frames, take
 from engine.gradients import backward, learning
@@ -33,6 +34,7 @@ from engine.learning_rate import LearningRate
 from engine.masking import Masking
 from engine.measured import measured
 from engine.methods import Method
+from engine.methods.base import Data
 from engine.pairs import Pairs
 from engine.plan import plan
 from engine.processes import Processes, join
@@ -81,6 +83,7 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     teacher_bert = teacher.bert.to(device.type).eval().requires_grad_(False)
     guide = yield from _guide(method.guide(teacher_bert, corpus, config.seed, device), run, processes)
     if guide is None:
+        processes.leave()
         yield {"kind": "stopped", "message": "Stopped before the student's first step; resume begins again."}
         return
     teacher_bert.to("cpu")  # where students are prepared
@@ -108,9 +111,7 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     if not saved:
         if method.calibration_batches:
             yield {"kind": "prepare", "message": f"Looking at {method.calibration_batches:,} batches of the corpus"}
-        looks = range(method.calibration_batches)
-        batches = (corpus.batch(look, config.batch, config.seed).to(device.type) for look in looks)
-        student = learning(method.calibrate(student, batches), device)
+        student = learning(_calibrated(method, student, corpus, config, device, processes), device)
     shape = method.settled(student, shape)
     planned = dataclasses.replace(planned, shape=shape)
     optimizer = method.optimizer(student)
@@ -251,17 +252,45 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
 def _guide(
     work: Generator[tuple[str, float], None, Any], run: Run, processes: Processes
 ) -> Generator[Event, None, Any]:
-    """What `work` returns, with an event for each time it tells how far it is; None: a stop was asked for meanwhile."""
-    began = time.perf_counter()
-    while True:
+    """What `work` returns, with an event for each time it tells how far it is; None: a stop was asked for meanwhile.
+
+    Of several processes the first one works; the others find in the cache what it has kept there, or work after it.
+    """
+    began, guide, stopped = time.perf_counter(), None, False
+    while processes.rank == 0 and guide is None and not stopped:
         try:
             doing, share = next(work)
         except StopIteration as end:
-            return end.value
+            guide = end.value
+            break
         left = (time.perf_counter() - began) * (1 - share) / share if share else None
         yield {"kind": "prepare", "message": doing, "share": share, "seconds_left": left}
-        if processes.size == 1 and run.stop_requested():  # several can only stop together, after a step
-            return None
+        stopped = run.stop_requested()
+    if processes.agree(stopped):
+        return None
+    while guide is None:
+        try:
+            next(work)
+        except StopIteration as end:
+            guide = end.value
+    return guide
+
+
+def _calibrated(
+    method: Method, student: nn.Module, corpus: Data, config: RunConfig, device: Device, processes: Processes
+) -> nn.Module:
+    """The prepared student after the method has looked at the corpus; rank 0 looks, and all do what it decided.
+
+    Two GPUs that round differently would otherwise take different heads out of one student.
+    """
+    if processes.rank == 0 or not method.calibration_batches:
+        looks = range(method.calibration_batches)
+        batches = (corpus.batch(look, config.batch, config.seed).to(device.type) for look in looks)
+        decided = method.calibrate(student, batches)
+        if method.calibration_batches:
+            processes.tell(method.state(decided))
+        return decided
+    return method.restore(student.to("cpu"), processes.tell(None))
 
 
 def _totals(window: Window, processes: Processes) -> dict[str, float]:
