@@ -137,6 +137,7 @@ ENGINE_ORDER = [
     "engine.contestants",
     "engine.bench_examine",
     "engine.bench",
+    "engine.bench_int8",
     "engine.verify",
     "engine.machine_rate",
     "engine.plan",
