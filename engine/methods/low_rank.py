@@ -9,7 +9,7 @@ from torch import nn
 from engine.bert import Bert
 from engine.config import option
 from engine.new_head import with_head
-from engine.one_shot import HEALING_RATE, OneShot
+from engine.one_shot import OneShot, healing_rate
 from engine.pruning import copy_of
 from engine.shape import Shape
 
@@ -20,9 +20,7 @@ class LowRankOptions:
 
     share: float = option(0.25, "Rank, as a share of the width.", least=0.001, most=1.0, label="share of full rank")
     rank: int = option(0, "Rank, as a number; 0: by the share above.", least=0, most=1_000_000)
-    lr: float = option(
-        HEALING_RATE, "Peak learning rate of healing steps.", least=1e-7, most=1.0, label="learning rate", advanced=True
-    )
+    lr: float = healing_rate()
 
 
 class LowRank(OneShot):
