@@ -97,7 +97,7 @@ class Albert(Method):
         return shape.replace(
             family="albert",
             activation="gelu_new",
-            embedding=min(self.options.embedding or max(1, shape.hidden // 6), shape.hidden),
+            embedding=self.options.embedding or max(1, shape.hidden // 6),
             sharing=self.options.sharing,
             groups=self.options.groups,
             token_types=2,
@@ -105,6 +105,21 @@ class Albert(Method):
             pooler=pairs,
             pair_head=pairs,
         )
+
+    def objections(self, teacher: Shape, student: Shape) -> list[str]:
+        """Embeddings wider than the student save nothing, and groups are made of layers."""
+        problems, options = [], self.options
+        if options.embedding > student.hidden:
+            problems.append(
+                f"ALBERT's embeddings are narrower than its student, {student.hidden} dims wide, got an embedding size "
+                f"of {options.embedding:,}; use at most {student.hidden}."
+            )
+        if options.groups > student.layers:
+            problems.append(
+                f"Groups are made of whole layers, and the student has {student.layers}, got {options.groups:,} "
+                f"groups; use at most {student.layers}."
+            )
+        return problems
 
     def notes(self, teacher: Shape, student: Shape) -> list[str]:
         """What the library's class cannot hold."""

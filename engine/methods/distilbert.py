@@ -54,8 +54,9 @@ class Distilbert(Method):
 
     def student_shape(self, teacher: Shape, wanted: dict[str, Any]) -> Shape:
         """The teacher's shape with fewer layers, half of them unless chosen, and no token types."""
-        chosen = {**wanted, "layers": wanted.get("layers") or max(1, teacher.layers // 2)}
-        return super().student_shape(teacher, chosen if wanted.get("layers") is None else wanted).replace(token_types=0)
+        layers = wanted.get("layers")
+        chosen = {**wanted, "layers": max(1, teacher.layers // 2) if layers is None else layers}
+        return super().student_shape(teacher, chosen).replace(token_types=0)
 
     def objections(self, teacher: Shape, student: Shape) -> list[str]:
         """Whole layers are taken over, so only their number can be chosen."""

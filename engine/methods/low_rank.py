@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from torch import nn
@@ -45,10 +46,11 @@ class LowRank(OneShot):
         problems, rank = super().refusals(teacher), self.rank(teacher)
         pairs = [(teacher.hidden, teacher.inner), (teacher.hidden, teacher.ffn)]
         limit = max(-(-wide * out // (wide + out)) for wide, out in pairs)  # ranks below it save
+        share = math.floor(1000 * (limit - 1) / min(teacher.hidden, teacher.inner)) / 1000
         if not problems and rank >= limit:
             problems.append(
                 f"Two factors of rank {rank:,} hold no less than any of this teacher's linears; choose a rank below "
-                f"{limit:,}, or a share of at most {(limit - 1) / min(teacher.hidden, teacher.inner):.2f}."
+                f"{limit:,}, or a share of at most {share:g}."
             )
         if not problems and teacher.rank and rank >= teacher.rank:
             problems.append(

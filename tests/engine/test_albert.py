@@ -120,3 +120,16 @@ def test_what_it_exports_is_an_albert_of_the_librarys_or_it_says_why_not(sharing
         with torch.no_grad():
             order = whole.eval()(input_ids=batch.ids, attention_mask=batch.visible.long(), token_type_ids=types)
         torch.testing.assert_close(order.sop_logits, student.pair_logits(ours), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"embedding": 40}, "got an embedding size of 40; use at most 16"),
+        ({"groups": 3}, "got 3 groups; use at most 2"),
+    ],
+)
+def test_what_cannot_be_an_albert_is_refused_with_what_works(options, says):
+    """Harm: an embedding size that was asked for is silently another one."""
+    with pytest.raises(ShapeError, match=says):
+        Albert(AlbertOptions(**options), STEPS).student_shape(teacher().shape, {})

@@ -1,13 +1,16 @@
 """Laws of low-rank factorisation."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
 
 from engine import linears
 from engine.cost import parameters
+from engine.methods import METHODS
 from engine.pruning import factors
-from engine.shape import ShapeError
+from engine.shape import Shape, ShapeError
 from tests.engine.builders import teacher
 from tests.engine.compressed import logits, student_of
 
@@ -48,3 +51,18 @@ def test_a_linear_stays_whole_where_two_factors_would_be_larger():
     assert "stay whole" in " ".join(method.notes(guide.shape, shape))
     with pytest.raises(ShapeError, match="choose a rank below 10"):
         student_of("low_rank", guide, rank=10)
+
+
+@pytest.mark.parametrize(
+    "sizes", [{"hidden": 768, "heads": 12, "ffn": 1000}, {"hidden": 7, "heads": 1}, {"hidden": 128, "heads": 4}]
+)
+def test_the_rank_that_a_refusal_names_works_and_is_the_highest(sizes):
+    """Harm: advice that is refused in turn."""
+    kind, big = METHODS["low_rank"], Shape(layers=1, vocab=50, **sizes)
+    with pytest.raises(ShapeError) as caught:
+        kind(kind.Options(share=1.0), 0).student_shape(big, {})
+    limit, share = re.search(r"below (\d+), or a share of at most ([\d.]+)\.", str(caught.value)).groups()
+    assert kind(kind.Options(rank=int(limit) - 1), 0).student_shape(big, {}).rank == int(limit) - 1
+    assert kind(kind.Options(share=float(share)), 0).student_shape(big, {}).rank < int(limit)
+    with pytest.raises(ShapeError):
+        kind(kind.Options(rank=int(limit)), 0).student_shape(big, {})
