@@ -48,6 +48,7 @@ ENGINE_ORDER = [
     "engine.grids",
     "engine.twin",
     "engine.snapshots",
+    "engine.head_distances",
     "engine.inheritance",
     "engine.inheritance_curve",
     "engine.experience",
@@ -164,7 +165,7 @@ TORCH_FREE += ["amount", "formula", "presets", "footprint", "wid_cost", "rooflin
 TORCH_FREE += ["document", "drawing", "attention_page"]
 TORCH_FREE += ["sweep", "keep", "apart", "size_link", "bench_size", "size_report", "size_command"]
 TORCH_FREE += ["grid", "albert_tables", "family", "grids", "outcome", "outcome_table", "once"]
-TORCH_FREE += ["snapshots", "inheritance", "inheritance_curve", "twin"]
+TORCH_FREE += ["snapshots", "head_distances", "inheritance", "inheritance_curve", "twin"]
 TORCH_FREE += [
     "work",
     "budget",
