@@ -19,6 +19,7 @@ HIDDEN_BUT_OURS = {".ci", ".streamlit"}
 ENGINE_ORDER = [
     "engine",
     "engine.shape",
+    "engine.ledger",
     "engine.cost",
     "engine.amount",
     "engine.budget",
@@ -158,7 +159,7 @@ ENGINE_ORDER = [
     "engine.recipe_command",
     "engine.__main__",
 ]
-TORCH_FREE = ["shape", "cost", "config", "runs", "cache", "microworld", "token_store", "sources", "teachers"]
+TORCH_FREE = ["shape", "ledger", "cost", "config", "runs", "cache", "microworld", "token_store", "sources", "teachers"]
 TORCH_FREE += ["roots", "network", "text_files", "uploads", "pretrained", "teacher", "shipped", "metrics", "labelled"]
 TORCH_FREE += ["hub_tasks", "tasks", "measure"]
 TORCH_FREE += ["amount", "formula", "presets", "footprint", "wid_cost", "roofline", "published", "solver", "comparison"]
