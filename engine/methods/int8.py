@@ -57,9 +57,9 @@ class Int8(OneShot):
             f"Its tensors take {after:,} bytes instead of {before:,}: {before / after:.2f}× fewer.",
             f"Biases, LayerNorms, {kept} and one scale a row stay in float32. The number of parameters stays; bytes "
             "fall.",
-            "It pays in time from a width of about 384 on: on a CPU with int8 instructions it was 1.2 times as fast as "
-            "float32 there and twice at 768, and slower up to 192 (python -m engine bench int8). This student is "
-            "measured when the run ends.",
+            "It pays in time from a width of about 192 on: on a CPU with int8 instructions it was 1.1 times as fast as "
+            "float32 there and 1.8 times at 768, even at 128 and slower at 64 (python -m engine bench int8). This "
+            "student is measured when the run ends.",
         ]
 
     def prepare(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:

@@ -52,6 +52,20 @@ def test_int8_products_are_the_numpy_loops(wide, outs, vnni, monkeypatch):
         assert (np.abs(found[row] - true[row]) <= bound).all()
 
 
+@pytest.mark.parametrize(("rows", "outs"), [(7, 5), (70, 50), (9, 400)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_product_in_pieces_is_the_whole_one(rows, outs, bias, monkeypatch):
+    """Harm: the last rows, or the last words of a vocabulary, are what stood in memory before."""
+    generator = torch.Generator().manual_seed(0)
+    x, weight = torch.randn(rows, 32, generator=generator), torch.randn(outs, 32, generator=generator)
+    small, scale = to_int8(weight)
+    added = torch.randn(outs, generator=generator) if bias else None
+    whole = int8_product(x, small, scale, added)
+    monkeypatch.setattr(linears, "PIECE", 1024)  # rows in pieces of 20, outputs in pieces of 113
+    torch.testing.assert_close(int8_product(x, small, scale, added), whole, rtol=0, atol=0)
+    torch.testing.assert_close(whole, x @ weight.t() + (added if bias else 0), rtol=0, atol=0.3)
+
+
 def test_weights_are_off_by_half_a_step_of_their_own_row_at_most():
     """Harm: one scale for a whole matrix, so that a row of small weights is rounded to nothing."""
     weight = (
