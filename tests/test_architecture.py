@@ -111,6 +111,7 @@ ENGINE_ORDER = [
     "engine.measure",
     "engine.encoded",
     "engine.finetune",
+    "engine.pkd_options",
     "engine.task_data",
     "engine.taught",
     "engine.head_options",
