@@ -6,7 +6,6 @@ import dataclasses
 import math
 import time
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -28,22 +27,20 @@ from engine.config import RunConfig
 from engine.countdown import Countdown
 from engine.device import Device
 from engine.evaluate import pair_score
-from engine.film import begin, frames, take
+from engine.film import begin, take
 from engine.gradients import backward, learning
 from engine.learning_rate import LearningRate
 from engine.masking import Masking
 from engine.measured import measured
 from engine.methods import Method
 from engine.methods.base import Data
+from engine.moments import moments_of
 from engine.pairs import Pairs
 from engine.plan import plan
 from engine.processes import Processes, join
 from engine.runs import Run, write_json
 from engine.stopwatch import SAMPLE, settle
 from engine.work import Work
-
-LEAST_BETWEEN_EVALUATIONS = 10  # steps
-PICTURES = 40  # how often a run shows what its student looks like inside
 
 Event = dict[str, Any]
 Window = dict[str, Any]  # loss sums, tokens and steps since the last step event
@@ -141,7 +138,7 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
         yield from take(film, student, 0)
 
     # the steps
-    moments = _moments(config)
+    moments = moments_of(config)
     window: Window = {"losses": {}, "tokens": 0, "steps": 0}
     spent: dict[str, Any] = {"tokens": 0, "flops": 0, "training_seconds": 0.0}  # since step 1, over all processes
     if saved:
@@ -180,7 +177,7 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
                 rate.move_end(step, end)
                 method.replan(end)
                 config = dataclasses.replace(config, steps=end)
-                moments = _moments(config)
+                moments = moments_of(config)
         told = step % moments.log_every == 0 or step == config.steps
         asked = (told or processes.size == 1) and processes.agree(run.stop_requested())
         stopped = asked and step < config.steps
@@ -306,27 +303,3 @@ def _picture(method: Method, student: nn.Module, config: RunConfig, length: int,
     picture = method.picture(student, rows * length, length, rows * hidden_words(length, config.mask_share))
     if picture is not None:
         yield {"kind": "picture", "step": step, **picture}
-
-
-@dataclass(frozen=True)
-class Moments:
-    """At which of its steps a run tells, scores, draws and saves what."""
-
-    log_every: int
-    evaluations: set[int]
-    filmed: set[int]
-    checkpoints: set[int]
-    pictures: set[int]
-
-
-def _moments(config: RunConfig) -> Moments:
-    """Those of a run of `config.steps`."""
-    evaluations = _spread(config.steps, config.evaluations, LEAST_BETWEEN_EVALUATIONS)
-    checkpoints, pictures = (_spread(config.steps, times, 1) for times in (config.checkpoints, PICTURES))
-    return Moments(min(20, max(1, config.steps // 200)), evaluations, frames(evaluations), checkpoints, pictures)
-
-
-def _spread(steps: int, times: int, least: int) -> set[int]:
-    """At most `times` steps, evenly over the run, at least `least` apart, the last step always among them."""
-    times = max(1, min(times, steps // max(1, least)))
-    return {round(steps * (index + 1) / times) for index in range(times)}

@@ -149,6 +149,7 @@ ENGINE_ORDER = [
     "engine.gradients",
     "engine.bench_methods",
     "engine.stopwatch",
+    "engine.moments",
     "engine.train",
     "engine.launch",
     "engine.turns",

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine import teachers
-from engine import train as train_module
+from engine import moments, teachers
 from engine.bert import Bert
 from engine.checkpoints import CheckpointError, load_lineage, load_model
 from engine.config import ConfigError, RunConfig
@@ -320,7 +319,7 @@ class Painted(Scratch):
 def test_pictures_come_with_the_steps_they_are_of(tmp_path, monkeypatch):
     """Harm: a picture on the watch page that is older than the curve beside it; or thousands of them in a long run."""
     monkeypatch.setitem(METHODS, "scratch", Painted)
-    monkeypatch.setattr(train_module, "PICTURES", 3)
+    monkeypatch.setattr(moments, "PICTURES", 3)
     config = tiny("scratch", steps=7, batch=8, accumulate=2, length=20)
     events = finish(config, new_run(tmp_path, config))
     drawn = {"kind": "picture", "forward": [4 * 20, 20, 4 * 3]}
