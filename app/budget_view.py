@@ -8,7 +8,7 @@ import streamlit as st
 
 from app.tiles import tile_row
 from engine.amount import duration, short
-from engine.budget import MEANING, Budget, Outlook, said
+from engine.budget import MEANING, Budget, Outlook, read, said
 
 LABELS = {"steps": "Steps", "tokens": "Million tokens", "flops": "TFLOPs", "seconds": "Seconds"}
 SCALES = {"tokens": 1e6, "flops": 1e12}
@@ -30,12 +30,13 @@ def choose_budget(place: Any, name: str, steps: int) -> tuple[int, str]:
     return steps, Budget(float(amount) * SCALES.get(unit, 1.0), unit).exact
 
 
-def show_outlook(outlook: Outlook) -> None:
-    """Steps, tokens, FLOPs and seconds that the run is expected to take."""
+def show_outlook(outlook: Outlook, budget: str = "") -> None:
+    """Steps, tokens, FLOPs and seconds that the run is expected to take, of the `budget` that RunConfig has."""
+    fixed = "as the clock decides" if budget and read(budget).unit == "seconds" else "fixed at the start"
     most = "at most" if outlook.full_rows else "about"
     tile_row(
         (
-            ("Steps", f"{outlook.steps:,}" if outlook.steps is not None else "–", "fixed at the start"),
+            ("Steps", f"{outlook.steps:,}" if outlook.steps is not None else "–", fixed),
             ("Tokens", short(outlook.tokens) if outlook.tokens is not None else "–", most),
             ("Work", short(outlook.flops, "FLOP") if outlook.flops is not None else "–", most),
             ("Training", duration(outlook.seconds) if outlook.seconds is not None else "–", "as measured here"),

@@ -138,12 +138,13 @@ def _progress(start: Event | None, steps: list[Event], events: list[Event], stat
         return
     step = max([start["step"], *(event["step"] for event in steps)])
     left = f", {duration(steps[-1]['seconds_left'])} left" if steps and status == "running" else ""
-    if step == start["steps"]:
+    last = steps[-1].get("steps", start["steps"]) if steps else start["steps"]  # a budget in seconds moves it
+    if step == last:
         left = ", folding and scoring the student …"
-    if not start["steps"]:
+    if not last:
         st.progress(0.5, "Scoring and measuring the student …")
         return
-    st.progress(step / max(1, start["steps"]), f"Step {step:,} of {start['steps']:,}{left}")
+    st.progress(min(1.0, step / last), f"Step {step:,} of {last:,}{left}")
 
 
 def _curves(start: Event, steps: list[Event], evaluations: list[Event], teacher: Event | None, axis: Axis) -> None:

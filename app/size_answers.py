@@ -18,9 +18,10 @@ from app.theme import theme
 from app.tiles import tile_row
 from engine.amount import short
 from engine.comparison import Comparison
-from engine.cost import PARTS, by_part, parameters
+from engine.cost import by_part, parameters
 from engine.footprint import PRECISIONS, executed_by_part, flops, stored_bytes
 from engine.keep import to_csv, to_json
+from engine.ledger import PARTS
 from engine.presets import said_of
 from engine.shape import Shape, ShapeError, nearest_divisors
 

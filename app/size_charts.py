@@ -9,7 +9,8 @@ import plotly.graph_objects as go
 from app.bars import part_label, shade_of
 from app.charts import escape, layout
 from app.theme import Theme, on
-from engine.cost import PARTS, Entry, parameters
+from engine.cost import parameters
+from engine.ledger import PARTS, Entry
 from engine.published import Table
 from engine.shape import Shape
 from engine.solver import Found

@@ -16,8 +16,9 @@ from app.tables import table
 from app.theme import theme
 from engine import apart
 from engine.comparison import Comparison
-from engine.cost import PARTS, parameters
+from engine.cost import parameters
 from engine.formula import Term, symbols_of, terms
+from engine.ledger import PARTS
 from engine.shape import Shape
 
 VERDICTS = "size_verdicts"

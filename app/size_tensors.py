@@ -13,7 +13,7 @@ from app.size_charts import tensor_map
 from app.tables import table
 from app.theme import theme
 from engine.comparison import Comparison
-from engine.cost import ledger
+from engine.ledger import ledger
 
 
 def tensors(now: Comparison, this: Model) -> None:

@@ -172,15 +172,20 @@ def _parser() -> argparse.ArgumentParser:
 
     bench = verb("bench", _bench, "Measure speed and memory on this machine.")
     bench.add_argument(
-        "what", choices=["wid", "methods", "size", "examine"], help="wid: its steps; methods: a step of each; or a page"
+        "what",
+        choices=["wid", "methods", "int8", "size", "examine"],
+        help="wid: its steps; methods: a step of each; int8: at which width it pays; or a page",
     )
     bench.add_argument(
         "--case",
         default="cpu",
-        help="wid: cpu, 6x384 to 6x192, or gpu, 12x768 to 12x192 and 12x516; methods: cpu, or cuda, 12x768 to 12x384",
+        help="wid: cpu, 6x384 to 6x192, or gpu, 12x768 to 12x192 and 12x516; methods: cpu, or cuda, 12x768 to 12x384; "
+        "int8: cpu or cuda",
     )
     bench.add_argument(
-        "--repeats", type=int, help="steps of each kind, interleaved (default: 7); methods: rounds of 5 steps (3)"
+        "--repeats",
+        type=int,
+        help="steps of each kind, interleaved (default: 7); methods: rounds of 5 steps (3); int8: passes (21)",
     )
     return parser
 
@@ -292,27 +297,27 @@ def _recipe(arguments: argparse.Namespace) -> None:
 
 
 def _bench(arguments: argparse.Namespace) -> None:
-    if arguments.what == "size":
+    what, case, repeats = arguments.what, arguments.case, arguments.repeats
+    if what == "size":
         from engine import bench_size
 
-        timed = bench_size.bench_size(7 if arguments.repeats is None else arguments.repeats)
-        print(json.dumps(timed) if arguments.json else bench_size.table(timed))
-        return
-    if arguments.what == "examine":
+        found, table = bench_size.bench_size(7 if repeats is None else repeats), bench_size.table
+    elif what == "examine":
         from engine import bench_examine
 
-        drawn = bench_examine.bench_examine(3 if arguments.repeats is None else arguments.repeats)
-        print(json.dumps(drawn) if arguments.json else bench_examine.table(drawn))
-        return
-    if arguments.what == "methods":
+        found, table = bench_examine.bench_examine(3 if repeats is None else repeats), bench_examine.table
+    elif what == "methods":
         from engine import bench_methods
 
-        found = bench_methods.bench_methods(arguments.case, 3 if arguments.repeats is None else arguments.repeats)
-        print(json.dumps(found) if arguments.json else bench_methods.table(found))
-        return
-    from engine.bench import bench_wid, table
+        found, table = bench_methods.bench_methods(case, 3 if repeats is None else repeats), bench_methods.table
+    elif what == "int8":
+        from engine import bench_int8
 
-    found = bench_wid(arguments.case, 7 if arguments.repeats is None else arguments.repeats)
+        found, table = bench_int8.bench_int8(case, 21 if repeats is None else repeats), bench_int8.table
+    else:
+        from engine import bench
+
+        found, table = bench.bench_wid(case, 7 if repeats is None else repeats), bench.table
     print(json.dumps(found) if arguments.json else table(found))
 
 

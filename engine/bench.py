@@ -19,7 +19,6 @@ from typing import Any
 import torch
 
 from engine import memory
-from engine.config import ConfigError
 from engine.contestants import (
     ACTIVATION,
     CASES,
@@ -31,7 +30,9 @@ from engine.contestants import (
     STUDENT,
     TEACHER,
     Contestant,
+    chosen,
     new_batch,
+    not_here,
 )
 from engine.device import Device, pick
 
@@ -44,13 +45,9 @@ def bench_wid(name: str, repeats: int = 7, with_memory: bool = True) -> dict[str
     Raises:
         ConfigError: there is no such case.
     """
-    if name not in CASES:
-        raise ConfigError([f"There is no case {name!r}; choose one of {', '.join(CASES)}."])
-    if not 1 <= repeats <= 1000:
-        raise ConfigError([f"repeats must be between 1 and 1,000, got {repeats:,}."])
-    case = CASES[name]
-    if case.device == "cuda" and not torch.cuda.is_available():
-        return {"case": name, "measured": False, "why": "not measured here: this machine has no CUDA device"}
+    case = chosen(CASES, name, repeats)
+    if why := not_here(case):
+        return {"case": name, "measured": False, "why": why}
     device, batch = pick(case.device), new_batch(case)
     tokens, predicted, students = case.rows * case.length, len(batch.positions), []
     for student in case.students:

@@ -24,7 +24,7 @@ from torch import nn
 from engine import memory
 from engine.bert import new_bert
 from engine.config import ConfigError
-from engine.contestants import BASE, MINI, TINY, Case, new_batch
+from engine.contestants import BASE, MINI, TINY, Case, chosen, new_batch, not_here
 from engine.device import pick
 from engine.gradients import backward, learning
 from engine.masking import Batch
@@ -53,13 +53,9 @@ def bench_methods(name: str, rounds: int = 3, steps: int = 5, only: tuple[str, .
     Raises:
         ConfigError: there is no such case, or too many or too few rounds.
     """
-    if name not in CASES:
-        raise ConfigError([f"There is no case {name!r}; choose one of {', '.join(CASES)}."])
-    if not 1 <= rounds <= 1000:
-        raise ConfigError([f"repeats must be between 1 and 1,000, got {rounds:,}."])
-    case = CASES[name]
-    if case.device == "cuda" and not torch.cuda.is_available():
-        return {"case": name, "measured": False, "why": "not measured here: this machine has no CUDA device"}
+    case = chosen(CASES, name, rounds)
+    if why := not_here(case):
+        return {"case": name, "measured": False, "why": why}
     device, refused = pick(case.device), {}
     answers: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for method in only or METHODS:

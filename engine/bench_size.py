@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from engine.comparison import Comparison, Configuration, fields_of
-from engine.cost import by_part, ledger, parameters
+from engine.cost import by_part, parameters
 from engine.footprint import Batch, executed_by_part, flops, training_memory
+from engine.ledger import ledger
 from engine.roofline import CARDS
 from engine.shape import Shape
 from engine.size_link import from_link, to_link

@@ -213,7 +213,7 @@ class Bert(nn.Module):
         `trace` maps names among TRACEABLE to lists: "hidden" gets layers + 1 tensors (batch, pos, hidden), the
         embedding output first; "attentions" and "scores" get (batch, head, pos, pos) a layer; queries, keys
         and values (batch, head, pos, head_dim). "pair", which `forward` alone fills, gets pair logits (batch, 2).
-        `layers`: whose attention `trace` asks about (0-based), None: all; the others keep nothing of theirs.
+        `layers`: whose attention `trace` asks about (0-based; -1 is the last), None: all; the others keep nothing.
         """
         trace = {} if trace is None else trace
         mask = None if visible is None else visible[:, None, None, :].bool()
@@ -221,7 +221,8 @@ class Bert(nn.Module):
         for layer in range(self.shape.layers):
             trace.get("hidden", []).append(x)
             attention, ffn = self.blocks(layer)
-            x = ffn(attention(x, mask, trace if layers is None or layer in layers else {}))
+            asked = layers is None or layer in layers or layer - self.shape.layers in layers
+            x = ffn(attention(x, mask, trace if asked else {}))
         trace.get("hidden", []).append(x)
         return x
 

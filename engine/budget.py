@@ -20,8 +20,10 @@ MEANING = (
     "Tokens count without padding, from the first step on. FLOPs are two a multiply-add of all matrix products, "
     "forward and backward, the teacher's passes, compactors and their fold included. Seconds are those of training "
     "steps; loading, scoring and saving come on top. Whatever is chosen becomes a whole number of steps before the "
-    "first one: a run looks at its text, and for seconds it times a few real steps on a copy. That number is kept, so "
-    "learning rates, closing and a resume follow one plan, and what was planned stands beside what was used."
+    "first one: a run looks at its text, and for seconds it times a few real steps on a copy. For tokens and FLOPs "
+    "that number is kept. For seconds the clock decides: a run ends with the last step that fits, and its learning "
+    "rate and what closes come to their end there, so two runs of one seed may differ. What was planned stands beside "
+    "what was used."
 )
 
 
@@ -128,9 +130,10 @@ class Outlook:
     flops: float | None = None
     seconds: float | None = None  # of training steps
     full_rows: bool = False  # tokens and FLOPs are those of rows without padding: the most that they can be
+    course: Sequence[tuple[int, float]] = ()  # (from which step on, seconds a step), where a step's seconds are known
 
     def to_json(self) -> dict[str, Any]:
-        """Every field as a plain value, tokens and FLOPs whole."""
+        """Every field but the course as a plain value, tokens and FLOPs whole."""
         whole = {name: None if value is None else round(value) for name, value in self._counts().items()}
         return {**whole, "seconds": self.seconds, "full_rows": self.full_rows}
 
@@ -139,5 +142,5 @@ class Outlook:
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> Outlook:
-        """The outlook that `to_json` wrote."""
+        """The outlook that `to_json` wrote, with its course if that was put beside it."""
         return Outlook(**data)

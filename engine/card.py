@@ -46,7 +46,7 @@ def student_card(
         "parent": config.parent or parent_run(config.teacher),
         "corpus": plan.corpus,
         "steps_done": step,
-        "complete": step == config.steps,
+        "complete": step == config.steps and bert.shape == plan.shape,
         "shape": bert.shape.to_json(),
         "parameters": parameters(bert.shape),
         "encoder_parameters": parameters(bert.shape.replace(mlm_head=False)),

@@ -53,9 +53,10 @@ def closeness(bert: Bert, original: Bert, corpus: Corpus, device: Device, rows: 
 
 
 def sentence_embeddings(hidden: Tensor, visible: Tensor) -> Tensor:
-    """The mean over what is no padding, as sentence encoders pool: (batch, pos, hidden) -> (batch, hidden) float32."""
-    seen = visible[..., None].float()
-    return (hidden.float() * seen).sum(1) / seen.sum(1).clamp(min=1.0)
+    """The mean over what is no padding, as sentence encoders pool: (batch, pos, hidden) -> (batch, hidden)."""
+    hidden = hidden if hidden.dtype == torch.float64 else hidden.float()
+    seen = visible[..., None].to(hidden.dtype)
+    return (hidden * seen).sum(1) / seen.sum(1).clamp(min=1.0)
 
 
 def jensen_shannon(p: Tensor, q: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import nn
 from engine.bert import new_bert
 from engine.closing import Schedule, smallest
 from engine.compactor import Heir
+from engine.config import ConfigError
 from engine.corpora import MASKED, Batch
 from engine.cost import multiply_adds
 from engine.device import Device
@@ -43,6 +44,25 @@ CASES = {
     "gpu": Case("cuda", BASE, tuple(BASE.replace(hidden=width, tied=False) for width in (192, 516)), 120, 128),
     "tiny": Case("cpu", TINY, (TINY.replace(hidden=16, tied=False),), 4, 16),  # the same path in a second, for tests
 }
+
+
+def chosen(cases: dict[str, Case], name: str, repeats: int) -> Case:
+    """The case `name` among `cases`, to be measured `repeats` times.
+
+    Raises:
+        ConfigError: there is no such case, or too many or too few repeats.
+    """
+    if name not in cases:
+        raise ConfigError([f"There is no case {name!r}; choose one of {', '.join(cases)}."])
+    if not 1 <= repeats <= 1000:
+        raise ConfigError([f"repeats must be between 1 and 1,000, got {repeats:,}."])
+    return cases[name]
+
+
+def not_here(case: Case) -> str:
+    """Why `case` cannot be measured on this machine; empty when it can."""
+    missing = case.device == "cuda" and not torch.cuda.is_available()
+    return "not measured here: this machine has no CUDA device" if missing else ""
 
 
 def close_all(heir: Heir, schedule: Schedule, optimizer: torch.optim.Optimizer | None) -> None:

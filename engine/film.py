@@ -15,16 +15,8 @@ from torch import nn
 
 from engine.bert import Bert
 from engine.corpora import Corpus
-from engine.inheritance import (
-    Figure,
-    InheritanceError,
-    best_pairs,
-    distances,
-    random_score,
-    same_place,
-    score,
-    shuffled_score,
-)
+from engine.head_distances import InheritanceError, distances
+from engine.inheritance import Figure, best_pairs, random_score, same_place, score, shuffled_score
 from engine.pairs import Pairs
 from engine.probe_set import attend, held_out_sentences
 from engine.random_students import random_distances

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.cost import by_part, layer_products, ledger, multiply_adds, parameters, sum_of_ffn, sum_of_inner
+from engine.cost import by_part, layer_products, multiply_adds, parameters, sum_of_ffn, sum_of_inner
+from engine.ledger import ledger
 from engine.shape import Shape
 
 PRECISIONS = {"float32": 4.0, "bfloat16": 2.0, "int8": 1.0, "int4": 0.5}  # bytes a weight; no scales, nothing else

@@ -137,6 +137,7 @@ def _show(run: Run, events: Iterator[dict[str, Any]]) -> dict[str, Any]:
         elif last["kind"] == "evaluation":
             accuracy = f"accuracy {last['accuracy']:.1%}"
         if last["kind"] == "step" and bar is not None:
+            bar.total = last.get("steps", bar.total)  # a budget in seconds moves it
             bar.update(last["step"] - bar.n)
         if last["kind"] in ("step", "evaluation") and bar is not None:
             loss = f"loss {last['loss']:.3f}" if last["kind"] == "step" else ""

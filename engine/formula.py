@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.cost import PARTS, by_part
+from engine.cost import by_part
+from engine.ledger import PARTS
 from engine.shape import Shape, ShapeError
 
 SYMBOLS = {
@@ -27,7 +28,7 @@ SYMBOLS = {
 class Term:
     """What one part adds to the count."""
 
-    part: str  # one of engine.cost.PARTS
+    part: str  # one of engine.ledger.PARTS
     symbols: str  # LaTeX
     numbers: str  # LaTeX, with the numbers put in
     value: int

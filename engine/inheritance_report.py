@@ -9,18 +9,14 @@ from typing import Any
 import numpy as np
 
 from engine.bert import Bert
+from engine.head_distances import MEASURES, InheritanceError, content_only, distances, jensen_shannon
 from engine.inheritance import (
     DEFINITION,
     HARDLY,
-    MEASURES,
     Figure,
-    InheritanceError,
     Score,
     best_pairs,
-    content_only,
-    distances,
     head_scores,
-    jensen_shannon,
     layer_scores,
     random_score,
     same_place,

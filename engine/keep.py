@@ -8,8 +8,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from engine.cost import by_part, ledger, parameters
+from engine.cost import by_part, parameters
 from engine.footprint import PRECISIONS, executed_by_part, stored_bytes
+from engine.ledger import ledger
 from engine.shape import Shape
 
 COLUMNS = ("model", "tensor", "part", "formula", "in one", "stored", "executed", "parameters")

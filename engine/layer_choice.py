@@ -54,7 +54,11 @@ def whole_layers_only(teacher: Shape, student: Shape, who: str) -> list[str]:
                 "layers instead, or another method."
             )
     if student.layers > teacher.layers:
-        problems.append(f"{who} has at most its teacher's {teacher.layers} layers, got {student.layers}.")
+        problems.append(
+            f"{who} has at most its teacher's {teacher.layers} layers, got {student.layers}; use {teacher.layers}."
+        )
     if teacher.sharing != "none":
-        problems.append(f"The teacher of {who.lower()} needs layers with weights of their own; choose a BERT.")
+        problems.append(
+            f"The teacher of {who[:1].lower()}{who[1:]} needs layers with weights of their own; choose a BERT."
+        )
     return problems

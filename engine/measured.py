@@ -72,7 +72,7 @@ def _passes(models: dict[str, Bert], batch: Batch, device: Device) -> dict[str, 
                 model(batch.ids, batch.visible, positions=batch.positions)
             else:  # one of them has no head: both are timed without
                 model.encode(batch.ids, batch.visible)
-        _wait(device.type)
+        device.wait()
         return time.perf_counter() - began
 
     once = sum(one(model) + one(model) for model in models.values()) / 2  # and warms both up
@@ -82,13 +82,6 @@ def _passes(models: dict[str, Bert], batch: Batch, device: Device) -> dict[str, 
         for name, model in models.items():
             times[name].append(one(model))
     return times
-
-
-def _wait(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()
-    elif device == "mps":
-        torch.mps.synchronize()
 
 
 def zeros(model: nn.Module) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from engine.cost import ledger
+from engine.ledger import ledger
 from engine.shape import Shape
 
 ITERATIONS = 5  # of Newton and Schulz, torch's default

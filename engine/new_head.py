@@ -27,13 +27,18 @@ def with_head(bert: Bert) -> Bert:
 
 
 def with_pooler(bert: Bert, seed: int) -> Bert:
-    """`bert`, or if it has no pooler a copy of it with a fresh one, its weights normal with deviation 0.02."""
+    """`bert`, or if it has no pooler a copy of it with a fresh one.
+
+    Its weights are normal with a deviation of one over the root of the width, so that it hands on as much as it reads:
+    BERT's 0.02 is for 768 dims and more, and lets a narrow model's classifier see next to nothing (LOG.md).
+    """
     if bert.pooler is not None:
         return bert
     whole = Bert(bert.shape.replace(pooler=True))
     whole.load_state_dict(bert.state_dict(), strict=False)
     assert whole.pooler is not None
     with torch.no_grad():
-        whole.pooler.weight.normal_(0.0, 0.02, generator=torch.Generator().manual_seed(seed))
+        deviation = whole.shape.hidden**-0.5
+        whole.pooler.weight.normal_(0.0, deviation, generator=torch.Generator().manual_seed(seed))
         whole.pooler.bias.zero_()
     return whole

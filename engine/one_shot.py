@@ -9,14 +9,42 @@ import torch
 from torch import Tensor, nn
 
 from engine.bert import Bert
-from engine.importance import choose, shared_out
+from engine.config import option
+from engine.importance import RANKINGS, choose, shared_out
 from engine.masking import Batch
 from engine.methods.base import Method
 from engine.new_head import with_head
 from engine.pruning import Kept, copy_of, cut_shape, keep, sizes_of
 from engine.shape import Shape, ShapeError
 
-HEALING_RATE = 5e-4  # of healing steps, at their peak
+
+def healing_rate() -> Any:
+    """The field `lr` of a method's options."""
+    return option(
+        5e-4, "Peak learning rate of healing steps.", least=1e-7, most=1.0, label="learning rate", advanced=True
+    )
+
+
+def share_of(things: str) -> Any:
+    """The field `share` of a Cut's options, which takes `things` out."""
+    return option(0.5, f"Share of all {things} that leave.", least=0.01, most=1.0, label="share that leaves")
+
+
+def ranking_of(things: str) -> Any:
+    """The field `ranking` of a Cut's options."""
+    return option(
+        "global",
+        f"{things.capitalize()} of all layers are ranked together, each layer's importances divided by their L2 norm, "
+        "as in the paper; or every layer loses its own least important ones, all of them the same share.",
+        choices=RANKINGS,
+    )
+
+
+def batches_to_look_at() -> Any:
+    """The field `batches` of a Cut's options."""
+    return option(
+        16, "Batches of the corpus over which importance is averaged.", least=1, most=10_000, label="batches to look at"
+    )
 
 
 class OneShot(Method):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,15 +112,26 @@ def foresee(
     """
 
     def flops(steps: int) -> float:
-        return _total(method, teacher, student, steps, lambda count: count, look)
+        if steps < 1:
+            return 0.0
+        which = type(method)(method.options, steps)
+        return over_a_run(
+            lambda step: _mean_flops(which, teacher, student, step, look), which.phases(teacher, student), steps
+        )
 
-    def seconds(steps: int) -> float:
+    def course(steps: int) -> list[tuple[int, float]]:
         assert pace is not None
         first, last = pace
         which = type(method)(method.options, steps)
-        begin, end = (_mean_flops(which, teacher, student, at, look) for at in (1, which.phases(teacher, student)[-1]))
+        phases = which.phases(teacher, student)
+        counts = [_mean_flops(which, teacher, student, phase, look) for phase in phases]
+        begin, end = counts[0], counts[-1]
         slope = (first * begin - last * end) / (begin - end) if begin != end else first
-        return _total(method, teacher, student, steps, lambda count: first * begin + slope * (count - begin), look)
+        return [(phase, first * begin + slope * (count - begin)) for phase, count in zip(phases, counts, strict=True)]
+
+    def seconds(steps: int) -> float:
+        price = dict(course(steps)) if steps else {}
+        return over_a_run(price.__getitem__, list(price), steps)
 
     spend = read(config.budget) if config.budget else Budget(config.steps, "steps")
     steps: int | None = int(spend.amount)
@@ -134,21 +145,8 @@ def foresee(
         raise ConfigError([f"A budget of {spend} is less than one step takes; give more, or take a smaller batch."])
     if steps is None:
         return Outlook(None, seconds=spend.amount)
-    return Outlook(steps, steps * look.tokens, flops(steps), seconds(steps) if pace else None, look.full_rows)
-
-
-def _total(
-    method: Method, teacher: Shape, student: Shape, steps: int, cost: Callable[[float], float], look: Look
-) -> float:
-    """The sum over `steps` steps of what `cost` makes of a step's FLOPs."""
-    if steps < 1:
-        return 0.0
-    which = type(method)(method.options, steps)
-
-    def of_step(step: int) -> float:
-        return cost(_mean_flops(which, teacher, student, step, look))
-
-    return over_a_run(of_step, which.phases(teacher, student), steps)
+    timed = (seconds(steps), look.full_rows, course(steps)) if pace and steps else (None, look.full_rows)
+    return Outlook(steps, steps * look.tokens, flops(steps), *timed)
 
 
 def _mean_flops(method: Method, teacher: Shape, student: Shape, step: int, look: Look) -> float:

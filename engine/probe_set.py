@@ -15,7 +15,7 @@ from torch import nn
 
 from engine.bert import Bert, Trace
 from engine.corpora import Corpus
-from engine.inheritance import InheritanceError
+from engine.head_distances import InheritanceError
 from engine.pairs import Pairs
 from engine.task_data import TaskData
 

@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -56,6 +57,14 @@ class Processes:
         words = torch.tensor(numbers, dtype=torch.float64)
         dist.broadcast(words, 0, group=self._line)
         return words.tolist()
+
+    def tell(self, what: Any) -> Any:
+        """What rank 0 gives, plain values and tensors on the CPU, in every process; the others wait for it."""
+        if self.size == 1:
+            return what
+        told = [what]
+        dist.broadcast_object_list(told, 0, group=self._line)
+        return told[0]
 
     def sums(self, values: Tensor) -> list[float]:
         """`values` (n,) summed over all processes. Waits for the device."""

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from engine.bert import new_bert
-from engine.inheritance import distances
+from engine.head_distances import distances
 from engine.probe_set import ProbeSet, attend
 from engine.shape import Shape
 

@@ -136,8 +136,9 @@ def _models(arguments: argparse.Namespace) -> list[tuple[str, Shape]]:
 
 def _answer(model: tuple[str, Shape], arguments: argparse.Namespace) -> dict[str, Any]:
     """Everything about one model, as plain values."""
-    from engine.cost import by_part, ledger, multiply_adds, parameters
+    from engine.cost import by_part, multiply_adds, parameters
     from engine.footprint import PRECISIONS, executed_by_part, stored_bytes
+    from engine.ledger import ledger
     from engine.presets import said_of
 
     name, shape = model

@@ -54,7 +54,7 @@ def settle(
         pace = measure(config, plan, teacher, guide, text, look, device, processes)
     outlook = foresee(config, plan.method, teacher.shape, plan.shape, look, pace)
     if processes.rank == 0:
-        write_json(run.budget_path, outlook.to_json())
+        write_json(run.budget_path, {**outlook.to_json(), "course": outlook.course})
     return outlook
 
 

@@ -24,21 +24,23 @@ from engine.checkpoints import (
     sweep,
 )
 from engine.config import RunConfig
+from engine.countdown import Countdown
+from engine.device import Device
 from engine.evaluate import pair_score
-from engine.film import begin, frames, take
+from engine.film import begin, take
 from engine.gradients import backward, learning
+from engine.learning_rate import LearningRate
 from engine.masking import Masking
 from engine.measured import measured
 from engine.methods import Method
+from engine.methods.base import Data
+from engine.moments import moments_of
 from engine.pairs import Pairs
 from engine.plan import plan
 from engine.processes import Processes, join
 from engine.runs import Run, write_json
 from engine.stopwatch import SAMPLE, settle
 from engine.work import Work
-
-LEAST_BETWEEN_EVALUATIONS = 10  # steps
-PICTURES = 40  # how often a run shows what its student looks like inside
 
 Event = dict[str, Any]
 Window = dict[str, Any]  # loss sums, tokens and steps since the last step event
@@ -78,6 +80,7 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     teacher_bert = teacher.bert.to(device.type).eval().requires_grad_(False)
     guide = yield from _guide(method.guide(teacher_bert, corpus, config.seed, device), run, processes)
     if guide is None:
+        processes.leave()
         yield {"kind": "stopped", "message": "Stopped before the student's first step; resume begins again."}
         return
     teacher_bert.to("cpu")  # where students are prepared
@@ -105,14 +108,19 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     if not saved:
         if method.calibration_batches:
             yield {"kind": "prepare", "message": f"Looking at {method.calibration_batches:,} batches of the corpus"}
-        looks = range(method.calibration_batches)
-        batches = (corpus.batch(look, config.batch, config.seed).to(device.type) for look in looks)
-        student = learning(method.calibrate(student, batches), device)
+        student = learning(_calibrated(method, student, corpus, config, device, processes), device)
     shape = method.settled(student, shape)
     planned = dataclasses.replace(planned, shape=shape)
     optimizer = method.optimizer(student)
+    rate, countdown = LearningRate(config.steps, config.warmup), None
+    if config.budget and read(config.budget).unit == "seconds" and outlook.course:
+        countdown = Countdown(read(config.budget).amount, config.steps, outlook.course)
     done = 0
     if saved:
+        if countdown is not None and "countdown" in saved["extra"]:
+            rate.restore(saved["extra"]["rate"])
+            countdown.restore(saved["extra"]["countdown"])
+            config = dataclasses.replace(config, steps=rate.steps)
         optimizer.load_state_dict(saved["optimizer"])
         restore_random_state(saved["random"])
         done = saved["step"]
@@ -130,10 +138,7 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
         yield from take(film, student, 0)
 
     # the steps
-    log_every = min(20, max(1, config.steps // 200))
-    evaluations = _spread(config.steps, config.evaluations, LEAST_BETWEEN_EVALUATIONS)
-    checkpoints, pictures = (_spread(config.steps, times, 1) for times in (config.checkpoints, PICTURES))
-    filmed = frames(evaluations)
+    moments = moments_of(config)
     window: Window = {"losses": {}, "tokens": 0, "steps": 0}
     spent: dict[str, Any] = {"tokens": 0, "flops": 0, "training_seconds": 0.0}  # since step 1, over all processes
     if saved:
@@ -142,7 +147,8 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
         window["losses"] = window["losses"] if processes.rank == 0 else {}  # they are the sums over all processes
     since_step, stopped = done, False
     since = mark = time.perf_counter()
-    for step in range(done + 1, config.steps + 1):
+    while done < config.steps:
+        step = done + 1
         batch = corpus.batch(step - 1, config.batch, config.seed)
         parts = batch.parts(processes.size * config.accumulate)
         looked_at = [Work(len(part.ids), part.ids.shape[1], len(part.targets)) for part in parts]
@@ -152,7 +158,7 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
         numbers = method.after_backward(student, optimizer, step)
         for group in optimizer.param_groups:
             peak = group.setdefault("peak_lr", group["lr"])
-            group["lr"] = peak * learning_rate_factor(step, config.steps, config.warmup)
+            group["lr"] = peak * rate.at(step)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)  # now and not later: the next forward pass needs the memory
         student, optimizer = method.pass_on(student, optimizer)
@@ -164,7 +170,15 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
         window["tokens"] += tokens
         spent["tokens"] += tokens
         window["steps"] += 1
-        told = step % log_every == 0 or step == config.steps
+        if countdown is not None:
+            device.wait()
+            end = countdown.took(step, *processes.said([spent["training_seconds"] + time.perf_counter() - mark]))
+            if end != config.steps:
+                rate.move_end(step, end)
+                method.replan(end)
+                config = dataclasses.replace(config, steps=end)
+                moments = moments_of(config)
+        told = step % moments.log_every == 0 or step == config.steps
         asked = (told or processes.size == 1) and processes.agree(run.stop_requested())
         stopped = asked and step < config.steps
         if told:
@@ -178,10 +192,11 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
             yield {
                 "kind": "step",
                 "step": step,
+                "steps": config.steps,
                 "loss": sum(means.values()),
                 "losses": means,
                 "numbers": numbers,
-                "learning_rate": learning_rate_factor(step, config.steps, config.warmup),
+                "learning_rate": rate.at(step),
                 **spent,
                 "tokens_per_second": window["tokens"] / window["steps"] / step_seconds,
                 "step_seconds": step_seconds,
@@ -193,14 +208,16 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
             since_step = step
         pause = time.perf_counter()
         spent["training_seconds"] += pause - mark
-        if step in pictures:
+        if step in moments.pictures:
             yield from _picture(method, student, config, length, step)
-        if step in evaluations and step < config.steps and not stopped:
+        if step in moments.evaluations and step < config.steps and not stopped:
             yield {"kind": "evaluation", "step": step, **method.score(student, corpus, device)}
-            yield from take(film if step in filmed else None, student, step)
-        if step in checkpoints or stopped:
+            yield from take(film if step in moments.filmed else None, student, step)
+        if step in moments.checkpoints or stopped:
             said = {**window, "losses": _totals(window, processes)}
             extra = {"method": method.state(student), "window": said, "spent": spent}
+            if countdown is not None:
+                extra |= {"rate": rate.state(), "countdown": countdown.state()}
             if processes.rank == 0:
                 save_checkpoint(run.checkpoints_dir, step, student, optimizer, extra)
             yield {"kind": "checkpoint", "step": step}
@@ -232,17 +249,45 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
 def _guide(
     work: Generator[tuple[str, float], None, Any], run: Run, processes: Processes
 ) -> Generator[Event, None, Any]:
-    """What `work` returns, with an event for each time it tells how far it is; None: a stop was asked for meanwhile."""
-    began = time.perf_counter()
-    while True:
+    """What `work` returns, with an event for each time it tells how far it is; None: a stop was asked for meanwhile.
+
+    Of several processes the first one works; the others find in the cache what it has kept there, or work after it.
+    """
+    began, guide, stopped = time.perf_counter(), None, False
+    while processes.rank == 0 and guide is None and not stopped:
         try:
             doing, share = next(work)
         except StopIteration as end:
-            return end.value
+            guide = end.value
+            break
         left = (time.perf_counter() - began) * (1 - share) / share if share else None
         yield {"kind": "prepare", "message": doing, "share": share, "seconds_left": left}
-        if processes.size == 1 and run.stop_requested():  # several can only stop together, after a step
-            return None
+        stopped = run.stop_requested()
+    if processes.agree(stopped):
+        return None
+    while guide is None:
+        try:
+            next(work)
+        except StopIteration as end:
+            guide = end.value
+    return guide
+
+
+def _calibrated(
+    method: Method, student: nn.Module, corpus: Data, config: RunConfig, device: Device, processes: Processes
+) -> nn.Module:
+    """The prepared student after the method has looked at the corpus; rank 0 looks, and all do what it decided.
+
+    Two GPUs that round differently would otherwise take different heads out of one student.
+    """
+    if processes.rank == 0 or not method.calibration_batches:
+        looks = range(method.calibration_batches)
+        batches = (corpus.batch(look, config.batch, config.seed).to(device.type) for look in looks)
+        decided = method.calibrate(student, batches)
+        if method.calibration_batches:
+            processes.tell(method.state(decided))
+        return decided
+    return method.restore(student.to("cpu"), processes.tell(None))
 
 
 def _totals(window: Window, processes: Processes) -> dict[str, float]:
@@ -258,15 +303,3 @@ def _picture(method: Method, student: nn.Module, config: RunConfig, length: int,
     picture = method.picture(student, rows * length, length, rows * hidden_words(length, config.mask_share))
     if picture is not None:
         yield {"kind": "picture", "step": step, **picture}
-
-
-def learning_rate_factor(step: int, steps: int, warmup: float) -> float:
-    """Share of the peak learning rate at `step` (from 1): a straight rise over `warmup`, then a straight fall."""
-    rise = warmup * steps
-    return min(step / rise if rise else 1.0, (steps - step + 1) / max(1.0, steps - rise), 1.0)
-
-
-def _spread(steps: int, times: int, least: int) -> set[int]:
-    """At most `times` steps, evenly over the run, at least `least` apart, the last step always among them."""
-    times = max(1, min(times, steps // max(1, least)))
-    return {round(steps * (index + 1) / times) for index in range(times)}

@@ -174,7 +174,7 @@ with right, st.container(border=True):
             delta_arrow="off",
         )
         st.caption(f"{plan.shape}.")
-        show_outlook(plan.outlook)
+        show_outlook(plan.outlook, budget)
         for note in plan.method.notes(shape, plan.shape) if plan.outlook.steps is not None else []:
             st.caption(note)
         for reason in inexpressible(plan.shape):

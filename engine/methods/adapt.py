@@ -14,6 +14,7 @@ from engine.bert import Bert, LayerNorm, Trace
 from engine.closeness import sentence_embeddings
 from engine.config import option
 from engine.corpora import Batch
+from engine.losses import full
 from engine.methods.base import Method, adamw
 from engine.new_head import with_head
 from engine.shape import Shape
@@ -97,7 +98,7 @@ class Adapt(Method):
     def losses(self, student: nn.Module, teacher: Bert, batch: Batch) -> dict[str, Tensor]:
         """Masked-LM, and the distance to the original's sentence embeddings."""
         trace: Trace = {"hidden": []}
-        logits = student(batch.ids, batch.visible, positions=batch.positions, trace=trace).float()
+        logits = full(student(batch.ids, batch.visible, positions=batch.positions, trace=trace))
         terms = {"masked-LM": F.cross_entropy(logits, batch.targets)}
         if self.options.anchor:
             with torch.no_grad():  # of the text before anything was hidden: with [MASK] in them all texts look alike

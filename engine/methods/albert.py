@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from engine.bert import DEVIATION, Bert, Trace, new_bert
 from engine.config import option
-from engine.losses import over_rows, softened
+from engine.losses import full, over_rows, softened
 from engine.masking import Batch
 from engine.methods.base import Method
 from engine.pairs import PairBatch
@@ -97,7 +97,7 @@ class Albert(Method):
         return shape.replace(
             family="albert",
             activation="gelu_new",
-            embedding=min(self.options.embedding or max(1, shape.hidden // 6), shape.hidden),
+            embedding=self.options.embedding or max(1, shape.hidden // 6),
             sharing=self.options.sharing,
             groups=self.options.groups,
             token_types=2,
@@ -105,6 +105,21 @@ class Albert(Method):
             pooler=pairs,
             pair_head=pairs,
         )
+
+    def objections(self, teacher: Shape, student: Shape) -> list[str]:
+        """Embeddings wider than the student save nothing, and groups are made of layers."""
+        problems, options = [], self.options
+        if options.embedding > student.hidden:
+            problems.append(
+                f"ALBERT's embeddings are narrower than its student, {student.hidden} dims wide, got an embedding size "
+                f"of {options.embedding:,}; use at most {student.hidden}."
+            )
+        if options.groups > student.layers:
+            problems.append(
+                f"Groups are made of whole layers, and the student has {student.layers}, got {options.groups:,} "
+                f"groups; use at most {student.layers}."
+            )
+        return problems
 
     def notes(self, teacher: Shape, student: Shape) -> list[str]:
         """What the library's class cannot hold."""
@@ -121,14 +136,14 @@ class Albert(Method):
         paired, soft = isinstance(batch, PairBatch), self.options.soft
         trace: Trace = {"pair": []} if paired else {}
         types = batch.types if isinstance(batch, PairBatch) else None
-        logits = student(batch.ids, batch.visible, types, batch.positions, trace).float()
+        logits = full(student(batch.ids, batch.visible, types, batch.positions, trace))
         terms = {"masked-LM": (1 - soft) * F.cross_entropy(logits, batch.targets)}
         if soft:
             with torch.no_grad():
                 theirs = teacher(batch.ids, batch.visible, positions=batch.positions)
             terms["soft targets"] = soft * softened(logits, theirs, self.options.temperature).mean()
         if isinstance(batch, PairBatch):
-            wrong = F.cross_entropy(trace["pair"][-1].float(), batch.labels, reduction="none")
+            wrong = F.cross_entropy(full(trace["pair"][-1]), batch.labels, reduction="none")
             terms["sentence order" if self.options.pairs == "sop" else "next sentence"] = over_rows(wrong, batch)
         return terms
 

@@ -16,6 +16,7 @@ from engine.config import ConfigError
 from engine.corpora import Corpus
 from engine.device import Device
 from engine.evaluate import masked_lm_score
+from engine.losses import full
 from engine.masking import Batch, Masking
 from engine.measure import MASKED_LM, Measure
 from engine.optimizers import OPTIMIZERS as OPTIMIZERS
@@ -200,6 +201,10 @@ class Method:
         """What happens between backward and the optimizer's step (from 1); numbers to chart. No device sync."""
         return {}
 
+    def replan(self, steps: int) -> None:
+        """The run will take so many `steps` in all, as it turns out meanwhile: its budget is time."""
+        self.steps = steps
+
     def picture(self, student: nn.Module, tokens: int, length: int, predicted: int) -> dict[str, Any] | None:
         """What a page can draw of the student at this moment, as plain values. It may wait for the device.
 
@@ -274,12 +279,12 @@ class Method:
 
 def masked_lm(student: nn.Module, batch: Batch) -> Tensor:
     """Cross-entropy of the hidden tokens, their mean (BERT, section 3.1). Scalar, in nats."""
-    return F.cross_entropy(student(batch.ids, batch.visible, positions=batch.positions).float(), batch.targets)
+    return F.cross_entropy(full(student(batch.ids, batch.visible, positions=batch.positions)), batch.targets)
 
 
 def weighted_lm(weight: float, logits: Tensor, targets: Tensor) -> Tensor:
     """The masked-LM loss with its weight; with a weight of 0 `logits` may be of no position at all (see `asked`)."""
-    return weight * F.cross_entropy(logits.float(), targets) if weight else 0.0 * logits.float().sum()
+    return weight * F.cross_entropy(full(logits), targets) if weight else 0.0 * full(logits).sum()
 
 
 def asked(weight: float, batch: Batch) -> Tensor:

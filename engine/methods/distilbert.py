@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from engine.bert import Bert
 from engine.config import option
 from engine.layer_choice import choose_layers, select_layers, whole_layers_only
-from engine.losses import over_words, softened, state_angle
+from engine.losses import full, over_words, softened, state_angle
 from engine.masking import Batch
 from engine.methods.base import Method
 from engine.shape import Shape
@@ -54,8 +54,9 @@ class Distilbert(Method):
 
     def student_shape(self, teacher: Shape, wanted: dict[str, Any]) -> Shape:
         """The teacher's shape with fewer layers, half of them unless chosen, and no token types."""
-        chosen = {**wanted, "layers": wanted.get("layers") or max(1, teacher.layers // 2)}
-        return super().student_shape(teacher, chosen if wanted.get("layers") is None else wanted).replace(token_types=0)
+        layers = wanted.get("layers")
+        chosen = {**wanted, "layers": max(1, teacher.layers // 2) if layers is None else layers}
+        return super().student_shape(teacher, chosen).replace(token_types=0)
 
     def objections(self, teacher: Shape, student: Shape) -> list[str]:
         """Whole layers are taken over, so only their number can be chosen."""
@@ -82,7 +83,7 @@ class Distilbert(Method):
         """Soft targets over all words, masked-LM over the hidden ones, the angle of the last hidden states."""
         ours: dict[str, list[Tensor]] = {"hidden": []}
         theirs: dict[str, list[Tensor]] = {"hidden": []}
-        student_logits = student(batch.ids, batch.visible, trace=ours).float()  # (batch, pos, vocab)
+        student_logits = full(student(batch.ids, batch.visible, trace=ours))  # (batch, pos, vocab)
         with torch.no_grad():
             teacher_logits = teacher(batch.ids, batch.visible, trace=theirs)
         options = self.options

@@ -9,34 +9,25 @@ from torch import Tensor
 
 from engine.bert import Bert
 from engine.config import option
-from engine.importance import RANKINGS, first_order, weight_norms
+from engine.importance import first_order, weight_norms
 from engine.masking import Batch
-from engine.one_shot import HEALING_RATE, Cut
+from engine.one_shot import Cut, batches_to_look_at, healing_rate, ranking_of, share_of
 
 
 @dataclass(frozen=True)
 class FfnPruningOptions:
     """Options of FFN pruning."""
 
-    share: float = option(0.5, "Share of all neurons that leave.", least=0.01, most=1.0, label="share that leaves")
+    share: float = share_of("neurons")
     importance: str = option(
         "gradients",
         "Activation times gradient, averaged over texts; or the product of the norms of a neuron's weights in and out, "
         "which needs no text.",
         choices=("gradients", "weights"),
     )
-    ranking: str = option(
-        "global",
-        "Neurons of all layers are ranked together, each layer's importances divided by their L2 norm; or every layer "
-        "loses its own least important ones, all of them the same share.",
-        choices=RANKINGS,
-    )
-    batches: int = option(
-        16, "Batches of the corpus over which importance is averaged.", least=1, most=10_000, label="batches to look at"
-    )
-    lr: float = option(
-        HEALING_RATE, "Peak learning rate of healing steps.", least=1e-7, most=1.0, label="learning rate", advanced=True
-    )
+    ranking: str = ranking_of("neurons")
+    batches: int = batches_to_look_at()
+    lr: float = healing_rate()
 
 
 class FfnPruning(Cut):
@@ -47,7 +38,10 @@ class FfnPruning(Cut):
 
     name = "ffn_pruning"
     label = "FFN pruning"
-    paper = "Molchanov et al. 2016, Pruning Convolutional Neural Networks for Resource Efficient Inference, 1611.06440"
+    paper = (
+        "Molchanov et al. 2016, Pruning Convolutional Neural Networks for Resource Efficient Inference, "
+        "arXiv 1611.06440"
+    )
     formula = r"I_j = \mathbb{E}_x \left| \sum_t a_{tj} \frac{\partial \mathcal{L}(x)}{\partial a_{tj}} \right|"
     Options = FfnPruningOptions
     part = "ffn"

@@ -8,29 +8,19 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from engine.bert import Bert
-from engine.config import option
-from engine.importance import RANKINGS, first_order
+from engine.importance import first_order
 from engine.masking import Batch
-from engine.one_shot import HEALING_RATE, Cut
+from engine.one_shot import Cut, batches_to_look_at, healing_rate, ranking_of, share_of
 
 
 @dataclass(frozen=True)
 class HeadPruningOptions:
     """Options of head pruning."""
 
-    share: float = option(0.5, "Share of all heads that leave.", least=0.01, most=1.0, label="share that leaves")
-    ranking: str = option(
-        "global",
-        "Heads of all layers are ranked together, each layer's importances divided by their L2 norm as in the paper; "
-        "or every layer loses its own least important ones, all of them the same number.",
-        choices=RANKINGS,
-    )
-    batches: int = option(
-        16, "Batches of the corpus over which importance is averaged.", least=1, most=10_000, label="batches to look at"
-    )
-    lr: float = option(
-        HEALING_RATE, "Peak learning rate of healing steps.", least=1e-7, most=1.0, label="learning rate", advanced=True
-    )
+    share: float = share_of("heads")
+    ranking: str = ranking_of("heads")
+    batches: int = batches_to_look_at()
+    lr: float = healing_rate()
 
 
 class HeadPruning(Cut):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from torch import nn
@@ -9,7 +10,7 @@ from torch import nn
 from engine.bert import Bert
 from engine.config import option
 from engine.new_head import with_head
-from engine.one_shot import HEALING_RATE, OneShot
+from engine.one_shot import OneShot, healing_rate
 from engine.pruning import copy_of
 from engine.shape import Shape
 
@@ -20,9 +21,7 @@ class LowRankOptions:
 
     share: float = option(0.25, "Rank, as a share of the width.", least=0.001, most=1.0, label="share of full rank")
     rank: int = option(0, "Rank, as a number; 0: by the share above.", least=0, most=1_000_000)
-    lr: float = option(
-        HEALING_RATE, "Peak learning rate of healing steps.", least=1e-7, most=1.0, label="learning rate", advanced=True
-    )
+    lr: float = healing_rate()
 
 
 class LowRank(OneShot):
@@ -47,10 +46,11 @@ class LowRank(OneShot):
         problems, rank = super().refusals(teacher), self.rank(teacher)
         pairs = [(teacher.hidden, teacher.inner), (teacher.hidden, teacher.ffn)]
         limit = max(-(-wide * out // (wide + out)) for wide, out in pairs)  # ranks below it save
+        share = math.floor(1000 * (limit - 1) / min(teacher.hidden, teacher.inner)) / 1000
         if not problems and rank >= limit:
             problems.append(
                 f"Two factors of rank {rank:,} hold no less than any of this teacher's linears; choose a rank below "
-                f"{limit:,}, or a share of at most {(limit - 1) / min(teacher.hidden, teacher.inner):.2f}."
+                f"{limit:,}, or a share of at most {share:g}."
             )
         if not problems and teacher.rank and rank >= teacher.rank:
             problems.append(

@@ -9,7 +9,7 @@ from torch import nn
 
 from engine.bert import Bert
 from engine.config import option
-from engine.one_shot import HEALING_RATE, OneShot
+from engine.one_shot import OneShot, healing_rate
 from engine.shape import Shape
 
 
@@ -25,9 +25,7 @@ class MagnitudeOptions:
         "Every matrix loses the same share of its weights; or all matrices are ranked together.",
         choices=("matrix", "global"),
     )
-    lr: float = option(
-        HEALING_RATE, "Peak learning rate of healing steps.", least=1e-7, most=1.0, label="learning rate", advanced=True
-    )
+    lr: float = healing_rate()
 
 
 class Magnitude(OneShot):

@@ -63,17 +63,22 @@ class Minilm(Method):
             f"{heads} heads, got {student.heads}; use {heads} heads at hidden {width}, or MiniLMv2."
         ]
 
+    def notes(self, teacher: Shape, student: Shape) -> list[str]:
+        """Which layers meet."""
+        return [
+            f"Its last layer, {student.layers}, imitates its teacher's last, {teacher.layers}; the others are free."
+        ]
+
     def prepare(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
         """Fresh weights."""
-        self.last = shape.layers - 1
         return new_bert(shape, seed)
 
     def losses(self, student: nn.Module, teacher: Bert, batch: Batch) -> dict[str, Tensor]:
         """Attention and value relations of the last layers; masked-LM with its weight, so that all takes part."""
         ours: Trace = {"scores": [], "value": []}
         theirs: Trace = {"scores": [], "value": []}
-        hard, last = self.options.hard, (self.last,)  # of the other layers nothing is compared
-        logits = student(batch.ids, batch.visible, positions=asked(hard, batch), trace=ours, layers=last)
+        hard = self.options.hard
+        logits = student(batch.ids, batch.visible, positions=asked(hard, batch), trace=ours, layers=(-1,))
         with torch.no_grad():
             teacher.look(batch.ids, batch.visible, teacher.shape.layers - 1, theirs)
         value, heads = theirs["value"][-1], theirs["value"][-1].shape[1]

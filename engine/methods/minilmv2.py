@@ -80,7 +80,7 @@ class Minilmv2(Method):
         if common % heads:
             legal = [str(d) for d in range(1, min(common, 256) + 1) if common % d == 0]
             problems.append(
-                f"Relation heads must divide queries of {self._wide(teacher)} and {student.inner}, got {heads}; use "
+                f"Relation heads must divide queries of {wide} and {student.inner}, got {heads}; use "
                 f"one of {', '.join(legal[:12])}."
             )
         if self.options.teacher_layer > teacher.layers:
@@ -90,13 +90,11 @@ class Minilmv2(Method):
     def notes(self, teacher: Shape, student: Shape) -> list[str]:
         """The numbers that follow from the shapes."""
         layer = self.options.teacher_layer or teacher.layers
-        return [
-            f"It imitates the teacher's layer {layer} in {self.heads(teacher.inner, student.inner)} relation heads."
-        ]
+        heads = self.heads(self._wide(teacher), student.inner)
+        return [f"It imitates the teacher's layer {layer} in {heads} relation heads."]
 
     def prepare(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
         """Fresh weights."""
-        self.last = shape.layers - 1
         return new_bert(shape, seed)
 
     def losses(self, student: nn.Module, teacher: Bert, batch: Batch) -> dict[str, Tensor]:
@@ -104,7 +102,7 @@ class Minilmv2(Method):
         ours: Trace = {name: [] for name in RELATED}
         theirs: Trace = {name: [] for name in RELATED}
         hard = self.options.hard
-        logits = student(batch.ids, batch.visible, positions=asked(hard, batch), trace=ours, layers=(self.last,))
+        logits = student(batch.ids, batch.visible, positions=asked(hard, batch), trace=ours, layers=(-1,))
         with torch.no_grad():
             teacher.look(batch.ids, batch.visible, (self.options.teacher_layer or teacher.shape.layers) - 1, theirs)
         heads = self.heads(*(trace["query"][-1].shape[1] * trace["query"][-1].shape[3] for trace in (theirs, ours)))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from engine.bert import Bert, new_bert
 from engine.config import option
 from engine.corpora import Batch
-from engine.losses import softened
+from engine.losses import full, softened
 from engine.methods.base import OPTIMIZERS, Method, fresh_optimizer
 from engine.muon import muon_flops
 from engine.shape import Shape
@@ -71,9 +71,9 @@ class SoftTargets(Method):
 
     def losses(self, student: nn.Module, teacher: Bert, batch: Batch) -> dict[str, Tensor]:
         """Soft and hard loss over the masked positions."""
-        student_logits = student(batch.ids, batch.visible, positions=batch.positions).float()  # (n, vocab)
+        student_logits = full(student(batch.ids, batch.visible, positions=batch.positions))  # (n, vocab)
         with torch.no_grad():
-            teacher_logits = teacher(batch.ids, batch.visible, positions=batch.positions).float()
+            teacher_logits = full(teacher(batch.ids, batch.visible, positions=batch.positions))
         share = self.options.share
         return {
             "soft targets": share * softened(student_logits, teacher_logits, self.options.temperature).mean(),

@@ -60,7 +60,7 @@ class Tinybert(Method):
         r"\sum_{m=1}^{L_S} \mathrm{MSE}\!\left(A^S_m, A^T_{g(m)}\right) + \sum_{m=0}^{L_S} "
         r"\mathrm{MSE}\!\left(H^S_m W, H^T_{g(m)}\right)"
     )
-    uses = ("feature", "task-agnostic")
+    uses = ("feature", "task-agnostic")  # Table 1 of WID's paper ticks logits, too; TinyBERT's has them on a task only
     Options = TinybertOptions
     presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS
     preset_notes: ClassVar[dict[str, str]] = PRESET_NOTES
@@ -88,6 +88,13 @@ class Tinybert(Method):
                 f"must divide it, got {student.layers}; use {' or '.join(map(str, near))} layers."
             )
         return problems
+
+    def notes(self, teacher: Shape, student: Shape) -> list[str]:
+        """Which layers meet."""
+        apart = teacher.layers // student.layers
+        theirs = ", ".join(str(apart * (layer + 1)) for layer in range(student.layers))
+        ours = "layer 1 imitates" if student.layers == 1 else f"layers 1 to {student.layers} imitate"
+        return [f"Its {ours} its teacher's {theirs}; its embeddings imitate the embeddings."]
 
     def prepare(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
         """Fresh weights and a matrix to the teacher's width."""

@@ -21,11 +21,10 @@ from engine.groups import Group
 from engine.layer_choice import choose_layers, select_layers
 from engine.methods.base import Method, adamw
 from engine.shape import Shape
+from engine.timetable import LEAST_INTERVAL, Timetable
 from engine.wid_cost import fold_multiply_adds, heir_multiply_adds
 from engine.wid_options import PRESET_NOTES, PRESETS, WidOptions
 from engine.work import TRAINED, Work, forward_flops
-
-LEAST_INTERVAL = 4  # steps; vectors that fall to zero faster than this are cut off rather than led
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,7 @@ class Wid(Method):
     preset_notes: ClassVar[dict[str, str]] = PRESET_NOTES
 
     options: WidOptions
+    turns: Timetable | None = None  # of the student that is prepared
 
     # ---- what can be asked for --------------------------------------------------------------------------------------
 
@@ -163,7 +163,8 @@ class Wid(Method):
                 teacher.shape.layers, shape.layers, self.options.layers_from, self.options.layer_list
             )
             teacher = select_layers(teacher, chosen)
-        self.cuts_to_make = self.schedule(teacher.shape, shape)
+        schedule = self.schedule(teacher.shape, shape)
+        self.turns = Timetable(schedule, self.interval(schedule))
         return Heir(teacher, masked_norms=self.options.norm_statistics == "kept")
 
     def optimizer(self, student: nn.Module) -> torch.optim.Optimizer:
@@ -179,37 +180,39 @@ class Wid(Method):
         """Cuts when a cut is due, leads closing vectors to zero, and takes out those that are there."""
         if not isinstance(student, Heir):
             return self._inheritance.numbers
-        schedule = self.cuts_to_make
-        interval = self.interval(schedule)
-        cut, between = divmod(step, interval)
+        assert self.turns is not None
+        cut = self.turns.due(step)
         with torch.no_grad():
             for group in student.groups.values():
                 if group.fading:
                     fade(student, group, optimizer)
-                if not between and not group.fading:
-                    self._cut(student, group, schedule.left(group.kind, cut), interval)
+                if cut is not None and not group.fading:
+                    self._cut(student, group, cut, self.turns)
                 if group.fading:
                     silence(group, optimizer)
-                elif self.options.closing == "penalty" and step > interval:
+                elif self.options.closing == "penalty" and step > self.turns.interval:
                     penalise(group, optimizer, self.options.penalty)
                 elif self.options.closing == "penalty":
                     pull(group)
         return _still_open(student)
 
-    def _cut(self, student: Heir, group: Group, left: int, interval: int) -> None:
-        """Closes the dims of `group` with the smallest norms until `left` stay open, and says how they go."""
+    def _cut(self, student: Heir, group: Group, cut: int, turns: Timetable) -> None:
+        """Closes the dims of `group` with the smallest norms that `cut` takes, and says how they go."""
+        left, goal = turns.schedule.left(group.kind, cut), sizes(turns.schedule.student)[group.kind]
         if left < group.kept:
-            blocks, unit = self.cuts_to_make.pieces(group.kind)
+            blocks, unit = turns.schedule.pieces(group.kind)
             norms = group.vector_norms(self.options.ranking).cpu()  # one device sync a group and cut
             student.close(group, smallest(norms, left, blocks, unit))
-        if group.closing.any() and (self.options.closing == "linear" or self._nearly_gone(group)):
-            group.fading = interval
+        if not group.closing.any():
+            return
+        if self.options.closing == "linear" or (group.kept <= goal and nearly_zero(group)):  # the penalty has done it
+            group.fading = turns.interval
 
-    def _nearly_gone(self, group: Group) -> bool:
-        """Whether the penalty has brought everything that must go close to zero; looked at once an interval."""
-        if group.kept > sizes(self.cuts_to_make.student)[group.kind]:
-            return False
-        return nearly_zero(group)
+    def replan(self, steps: int) -> None:
+        """What is still to be closed closes by the share of the run that was asked for, unless steps were."""
+        super().replan(steps)
+        if self.turns is not None and not self.options.interval:
+            self.turns.move_end(self._closing_steps, steps)
 
     def pass_on(self, student: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, torch.optim.Optimizer]:
         """Once everything is closed, the plain BERT that computes what the heir computed, with a fresh optimizer."""
@@ -249,7 +252,8 @@ class Wid(Method):
     def update_flops(self, teacher: Shape, student: Shape, step: int) -> int:
         """The fold's products, in the step after which everything is closed."""
         schedule = self.schedule(teacher, student)
-        if self.options.after_closing == "kept" or step != self.interval(schedule) * (schedule.last_cut + 1):
+        turns = self.turns or Timetable(schedule, self.interval(schedule))
+        if self.options.after_closing == "kept" or step != turns.ends:
             return 0
         return 2 * fold_multiply_adds(_born(teacher, student), sizes(student))
 
@@ -266,15 +270,22 @@ class Wid(Method):
         assert isinstance(student, Heir)
         if self.options.after_closing == "folded":
             self._inheritance = Inheritance({}, [], {})
-            return Bert(self.cuts_to_make.student)
+            return Bert(self._goal)
+        assert self.turns is not None
         for group in student.groups.values():
-            goal, (blocks, unit) = sizes(self.cuts_to_make.student)[group.kind], self.cuts_to_make.pieces(group.kind)
+            goal, (blocks, unit) = sizes(self._goal)[group.kind], self.turns.schedule.pieces(group.kind)
             student.close(group, smallest(group.vector_norms().cpu(), goal, blocks, unit))
             student.shrink(group, None)
         return student
 
+    @property
+    def _goal(self) -> Shape:
+        """The shape that the prepared student will have."""
+        assert self.turns is not None
+        return self.turns.schedule.student
+
     def _closed(self, student: Heir) -> bool:
-        goals = sizes(self.cuts_to_make.student)
+        goals = sizes(self._goal)
         return all(len(group.dims) == goals[group.kind] for group in student.groups.values())
 
     def finish(self, student: nn.Module) -> Bert:
@@ -292,11 +303,11 @@ class Wid(Method):
         else:
             rows = tokens // length
             groups = self._inheritance.groups
-            work = rows * multiply_adds(self.cuts_to_make.student, length, predicted // rows)
+            work = rows * multiply_adds(self._goal, length, predicted // rows)
         return {"groups": groups, "multiply_adds_per_token": round(work / tokens)}
 
     def _groups(self, student: Heir) -> list[dict[str, Any]]:
-        goals = sizes(self.cuts_to_make.student)
+        goals = sizes(self._goal)
         return [
             {
                 "name": group.name,
@@ -314,18 +325,22 @@ class Wid(Method):
         """Which dims are present, which are closing, how far the line to zero is; or what was inherited."""
         if not isinstance(student, Heir):
             return {"inheritance": vars(self._inheritance)}
-        return {
+        assert self.turns is not None
+        groups = {
             name: {"dims": group.dims, "closing": group.closing, "fading": group.fading}
             for name, group in student.groups.items()
         }
+        return {"groups": groups, "turns": self.turns.state()}
 
     def restore(self, student: nn.Module, state: dict[str, Any]) -> nn.Module:
         """Puts the bookkeeping back; the parameters, in their shrunk sizes, come from the checkpoint."""
         if "inheritance" in state:
             self._inheritance = Inheritance(**state["inheritance"])
-            return Bert(self.cuts_to_make.student)
+            return Bert(self._goal)
         assert isinstance(student, Heir)
-        for name, saved in state.items():
+        assert self.turns is not None
+        self.turns.restore(state.get("turns", {}))  # a checkpoint of before there were timetables has its groups only
+        for name, saved in state.get("groups", state).items():
             group = student.groups[name]
             group.dims, group.fading = saved["dims"], saved["fading"]
             if group.kind == "attention":

@@ -142,7 +142,7 @@ def test_lines_of_unequal_length_are_scored_and_what_was_left_out_is_told(page, 
 
 def test_a_student_of_another_vocabulary_is_refused_in_words(made):
     """Harm: token 17 of one vocabulary is compared with token 17 of another."""
-    from engine.inheritance import InheritanceError
+    from engine.head_distances import InheritanceError
     from engine.inheritance_report import check_vocabulary
     from tests.engine.builders import new_tokenizer
 

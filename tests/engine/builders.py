@@ -2,8 +2,9 @@
 
 import functools
 import math
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 import transformers
 
 from engine import microworld, runs
+from engine import train as train_module
 from engine.bert import Bert
 from engine.cache import digest
 from engine.config import RunConfig
@@ -111,6 +113,19 @@ def wanted_of(kind: type[Method]) -> dict[str, int]:
             "layers": 2 if "task-agnostic" not in kind.uses else 1
         }  # on a task the last of two layers is not compared
     return {"hidden": 16, "heads": 4, "ffn": 32} if kind.chooses else {}
+
+
+def slow_steps(patch: Any, seconds: Callable[[int], float]) -> None:
+    """Puts a clock into the training loop that goes on by `seconds(step)` in every step, and stands still otherwise."""
+    now, real, began = [0.0], train_module.backward, [0]
+
+    def backward(*parts: Any) -> Any:
+        began[0] += 1
+        now[0] += seconds(began[0])
+        return real(*parts)
+
+    patch.setattr(train_module, "backward", backward)
+    patch.setattr(train_module, "time", SimpleNamespace(perf_counter=lambda: now[0]))
 
 
 def returned(work: Generator[Any, None, Any]) -> Any:

@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 import torch
+from transformers import AlbertForPreTraining, AlbertModel, AutoModelForMaskedLM
 
+from engine.checkpoints import Model, export_model
 from engine.cost import parameters
 from engine.library import inexpressible
 from engine.methods.albert import Albert, AlbertOptions
 from engine.pairs import open_text
-from engine.shape import Shape
-from tests.engine.builders import masked_batch, teacher, tokenizer
+from engine.shape import SHARINGS, Shape, ShapeError
+from tests.engine.builders import masked_batch, randomise, teacher, tokenizer
 
 pytestmark = pytest.mark.usefixtures("few_held_out")
 
@@ -72,3 +74,62 @@ def test_fresh_weights_have_the_deviation_that_is_asked_for():
         assert weights.std().item() == pytest.approx(deviation, rel=0.02)
         again = method.prepare(teacher(), shape, 3)
         assert all(torch.equal(a, b) for a, b in zip(student.parameters(), again.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("pairs", ["sop", "none"])
+@pytest.mark.parametrize("groups", [1, 2, 3, 4])  # three do not divide four layers
+@pytest.mark.parametrize("sharing", SHARINGS)
+def test_what_it_exports_is_an_albert_of_the_librarys_or_it_says_why_not(sharing, groups, pairs, tmp_path):
+    """Harm: a student whose layers meet other groups' weights in the library, or whose pooler is a random one."""
+    method = Albert(AlbertOptions(embedding=8, sharing=sharing, groups=groups, pairs=pairs), STEPS)
+    shape = method.student_shape(teacher(layers=4).shape, {})
+    student, folder = randomise(method.prepare(teacher(layers=4), shape, 0), seed=2), tmp_path / "out"
+    if sharing in ("attention", "ffn"):
+        assert method.notes(shape, shape) == [
+            "The library's ALBERT shares attention and FFN together or not at all: this one stays in this app."
+        ]
+        with pytest.raises(ShapeError, match="ALBERT's class shares attention and FFN together or not at all"):
+            export_model(Model(student, tokenizer(), {}), folder)
+        assert not folder.exists()
+        return
+    export_model(Model(student, tokenizer(), {}), folder)
+    theirs, about = AlbertModel.from_pretrained(
+        folder, local_files_only=True, output_loading_info=True, add_pooling_layer=shape.pooler
+    )
+    assert not about["missing_keys"]
+    assert theirs.config.num_hidden_groups == (4 if sharing == "none" else groups)
+    batch = masked_batch()
+    types = torch.zeros_like(batch.ids)
+    types[:, 5:] = 1
+    with torch.no_grad():
+        found = theirs.eval()(input_ids=batch.ids, attention_mask=batch.visible.long(), token_type_ids=types)
+        trace = {"hidden": []}
+        student.encode(batch.ids, batch.visible, types, trace)
+    ours = trace["hidden"][-1]
+    torch.testing.assert_close(found.last_hidden_state[batch.visible], ours[batch.visible], rtol=0, atol=1e-5)
+    if shape.pooler:
+        torch.testing.assert_close(found.pooler_output, student.pooled(ours), rtol=0, atol=1e-5)
+    words = AutoModelForMaskedLM.from_pretrained(folder, local_files_only=True).eval()
+    with torch.no_grad():
+        logits = words(input_ids=batch.ids, attention_mask=batch.visible.long(), token_type_ids=types).logits
+        mine = student(batch.ids, batch.visible, types)
+    torch.testing.assert_close(logits[batch.visible], mine[batch.visible], rtol=0, atol=1e-5)
+    if shape.pair_head:
+        whole, about = AlbertForPreTraining.from_pretrained(folder, local_files_only=True, output_loading_info=True)
+        assert not about["missing_keys"]
+        with torch.no_grad():
+            order = whole.eval()(input_ids=batch.ids, attention_mask=batch.visible.long(), token_type_ids=types)
+        torch.testing.assert_close(order.sop_logits, student.pair_logits(ours), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"embedding": 40}, "got an embedding size of 40; use at most 16"),
+        ({"groups": 3}, "got 3 groups; use at most 2"),
+    ],
+)
+def test_what_cannot_be_an_albert_is_refused_with_what_works(options, says):
+    """Harm: an embedding size that was asked for is silently another one."""
+    with pytest.raises(ShapeError, match=says):
+        Albert(AlbertOptions(**options), STEPS).student_shape(teacher().shape, {})

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import stopwatch
+from engine import train as train_module
 from engine.__main__ import main
 from engine.budget import MOST_STEPS, UNITS, Budget, over_a_run, read, steps_within
 from engine.config import ConfigError, RunConfig
@@ -15,7 +16,7 @@ from engine.experience import experience
 from engine.plan import plan
 from engine.runs import create, list_runs
 from engine.train import train
-from tests.engine.builders import finish, losses, new_run, tiny
+from tests.engine.builders import finish, losses, new_run, slow_steps, tiny
 
 WRITTEN = {
     "500steps": (500, "steps"),
@@ -86,7 +87,7 @@ def test_a_budget_is_a_number_of_steps_and_no_more(unit, plain, tmp_path, monkey
     _, config, events = plain
     start = next(event for event in events if event["kind"] == "start")
     monkeypatch.setattr(stopwatch, "seconds_of_steps", lambda *_: [0.5] * stopwatch.TIMED)
-    # without the stopwatch's own noise: half a second a step, heirs and students alike
+    slow_steps(monkeypatch, lambda _: 0.5)  # half a second a step, heirs and students alike
     amount = {"tokens": start["planned"]["tokens"] + 40, "flops": start["planned"]["flops"] + 10, "seconds": 12.0}[unit]
     spending = dataclasses.replace(config, steps=1, budget=Budget(amount, unit).exact)
     run, told = new_run(tmp_path, spending), []
@@ -111,8 +112,9 @@ def test_a_budget_is_a_number_of_steps_and_no_more(unit, plain, tmp_path, monkey
 
 @pytest.mark.usefixtures("few_held_out")
 @pytest.mark.parametrize("method", ["wid", "scratch"])
-def test_the_stopwatch_leaves_nothing_behind(method, tmp_path) -> None:
+def test_the_stopwatch_leaves_nothing_behind(method, tmp_path, monkeypatch) -> None:
     """Harm: a run that timed itself first learns something else than one that did not."""
+    monkeypatch.setattr(train_module, "Countdown", lambda *_: None)  # as if the clock had agreed with the plan
     spending = tiny(method, steps=1, budget="0.4s")
     run = new_run(tmp_path, spending)
     told = finish(spending, run)

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 
 from engine import cost
-from engine.cost import PARTS, by_part, compactor_parameters, ledger, multiply_adds, parameters
+from engine.cost import by_part, compactor_parameters, multiply_adds, parameters
+from engine.ledger import PARTS, ledger
 from engine.shape import SHARINGS, Shape, ShapeError
 from tests.engine.shapes import VARIANTS, small_shapes
 

@@ -124,3 +124,21 @@ def test_the_papers_own_preset_teaches_no_head(name, knowing, corpus):
     terms = method.losses(student, knowing, corpus.batch(0, 8, 0))
     assert terms["masked-LM"].item() == 0
     assert sum(term.item() > 0 for term in terms.values()) == len(terms) - 1
+
+
+@pytest.mark.parametrize(
+    ("name", "layers", "says"),
+    [
+        (
+            "distilbert",
+            6,
+            "It starts from the teacher's layers 1, 3, 5, 8, 10, 12.",
+        ),  # 0, 2, 4, 7, 9, 11 in the release
+        ("tinybert", 4, "Its layers 1 to 4 imitate its teacher's 3, 6, 9, 12; its embeddings imitate the embeddings."),
+        ("minilm", 6, "Its last layer, 6, imitates its teacher's last, 12; the others are free."),
+    ],
+)
+def test_which_layers_meet_is_said(name, layers, says):
+    """Harm: a layer map that nobody can see, the commonest complaint about distillation."""
+    method, base = METHODS[name](METHODS[name].Options(), STEPS), Shape()
+    assert says in method.notes(base, method.student_shape(base, {"layers": layers}))

@@ -12,7 +12,8 @@ from engine import train as train_module
 from engine.checkpoints import load_model
 from engine.corpora import open_corpus
 from engine.film import Film
-from engine.inheritance import best_pairs, distances, score
+from engine.head_distances import distances
+from engine.inheritance import best_pairs, score
 from engine.methods import METHODS
 from engine.pairs import open_pairs
 from engine.probe import probe

@@ -8,21 +8,15 @@ import pytest
 from scipy.spatial.distance import jensenshannon
 
 from engine.bert import new_bert
-from engine.inheritance import (
+from engine.head_distances import (
     InheritanceError,
-    best_pairs,
     content_only,
     distances,
-    head_scores,
     jensen_shannon,
-    layer_scores,
     pair_cosines,
     pair_divergences,
-    random_score,
-    same_place,
-    score,
-    shuffled_score,
 )
+from engine.inheritance import best_pairs, head_scores, layer_scores, random_score, same_place, score, shuffled_score
 
 LAYERS = [0, 0, 1, 1]
 ALL = np.ones(6, bool)

@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from engine.cost import ledger, parameters
+from engine.cost import parameters
 from engine.keep import COLUMNS, to_csv, to_json
+from engine.ledger import ledger
 from engine.shape import LARGEST, Shape
 
 MODELS = [("Teacher", Shape()), ('A, "quoted"\nname', Shape(layers=2, tied=False))]

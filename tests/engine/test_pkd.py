@@ -17,8 +17,9 @@ from engine.device import pick
 from engine.fill_in import fill_in
 from engine.finetune import Recipe
 from engine.masking import Masking
-from engine.methods.pkd import TASKS, Pkd, PkdOptions
+from engine.methods.pkd import Pkd
 from engine.new_head import with_pooler
+from engine.pkd_options import TASKS, PkdOptions
 from engine.probe import ProbeError
 from engine.shape import Shape, ShapeError
 from engine.task_data import open_task

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.cost import ledger, parameters
+from engine.cost import parameters
+from engine.ledger import ledger
 from engine.presets import PRESETS, find, said_of
 from engine.shape import Shape, ShapeError
 

@@ -1,5 +1,7 @@
 """Laws of several processes: they do what one would have done."""
 
+import os
+import subprocess
 import time
 from itertools import takewhile
 
@@ -7,11 +9,13 @@ import pytest
 import torch
 from torch import nn
 
-from engine import job
+from engine import job, launch
+from engine.checkpoints import load_model
+from engine.methods import METHODS
 from engine.processes import join
 from engine.runs import ENDED
 from engine.train import train
-from tests.engine.builders import losses, new_run, tiny
+from tests.engine.builders import finish, losses, new_run, tiny
 
 
 def test_a_process_alone_talks_to_nobody():
@@ -66,3 +70,43 @@ def test_two_processes_take_the_steps_that_one_would_have_taken(tmp_path):
     expected = losses(takewhile(lambda event: event.get("step", 0) <= max(found), train(config, whole)))
     assert found == pytest.approx(expected, abs=1e-5)
     assert list(found) == list(range(2, max(found) + 1, 2))
+
+
+TOGETHER = [name for name, kind in METHODS.items() if kind.one_shot or "task-agnostic" not in kind.uses]
+
+
+@pytest.fixture(scope="module")
+def together(few_held_out, tmp_path_factory):
+    """({method: run by two processes}, what they said): PKD and every one-shot method, healed for three steps."""
+    root, found = tmp_path_factory.mktemp("together"), {}
+    for name in TOGETHER:
+        options = {"head_pruning": {"batches": 2}, "ffn_pruning": {"batches": 2}, "pkd": {"teacher_epochs": 1}}
+        config = tiny(name, steps=3, processes=2, options=options.get(name, {}), evaluations=1, checkpoints=1)
+        found[name] = new_run(root, config)
+    words = launch.command_for(2)
+    command = [*words[: -len(launch.WORKER)], "-m", "tests.engine.several_runs", str(root)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HEIRLOOM_CACHE": str(tmp_path_factory.mktemp("cache"))}
+    done = subprocess.run(command, cwd=launch.PROJECT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return found, done.stdout
+
+
+@pytest.mark.parametrize("name", TOGETHER)
+def test_two_processes_make_the_student_that_one_would_have_made(name, together, tmp_path):
+    """Harm: PKD whose processes have a teacher each, heads that one process keeps and the other does not."""
+    found, said = together
+    events, _ = found[name].events()
+    (start,) = [event for event in events if event["kind"] == "start"]
+    assert start["processes"] == 2
+    config = tiny(name, steps=3, options=found[name].config()["options"], evaluations=1, checkpoints=1)
+    alone = new_run(tmp_path, config)
+    near = 2e-3 if name == "int8" else 1e-5  # rounding breaks its ties otherwise in parts
+    assert losses(events) == pytest.approx(losses(finish(config, alone)), abs=near)
+    one, two = (load_model(run.student_dir).bert for run in (alone, found[name]))
+    assert one.shape == two.shape
+    if name != "int8":
+        for (key, a), b in zip(one.state_dict().items(), two.state_dict().values(), strict=True):
+            torch.testing.assert_close(a, b, rtol=0, atol=1e-4, msg=key)
+    shares = [event["share"] for event in events if "share" in event]
+    assert bool(shares) == (name == "pkd")  # the first process fine-tunes the teacher, the other one takes it over
+    assert "Fine-tuning" not in said

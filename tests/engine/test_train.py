@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine import teachers
-from engine import train as train_module
+from engine import moments, teachers
 from engine.bert import Bert
 from engine.checkpoints import CheckpointError, load_lineage, load_model
 from engine.config import ConfigError, RunConfig
@@ -15,12 +14,13 @@ from engine.corpora import Batch, Corpus, CorpusError, open_corpus
 from engine.cost import compactor_parameters, parameters
 from engine.device import pick
 from engine.evaluate import masked_lm_score
+from engine.learning_rate import LearningRate
 from engine.methods import METHODS
 from engine.methods.scratch import Scratch
 from engine.plan import plan
 from engine.shape import Shape, ShapeError
 from engine.teachers import TeacherError
-from engine.train import learning_rate_factor, train
+from engine.train import train
 from engine.work import Work
 from tests.engine.builders import finish, losses, new_run, teacher, tiny, tokenizer
 
@@ -255,7 +255,7 @@ def test_what_cannot_be_run_is_refused_in_one_line(changes, error, word, tmp_pat
 @pytest.mark.parametrize("steps", [1, 2, 7, 600])
 def test_the_learning_rate_rises_falls_and_never_leaves_its_bounds(steps, warmup):
     """Harm: a first step at full speed, or a last one that is wasted at zero."""
-    factors = [learning_rate_factor(step, steps, warmup) for step in range(1, steps + 1)]
+    factors = [LearningRate(steps, warmup).at(step) for step in range(1, steps + 1)]
     assert all(0 < factor <= 1 for factor in factors)
     top = factors.index(max(factors))
     assert factors[: top + 1] == sorted(factors[: top + 1])
@@ -319,7 +319,7 @@ class Painted(Scratch):
 def test_pictures_come_with_the_steps_they_are_of(tmp_path, monkeypatch):
     """Harm: a picture on the watch page that is older than the curve beside it; or thousands of them in a long run."""
     monkeypatch.setitem(METHODS, "scratch", Painted)
-    monkeypatch.setattr(train_module, "PICTURES", 3)
+    monkeypatch.setattr(moments, "PICTURES", 3)
     config = tiny("scratch", steps=7, batch=8, accumulate=2, length=20)
     events = finish(config, new_run(tmp_path, config))
     drawn = {"kind": "picture", "forward": [4 * 20, 20, 4 * 3]}
