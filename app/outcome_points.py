@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from engine import once
@@ -15,6 +15,7 @@ from engine.runs import Run, RunError
 from engine.shape import Shape, ShapeError
 
 OWN = "my runs"
+FEW_THOUSAND = 5_000  # of a unit on an axis are too many digits
 TOKENS, HIDDEN_WORDS = 64, 10  # of the row whose forward pass is counted: 15% of its words are asked for
 
 
@@ -26,15 +27,28 @@ class Axis:
     title: str
     unit: str
     scale: float  # values are divided by it
+    larger: str = ""  # the unit that is a thousand times as large, for real models
 
 
 AXES = {
     axis.name: axis
     for axis in (
-        Axis("parameters", "Parameters", "thousand parameters", 1e3),
-        Axis("bytes", "Bytes", "kilobytes of all tensors", 1e3),
-        Axis("work", "FLOPs to run", f"million FLOPs for a row of {TOKENS} tokens", 1e6),
-        Axis("flops", "FLOPs to train", "billion FLOPs of training, the teacher's included", 1e9),
+        Axis("parameters", "Parameters", "thousand parameters", 1e3, "million parameters"),
+        Axis("bytes", "Bytes", "kilobytes of all tensors", 1e3, "megabytes of all tensors"),
+        Axis(
+            "work",
+            "FLOPs to run",
+            f"million FLOPs for a row of {TOKENS} tokens",
+            1e6,
+            f"billion FLOPs for a row of {TOKENS} tokens",
+        ),
+        Axis(
+            "flops",
+            "FLOPs to train",
+            "billion FLOPs of training, the teacher's included",
+            1e9,
+            "trillion FLOPs of training, the teacher's included",
+        ),
         Axis("seconds", "Seconds to train", "seconds of training steps, the quickest seed", 1.0),
     )
 }
@@ -91,6 +105,16 @@ def run_points(runs: Sequence[Run], axis: Axis, measure: str) -> list[PlacedPoin
         except (RunError, ShapeError, KeyError, TypeError, ValueError, AttributeError, OverflowError):
             continue  # a damaged card is the watch page's to explain
     return points
+
+
+def in_fitting_unit(points: Sequence[PlacedPoint], axis: Axis) -> tuple[list[PlacedPoint], Axis]:
+    """The same in the axis's larger unit, where the largest of them has thousands of the smaller one."""
+    if not axis.larger or max((point.x for point in points), default=0.0) < FEW_THOUSAND:
+        return list(points), axis
+    return (
+        [replace(point, x=point.x / 1000) for point in points],
+        replace(axis, unit=axis.larger, scale=axis.scale * 1000),
+    )
 
 
 def short_name(id: str) -> str:

@@ -11,7 +11,7 @@ from app import state
 from app.charts import SAVE
 from app.csv_button import as_csv
 from app.outcome_charts import Dot, dot_plot, family_scatter
-from app.outcome_points import AXES, Axis, PlacedPoint, outcome_points, run_points
+from app.outcome_points import AXES, Axis, PlacedPoint, in_fitting_unit, outcome_points, run_points
 from app.plain import plain
 from app.run_view import duration
 from app.tables import table
@@ -70,6 +70,7 @@ def draw_scatter(points: list[PlacedPoint], axis: Axis, measure: str, key: str) 
         st.info(f"No model here has a known {axis.title.lower()}; choose another axis.", icon=":material/info:")
         return
     title = measure_title(measure)
+    points, axis = in_fitting_unit(points, axis)
     st.plotly_chart(
         family_scatter(points, axis, title, theme(state.dark())),
         theme=None,

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from app import state
 from app.outcome_charts import dot_plot, family_scatter
-from app.outcome_points import AXES, PlacedPoint, outcome_points, run_points
+from app.outcome_points import AXES, PlacedPoint, in_fitting_unit, outcome_points, run_points
 from app.theme import DARK, LIGHT
 from engine import outcome
 from engine.cost import parameters
@@ -209,3 +209,18 @@ def test_every_grid_has_a_measure_and_a_title_that_people_read():
     titles = [grid.title for grid in GRIDS.values()]
     assert len(set(titles)) == len(titles)
     assert all("_" not in measure_title(name) for grid in GRIDS.values() for name in grid.measures)
+
+
+def test_real_models_stand_on_an_axis_of_millions():
+    """Harm: 22,700 thousand parameters, which nobody reads as 22.7 million; or a unit whose numbers stayed as they were."""
+    points = [PlacedPoint("a", "s", x, 50.0, None, 1, "") for x in (8_696.0, 22_744.0)]
+    larger, axis = in_fitting_unit(points, AXES["parameters"])
+    assert axis.unit == "million parameters"
+    assert [point.x for point in larger] == pytest.approx([8.696, 22.744])
+    assert axis.scale * larger[0].x == pytest.approx(AXES["parameters"].scale * points[0].x)
+    assert in_fitting_unit([replace(points[0], x=848.0)], AXES["parameters"]) == (
+        [replace(points[0], x=848.0)],
+        AXES["parameters"],
+    )
+    assert in_fitting_unit(points, AXES["seconds"]) == (points, AXES["seconds"])
+    assert in_fitting_unit([], AXES["bytes"]) == ([], AXES["bytes"])
