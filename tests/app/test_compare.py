@@ -212,7 +212,7 @@ def test_every_grid_has_a_measure_and_a_title_that_people_read():
 
 
 def test_real_models_stand_on_an_axis_of_millions():
-    """Harm: 22,700 thousand parameters, which nobody reads as 22.7 million; or a unit whose numbers stayed as they were."""
+    """Harm: 22,700 thousand parameters, which nobody reads as 22.7 million; or a unit whose numbers stayed the same."""
     points = [PlacedPoint("a", "s", x, 50.0, None, 1, "") for x in (8_696.0, 22_744.0)]
     larger, axis = in_fitting_unit(points, AXES["parameters"])
     assert axis.unit == "million parameters"
