@@ -28,10 +28,9 @@ def choose_run(label: str, *, with_student: bool, empty: str) -> Run:
     by_id = {run.id: run for run in runs}
     ids = list(by_id)
     key = f"chosen_run_{label}"
-    if wanted in by_id and wanted != state.recall(f"{key}_linked"):  # a link that was not made by an earlier choice
-        state.remember(key, wanted)
-    elif state.recall(key) not in by_id:
-        state.remember(key, ids[0])
+    followed = wanted == state.recall(f"{key}_linked")  # the link was made by an earlier choice
+    if state.recall(key) not in by_id or (wanted in by_id and not followed):  # a choice is lost with its page
+        state.remember(key, wanted if wanted in by_id else ids[0])
     chosen = st.selectbox(label, ids, key=key, help="Newest first.")
     state.set_link("run", chosen)
     state.remember(f"{key}_linked", chosen)
