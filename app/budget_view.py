@@ -31,7 +31,10 @@ def choose_budget(place: Any, name: str, steps: int) -> tuple[int, str]:
 
 
 def show_outlook(outlook: Outlook) -> None:
-    """Steps, tokens, FLOPs and seconds that the run is expected to take."""
+    """Steps, tokens, FLOPs and seconds that the run is expected to take, in words where it takes none."""
+    if outlook.steps == 0:
+        st.caption("It takes no training step: the student is made and scored at once.")
+        return
     most = "at most" if outlook.full_rows else "about"
     tile_row(
         (
