@@ -12,9 +12,10 @@ import streamlit as st
 from app import state
 from app.ancestry_charts import FAINTEST, sankey
 from app.csv_button import as_csv
+from app.figure import shown
 from app.grid_charts import grid
 from app.kinship_view import show_kinship
-from app.pair import Pair, head_names, shown
+from app.pair import Pair, head_names
 from app.plain import plain
 from app.stock_view import show_neurons, show_residual, show_survivors
 from app.tables import table
@@ -137,6 +138,7 @@ def _heads(pair: Pair, lineage: Lineage, shares: Sequence[np.ndarray], colours: 
             sankey(found, theirs, ours, colours),
             "ancestry_sankey",
             f"Flows from the teacher's {len(theirs)} heads into the student's {len(ours)}, layer {layer + 1}.",
+            beside="ancestry_shares_drawn_csv",
         )
     with other:
         st.markdown("**Shares**, in percent")

@@ -10,10 +10,10 @@ import plotly.graph_objects as go
 from app.theme import Theme, faded
 
 FONT = {"size": 13, "family": "Source Sans, sans-serif"}  # the page's
-SAVE = {  # plotly's configuration: the only button of a figure saves it
+SAVE = {  # plotly's configuration: the only button of a figure saves it, and is there for fingers, which cannot hover
     "displaylogo": False,
+    "displayModeBar": True,
     "modeBarButtons": [["toImage"]],
-    "toImageButtonOptions": {"format": "svg", "filename": "heirloom"},
 }
 GAP = 0.08  # of a head's width, between heads of a mosaic
 COLOURBAR = {"thickness": 10, "outlinewidth": 0, "lenmode": "pixels", "len": 220, "y": 1, "yanchor": "top"}

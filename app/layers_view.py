@@ -11,8 +11,9 @@ import streamlit as st
 
 from app import state
 from app.csv_button import as_csv
+from app.figure import shown
 from app.layer_charts import step_lines
-from app.pair import ROWS, Pair, minus, shown
+from app.pair import ROWS, Pair, minus
 from app.plain import plain
 from app.tables import table
 from app.theme import Theme, theme
@@ -91,7 +92,7 @@ def _figure_one(pair: Pair, text: str, run_id: str, colours: Theme) -> None:
             st.markdown(f"**{title}** between each layer's input and output")
             values = {name: found[measure] for name, found in steps.items()}
             figure = step_lines(values, title, colours, unit=unit, relative=depth == "Relative depth", dashed=dashed)
-            shown(figure, f"layers_{measure}", f"{title} per layer of {', '.join(steps)}.")
+            shown(figure, f"layers_{measure}", f"{title} per layer of {', '.join(steps)}.", beside="layer_steps_csv")
             st.caption(explanation)
     tokens = next(iter(steps.values()))["l2"].shape[1]
     st.caption(

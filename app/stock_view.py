@@ -7,8 +7,8 @@ import streamlit as st
 
 from app.ancestry_charts import share_map
 from app.csv_button import as_csv
+from app.figure import shown
 from app.grid_charts import grid
-from app.pair import shown
 from app.tables import table
 from app.theme import Theme
 from engine.lineage import KINDS, Lineage, coarse, effective_parents, entropy
@@ -105,7 +105,6 @@ def show_survivors(lineage: Lineage, colours: Theme) -> None:
                 grid(found, names, names, ("", ""), colours.student, colours, hover="%{y} and %{x}"),
                 f"ancestry_overlap_{kind}",
                 f"Overlap of surviving {GROUPS[kind]} between layers.",
-                data=True,
             )
             st.caption(f"By lot: {mean:.2f} on average, 95% between {low:.2f} and {high:.2f}.")
         apart = found[np.triu_indices(len(found), 1)]

@@ -4,6 +4,7 @@ import streamlit as st
 
 from app import state
 from app.ancestry_view import show_ancestry
+from app.blank import with_a_blank
 from app.fill_view import show_fill_in
 from app.film_view import show_film
 from app.heads_view import keep_page, notices, show_heads
@@ -12,8 +13,10 @@ from app.intervene_view import show_intervene
 from app.layers_view import show_layers
 from app.lines_view import show_lines
 from app.pair import Pair
+from app.plain import plain
 from app.roles_view import show_roles
 from app.run_choice import choose_run
+from app.sharing import build_words
 from app.task_view import show_tasks
 from app.theme import theme
 from engine import teachers
@@ -57,13 +60,12 @@ for words in notices(seen):
 colours = theme(state.dark())
 scores = student.card["scores"]
 sides = {
-    "teacher": f"**Teacher** {teacher.card['label']}, {teacher.bert.shape}",
-    "student": f"**Student** {student.card['method']}, {student.bert.shape}; {scores['retained']:.1%} retained",
+    "teacher": f"**Teacher** {plain(str(teacher.card['label']))}, {build_words(teacher.bert.shape)}",
+    "student": f"**Student** {plain(str(student.card['method']))}, {build_words(student.bert.shape)}; "
+    f"{scores['retained']:.1%} retained",
 }
 pair = Pair(teacher, student, teacher_name, state.newest(run.student_dir))
-some = example.split()
-some[min(2, len(some) - 1)] = "[MASK]"
-blanked = " ".join(some)
+blanked = with_a_blank(example)
 TABS = ["Attention", "Attention as lines", "Inheritance", "Over time", "Ancestry", "Layers", "What heads do"]
 attention, lines, inheritance, over_time, ancestry, layers, roles, intervene, blanks, tasks = st.tabs(
     [*TABS, "Intervene", "Fill in", "Tasks"], key="view", bind="query-params"

@@ -13,15 +13,22 @@ from streamlit.testing.v1 import AppTest
 from app import pair, state
 from app.ancestry_charts import sankey, scatter, share_map
 from app.ancestry_view import when_said
+from app.blank import with_a_blank
+from app.charts import one_head
 from app.csv_button import csv_text, figure_lines
-from app.grid_charts import blocks, grid, limits_of, written
+from app.grid_charts import blocks, grid, limits_of
 from app.layer_charts import step_lines
 from app.role_charts import best_bars
+from app.sharing import build_words, sharing_words
+from app.size_charts import tensor_map
 from app.theme import DARK, LIGHT
+from app.written import written
 from engine import corpora
+from engine.cost import ledger, parameters
 from engine.head_roles import BestHead
 from engine.launch import PROJECT
 from engine.runs import list_runs
+from engine.shape import Shape
 from tests.engine.builders import finish, new_run, tiny
 
 COMPRESSED = ("int8", "low_rank", "head_pruning")  # students that no ordinary BERT is
@@ -40,6 +47,8 @@ def runs(tmp_path_factory):
             if method == "wid":
                 config = dataclasses.replace(config, options={"strategy": "head"})
             finish(config, new_run(folder, config))
+        config = tiny("albert", 4, teacher="microworld", student={"layers": 4, "hidden": 64, "heads": 4})
+        finish(dataclasses.replace(config, options={"groups": 2}), new_run(folder, config))
         for method in COMPRESSED:
             config = tiny(method, 0, teacher="microworld", student={}, batch=8, length=64)
             finish(config, new_run(folder, config))
@@ -356,5 +365,60 @@ def test_a_figure_gives_its_data_by_the_names_at_its_axes() -> None:
     figure = grid(
         np.array([[0.25, np.nan], [1.0, 0.5]]), ["a", "b"], ["c", "d"], ("x", "y"), "#000000", LIGHT, hover=""
     )
-    lines = [line[1:] for line in figure_lines(figure)]
+    lines = [line[1:4] for line in figure_lines(figure)]
     assert sorted(lines, key=str) == [["c", "a", "0.25"], ["c", "b", "1"], ["d", "b", "0.5"]]
+
+
+def test_a_figure_gives_flows_parts_and_intervals_too() -> None:
+    """Harm: a figure's file is empty where it draws flows or areas, or keeps the dots and drops their intervals."""
+    flows = figure_lines(sankey(np.array([[0.75, 0.25]]), ["a", "<b>"], ["c"], LIGHT))
+    assert [line[1:4] for line in flows] == [["a", "c", "0.75"], ["<b>", "c", "0.25"]]
+    shape = Shape(2, 8, 2, vocab=100)
+    parts = [line for line in figure_lines(tensor_map(ledger(shape), "#000000", LIGHT)) if line[2]]
+    assert sum(float(line[3]) for line in parts) == parameters(shape)
+    bars = figure_lines(best_bars({"Teacher": {"order": BestHead(0, 1, 0.5, 0.1, 0.2, 0.3, -2, 40)}}, LIGHT))
+    assert bars[0] == ["Teacher", "order", 50.0, "", 10.0, 10.0]
+    tokens = figure_lines(one_head(np.eye(2), ["<b>", "&"], "teacher", LIGHT, second=1))
+    assert [line[1:4] for line in tokens][:2] == [["<b>", "<b>", "1"], [" & ", "<b>", "0"]]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "blanked"),
+    [
+        (
+            "The girl near the boats washes herself. She is happy.",
+            "The girl near the boats washes [MASK]. She is happy.",
+        ),
+        ("The cat sat on the carpet.", "The cat sat on the [MASK]."),
+        ("123 ...", "[MASK]"),
+    ],
+)
+def test_the_first_blank_asks_for_something(sentence, blanked) -> None:
+    """Harm: the first thing that a visitor sees hidden is a word that could be any."""
+    assert with_a_blank(sentence) == blanked
+
+
+def test_an_intervention_begins_with_one_that_shows(opened) -> None:
+    """Harm: the page opens with a head that nobody misses, and the visitor learns that heads do nothing."""
+    page = opened("Intervene")
+    page.segmented_control(key="intervene_role").set_value("Teacher").run()
+    before, after = (frame.value for frame in page.dataframe if frame.value.columns[0] in ("Before", "After"))
+    assert abs(before["probability"] - after["probability"]).max() > 0.1
+    assert "What it does downstream" in told(page)
+    assert not any("share" in words.value for words in page.caption if words.value.startswith("Here "))
+
+
+@pytest.mark.parametrize("view", ["Intervene", "Layers", "Inheritance"])
+def test_layers_that_share_weights_are_called_so(opened, view) -> None:
+    """Harm: a head of a shared layer is switched off, and nobody can tell in how many layers."""
+    page = opened(view, "albert")
+    assert "4 layers share all their weights, in 2 groups" in told(page)
+    if view == "Intervene":
+        assert "in the layers that you choose and nowhere else" in told(page)
+
+
+def test_what_is_said_of_a_build() -> None:
+    """Harm: a student with one set of weights for all layers reads as an ordinary one."""
+    shared = Shape(4, 64, 4, vocab=100, embedding=10, sharing="attention")
+    assert build_words(shared).endswith("FFN 256, embeddings of 10, 4 layers share their attention weights")
+    assert sharing_words(Shape(4, 64, 4, vocab=100)) == ""

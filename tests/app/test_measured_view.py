@@ -17,7 +17,7 @@ def test_what_was_measured_is_told_before_and_after():
     """Harm: a compression that saved nothing is drawn as a success, or the other way round."""
     found = {line[0]: line[1:] for line in rows(CARD)}
     assert found == {
-        "Masked accuracy": ("68.7%", "65.0%", "-3.7 points"),
+        "Masked accuracy": ("68.7%", "65.0%", "\N{MINUS SIGN}3.7 points"),
         "Parameters": ("845,779", "845,779", "the same"),
         "On disk": ("3.39 MB", "3.39 MB", "the same"),
         "Forward pass": ("60.0 ms", "72.0 ms", "1.20× slower"),
