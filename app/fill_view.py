@@ -13,6 +13,7 @@ from engine.probe import ProbeError
 
 SHOWN = 6  # candidates of each model
 COLOURS = {"Teacher": "blue", "Student": "orange"}
+MOST_TYPED = 100_000  # letters; more than that a box swallows without a word
 MOST_BLANKS = 12  # drawn; a sentence may have more
 
 
@@ -29,7 +30,7 @@ def show_fill_in(teacher: Model, student: Model, start: str, key: str) -> None:
     text = st.text_input(
         f"Sentence with {BLANK}",
         start,
-        max_chars=2000,
+        max_chars=MOST_TYPED,
         key=f"blanks_{key}",
         persist_state="session",
         help=f"Write {BLANK} wherever a word should be found, as often as you like. All are hidden at the same time.",

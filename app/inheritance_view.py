@@ -80,7 +80,7 @@ def _sentences(run_id: str) -> tuple[str | None, int, bool]:
     lines = None
     if own:
         lines = st.text_area(
-            "One sentence a line", key=f"inheritance_lines_{run_id}", max_chars=40_000, help="At most 256 lines."
+            "One sentence a line", key=f"inheritance_lines_{run_id}", max_chars=400_000, help="At most 256 lines."
         )
     return lines, int(count), keep
 

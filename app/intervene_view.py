@@ -12,7 +12,7 @@ import streamlit as st
 from app import state
 from app.ancestry_view import lineage_of
 from app.figure import shown
-from app.fill_view import COLOURS, warn_of_unknown
+from app.fill_view import COLOURS, MOST_TYPED, warn_of_unknown
 from app.grid_charts import grid
 from app.missed_view import show_ranking
 from app.pair import Pair, signed
@@ -74,7 +74,7 @@ def _changed(pair: Pair, role: str, how: str, start: str, run_id: str, folder: P
         help="As many as you like, all at the same time. It begins with what the first blank below misses most.",
     )
     text = st.text_input(
-        "Sentence with a [MASK]", start, max_chars=2000, key=f"intervene_text_{run_id}", persist_state="session"
+        "Sentence with a [MASK]", start, max_chars=MOST_TYPED, key=f"intervene_text_{run_id}", persist_state="session"
     )
     heads = [names[name] for name in chosen]
     kin = _kin(pair, role, heads, folder)

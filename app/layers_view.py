@@ -73,6 +73,9 @@ def _figure_one(pair: Pair, text: str, run_id: str, colours: Theme) -> None:
     )
     steps: dict[str, dict[str, np.ndarray]] = {}
     shapes, seen_text = {}, text if where == TEXTS[1] else ""
+    if where == TEXTS[1] and not text.strip():
+        st.info("There is no sentence above, so this is held-out text.", icon=":material/edit:")
+        seen_text = ""
     strangers: dict[str, str] = {}  # models that cannot read the student's text, and what they read instead
     for name in chosen:
         try:

@@ -21,7 +21,8 @@ from app.task_view import show_tasks
 from app.theme import theme
 from engine import teachers
 
-LONGEST = 2000  # letters of a sentence
+LONGEST = 2000  # letters of a sentence in the page's link
+MOST_TYPED = 100_000  # letters; more than that a box swallows without a word
 
 st.title("Examine")
 left, right = st.columns([1, 2])
@@ -39,22 +40,24 @@ keys = {"text": f"sentence_{teacher_name}", "second": f"second_{teacher_name}"}
 for name, usual in (("text", example), ("second", "")):  # a link brings its sentences along
     if state.recall(keys[name]) is None:
         state.remember(keys[name], (state.link(name) or usual)[:LONGEST])
-text = right.text_input("Sentence", max_chars=LONGEST, key=keys["text"], persist_state="session")
+text = right.text_input("Sentence", max_chars=MOST_TYPED, key=keys["text"], persist_state="session")
 second = right.text_input(
     "Second sentence, for a pair",
-    max_chars=LONGEST,
+    max_chars=MOST_TYPED,
     key=keys["second"],
     persist_state="session",
     placeholder="empty: one sentence alone",
 )
-state.set_link("text", "" if text == example else text)
-state.set_link("second", second)
+for name, said in (("text", "" if text == example else text), ("second", second)):
+    state.set_link(name, said if len(said) <= LONGEST else "")
+if max(len(text), len(second)) > LONGEST:
+    st.info("A text this long does not fit into the page's link; a reload forgets it.", icon=":material/link_off:")
+seen = {}  # by "teacher" and "student"; empty where there is nothing to look at, and most tabs need no sentence
 try:
     seen = {"teacher": state.look(teacher, text, second), "student": state.look(student, text, second)}
 except ValueError as error:
     st.warning(str(error), icon=":material/edit:")
-    st.stop()
-for words in notices(seen):
+for words in notices(seen) if seen else []:
     st.warning(words, icon=":material/info:")
 
 colours = theme(state.dark())
@@ -72,11 +75,12 @@ attention, lines, inheritance, over_time, ancestry, layers, roles, intervene, bl
 )
 
 with attention:
-    show_heads(seen, sides, run.id, colours)
-    keep_page(seen, sides, f"{text} {second}".strip(), run.id)
+    if seen:
+        show_heads(seen, sides, run.id, colours)
+        keep_page(seen, sides, f"{text} {second}".strip(), run.id)
 
 with lines:
-    if lines.open:
+    if lines.open and seen:
         show_lines(seen, sides)
 
 with inheritance:

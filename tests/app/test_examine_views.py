@@ -241,6 +241,54 @@ def test_models_of_two_vocabularies_are_not_compared_position_by_position(opened
     assert "cut text into different tokens" in told(opened("Layers"))
 
 
+ELSEWHERE = {  # tab -> what it says of a student whose vocabulary is not its teacher's
+    "Attention": "The student's vocabulary is not the teacher's",  # this and the next are drawn whatever tab is open
+    "Fill in": "different vocabularies",
+    "Inheritance": "do not see the same tokens",
+    "Layers": "cut text into different tokens",
+    "What heads do": "layer by head, a block a relation",
+    "Intervene": "change of the loss",
+}
+
+
+@pytest.mark.parametrize("view", list(ELSEWHERE)[3:])
+def test_a_student_of_another_vocabulary_is_answered_in_every_tab(opened, runs, ids, monkeypatch, view) -> None:
+    """Harm: a student of a foreign teacher breaks a tab, or its words are laid on others' words without a word."""
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    from engine.checkpoints import Model
+
+    whole = state.student_model(runs / ids["scratch"] / "student")
+    known = json.loads(whole.tokenizer.backend_tokenizer.to_str())
+    vocabulary = known["model"]["vocab"]
+    vocabulary["zebra"] = vocabulary.pop("girl")
+    names = {name: getattr(whole.tokenizer, name) for name in whole.tokenizer.SPECIAL_TOKENS_ATTRIBUTES[2:]}
+    foreign = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(json.dumps(known)), **names)
+    monkeypatch.setattr(state, "student_model", lambda folder: Model(whole.bert, foreign, whole.card))
+    monkeypatch.setattr(state, "newest", lambda folder: "a foreign student")
+    page = opened(view, "scratch")
+    for button in page.button:
+        if button.label in ("Score", "Rank all heads"):
+            button.click()
+    page.run()
+    assert not page.exception
+    for said in (ELSEWHERE[view], *list(ELSEWHERE.values())[:3]):
+        assert said in told(page)
+
+
+def test_an_empty_sentence_takes_only_what_needs_one(opened) -> None:
+    """Harm: a visitor empties the line, and ancestry, tasks and all other tabs are gone with it."""
+    page = opened("Layers")
+    page.segmented_control(key="layer_text").set_value("The sentence above")
+    page.text_input(key="sentence_microworld").set_value("").run()
+    assert not page.exception
+    assert "type at least one word" in told(page)
+    assert "There is no sentence above, so this is held-out text" in told(page)
+    assert "Linear CKA" in told(page)
+    assert "Which heads are missed?" in told(opened("Intervene"))
+
+
 def test_charts_hold_what_they_were_given() -> None:
     """Harm: a flow, a cell or a bar of another height than the number in the table."""
     shares = np.array([[0.9, 0.1, 0.0], [0.2, 0.3, 0.5]])
@@ -396,6 +444,18 @@ def test_a_figure_gives_flows_parts_and_intervals_too() -> None:
 def test_the_first_blank_asks_for_something(sentence, blanked) -> None:
     """Harm: the first thing that a visitor sees hidden is a word that could be any."""
     assert with_a_blank(sentence) == blanked
+
+
+def test_five_thousand_words_are_answered_in_words(opened, ids) -> None:
+    """Harm: a page of text is pasted and nothing happens, or it goes into a link that no browser opens."""
+    page = opened("Fill in")
+    page.text_input(key="sentence_microworld").set_value("the girl sleeps . " * 5000)
+    page.text_input(key=f"blanks_{ids['wid']}").set_value("[MASK] sleeps . " * 5000).run()
+    words = told(page)
+    assert "19,938 of its tokens were left out" in words
+    assert "a reload forgets it" in words
+    assert "make it shorter" in words
+    assert "text" not in page.query_params
 
 
 def test_an_intervention_begins_with_one_that_shows(opened) -> None:
