@@ -59,7 +59,9 @@ def show_ancestry(pair: Pair, folder: Path) -> None:
             ("Effective parents", f"{effective_parents(everybody).mean():.2f}", f"of {lineage.teacher.heads} heads"),
         ]
     )
-    what = st.segmented_control("Of what", OF_WHAT, default="Heads", required=True, key="ancestry_of")
+    what = st.segmented_control(
+        "Of what", OF_WHAT, default="Heads", required=True, key="ancestry_of", bind="query-params"
+    )
     if what == "Heads":
         _heads(pair, lineage, shares, colours)
     elif what == "Residual dims":
@@ -127,6 +129,7 @@ def _heads(pair: Pair, lineage: Lineage, shares: Sequence[np.ndarray], colours: 
         required=True,
         format_func=lambda it: PARTS[it],
         key="ancestry_part",
+        bind="query-params",
         help="Query-key decides where a head looks, value-output what it brings from there; both: their mean.",
     )
     found = shares[layer] if part == "both" else lineage.head_shares(layer, str(part))

@@ -106,6 +106,7 @@ def show_weights(pair: Pair, colours: Theme) -> None:
         required=True,
         format_func=lambda it: WEIGHTS[it],
         key="weight_measure",
+        bind="query-params",
     )
     found = {
         role: state.computed(("weights", pair.key(role)), functools.partial(weight_steps, model.bert))

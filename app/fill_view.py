@@ -27,14 +27,15 @@ def show_fill_in(teacher: Model, student: Model, start: str, key: str) -> None:
                 icon=":material/block:",
             )
             return
+    state.begin(f"blanks_{key}", "blanks", start)
     text = st.text_input(
         f"Sentence with {BLANK}",
-        start,
         max_chars=MOST_TYPED,
         key=f"blanks_{key}",
         persist_state="session",
         help=f"Write {BLANK} wherever a word should be found, as often as you like. All are hidden at the same time.",
     )
+    state.keep_text("blanks", text, start)
     try:
         seen = {"Teacher": state.fill(teacher, text), "Student": state.fill(student, text)}
         agreed = agreement(seen["Teacher"], seen["Student"])

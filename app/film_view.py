@@ -47,9 +47,10 @@ def _show(run: Run, snapshots: Snapshots, curve: Curve | None, colours: Theme) -
     )
     names = [_text(tokens) for tokens in snapshots.tokens]
     left, right = st.columns([4, 1], vertical_alignment="bottom")
-    sentence = left.selectbox(
-        "Sentence of the film", range(len(names)), format_func=names.__getitem__, key=f"film_sentence_{run.id}"
-    )
+    key = f"film_sentence_{run.id}"
+    state.begin(key, "film", 0, lambda said: _one_of(int(said) - 1, range(len(names))))
+    sentence = left.selectbox("Sentence of the film", range(len(names)), format_func=names.__getitem__, key=key)
+    state.set_link("film", str(sentence + 1) if sentence else "")
     size = sum(path.stat().st_size for path in run.attention_dir.iterdir())
     try:
         teacher, pictures = state.film_pictures(str(run.attention_dir), size, int(sentence), state.dark())
@@ -79,6 +80,11 @@ def _show(run: Run, snapshots: Snapshots, curve: Curve | None, colours: Theme) -
     )
 
 
+def _one_of(number: int, known: Sequence[int]) -> int | None:
+    """`number` where it is known."""
+    return number if number in known else None
+
+
 def _text(tokens: Sequence[str]) -> str:
     """A sentence's tokens as one reads them, without the special ones at its ends."""
     return re.sub(r" (?=[.,!?])", "", " ".join(tokens[1:-1]).replace(" ##", ""))
@@ -94,6 +100,7 @@ def _frame(
 ) -> None:
     """One picture of the film beside the teacher's, the slider that chooses it, and the strip of all."""
     steps, key, playing = list(pictures), f"film_step_{run.id}", f"film_playing_{run.id}"
+    state.begin(key, "step", steps[-1], lambda said: _one_of(int(said), steps))
     if state.recall(key) not in pictures:
         state.remember(key, steps[-1])
     if state.recall(playing):
@@ -106,6 +113,8 @@ def _frame(
     step = steps[-1]
     if len(steps) > 1:
         step = st.select_slider("Step of the film", steps, format_func=lambda it: f"step {it:,}", key=key)
+    if not state.recall(playing):  # or every picture that passed by were a page to go back to
+        state.set_link("step", "" if step == steps[-1] else str(step))
     left, right = screen.columns(2, gap="large")
     told = f", score {scores[step]:.3f}" if step in scores else ""
     with left:

@@ -51,10 +51,16 @@ def show_intervene(pair: Pair, start: str, run_id: str, folder: Path) -> None:
         )
     left, right = st.columns(2)
     chosen = left.segmented_control(
-        "Model", ("Teacher", "Student"), default="Student", required=True, key="intervene_role"
+        "Model", ("Teacher", "Student"), default="Student", required=True, key="intervene_role", bind="query-params"
     )
     how = right.segmented_control(
-        "Heads become", list(WAYS), default="off", required=True, format_func=lambda it: WAYS[it], key="intervene_how"
+        "Heads become",
+        list(WAYS),
+        default="off",
+        required=True,
+        format_func=lambda it: WAYS[it],
+        key="intervene_how",
+        bind="query-params",
     )
     _changed(pair, str(chosen), str(how), start, run_id, folder, colours)
     st.markdown("#### Which heads are missed?")
@@ -66,16 +72,23 @@ def _changed(pair: Pair, role: str, how: str, start: str, run_id: str, folder: P
 
     model = pair.models[role]
     names = {f"layer {layer + 1}, head {head + 1}": (layer, head) for layer, head in all_heads(model.bert)}
+    usual, key, text_key = (
+        _first(pair, role, start, names),
+        f"intervene_heads_{role}_{run_id}",
+        f"intervene_text_{run_id}",
+    )
+    state.begin(key, "changed", usual, lambda said: _said_heads(said, role, names))
+    state.begin(text_key, "cut", start)
     chosen = st.multiselect(
         f"Heads of the {role.lower()}",
         list(names),
-        _first(pair, role, start, names),
-        key=f"intervene_heads_{role}_{run_id}",
+        key=key,
         help="As many as you like, all at the same time. It begins with what the first blank below misses most.",
     )
-    text = st.text_input(
-        "Sentence with a [MASK]", start, max_chars=MOST_TYPED, key=f"intervene_text_{run_id}", persist_state="session"
-    )
+    text = st.text_input("Sentence with a [MASK]", max_chars=MOST_TYPED, key=text_key, persist_state="session")
+    state.keep_text("cut", text, start)
+    places = "-".join(f"{names[name][0] + 1}.{names[name][1] + 1}" for name in chosen)
+    state.set_link("changed", "" if chosen == usual else f"{role.lower()}-{places}")
     heads = [names[name] for name in chosen]
     kin = _kin(pair, role, heads, folder)
     if kin:
@@ -121,6 +134,13 @@ def _changed(pair: Pair, role: str, how: str, start: str, run_id: str, folder: P
     if len(before.blanks) > MOST_BLANKS:
         st.caption(f"Tables of the first {MOST_BLANKS} blanks; the sentence has {len(before.blanks)}.")
     _downstream(looks, heads, role, colours)
+
+
+def _said_heads(said: str, role: str, names: dict[str, tuple[int, int]]) -> list[str] | None:
+    """The heads that a link names, such as student-2.1-3.4 (layer 2, head 1 and so on); None: not of this model."""
+    whose, *places = said.split("-")
+    found = [name for name, (layer, head) in names.items() if f"{layer + 1}.{head + 1}" in places]
+    return found if whose == role.lower() else None
 
 
 def _shared(pair: Pair) -> dict[str, str]:

@@ -58,18 +58,27 @@ def show_layers(pair: Pair, text: str, run_id: str) -> None:
 
 def _figure_one(pair: Pair, text: str, run_id: str, colours: Theme) -> None:
     others = _others(pair, run_id)
+    usual, every, key = ["Teacher", "Student"], ["Teacher", "Student", *others], f"layer_models_{run_id}"
+    state.begin(key, "models", usual, lambda said: [name for name in every if name in said.split(",")][:MOST] or None)
     chosen = st.multiselect(
         "Models",
-        ["Teacher", "Student", *others],
-        ["Teacher", "Student"],
+        every,
         max_selections=MOST,
-        key=f"layer_models_{run_id}",
+        key=key,
         help="Any finished run, by its id, and the teachers that come with the project, by name.",
     )
+    state.set_link("models", "" if chosen == usual else ",".join(chosen))
     left, right = st.columns(2)
-    where = left.segmented_control("Text", TEXTS, default=TEXTS[0], required=True, key="layer_text")
+    where = left.segmented_control(
+        "Text", TEXTS, default=TEXTS[0], required=True, key="layer_text", bind="query-params"
+    )
     depth = right.segmented_control(
-        "Layers by", ("Number", "Relative depth"), default="Number", required=True, key="layer_depth"
+        "Layers by",
+        ("Number", "Relative depth"),
+        default="Number",
+        required=True,
+        key="layer_depth",
+        bind="query-params",
     )
     steps: dict[str, dict[str, np.ndarray]] = {}
     shapes, seen_text = {}, text if where == TEXTS[1] else ""

@@ -28,7 +28,12 @@ def show_roles(pair: Pair) -> None:
     """The tab."""
     colours = theme(state.dark())
     which = st.segmented_control(
-        "What to look for", ("Gold relations", "Positions"), default="Gold relations", required=True, key="heads_of"
+        "What to look for",
+        ("Gold relations", "Positions"),
+        default="Gold relations",
+        required=True,
+        key="heads_of",
+        bind="query-params",
     )
     if which == "Gold relations":
         _gold(pair, colours)
@@ -52,6 +57,7 @@ def _gold(pair: Pair, colours: Theme) -> None:
     hide = st.toggle(
         "Hide the word that looks, as in training",
         key="heads_hidden",
+        bind="query-params",
         help="It stands behind [MASK]: the model has to find out what it is, and needs the other word for it.",
     )
     found = {role: _gold_of(pair, role, hide) for role in pair.models}

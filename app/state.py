@@ -44,6 +44,26 @@ def set_link(name: str, value: str) -> None:
             del st.query_params[name]
 
 
+LONGEST = 2000  # letters of a text in the page's link
+
+
+def begin(key: str, name: str, usual: Any, known: Callable[[str], Any] = str) -> None:
+    """Gives the widget `key`, when it is drawn for the first time, what the link says under `name`, or `usual`.
+
+    `known`: a word of the link as the widget's value; None or a ValueError: it makes no sense here.
+    """
+    if recall(key) is None:
+        found = None
+        with contextlib.suppress(ValueError):
+            found = known(link(name)[:LONGEST]) if link(name) else None
+        remember(key, usual if found is None else found)
+
+
+def keep_text(name: str, text: str, usual: str) -> None:
+    """Puts a person's `text` into the link unless it is the `usual` one, or too long for a link."""
+    set_link(name, "" if text == usual or len(text) > LONGEST else text)
+
+
 def whole_link() -> dict[str, list[str]]:
     """Every parameter of the page's link; each may come several times."""
     return {name: st.query_params.get_all(name) for name in st.query_params}

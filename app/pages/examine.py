@@ -21,7 +21,6 @@ from app.task_view import show_tasks
 from app.theme import theme
 from engine import teachers
 
-LONGEST = 2000  # letters of a sentence in the page's link
 MOST_TYPED = 100_000  # letters; more than that a box swallows without a word
 
 st.title("Examine")
@@ -38,8 +37,7 @@ except ValueError as error:
 example = teachers.card(teacher_name, state.RUNS).example
 keys = {"text": f"sentence_{teacher_name}", "second": f"second_{teacher_name}"}
 for name, usual in (("text", example), ("second", "")):  # a link brings its sentences along
-    if state.recall(keys[name]) is None:
-        state.remember(keys[name], (state.link(name) or usual)[:LONGEST])
+    state.begin(keys[name], name, usual)
 text = right.text_input("Sentence", max_chars=MOST_TYPED, key=keys["text"], persist_state="session")
 second = right.text_input(
     "Second sentence, for a pair",
@@ -48,9 +46,9 @@ second = right.text_input(
     persist_state="session",
     placeholder="empty: one sentence alone",
 )
-for name, said in (("text", "" if text == example else text), ("second", second)):
-    state.set_link(name, said if len(said) <= LONGEST else "")
-if max(len(text), len(second)) > LONGEST:
+state.keep_text("text", text, example)
+state.keep_text("second", second, "")
+if max(len(text), len(second)) > state.LONGEST:
     st.info("A text this long does not fit into the page's link; a reload forgets it.", icon=":material/link_off:")
 seen = {}  # by "teacher" and "student"; empty where there is nothing to look at, and most tabs need no sentence
 try:

@@ -402,6 +402,43 @@ def test_a_link_opens_its_heads(runs, ids, monkeypatch, linked, opened_heads) ->
     assert page.query_params["heads"].startswith("4.")
 
 
+def test_a_link_keeps_what_every_tab_shows(runs, ids, monkeypatch) -> None:
+    """Harm: a finding is sent around as a link, and everybody sees another head, step, text or model in its place."""
+    monkeypatch.setattr(state, "RUNS", runs)
+    monkeypatch.setattr(pair, "ROWS", 16)
+    monkeypatch.setattr(pair, "MOST_ASKED", 16)
+    said = {
+        "view": "Intervene",
+        "changed": "teacher-2.1-4.3",
+        "cut": "The boys [MASK] .",
+        "blanks": "A [MASK] sleeps .",
+    }
+    page = AppTest.from_file(PAGE, default_timeout=300)
+    page.query_params.update({"run": ids["wid"], **said, "intervene_role": "Teacher", "step": "0", "film": "2"})
+    page.run()
+    assert not page.exception
+    run = ids["wid"]
+    assert page.multiselect(key=f"intervene_heads_Teacher_{run}").value == ["layer 2, head 1", "layer 4, head 3"]
+    assert page.text_input(key=f"intervene_text_{run}").value == said["cut"]
+    assert page.text_input(key=f"blanks_{run}").value == said["blanks"]
+    assert page.select_slider(key=f"film_step_{run}").value == 0
+    assert page.selectbox(key=f"film_sentence_{run}").value == 1
+    page.multiselect(key=f"intervene_heads_Teacher_{run}").set_value(["layer 1, head 2"]).run()
+    assert page.query_params["changed"] == "teacher-1.2"
+    assert page.query_params["cut"] == said["cut"]
+
+
+@pytest.mark.parametrize("value", ["teacher-99.1", "<b>", "9" * 500])
+def test_a_link_without_sense_changes_nothing(runs, ids, monkeypatch, value) -> None:
+    """Harm: a link that somebody wrote by hand gives a traceback."""
+    monkeypatch.setattr(state, "RUNS", runs)
+    page = AppTest.from_file(PAGE, default_timeout=300)
+    page.query_params.update({"run": ids["wid"], "view": "Layers", "models": value, "film": value, "step": value})
+    page.query_params.update({"layer_depth": value, "changed": value})
+    page.run()
+    assert not page.exception
+
+
 def test_a_saved_table_is_numbers_and_runs_nothing() -> None:
     """Harm: a spreadsheet runs a run's name as a formula, or takes a true minus for a word."""
     text = csv_text(["name", "score"], [["=HYPERLINK(1)", "\N{MINUS SIGN}0.5"], ["-1", -2.5]])
