@@ -38,6 +38,14 @@ def test_a_change_too_small_to_show_is_none():
     assert rows({**CARD, "scores": scores})[0] == ("Masked accuracy", "68.7%", "68.7%", "the same")
 
 
+def test_what_learned_a_task_is_told_by_that_task():
+    """Harm: the page of a student that learned a task ends in an error below its tiles."""
+    measure = {"name": "grammar", "title": "Accuracy on grammar", "of": "sentences", "question": "sentence"}
+    scores = {"teacher_grammar_accuracy": 0.904, "grammar_accuracy": 0.502}
+    first = rows({**CARD, "measure": measure, "scores": scores})[0]
+    assert first == ("Accuracy on grammar", "90.4%", "50.2%", "\N{MINUS SIGN}40.2 points")
+
+
 def test_amounts_read_well():
     """Harm: 0.00 MB, a division by zero, or a change of a thousandth that is called one."""
     assert [size(n) for n in (0, 999, 1000, 921_816, 3_389_556)] == ["0 B", "999 B", "1.00 kB", "922 kB", "3.39 MB"]
