@@ -10,6 +10,11 @@ import streamlit as st
 from app.charts import SAVE
 from app.csv_button import figure_as_csv
 
+FOCUS = (  # plotly's own ring is black, on dark paper too
+    "<style>.stPlotlyChart .modebar-btn:focus-visible{outline:2px solid var(--st-primary-color,#c8500a)!important}"
+    "</style>"
+)
+
 
 def shown(
     figure: Any, key: str, alt: str, *, beside: str = "", narrow: tuple[float, int] | None = None, **more: Any
@@ -25,6 +30,7 @@ def shown(
     name = "heirloom-" + re.sub(r"[^\w.-]+", "-", key).strip("-")
     picture = {**SAVE, "toImageButtonOptions": {"format": "svg", "filename": name}}
     place: Any = st
+    st.html(FOCUS)
     if narrow:
         place = st.container(key=f"narrow_{key}")
         wide, more_pixels = narrow
