@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 import streamlit as st
 
@@ -82,4 +84,4 @@ def _sentence(filled: Filled) -> str:
     for blank, place in enumerate(filled.blanks):
         words[place] = filled.candidates(blank, 1)[0][0]
     joined = " ".join(words[1:-1]).replace(" ##", "")
-    return plain(joined)
+    return plain(re.sub(r" (?=[.,!?])", "", joined))

@@ -36,6 +36,7 @@ NULLS = {
 }
 SQUARE = (1.0, -50)  # of heads by heads: the colour bar takes that much from its width
 STUDENT = "This student"
+IN_SHORT = {NULLS["from_scratch"]: "From scratch", NULLS["shuffled"]: "Heads shuffled"}  # for a tile of a phone
 OWNERS = {"teacher": "teacher", "student": "student", "from_scratch": "student from scratch"}
 EXPLANATION = (
     "*Best matching* pairs heads one to one so that they are as alike as can be (optimal assignment), and pairs the "
@@ -121,7 +122,7 @@ def _draw(report: Report, run_id: str, colours: Theme) -> None:
     tile_row(
         [
             (
-                name,
+                IN_SHORT.get(name, name),
                 thousandths(figure.score),
                 f"95%: {_range(figure)}",
             )

@@ -12,7 +12,7 @@ import html
 import numpy as np
 import plotly.graph_objects as go
 
-from app.charts import escape, layout
+from app.charts import CAMERA, escape, layout
 from app.picture import BIRTH, Picture
 from app.png import paletted_png
 from app.theme import Theme, channels, mix
@@ -108,8 +108,8 @@ def norm_heatmap(picture: Picture, colours: Theme) -> go.Figure:
         "ticktext": NAMES,
         "tickfont": small,
     }
-    layout(figure, colours, BELOW + round((13 if many else 20) * top), dragmode=False, coloraxis=scale)
-    return figure.update_layout(margin={"l": 0, "r": RIGHT, "t": 6, "b": BELOW})
+    layout(figure, colours, CAMERA + BELOW + round((13 if many else 20) * top), dragmode=False, coloraxis=scale)
+    return figure.update_layout(margin={"l": 0, "r": RIGHT, "t": CAMERA, "b": BELOW})
 
 
 def _begins_a_layer(before: str, kind: str) -> bool:
