@@ -135,8 +135,8 @@ def blocks(tables: Mapping[str, np.ndarray], colour: str, colours: Theme, hover:
         tickangle=0,
     )
     figure.update_yaxes(title="layer", autorange="reversed", dtick=1, showgrid=False, zeroline=False)
-    layout(figure, colours, min(560, 110 + 30 * layers), dragmode=False)
-    return figure.update_layout(margin={"t": 56})
+    layout(figure, colours, min(580, 130 + 30 * layers), dragmode=False)
+    return figure.update_layout(margin={"t": 76})  # the names stand below the camera
 
 
 def limits_of(*tables: np.ndarray) -> tuple[float, float]:

@@ -98,7 +98,8 @@ def norm_heatmap(picture: Picture, colours: Theme) -> go.Figure:
         "orientation": "h",
         "thickness": 8,
         "outlinewidth": 0,
-        "len": 0.7,
+        "len": 0.95,  # so that its three names have room on a phone
+        "tickangle": 0,
         "xpad": 0,
         "x": 0,
         "xanchor": "left",
