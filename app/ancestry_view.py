@@ -12,9 +12,10 @@ import streamlit as st
 from app import state
 from app.ancestry_charts import FAINTEST, sankey
 from app.csv_button import as_csv
+from app.figure import shown
 from app.grid_charts import grid
 from app.kinship_view import show_kinship
-from app.pair import Pair, head_names, shown
+from app.pair import Pair, head_names
 from app.plain import plain
 from app.stock_view import show_neurons, show_residual, show_survivors
 from app.tables import table
@@ -58,7 +59,9 @@ def show_ancestry(pair: Pair, folder: Path) -> None:
             ("Effective parents", f"{effective_parents(everybody).mean():.2f}", f"of {lineage.teacher.heads} heads"),
         ]
     )
-    what = st.segmented_control("Of what", OF_WHAT, default="Heads", required=True, key="ancestry_of")
+    what = st.segmented_control(
+        "Of what", OF_WHAT, default="Heads", required=True, key="ancestry_of", bind="query-params"
+    )
     if what == "Heads":
         _heads(pair, lineage, shares, colours)
     elif what == "Residual dims":
@@ -126,6 +129,7 @@ def _heads(pair: Pair, lineage: Lineage, shares: Sequence[np.ndarray], colours: 
         required=True,
         format_func=lambda it: PARTS[it],
         key="ancestry_part",
+        bind="query-params",
         help="Query-key decides where a head looks, value-output what it brings from there; both: their mean.",
     )
     found = shares[layer] if part == "both" else lineage.head_shares(layer, str(part))
@@ -137,6 +141,7 @@ def _heads(pair: Pair, lineage: Lineage, shares: Sequence[np.ndarray], colours: 
             sankey(found, theirs, ours, colours),
             "ancestry_sankey",
             f"Flows from the teacher's {len(theirs)} heads into the student's {len(ours)}, layer {layer + 1}.",
+            beside="ancestry_shares_drawn_csv",
         )
     with other:
         st.markdown("**Shares**, in percent")

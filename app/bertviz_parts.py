@@ -40,6 +40,9 @@ body {{ margin: 0; padding: 4px 2px 8px; background: var(--paper); color: var(--
   font: 14px/1.5 Helvetica, Arial, sans-serif; }}
 p {{ margin: 0 0 8px; color: var(--quiet); font-size: 13px; }}
 select {{ font: inherit; }}
+#save {{ margin-top: 8px; padding: 4px 10px; font: inherit; font-size: 13px; color: var(--ink);
+  background: var(--paper); border: 1px solid var(--quiet); border-radius: 6px; cursor: pointer; }}
+#save:focus-visible {{ outline: 2px solid var(--ink); }}
 {style}svg {{ display: block; min-width: {width}px; }}
 svg text {{ fill: var(--ink); stroke: var(--paper); stroke-width: 3px; paint-order: stroke; }}
 svg rect.background {{ fill: var(--hover); }}
@@ -49,6 +52,7 @@ svg rect.background {{ fill: var(--hover); }}
 <main>
 <p>{hint}</p>
 {markup}
+<button type="button" id="save">Save this picture as SVG</button>
 </main>
 {scripts}
 </body>
@@ -69,6 +73,27 @@ SHIM = """
 %s
 const modules = {jquery: jQuery, d3: Object.create(d3, {schemeCategory10: {value: palette}})};
 const requirejs = (names, start) => start(...names.map(name => modules[name]));
+"""
+
+
+# A file of its own: what the page's style gives the drawing is written into it.
+SAVE = """
+document.getElementById("save").addEventListener("click", () => {
+  const drawn = document.querySelector("svg"), saved = drawn.cloneNode(true), page = getComputedStyle(document.body);
+  const {width, height} = drawn.getBoundingClientRect();
+  for (const [name, value] of Object.entries({xmlns: "http://www.w3.org/2000/svg", width, height}))
+    saved.setAttribute(name, value);
+  saved.setAttribute("style", `background:${page.backgroundColor};font-family:Helvetica,Arial,sans-serif`);
+  const style = document.createElementNS("http://www.w3.org/2000/svg", "style");
+  style.textContent = `text{fill:${page.color};stroke:${page.backgroundColor};stroke-width:3px;paint-order:stroke}`;
+  saved.prepend(style);
+  const link = document.createElement("a");
+  const file = new Blob([new XMLSerializer().serializeToString(saved)], {type: "image/svg+xml"});
+  link.href = URL.createObjectURL(file);
+  link.download = document.title.toLowerCase().replace(/[^a-z0-9]+/g, "-") + ".svg";
+  link.click();
+  URL.revokeObjectURL(link.href);
+});
 """
 
 
@@ -98,6 +123,7 @@ def document(
         SHIM % palette,
         view,
         after,
+        SAVE,
     ]
     return PAGE.format(
         scheme="dark" if dark else "light",

@@ -31,7 +31,10 @@ def choose_budget(place: Any, name: str, steps: int) -> tuple[int, str]:
 
 
 def show_outlook(outlook: Outlook, budget: str = "") -> None:
-    """Steps, tokens, FLOPs and seconds that the run is expected to take, of the `budget` that RunConfig has."""
+    """What the run is expected to take of its `budget`, which RunConfig has; in words where it takes no step."""
+    if outlook.steps == 0:
+        st.caption("It takes no training step: the student is made and scored at once.")
+        return
     fixed = "as the clock decides" if budget and read(budget).unit == "seconds" else "fixed at the start"
     most = "at most" if outlook.full_rows else "about"
     tile_row(

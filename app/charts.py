@@ -10,11 +10,12 @@ import plotly.graph_objects as go
 from app.theme import Theme, faded
 
 FONT = {"size": 13, "family": "Source Sans, sans-serif"}  # the page's
-SAVE = {  # plotly's configuration: the only button of a figure saves it
+SAVE = {  # plotly's configuration: the only button of a figure saves it, and is there for fingers, which cannot hover
     "displaylogo": False,
+    "displayModeBar": True,
     "modeBarButtons": [["toImage"]],
-    "toImageButtonOptions": {"format": "svg", "filename": "heirloom"},
 }
+CAMERA = 28  # pixels above a figure, so that what saves it covers nothing
 GAP = 0.08  # of a head's width, between heads of a mosaic
 COLOURBAR = {"thickness": 10, "outlinewidth": 0, "lenmode": "pixels", "len": 220, "y": 1, "yanchor": "top"}
 
@@ -23,7 +24,7 @@ def layout(figure: go.Figure, colours: Theme, height: int, **more: object) -> go
     """What all figures have in common; `height` in pixels, `more` for plotly's layout."""
     figure.update_layout(
         height=height,
-        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        margin={"l": 8, "r": 8, "t": CAMERA, "b": 8},
         paper_bgcolor=colours.paper,  # so that a saved picture can be read anywhere
         plot_bgcolor="rgba(0,0,0,0)",
         font={"color": colours.ink, **FONT},

@@ -8,8 +8,10 @@ import streamlit as st
 
 from app import state
 from app.csv_button import as_csv
+from app.figure import shown
 from app.grid_charts import grid, limits_of
-from app.pair import Pair, minus, shown
+from app.pair import Pair, minus
+from app.sharing import sharing_words
 from app.tables import table
 from app.theme import Theme
 from engine.cka import Cka, cka
@@ -47,7 +49,6 @@ def show_cka(pair: Pair, colours: Theme) -> None:
             ),
             "layers_cka",
             "CKA between every layer of the teacher and every layer of the student.",
-            data=True,
         )
     lines = []
     for layer, of in enumerate([-1, *pair.layer_map()]):
@@ -105,6 +106,7 @@ def show_weights(pair: Pair, colours: Theme) -> None:
         required=True,
         format_func=lambda it: WEIGHTS[it],
         key="weight_measure",
+        bind="query-params",
     )
     found = {
         role: state.computed(("weights", pair.key(role)), functools.partial(weight_steps, model.bert))
@@ -119,8 +121,8 @@ def show_weights(pair: Pair, colours: Theme) -> None:
     for column, (role, steps) in zip(st.columns(2, gap="large"), found.items(), strict=True):
         table_of = steps[measure]
         with column:
-            sharing = pair.models[role].bert.shape.sharing
-            st.markdown(f"**{role}**" + (f", layers share {sharing}" if sharing != "none" else ""))
+            sharing = sharing_words(pair.models[role].bert.shape)
+            st.markdown(f"**{role}**" + (f": {sharing}" if sharing else ""))
             if not table_of.size:
                 st.caption("One layer: no neighbour.")
                 continue
@@ -138,6 +140,7 @@ def show_weights(pair: Pair, colours: Theme) -> None:
                 ),
                 f"weights_{role}",
                 f"{WEIGHTS[str(measure)]} between the weights of neighbouring layers of the {role.lower()}.",
+                beside="weights_csv",
             )
     head = ["weights", "layers"]
     head += [f"{role}, {name.lower()}" for role in found for name in WEIGHTS.values()]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -10,10 +11,11 @@ import streamlit as st
 
 from app import state
 from app.axis import Axis
-from app.charts import SAVE
+from app.csv_button import deferred_csv
 from app.curves import curve
+from app.figure import shown
 from app.norm_charts import norm_heatmap, strips
-from app.picture import MILLION, Picture, amount, kept_shares
+from app.picture import BIRTH, MILLION, Picture, amount, kept_shares
 from app.theme import Theme, theme
 
 Event = dict[str, Any]
@@ -80,20 +82,28 @@ def _film(run_id: str, pictures: Sequence[Picture]) -> None:
             key=f"film_{run_id}",
             label_visibility="collapsed",
         )
-    help_text = "Tells group, dim and norm of the place you point at."
+    help_text = "Tells group, dim and norm of the place you point at, and can be saved as a picture."
     point = right.toggle("Point at dims", key=f"point_{run_id}", help=help_text)
+    head = ["group", "first dim", "last dim", "mean length"]
+    deferred_csv(head, partial(_norms, by_step[step]), f"{run_id}-dims-step-{step}", "norms_csv")
     with screen:
         if not point:
             _strips(by_step[step], colours)
             return
         st.markdown(f"**Dims closing**, step {step:,}")
-        st.plotly_chart(
+        shown(
             norm_heatmap(by_step[step], colours),
             key=f"norms_{run_id}",
-            theme=None,
-            config=SAVE,
             alt=f"Norms of the compactor vectors of every dim of {len(by_step[step].groups)} groups at step {step}.",
+            beside="norms_csv",
         )
+
+
+def _norms(picture: Picture) -> Iterator[list[object]]:
+    """Every number of a picture; where dims are many, a number stands for neighbours."""
+    for group in picture.groups:
+        for (first, last), norm in zip(group.bounds(), group.norms, strict=True):
+            yield [group.label, first, last, f"{norm / BIRTH:.2f}"]
 
 
 def _strips(picture: Picture, colours: Theme) -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from app import state
-from app.charts import SAVE
+from app.figure import shown
 from app.score_charts import histogram
 from app.theme import theme
 from app.tiles import tile_row
@@ -77,11 +77,9 @@ def show_preview(config: RunConfig, corpus: str) -> None:
         st.markdown(f"**Tokens a row**, of the first {len(found.lengths):,} rows; at most {found.longest}")
         counts, edges = np.histogram(found.lengths, bins=min(16, found.longest), range=(0, found.longest))
         names = [f"{int(a) + 1}-{int(b)}" for a, b in zip(edges, edges[1:], strict=False)]
-        st.plotly_chart(
+        shown(
             histogram(names, counts, "tokens a row", "rows", colours),
-            theme=None,
             key="row_lengths",
-            config=SAVE,
             alt="How many rows have how many tokens.",
         )
         with st.expander("As a table"):

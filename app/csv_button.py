@@ -1,10 +1,12 @@
-"""A button that saves a table as CSV."""
+"""A button that saves a table, or what a figure draws, as CSV."""
 
 from __future__ import annotations
 
 import csv
+import html
 import io
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,10 +14,12 @@ import streamlit as st
 
 from engine.keep import harmless
 
+FIGURE = ("series", "x", "y", "value", "interval below", "interval above")
 
-def figure_as_csv(figure: Any, key: str) -> None:
-    """The button for what a plotly figure draws."""
-    _button(lambda: csv_text(("series", "x", "y", "value"), figure_lines(figure)), key, f"{key}_drawn_csv")
+
+def figure_as_csv(figure: Any, key: str, name: str) -> None:
+    """The button for what a plotly figure draws; the file is called `name`."""
+    _button(lambda: csv_text(FIGURE, figure_lines(figure)), name, f"{key}_drawn_csv")
 
 
 def as_csv(head: Sequence[str], lines: Iterable[Sequence[object]], name: str, key: str) -> None:
@@ -50,28 +54,63 @@ def csv_text(head: Sequence[str], lines: Iterable[Sequence[object]]) -> str:
 
 
 def figure_lines(figure: Any) -> list[list[object]]:
-    """What a plotly figure draws as lines (series, x, y, value): a cell of a heatmap, or a point without a value."""
-    across, up = (_names(axis) for axis in (figure.layout.xaxis, figure.layout.yaxis))
+    """What a plotly figure draws as lines, with the columns of FIGURE.
+
+    A cell of a heatmap, a flow (from x to y), a part of a whole (x within y) has a value; a point has none, but
+    perhaps an interval.
+    """
     lines: list[list[object]] = []
     for trace in figure.data:
-        if trace.type == "heatmap":
-            grid = np.asarray(trace.z)
-            xs = list(range(grid.shape[1])) if trace.x is None else list(trace.x)
-            ys = list(range(grid.shape[0])) if trace.y is None else list(trace.y)
-            cells = ((x, y, grid[at, to]) for at, y in enumerate(ys) for to, x in enumerate(xs))
-            lines += [
-                [trace.name or "", across.get(x, x), up.get(y, y), f"{z:.6g}"] for x, y, z in cells if np.isfinite(z)
-            ]
-        elif trace.x is not None and trace.y is not None and trace.hoverinfo != "skip":
-            lines += [
-                [trace.name or "", across.get(x, x), up.get(y, y), ""] for x, y in zip(trace.x, trace.y, strict=True)
-            ]
+        found = {"heatmap": _cells, "sankey": _flows, "treemap": _parts}.get(trace.type, _points)(trace, figure.layout)
+        lines += [[*line, "", ""] if len(line) == 4 else line for line in found]
     return lines
+
+
+def _cells(trace: Any, layout: Any) -> Iterator[list[object]]:
+    across, up = _names(layout.xaxis), _names(layout.yaxis)
+    grid = np.asarray(trace.z)
+    xs = list(range(grid.shape[1])) if trace.x is None else list(trace.x)
+    ys = list(range(grid.shape[0])) if trace.y is None else list(trace.y)
+    for at, y in enumerate(ys):
+        for to, x in enumerate(xs):
+            if np.isfinite(grid[at, to]):
+                yield [_words(trace.name), across.get(x, x), up.get(y, y), f"{grid[at, to]:.6g}"]
+
+
+def _flows(trace: Any, layout: Any) -> Iterator[list[object]]:
+    link, names = trace.link, [_words(name) for name in trace.node.label]
+    for source, target, value in zip(link.source, link.target, link.value, strict=True):
+        yield ["", names[source], names[target], f"{value:.6g}"]
+
+
+def _parts(trace: Any, layout: Any) -> Iterator[list[object]]:
+    for name, whole, value in zip(trace.labels, trace.parents, trace.values, strict=True):
+        yield ["", _words(name), _words(whole), f"{value:.12g}"]
+
+
+def _points(trace: Any, layout: Any) -> Iterator[list[object]]:
+    if trace.x is None or trace.y is None or trace.hoverinfo == "skip":
+        return
+    across, up = _names(layout.xaxis), _names(layout.yaxis)
+    wide = next(
+        (bar for bar in (trace.error_x, trace.error_y) if bar.array is not None and bar.visible is not False), None
+    )
+    above: Any = [""] * len(trace.x) if wide is None else wide.array
+    below: Any = above if wide is None or wide.arrayminus is None else wide.arrayminus
+    for x, y, low, high in zip(trace.x, trace.y, below, above, strict=True):
+        yield [_words(trace.name), across.get(x, _words(x)), up.get(y, _words(y)), "", low, high]
 
 
 def _names(axis: Any) -> dict[object, str]:
     """What stands at an axis' ticks."""
-    return dict(zip(axis.tickvals or (), axis.ticktext or (), strict=False))
+    return dict(zip(axis.tickvals or (), map(_words, axis.ticktext or ()), strict=False))
+
+
+def _words(text: Any) -> Any:
+    """A figure's text without its markup; numbers as they are."""
+    if text is None:
+        return ""
+    return html.unescape(re.sub(r"<[^>]*>", " ", text)) if isinstance(text, str) else text
 
 
 def _cell(value: object) -> str:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 import streamlit as st
 
-from app import state
+from app import given, state
+from app.plain import plain, some_words
 from engine.checkpoints import Model
 from engine.fill_in import BLANK, Filled, agreement
 from engine.probe import ProbeError
 
 SHOWN = 6  # candidates of each model
-MARKUP = set("\\`*_{}[]()#+-.!<>|$~:")
 COLOURS = {"Teacher": "blue", "Student": "orange"}
+MOST_TYPED = 100_000  # letters; more than that a box swallows without a word
 MOST_BLANKS = 12  # drawn; a sentence may have more
 
 
@@ -26,24 +29,23 @@ def show_fill_in(teacher: Model, student: Model, start: str, key: str) -> None:
                 icon=":material/block:",
             )
             return
+    name = f"blanks_{key}"
+    given.begin(name, "blanks", start)
     text = st.text_input(
         f"Sentence with {BLANK}",
-        start,
-        max_chars=2000,
-        key=f"blanks_{key}",
-        persist_state="session",
+        given.shown(name),
+        MOST_TYPED,
+        key=given.key(name),
         help=f"Write {BLANK} wherever a word should be found, as often as you like. All are hidden at the same time.",
     )
+    state.keep_text("blanks", text, start)
     try:
         seen = {"Teacher": state.fill(teacher, text), "Student": state.fill(student, text)}
         agreed = agreement(seen["Teacher"], seen["Student"])
     except ProbeError as error:
         st.warning(str(error), icon=":material/edit:")
         return
-    if seen["Teacher"].unknown:
-        st.warning(
-            f"Not in the vocabulary: {', '.join(dict.fromkeys(seen['Teacher'].unknown))}.", icon=":material/help:"
-        )
+    warn_of_unknown(seen["Teacher"])
     same, shared = sum(one for one, _ in agreed), sum(mass for _, mass in agreed) / len(agreed)
     count = "1 blank" if len(agreed) == 1 else f"{len(agreed)} blanks"
     st.markdown(
@@ -71,10 +73,16 @@ def show_fill_in(teacher: Model, student: Model, start: str, key: str) -> None:
         st.caption(f"Tables of the first {MOST_BLANKS} blanks; the sentence has {len(agreed)}.")
 
 
+def warn_of_unknown(filled: Filled) -> None:
+    """Names the words that the vocabulary does not have, if any."""
+    if filled.unknown:
+        st.warning(f"Not in the vocabulary: {some_words(filled.unknown)}.", icon=":material/help:")
+
+
 def _sentence(filled: Filled) -> str:
     """The text with each blank's first candidate in it, as markdown in which nothing is markup."""
     words = list(filled.tokens)
     for blank, place in enumerate(filled.blanks):
         words[place] = filled.candidates(blank, 1)[0][0]
     joined = " ".join(words[1:-1]).replace(" ##", "")
-    return "".join(f"\\{letter}" if letter in MARKUP else letter for letter in joined)
+    return plain(re.sub(r" (?=[.,!?])", "", joined))

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import streamlit as st
 
+SPELT = {"ffn": "FFN", "nsp": "NSP", "sop": "SOP", "adamw": "AdamW"}
 MOST_SIDE_BY_SIDE = 6  # choices; more of them go into a list
 
 
@@ -32,12 +33,17 @@ def preset_choice(presets: Mapping[str, Mapping[str, Any]], notes: Mapping[str, 
         list(presets),
         default=next(iter(presets)),
         required=True,
-        format_func=str.capitalize,
+        format_func=begun,
         key=key,
         help="Sets the options below; each can still be changed.",
     )
     st.caption(notes.get(name, ""))
     return str(name)
+
+
+def begun(name: str) -> str:
+    """A choice's name as it stands on a button: a capital first, and abbreviations as people spell them."""
+    return SPELT.get(name, name[:1].upper() + name[1:])
 
 
 def _widget(spec: dataclasses.Field[Any], key: str, start: Mapping[str, Any]) -> Any:
@@ -50,9 +56,7 @@ def _widget(spec: dataclasses.Field[Any], key: str, start: Mapping[str, Any]) ->
         choices = list(about["choices"])
         if len(choices) > MOST_SIDE_BY_SIDE:
             return st.selectbox(label, choices, choices.index(default), **common)
-        return st.segmented_control(
-            label, choices, default=default, required=True, format_func=str.capitalize, **common
-        )
+        return st.segmented_control(label, choices, default=default, required=True, format_func=begun, **common)
     if kind == "str":
         return st.text_input(label, default, max_chars=200, **common)
     if kind == "bool":

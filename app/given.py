@@ -8,6 +8,8 @@ every message carries, and a widget that stands there already is made anew: only
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
 from typing import Any
 
 from app import state
@@ -20,6 +22,18 @@ def give(name: str, value: Any) -> None:
         state.remember(_kept(name), (0, value))
     elif shown(name) != value:
         state.remember(_kept(name), (known[0] + 1, value))
+
+
+def begin(name: str, linked: str, usual: Any, known: Callable[[str], Any] = str) -> None:
+    """Gives the widget, when it is drawn for the first time, what the page's link says under `linked`, or `usual`.
+
+    `known`: a word of the link as the widget's value; None or a ValueError: it makes no sense here.
+    """
+    if state.recall(_kept(name)) is None:
+        found = None
+        with contextlib.suppress(ValueError):
+            found = known(state.link(linked)[: state.LONGEST]) if state.link(linked) else None
+        give(name, usual if found is None else found)
 
 
 def shown(name: str, usual: Any = None) -> Any:

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 from app.charts import escape, layout
 from app.theme import Theme, mix, on
+from app.written import written
 
 WRITTEN = 9  # columns and rows at most, for numbers to be written into the cells and names in full
 STOPS = np.linspace(0, 1, 9)
@@ -134,18 +135,8 @@ def blocks(tables: Mapping[str, np.ndarray], colour: str, colours: Theme, hover:
         tickangle=0,
     )
     figure.update_yaxes(title="layer", autorange="reversed", dtick=1, showgrid=False, zeroline=False)
-    layout(figure, colours, min(560, 110 + 30 * layers), dragmode=False)
-    return figure.update_layout(margin={"t": 56})
-
-
-def written(value: float, write: str) -> str:
-    """A number as people write it: a true minus, no minus before a zero, and nothing for what is not a number."""
-    if value != value:
-        return ""
-    text = format(value, write)
-    if not text.strip("+-0."):
-        text = text.lstrip("+-")
-    return text.replace("-", "\N{MINUS SIGN}")
+    layout(figure, colours, min(580, 130 + 30 * layers), dragmode=False)
+    return figure.update_layout(margin={"t": 76})  # the names stand below the camera
 
 
 def limits_of(*tables: np.ndarray) -> tuple[float, float]:

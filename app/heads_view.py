@@ -11,15 +11,15 @@ import pandas as pd
 import streamlit as st
 
 from app import charts, given, state
-from app.charts import SAVE
 from app.csv_button import deferred_csv
-from app.plain import plain
+from app.figure import shown
+from app.plain import some_words
 from app.theme import Theme
 
 if TYPE_CHECKING:
     from engine.probe import Probe
 
-MOST_NAMED = 12  # unknown words in a warning
+TOKENS = (1.0, -50)  # a square of tokens by tokens: the colour bar and its names take that much from its width
 
 
 def show_heads(seen: Mapping[str, Probe], sides: Mapping[str, str], run_id: str, colours: Theme) -> None:
@@ -33,14 +33,15 @@ def show_heads(seen: Mapping[str, Probe], sides: Mapping[str, str], run_id: str,
         with column:
             st.markdown(words)
             maps = seen[role].attentions  # (layer, head, pos, pos)
-            event = st.plotly_chart(
+            tall = maps.shape[0] / maps.shape[1]
+            event = shown(
                 charts.mosaic(maps, role, colours),
                 key=f"mosaic_{role}_{run_id}",
-                theme=None,
                 on_select="rerun",
                 selection_mode="points",
-                config=SAVE,
                 alt=f"Attention of the {role}: {maps.shape[0]} layers by {maps.shape[1]} heads.",
+                beside=f"mosaic_csv_{role}_{run_id}",
+                narrow=(tall, round(62 - 50 * tall)),
             )
             lines_as_csv(seen[role], role, run_id)
             if len(set(seen[role].heads)) > 1:
@@ -97,13 +98,12 @@ def notices(seen: Mapping[str, Probe]) -> list[str]:
         ]
     told = []
     if teacher.unknown:
-        listed = ", ".join(list(dict.fromkeys(teacher.unknown))[:MOST_NAMED])
-        others = len(set(teacher.unknown)) - MOST_NAMED
         if teacher.only_unknown:
             told.append("The teacher's vocabulary knows none of these words: both models see nothing but [UNK].")
         else:
-            more = f" and {others} more" if others > 0 else ""
-            told.append(f"The teacher's vocabulary does not have: {plain(listed)}{more}. These words appear as [UNK].")
+            told.append(
+                f"The teacher's vocabulary does not have: {some_words(teacher.unknown)}. These words appear as [UNK]."
+            )
     if teacher.cut:
         told.append(f"The text is long: {teacher.cut:,} of its tokens were left out at the end.")
     for role, found in seen.items():
@@ -142,12 +142,11 @@ def _opened(seen: Mapping[str, Probe], run_id: str, colours: Theme) -> None:
             head = _number(other, "Head", role, heads, run_id)
             chosen.append(f"{layer}.{head}")
             grids[role] = found.attentions[layer - 1, head - 1]
-            st.plotly_chart(
+            shown(
                 charts.one_head(grids[role], found.tokens, role, colours, found.second),
                 key=f"one_{role}",
-                theme=None,
-                config=SAVE,
                 alt=f"Attention of the {role}'s layer {layer}, head {head}.",
+                narrow=TOKENS,
             )
             with st.expander("As a table"):
                 _table(grids[role], found.tokens)
@@ -158,12 +157,11 @@ def _opened(seen: Mapping[str, Probe], run_id: str, colours: Theme) -> None:
     left, right = st.columns(2, gap="large")
     apart = grids["student"] - grids["teacher"]
     with left:
-        st.plotly_chart(
+        shown(
             charts.difference(grids["student"], grids["teacher"], tokens, colours, seen["teacher"].second),
             key="difference",
-            theme=None,
-            config=SAVE,
             alt="Attention of the student's head less that of the teacher's.",
+            narrow=TOKENS,
         )
     with right:
         st.markdown(

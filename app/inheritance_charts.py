@@ -51,7 +51,7 @@ def score_dots(figures: Mapping[str, Figure], colours: Theme, strong: str) -> go
     low = min([LEAST, *(value.low - 0.05 for value in values)])
     figure.update_xaxes(range=[low, 1.05], title="inheritance score", zeroline=False)
     figure.update_yaxes(autorange="reversed", showgrid=False)
-    return layout(figure, colours, 90 + 34 * len(names), dragmode=False).update_layout(margin={"t": 26, "r": 36})
+    return layout(figure, colours, 110 + 34 * len(names), dragmode=False).update_layout(margin={"t": 46, "r": 36})
 
 
 def score_matrix(

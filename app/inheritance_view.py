@@ -11,11 +11,12 @@ import streamlit as st
 
 from app import inheritance_charts as charts
 from app import state
-from app.charts import SAVE
 from app.csv_button import as_csv
+from app.figure import shown
 from app.tables import table
 from app.theme import Theme, theme
 from app.tiles import tile_row
+from app.written import written
 from engine import job
 from engine.inheritance import DEFINITION
 from engine.runs import Run
@@ -33,7 +34,9 @@ NULLS = {
     "shuffled": "This student, heads shuffled",
     "random": "Random students",
 }
+SQUARE = (1.0, -50)  # of heads by heads: the colour bar takes that much from its width
 STUDENT = "This student"
+IN_SHORT = {NULLS["from_scratch"]: "From scratch", NULLS["shuffled"]: "Heads shuffled"}  # for a tile of a phone
 OWNERS = {"teacher": "teacher", "student": "student", "from_scratch": "student from scratch"}
 EXPLANATION = (
     "*Best matching* pairs heads one to one so that they are as alike as can be (optimal assignment), and pairs the "
@@ -78,7 +81,7 @@ def _sentences(run_id: str) -> tuple[str | None, int, bool]:
     lines = None
     if own:
         lines = st.text_area(
-            "One sentence a line", key=f"inheritance_lines_{run_id}", max_chars=40_000, help="At most 256 lines."
+            "One sentence a line", key=f"inheritance_lines_{run_id}", max_chars=400_000, help="At most 256 lines."
         )
     return lines, int(count), keep
 
@@ -119,7 +122,7 @@ def _draw(report: Report, run_id: str, colours: Theme) -> None:
     tile_row(
         [
             (
-                name,
+                IN_SHORT.get(name, name),
                 thousandths(figure.score),
                 f"95%: {_range(figure)}",
             )
@@ -129,22 +132,20 @@ def _draw(report: Report, run_id: str, colours: Theme) -> None:
     first, second = st.columns(2, gap="large")
     with first:
         st.markdown("**The score and its nulls**")
-        st.plotly_chart(
+        shown(
             charts.score_dots(figures, colours, STUDENT),
             key=f"inheritance_dots_{run_id}",
-            theme=None,
-            config=SAVE,
             alt="Inheritance score of the student, and of what to hold beside it.",
+            beside=f"inheritance_csv_{run_id}",
         )
     layers = {f"layer {number}": figure for number, figure in enumerate(score.layers, start=1) if figure is not None}
     with second:
         st.markdown("**Layer by layer of the student**")
-        st.plotly_chart(
+        shown(
             charts.score_dots(layers, colours, ""),
             key=f"inheritance_layers_{run_id}",
-            theme=None,
-            config=SAVE,
             alt="Inheritance score of each layer of the student.",
+            beside=f"inheritance_csv_{run_id}",
         )
     head, rows = _table({**figures, **layers}, unit)
     st.html(table(head, rows, colours, bold=[0]))
@@ -165,8 +166,8 @@ def _draw(report: Report, run_id: str, colours: Theme) -> None:
 
 
 def thousandths(score: float) -> str:
-    """A score as it is shown; never minus nothing."""
-    return f"{round(score, 3) + 0.0:.3f}"
+    """A score as it is shown, with a true minus; never minus nothing."""
+    return written(score, ".3f")
 
 
 def _range(figure: Figure) -> str:
@@ -200,12 +201,11 @@ def _matrices(report: Report, measured: Measured, pairing: str, run_id: str, col
     with left:
         st.markdown("**Layers by layers**, heads paired within each two as well as can be")
         rows, columns = ([f"layer {number + 1}" for number in range(count)] for count in measured.layers.shape)
-        st.plotly_chart(
+        shown(
             charts.score_matrix(measured.layers, rows, columns, colours),
             key=f"inheritance_by_layer_{run_id}",
-            theme=None,
-            config=SAVE,
             alt="Inheritance score of every student layer for every teacher layer.",
+            narrow=SQUARE,
         )
         with st.expander("As a table"):
             st.dataframe(pd.DataFrame(measured.layers.round(3), rows, columns))
@@ -214,12 +214,11 @@ def _matrices(report: Report, measured: Measured, pairing: str, run_id: str, col
         rows, columns = ([f"{layer}.{head}" for layer, head in of] for of in (mine, theirs))
         edges = tuple([index for index, (_, head) in enumerate(of) if head == 1 and index] for of in (mine, theirs))
         pairs = [(int(a), int(b)) for a, b in score.pairs]
-        st.plotly_chart(
+        shown(
             charts.score_matrix(measured.heads, rows, columns, colours, pairs, (edges[0], edges[1])),
             key=f"inheritance_by_head_{run_id}",
-            theme=None,
-            config=SAVE,
             alt="Inheritance score of every student head for every teacher head.",
+            narrow=SQUARE,
         )
         with st.expander("Which head is whose"):
             st.dataframe(_pairs(report, measured, pairing), hide_index=True)

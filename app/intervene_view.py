@@ -9,12 +9,14 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import state
+from app import given, state
 from app.ancestry_view import lineage_of
-from app.fill_view import COLOURS
+from app.figure import shown
+from app.fill_view import COLOURS, MOST_TYPED, warn_of_unknown
 from app.grid_charts import grid
 from app.missed_view import show_ranking
-from app.pair import Pair, shown, signed
+from app.pair import Pair, signed
+from app.sharing import sharing_words
 from app.theme import Theme, theme
 from app.tiles import tile_row
 from engine.probe import ProbeError
@@ -22,6 +24,7 @@ from engine.token_store import CorpusError
 
 WAYS = {"off": "Off", "uniform": "Uniform"}
 SHOWN = 5  # candidates of each blank
+MOST_TRIED = 80  # heads; each is tried on one sentence, which takes milliseconds
 MOST_BLANKS = 4  # tables; a sentence may have more
 
 
@@ -41,12 +44,23 @@ def show_intervene(pair: Pair, start: str, run_id: str, folder: Path) -> None:
                 icon=":material/block:",
             )
             return
+    if sharing := [f"the {role.lower()}'s {words}" for role, words in _shared(pair).items()]:
+        st.caption(
+            f"Here {' and '.join(sharing)}. A head is changed in the layers that you choose and nowhere else: the same "
+            "weights go on working in the others."
+        )
     left, right = st.columns(2)
     chosen = left.segmented_control(
-        "Model", ("Teacher", "Student"), default="Student", required=True, key="intervene_role"
+        "Model", ("Teacher", "Student"), default="Student", required=True, key="intervene_role", bind="query-params"
     )
     how = right.segmented_control(
-        "Heads become", list(WAYS), default="off", required=True, format_func=lambda it: WAYS[it], key="intervene_how"
+        "Heads become",
+        list(WAYS),
+        default="off",
+        required=True,
+        format_func=lambda it: WAYS[it],
+        key="intervene_how",
+        bind="query-params",
     )
     _changed(pair, str(chosen), str(how), start, run_id, folder, colours)
     st.markdown("#### Which heads are missed?")
@@ -58,16 +72,21 @@ def _changed(pair: Pair, role: str, how: str, start: str, run_id: str, folder: P
 
     model = pair.models[role]
     names = {f"layer {layer + 1}, head {head + 1}": (layer, head) for layer, head in all_heads(model.bert)}
+    usual, here = _first(pair, role, start, names), f"intervene_heads_{role}_{run_id}"
+    written = f"intervene_text_{run_id}"
+    given.begin(here, "changed", usual, lambda said: _said_heads(said, role, names))
+    given.begin(written, "cut", start)
     chosen = st.multiselect(
         f"Heads of the {role.lower()}",
         list(names),
-        [next(iter(names))],
-        key=f"intervene_heads_{role}_{run_id}",
-        help="As many as you like, all at the same time.",
+        given.shown(here),
+        key=given.key(here),
+        help="As many as you like, all at the same time. It begins with what the first blank below misses most.",
     )
-    text = st.text_input(
-        "Sentence with a [MASK]", start, max_chars=2000, key=f"intervene_text_{run_id}", persist_state="session"
-    )
+    text = st.text_input("Sentence with a [MASK]", given.shown(written), MOST_TYPED, key=given.key(written))
+    state.keep_text("cut", text, start)
+    places = "-".join(f"{names[name][0] + 1}.{names[name][1] + 1}" for name in chosen)
+    state.set_link("changed", "" if chosen == usual else f"{role.lower()}-{places}")
     heads = [names[name] for name in chosen]
     kin = _kin(pair, role, heads, folder)
     if kin:
@@ -93,8 +112,7 @@ def _changed(pair: Pair, role: str, how: str, start: str, run_id: str, folder: P
         )
     except CorpusError as error:
         st.warning(str(error), icon=":material/info:")
-    if before.unknown:
-        st.warning(f"Not in the vocabulary: {', '.join(dict.fromkeys(before.unknown))}.", icon=":material/help:")
+    warn_of_unknown(before)
     for blank in range(min(MOST_BLANKS, len(before.blanks))):
         st.markdown(f"**Blank {blank + 1}**" if len(before.blanks) > 1 else "**The blank**")
         for column, (when, filled) in zip(
@@ -114,6 +132,48 @@ def _changed(pair: Pair, role: str, how: str, start: str, run_id: str, folder: P
     if len(before.blanks) > MOST_BLANKS:
         st.caption(f"Tables of the first {MOST_BLANKS} blanks; the sentence has {len(before.blanks)}.")
     _downstream(looks, heads, role, colours)
+
+
+def _said_heads(said: str, role: str, names: dict[str, tuple[int, int]]) -> list[str] | None:
+    """The heads that a link names, such as student-2.1-3.4 (layer 2, head 1 and so on); None: not of this model."""
+    whose, *places = said.split("-")
+    found = [name for name, (layer, head) in names.items() if f"{layer + 1}.{head + 1}" in places]
+    return found if whose == role.lower() else None
+
+
+def _shared(pair: Pair) -> dict[str, str]:
+    """In words, of each model whose layers share their attention weights: how."""
+    shapes = {role: model.bert.shape for role, model in pair.models.items()}
+    return {role: sharing_words(shape) for role, shape in shapes.items() if shape.shares("attention")}
+
+
+def _first(pair: Pair, role: str, text: str, names: dict[str, tuple[int, int]]) -> list[str]:
+    """The head whose absence changes the first blank of `text` most; one of the last layer with the best below it.
+
+    So both can be seen at once, what a head is missed for and what it does to the heads above. The first head of a
+    model of very many.
+    """
+    last = pair.models[role].bert.shape.layers - 1
+
+    def make() -> list[str]:
+        before = state.fill(pair.models[role], text).probabilities[0]
+
+        def moved_by(name: str) -> float:
+            after = state.changed_fill(pair.models[role], text, [names[name]], "off").probabilities[0]
+            return float(np.abs(after - before).sum())
+
+        ranked = sorted(names, key=moved_by, reverse=True)
+        found = ranked[:1]
+        if names[found[0]][0] == last:
+            found += [name for name in ranked if names[name][0] < last][:1]
+        return found
+
+    if len(names) > MOST_TRIED:
+        return list(names)[:1]
+    try:
+        return list(state.computed(("first heads", pair.key(role), text), make))
+    except ProbeError:
+        return list(names)[:1]
 
 
 def _kin(pair: Pair, role: str, heads: list[tuple[int, int]], folder: Path) -> str:
@@ -162,10 +222,17 @@ def _downstream(looks: tuple[Any, Any], heads: list[tuple[int, int]], role: str,
     first = min((layer for layer, _ in heads), default=0)
     layers = len(before.attentions)
     if not heads or first >= layers - 1:
-        st.caption("No layer lies above the chosen heads, so no other head's attention can change.")
+        st.caption(
+            "Downstream: no layer lies above the chosen heads, so no other head's attention can change."
+            if heads
+            else "No head is chosen, so nothing changes."
+        )
         return
     found = moved(before.attentions, after.attentions)[first + 1 :]
-    st.markdown("**Heads above**: how far their attention moves in this sentence")
+    st.markdown(
+        "**What it does downstream**: how far the attention of the heads in the layers above moves in this sentence, "
+        "though nobody touched them"
+    )
     shown(
         grid(
             found,
@@ -181,8 +248,9 @@ def _downstream(looks: tuple[Any, Any], heads: list[tuple[int, int]], role: str,
         ),
         "intervene_downstream",
         f"How far the attention of the {role.lower()}'s later heads moves.",
-        data=True,
     )
     st.caption(
-        "Jensen-Shannon divergence between attention before and after, mean over tokens: 0 bits unmoved, 1 apart."
+        "A cell is one of these heads: the Jensen-Shannon divergence, in bits, between where it looks with the chosen "
+        "heads and without them, the mean over the tokens that look. 0: it looks where it looked before; 1: at "
+        "altogether other tokens."
     )

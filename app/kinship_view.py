@@ -9,8 +9,9 @@ import streamlit as st
 
 from app import state
 from app.ancestry_charts import scatter
+from app.figure import shown
 from app.grid_charts import grid
-from app.pair import Pair, head_names, minus, p_value, shown
+from app.pair import Pair, head_names, minus, p_value
 from app.theme import Theme
 from app.tiles import tile_row
 from engine.kinship import Kinship, KinshipError, kinship, likeness
@@ -70,7 +71,6 @@ def show_kinship(pair: Pair, lineage: Lineage, shares: Sequence[np.ndarray], col
             ),
             "ancestry_scatter",
             "Share of ancestry against likeness of attention, a point a pair of heads.",
-            data=True,
         )
     layer = min(int(state.recall("ancestry_layer", 0) or 0), len(alike) - 1)
     with other:
@@ -88,7 +88,6 @@ def show_kinship(pair: Pair, lineage: Lineage, shares: Sequence[np.ndarray], col
             ),
             "ancestry_likeness",
             "How alike each student head and each teacher head of this layer look.",
-            data=True,
         )
     st.caption(_explained(found))
 

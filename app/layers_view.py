@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import streamlit as st
 
-from app import state
+from app import given, state
 from app.csv_button import as_csv
+from app.figure import shown
 from app.layer_charts import step_lines
-from app.pair import ROWS, Pair, minus, shown
+from app.pair import ROWS, Pair, minus
 from app.plain import plain
 from app.tables import table
 from app.theme import Theme, theme
@@ -57,21 +58,34 @@ def show_layers(pair: Pair, text: str, run_id: str) -> None:
 
 def _figure_one(pair: Pair, text: str, run_id: str, colours: Theme) -> None:
     others = _others(pair, run_id)
+    usual, every, name = ["Teacher", "Student"], ["Teacher", "Student", *others], f"layer_models_{run_id}"
+    given.begin(name, "models", usual, lambda said: [name for name in every if name in said.split(",")][:MOST] or None)
     chosen = st.multiselect(
         "Models",
-        ["Teacher", "Student", *others],
-        ["Teacher", "Student"],
+        every,
+        given.shown(name),
         max_selections=MOST,
-        key=f"layer_models_{run_id}",
+        key=given.key(name),
         help="Any finished run, by its id, and the teachers that come with the project, by name.",
     )
+    state.set_link("models", "" if chosen == usual else ",".join(chosen))
     left, right = st.columns(2)
-    where = left.segmented_control("Text", TEXTS, default=TEXTS[0], required=True, key="layer_text")
+    where = left.segmented_control(
+        "Text", TEXTS, default=TEXTS[0], required=True, key="layer_text", bind="query-params"
+    )
     depth = right.segmented_control(
-        "Layers by", ("Number", "Relative depth"), default="Number", required=True, key="layer_depth"
+        "Layers by",
+        ("Number", "Relative depth"),
+        default="Number",
+        required=True,
+        key="layer_depth",
+        bind="query-params",
     )
     steps: dict[str, dict[str, np.ndarray]] = {}
     shapes, seen_text = {}, text if where == TEXTS[1] else ""
+    if where == TEXTS[1] and not text.strip():
+        st.info("There is no sentence above, so this is held-out text.", icon=":material/edit:")
+        seen_text = ""
     strangers: dict[str, str] = {}  # models that cannot read the student's text, and what they read instead
     for name in chosen:
         try:
@@ -91,7 +105,7 @@ def _figure_one(pair: Pair, text: str, run_id: str, colours: Theme) -> None:
             st.markdown(f"**{title}** between each layer's input and output")
             values = {name: found[measure] for name, found in steps.items()}
             figure = step_lines(values, title, colours, unit=unit, relative=depth == "Relative depth", dashed=dashed)
-            shown(figure, f"layers_{measure}", f"{title} per layer of {', '.join(steps)}.")
+            shown(figure, f"layers_{measure}", f"{title} per layer of {', '.join(steps)}.", beside="layer_steps_csv")
             st.caption(explanation)
     tokens = next(iter(steps.values()))["l2"].shape[1]
     st.caption(

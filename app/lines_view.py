@@ -32,6 +32,7 @@ def show_lines(seen: Mapping[str, Probe], sides: Mapping[str, str]) -> None:
         format_func=VIEWS.__getitem__,
         horizontal=True,
         key="lines_of",
+        bind="query-params",
         label_visibility="collapsed",
     )
     longest, most = (

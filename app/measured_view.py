@@ -9,6 +9,8 @@ import streamlit as st
 from app import state
 from app.tables import table
 from app.theme import theme
+from app.written import written
+from engine.measure import accuracies, measure_of
 
 BYTES = ("B", "kB", "MB", "GB", "TB")
 
@@ -27,12 +29,17 @@ def show_measured(card: dict[str, Any]) -> None:
 
 def rows(card: dict[str, Any]) -> list[tuple[str, str, str, str]]:
     """(what, teacher's, student's, change) as text; zeros and compressed bytes where the student has many zeros."""
-    teacher, student, scores = card["measured"]["teacher"], card["measured"]["student"], card["scores"]
-    right = (scores["teacher_masked_accuracy"], scores["masked_accuracy"])
+    teacher, student = card["measured"]["teacher"], card["measured"]["student"]
+    right = accuracies(card)[::-1]
     counts, times = (card["teacher_parameters"], card["parameters"]), (teacher["latency_ms"], student["latency_ms"])
     points = round(100 * (right[1] - right[0]), 1)
     lines = [
-        ("Masked accuracy", f"{right[0]:.1%}", f"{right[1]:.1%}", f"{points:+.1f} points" if points else "the same"),
+        (
+            measure_of(card).title,
+            f"{right[0]:.1%}",
+            f"{right[1]:.1%}",
+            f"{written(points, '+.1f')} points" if points else "the same",
+        ),
         ("Parameters", f"{counts[0]:,}", f"{counts[1]:,}", change(*counts)),
         ("On disk", size(teacher["bytes"]), size(student["bytes"]), change(teacher["bytes"], student["bytes"])),
         ("Forward pass", f"{times[0]:,.1f} ms", f"{times[1]:,.1f} ms", change(*times, "quicker", "slower")),

@@ -12,8 +12,9 @@ from app import state
 from app.ancestry_charts import scatter
 from app.ancestry_view import lineage_of
 from app.csv_button import as_csv
+from app.figure import shown
 from app.grid_charts import grid, limits_of
-from app.pair import Pair, head_names, layer_names, minus, p_value, shown, signed
+from app.pair import Pair, head_names, layer_names, minus, p_value, signed
 from app.tables import table
 from app.theme import Theme
 from app.tiles import tile_row
@@ -64,6 +65,7 @@ def show_ranking(pair: Pair, how: str, folder: Path, colours: Theme) -> None:
                 ),
                 f"damage_{role}",
                 f"What each of the {role.lower()}'s heads is missed by.",
+                beside="damage_csv",
             )
     head = ["rank", "model", "head", "change of the loss, nats", "± 95%"]
     lines = []
@@ -149,7 +151,6 @@ def _heirs(pair: Pair, found: dict[str, Any], folder: Path, colours: Theme) -> N
             ),
             "heirs_scatter",
             "Damage without the ancestors against damage without the heir, a point a student head.",
-            data=True,
         )
     with other:
         layer = st.selectbox(
@@ -172,7 +173,6 @@ def _heirs(pair: Pair, found: dict[str, Any], folder: Path, colours: Theme) -> N
             ),
             "heirs_words",
             "Correlation over words of what is lost without a head of the student and without one of the teacher.",
-            data=True,
         )
     st.caption(
         f"As much missed: Spearman's correlation, over the {len(expected)} heads of the student, between an heir's "

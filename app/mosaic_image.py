@@ -5,6 +5,7 @@ Pictures and not figures, for a browser replaces them without a flicker and a do
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from html import escape
 
@@ -15,7 +16,8 @@ from app.theme import Theme, channels
 
 EDGE = 255  # the byte between heads; attention takes 0 to 254
 GAP = 2  # pixels between heads
-LARGE = 480  # pixels: what a picture is blown up to before it is sent, so that no browser smooths it
+MARGIN, WORDS = 16, 18  # pixels around a picture of a sheet, and for what stands above it
+SMALL, LARGE = 92, 480  # pixels: of a picture in a strip; of one by itself at most, kept sharp at any size
 
 
 def smaller(layers: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -42,7 +44,7 @@ def mosaic_png(layers: Sequence[np.ndarray], role: str, colours: Theme) -> bytes
     return paletted_png(canvas, _palette(role, colours))
 
 
-def film_strip(frames: Sequence[tuple[str, bytes]], chosen: int, colours: Theme, alt: str, width: int = 92) -> str:
+def film_strip(frames: Sequence[tuple[str, bytes]], chosen: int, colours: Theme, alt: str, width: int = SMALL) -> str:
     """HTML of small pictures in a row, (words below, PNG) each, the `chosen` one framed; scrolls sideways."""
     cells = []
     for index, (words, png) in enumerate(frames):
@@ -61,6 +63,31 @@ def large(png: bytes, alt: str) -> str:
     return (
         f'<img src="{data_uri(png)}" alt="{escape(alt)}" '
         f'style="width:100%;max-width:{LARGE}px;display:block;image-rendering:pixelated">'
+    )
+
+
+def sheet(pictures: Sequence[tuple[str, bytes]], across: int, width: int, colours: Theme) -> str:
+    """An SVG of (words above, PNG) `pictures`, `across` in a row, each `width` pixels wide; it needs nothing beside it.
+
+    All pictures are as high as the first is for its width.
+    """
+    pixels_wide, pixels_high = struct.unpack(">II", pictures[0][1][16:24])  # of a PNG's header
+    tall = round(width * pixels_high / pixels_wide)
+    rows = -(-len(pictures) // across)
+    wide, high = MARGIN + min(across, len(pictures)) * (width + MARGIN), MARGIN + rows * (tall + MARGIN + WORDS)
+    parts = []
+    for place, (words, png) in enumerate(pictures):
+        left = MARGIN + place % across * (width + MARGIN)
+        top = MARGIN + place // across * (tall + MARGIN + WORDS)
+        parts.append(
+            f'<text x="{left}" y="{top + 12}" fill="{colours.ink}">{escape(words)}</text>'
+            f'<image x="{left}" y="{top + WORDS}" width="{width}" height="{tall}" style="image-rendering:pixelated" '
+            f'href="{data_uri(png)}"/>'
+        )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{wide}" height="{high}" viewBox="0 0 {wide} {high}" '
+        f'font-family="Source Sans, sans-serif" font-size="13"><rect width="{wide}" height="{high}" '
+        f'fill="{colours.paper}"/>{"".join(parts)}</svg>'
     )
 
 

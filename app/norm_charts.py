@@ -12,7 +12,7 @@ import html
 import numpy as np
 import plotly.graph_objects as go
 
-from app.charts import escape, layout
+from app.charts import CAMERA, escape, layout
 from app.picture import BIRTH, Picture
 from app.png import paletted_png
 from app.theme import Theme, channels, mix
@@ -98,7 +98,8 @@ def norm_heatmap(picture: Picture, colours: Theme) -> go.Figure:
         "orientation": "h",
         "thickness": 8,
         "outlinewidth": 0,
-        "len": 0.7,
+        "len": 0.95,  # so that its three names have room on a phone
+        "tickangle": 0,
         "xpad": 0,
         "x": 0,
         "xanchor": "left",
@@ -108,8 +109,8 @@ def norm_heatmap(picture: Picture, colours: Theme) -> go.Figure:
         "ticktext": NAMES,
         "tickfont": small,
     }
-    layout(figure, colours, BELOW + round((13 if many else 20) * top), dragmode=False, coloraxis=scale)
-    return figure.update_layout(margin={"l": 0, "r": RIGHT, "t": 6, "b": BELOW})
+    layout(figure, colours, CAMERA + BELOW + round((13 if many else 20) * top), dragmode=False, coloraxis=scale)
+    return figure.update_layout(margin={"l": 0, "r": RIGHT, "t": CAMERA, "b": BELOW})
 
 
 def _begins_a_layer(before: str, kind: str) -> bool:

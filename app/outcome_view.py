@@ -8,8 +8,8 @@ from typing import Any
 import streamlit as st
 
 from app import state
-from app.charts import SAVE
 from app.csv_button import as_csv
+from app.figure import shown
 from app.outcome_charts import Dot, dot_plot, family_scatter
 from app.outcome_points import AXES, Axis, PlacedPoint, in_fitting_unit, outcome_points, run_points
 from app.plain import plain
@@ -71,11 +71,9 @@ def draw_scatter(points: list[PlacedPoint], axis: Axis, measure: str, key: str) 
         return
     title = measure_title(measure)
     points, axis = in_fitting_unit(points, axis)
-    st.plotly_chart(
+    shown(
         family_scatter(points, axis, title, theme(state.dark())),
-        theme=None,
         key=f"{key}_{axis.name}_{measure}",
-        config=SAVE,
         alt=f"{title} over {axis.unit}, a point a model; the table below has the numbers.",
     )
 
@@ -136,11 +134,9 @@ def _replay(found: Outcome) -> None:
                 st.caption("Nothing to show for this choice.")
                 continue
             unit = unit if differences else unit.replace("points of ", "") + ", %"
-            st.plotly_chart(
+            shown(
                 dot_plot(dots, unit, colours, zero=zero),
-                theme=None,
                 key=f"{name}_{found.name}_{measure}_{differences}",
-                config=SAVE,
                 alt=f"{title}: {unit}, {kind}; the table below has the numbers.",
             )
     st.caption(
@@ -186,11 +182,9 @@ def _cross_task(found: Outcome) -> None:
     for column, (title, dots, marks, name) in zip(st.columns(2, gap="large"), sides, strict=True):
         with column:
             st.markdown(f"**{title}**")
-            st.plotly_chart(
+            shown(
                 dot_plot(dots, "accuracy, %", colours, nulls=marks),
-                theme=None,
                 key=f"{name}_{found.name}",
-                config=SAVE,
                 alt=f"{title}: accuracy on three questions of models trained on three; the tables have the numbers.",
             )
     st.caption(

@@ -8,12 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import streamlit as st
 
 from app import state
-from app.charts import SAVE
-from app.csv_button import figure_as_csv
-from app.grid_charts import written
+from app.written import written
 from engine.cost import multiply_adds
 from engine.layer_choice import choose_layers
 from engine.masking import MASKED
@@ -134,22 +131,6 @@ class Pair:
     def pad(self) -> int:
         """The token that fills rows."""
         return int(self.student.tokenizer.pad_token_id)
-
-
-def shown(figure: Any, key: str, alt: str, *, data: bool = False) -> None:
-    """Draws a plotly figure as all figures of the page are drawn; `alt` says what is to be seen.
-
-    `data`: what it draws can be saved as CSV; for figures without a table beside them.
-    """
-    st.plotly_chart(
-        figure,
-        theme=None,
-        key=key,
-        alt=alt,
-        config=SAVE,
-    )
-    if data:
-        figure_as_csv(figure, key)
 
 
 def signed(value: float, digits: int = 3) -> str:

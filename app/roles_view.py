@@ -9,8 +9,9 @@ import streamlit as st
 
 from app import state
 from app.csv_button import as_csv
+from app.figure import shown
 from app.grid_charts import blocks
-from app.pair import ROWS, Pair, shown
+from app.pair import ROWS, Pair
 from app.role_charts import best_bars
 from app.tables import table
 from app.theme import Theme, theme
@@ -27,7 +28,12 @@ def show_roles(pair: Pair) -> None:
     """The tab."""
     colours = theme(state.dark())
     which = st.segmented_control(
-        "What to look for", ("Gold relations", "Positions"), default="Gold relations", required=True, key="heads_of"
+        "What to look for",
+        ("Gold relations", "Positions"),
+        default="Gold relations",
+        required=True,
+        key="heads_of",
+        bind="query-params",
     )
     if which == "Gold relations":
         _gold(pair, colours)
@@ -51,6 +57,7 @@ def _gold(pair: Pair, colours: Theme) -> None:
     hide = st.toggle(
         "Hide the word that looks, as in training",
         key="heads_hidden",
+        bind="query-params",
         help="It stands behind [MASK]: the model has to find out what it is, and needs the other word for it.",
     )
     found = {role: _gold_of(pair, role, hide) for role in pair.models}
@@ -65,7 +72,6 @@ def _gold(pair: Pair, colours: Theme) -> None:
             ),
             f"gold_{role}",
             f"Attention of each of the {role.lower()}'s heads on the gold word of each relation.",
-            data=True,
         )
     best = {role: {name: best_head(gold) for name, gold in relations.items()} for role, relations in found.items()}
     names = [name for name in RELATIONS if all(best[role].get(name) for role in best)]
@@ -78,6 +84,7 @@ def _gold(pair: Pair, colours: Theme) -> None:
             best_bars(known, colours),
             "gold_best",
             "The best head of teacher and student for each relation, with what nulls would reach.",
+            beside="gold_csv",
         )
         head = ["relation", "role", "best head", "attention, %", "even, %", "fixed distance, %", "distance", "cases"]
         lines = [

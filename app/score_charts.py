@@ -56,8 +56,7 @@ def score_bars(
             x=[escape(task) for task in values],
             y=list(values.values()),
             mode="markers",
-            marker={"color": colours.ink, "size": 2},
-            error_x={"type": "constant", "value": 0.4, "width": 0, "thickness": 2, "color": colours.ink},
+            marker={"symbol": "line-ew-open", "size": 44, "color": colours.ink, "line": {"width": 2.5}},
             hovertemplate=f"{escape(name)}, %{{x}}: %{{y:.1f}}{unit}<extra></extra>",
         )
     figure.update_xaxes(showgrid=False)  # categories need no lines

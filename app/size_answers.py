@@ -96,7 +96,7 @@ def _tiles(now: Comparison, models: Sequence[Model]) -> None:
         (plain(this.name), _shortest(count), f"{short(stored_bytes(this.shape, 'float32'), 'B')} in float32"),
         (plain(teacher.name), _shortest(full), f"{short(stored_bytes(teacher.shape, 'float32'), 'B')} in float32"),
         ("Compression", f"{full / count:,.2f}×", "fewer parameters" if count < full else "of the teacher's"),
-        (f"Work for {tokens:,} tokens", f"{work:,.1%}", "of the teacher's FLOPs"),
+        (f"FLOPs, {tokens:,} tokens", f"{work:,.1%}", "of the teacher's"),
     ]
     tile_row(tiles)
     with st.container(key="size_now"):

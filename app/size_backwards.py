@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import size_choice as choice
 from app import state
-from app.charts import SAVE
+from app.figure import shown
 from app.plain import plain
 from app.size_answers import Model
 from app.size_charts import front_chart
@@ -60,12 +60,10 @@ def backwards(now: Comparison, this: Model, base: Model) -> None:
         return
     st.markdown("##### The widest at each depth")
     colours = theme(state.dark())
-    st.plotly_chart(
+    shown(
         front_chart(edge, found, this.shape, this.colour, colours),
-        theme=None,
         key="size_front",
         alt="The widest model within the budget for each number of layers; the table below has the numbers",
-        config=SAVE,
     )
     with st.expander("The same as a table"):
         rows = [[f"{one.shape.layers} layers", f"{one.shape.hidden:,}", _amount(one.cost, budget)] for one in edge]

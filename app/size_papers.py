@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app import state
-from app.charts import SAVE
+from app.figure import shown
 from app.size_answers import Model
 from app.size_charts import paper_chart
 from app.tables import table
@@ -42,12 +42,10 @@ def papers(models: Sequence[Model]) -> None:
     )
     for paper in TABLES:
         st.markdown(f"##### {paper.title}")
-        st.plotly_chart(
+        shown(
             paper_chart(paper, [(model.name, parameters(model.shape), model.colour) for model in models], colours),
-            theme=None,
             key=f"size_paper_{TABLES.index(paper)}",
             alt=f"{paper.title}: scores over parameters; the table below has the numbers",
-            config=SAVE,
         )
         lines = [
             [f"{point.series}, {point.label}", point.said, f"{parameters(point.shape):,}", f"{point.score}"]

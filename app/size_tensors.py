@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import state
 from app.bars import part_label
-from app.charts import SAVE
+from app.figure import shown
 from app.plain import plain
 from app.size_answers import Model
 from app.size_charts import tensor_map
@@ -22,12 +22,10 @@ def tensors(now: Comparison, this: Model) -> None:
     entries = [entry for entry in ledger(this.shape) if not now.part or entry.part == now.part]
     only = f", only {part_label(now.part)}" if now.part else ""
     st.markdown(f"**{plain(this.name)}**{only}. Areas are parameters; click a part to enlarge it.")
-    st.plotly_chart(
+    shown(
         tensor_map(entries, this.colour, colours),
-        theme=None,
         key="size_tensor_map",
         alt=f"Parameters of every tensor of {this.name}; the table below has the numbers",
-        config=SAVE,
     )
     rows = [
         [

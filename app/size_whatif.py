@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import size_choice as choice
 from app import state
-from app.charts import SAVE
+from app.figure import shown
 from app.plain import plain
 from app.size_answers import Model
 from app.size_charts import sweep_chart
@@ -31,12 +31,10 @@ def what_if(now: Comparison, this: Model) -> None:
     curve = sweep(fields_of(this.shape), now.sweep)
     title, colours = SWEEPABLE[curve.field], theme(state.dark())
     st.markdown(f"**{plain(this.name)}**, everything else as it is. {_said(curve, title)}")
-    st.plotly_chart(
+    shown(
         sweep_chart(curve, title, this.colour, colours),
-        theme=None,
         key="size_sweep_chart",
         alt=f"Parameters over {title}; the table below has the numbers",
-        config=SAVE,
     )
     with st.expander("The same as a table"):
         rows = [

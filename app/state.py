@@ -44,6 +44,14 @@ def set_link(name: str, value: str) -> None:
             del st.query_params[name]
 
 
+LONGEST = 2000  # letters of a text in the page's link
+
+
+def keep_text(name: str, text: str, usual: str) -> None:
+    """Puts a person's `text` into the link unless it is the `usual` one, or too long for a link."""
+    set_link(name, "" if text == usual or len(text) > LONGEST else text)
+
+
 def whole_link() -> dict[str, list[str]]:
     """Every parameter of the page's link; each may come several times."""
     return {name: st.query_params.get_all(name) for name in st.query_params}

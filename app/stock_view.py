@@ -6,9 +6,9 @@ import numpy as np
 import streamlit as st
 
 from app.ancestry_charts import share_map
-from app.csv_button import as_csv
+from app.csv_button import as_csv, deferred_csv
+from app.figure import shown
 from app.grid_charts import grid
-from app.pair import shown
 from app.tables import table
 from app.theme import Theme
 from engine.lineage import KINDS, Lineage, coarse, effective_parents, entropy
@@ -57,6 +57,13 @@ def _map(shares: np.ndarray, what: str, title: str, colours: Theme) -> None:
         share_map(cells, (tall, wide), what, colours),
         f"ancestry_map_{what}",
         f"Which of the teacher's {what}s each of the student's is made of, on a logarithmic scale.",
+        beside=f"ancestry_map_{what}_csv",
+    )
+    deferred_csv(  # shares, which the figure draws by their logarithm
+        [f"student's {what}", f"teacher's {what}", "share"],
+        lambda: ([tall * y + 1, wide * x + 1, f"{share:.6g}"] for (y, x), share in np.ndenumerate(cells)),
+        f"ancestry-map-{what}s",
+        f"ancestry_map_{what}_csv",
     )
     if max(tall, wide) > 1:
         st.caption(
@@ -105,7 +112,6 @@ def show_survivors(lineage: Lineage, colours: Theme) -> None:
                 grid(found, names, names, ("", ""), colours.student, colours, hover="%{y} and %{x}"),
                 f"ancestry_overlap_{kind}",
                 f"Overlap of surviving {GROUPS[kind]} between layers.",
-                data=True,
             )
             st.caption(f"By lot: {mean:.2f} on average, 95% between {low:.2f} and {high:.2f}.")
         apart = found[np.triu_indices(len(found), 1)]

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from app import state
-from app.charts import SAVE
+from app.figure import shown
 from app.score_charts import score_bars
 from app.theme import theme
 from engine.checkpoints import Model
@@ -86,11 +86,9 @@ def _draw(kept: dict[str, dict[str, dict]]) -> None:
     for column, (title, figure) in zip(st.columns(2, gap="large"), figures.items(), strict=True):
         with column:
             st.markdown(f"**{title}**")
-            st.plotly_chart(
+            shown(
                 figure,
-                theme=None,
                 key=f"task_bars_{title}",
-                config=SAVE,
                 alt=f"{title}, on each task, with 95% intervals.",
             )
     st.dataframe(pd.DataFrame(rows), hide_index=True)

@@ -187,6 +187,7 @@ UI_FREE = ["charts", "norm_charts", "picture", "score_charts", "token_view", "si
 UI_FREE += ["outcome_points", "outcome_charts"]
 UI_FREE += ["inheritance_charts", "mosaic_image", "png"]
 UI_FREE += ["grid_charts", "ancestry_charts", "layer_charts", "role_charts"]
+UI_FREE += ["sharing", "blank", "written", "plain"]
 UI = {"streamlit", "plotly", "bertviz", "pandas", "app", "streamlit_app"}
 BANNED_WORDS = {"manager", "helper", "util", "handler", "misc"}  # and their plurals
 

@@ -9,6 +9,7 @@ from app import forms, state
 from app.budget_view import choose_budget, show_outlook
 from app.corpus_view import choose_corpus, show_preview
 from app.method_view import choose_method
+from app.sharing import build_words
 from app.teacher_view import choose_teacher, show_card
 from engine import job, teachers
 from engine.config import RunConfig
@@ -173,7 +174,7 @@ with right, st.container(border=True):
             delta_color="off",
             delta_arrow="off",
         )
-        st.caption(f"{plan.shape}.")
+        st.caption(f"{build_words(plan.shape)}.")
         show_outlook(plan.outlook, budget)
         for note in plan.method.notes(shape, plan.shape) if plan.outlook.steps is not None else []:
             st.caption(note)

@@ -4,6 +4,7 @@ import streamlit as st
 
 from app import given, state
 from app.ancestry_view import show_ancestry
+from app.blank import with_a_blank
 from app.fill_view import show_fill_in
 from app.film_view import show_film
 from app.heads_view import keep_page, notices, show_heads
@@ -12,13 +13,15 @@ from app.intervene_view import show_intervene
 from app.layers_view import show_layers
 from app.lines_view import show_lines
 from app.pair import Pair
+from app.plain import plain
 from app.roles_view import show_roles
 from app.run_choice import choose_run
+from app.sharing import build_words
 from app.task_view import show_tasks
 from app.theme import theme
 from engine import teachers
 
-LONGEST = 2000  # letters of a sentence
+MOST_TYPED = 100_000  # letters; more than that a box swallows without a word
 
 st.title("Examine")
 left, right = st.columns([1, 2])
@@ -33,46 +36,49 @@ except ValueError as error:
     st.stop()
 example = teachers.card(teacher_name, state.RUNS).example
 keys = {"text": f"sentence_{teacher_name}", "second": f"second_{teacher_name}"}
-begin = {"text": (state.link("text") or example)[:LONGEST], "second": state.link("second")[:LONGEST]}
-text = right.text_input("Sentence", given.shown(keys["text"], begin["text"]), LONGEST, key=given.key(keys["text"]))
+for name, usual in (("text", example), ("second", "")):  # a link brings its sentences along
+    given.begin(keys[name], name, usual)
+text = right.text_input("Sentence", given.shown(keys["text"]), MOST_TYPED, key=given.key(keys["text"]))
 second = right.text_input(
     "Second sentence, for a pair",
-    given.shown(keys["second"], begin["second"]),
-    LONGEST,
+    given.shown(keys["second"]),
+    MOST_TYPED,
     key=given.key(keys["second"]),
     placeholder="empty: one sentence alone",
 )
-state.set_link("text", "" if text == example else text)
-state.set_link("second", second)
+state.keep_text("text", text, example)
+state.keep_text("second", second, "")
+if max(len(text), len(second)) > state.LONGEST:
+    st.info("A text this long does not fit into the page's link; a reload forgets it.", icon=":material/link_off:")
+seen = {}  # by "teacher" and "student"; empty where there is nothing to look at, and most tabs need no sentence
 try:
     seen = {"teacher": state.look(teacher, text, second), "student": state.look(student, text, second)}
 except ValueError as error:
     st.warning(str(error), icon=":material/edit:")
-    st.stop()
-for words in notices(seen):
+for words in notices(seen) if seen else []:
     st.warning(words, icon=":material/info:")
 
 colours = theme(state.dark())
 scores = student.card["scores"]
 sides = {
-    "teacher": f"**Teacher** {teacher.card['label']}, {teacher.bert.shape}",
-    "student": f"**Student** {student.card['method']}, {student.bert.shape}; {scores['retained']:.1%} retained",
+    "teacher": f"**Teacher** {plain(str(teacher.card['label']))}, {build_words(teacher.bert.shape)}",
+    "student": f"**Student** {plain(str(student.card['method']))}, {build_words(student.bert.shape)}; "
+    f"{scores['retained']:.1%} retained",
 }
 pair = Pair(teacher, student, teacher_name, state.newest(run.student_dir))
-some = example.split()
-some[min(2, len(some) - 1)] = "[MASK]"
-blanked = " ".join(some)
+blanked = with_a_blank(example)
 TABS = ["Attention", "Attention as lines", "Inheritance", "Over time", "Ancestry", "Layers", "What heads do"]
 attention, lines, inheritance, over_time, ancestry, layers, roles, intervene, blanks, tasks = st.tabs(
     [*TABS, "Intervene", "Fill in", "Tasks"], key="view", bind="query-params"
 )
 
 with attention:
-    show_heads(seen, sides, run.id, colours)
-    keep_page(seen, sides, f"{text} {second}".strip(), run.id)
+    if seen:
+        show_heads(seen, sides, run.id, colours)
+        keep_page(seen, sides, f"{text} {second}".strip(), run.id)
 
 with lines:
-    if lines.open:
+    if lines.open and seen:
         show_lines(seen, sides)
 
 with inheritance:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -273,8 +274,25 @@ def test_hostile_tokens_are_only_shown(show, dark) -> None:
     assert shown[4:6] == HOSTILE[4:6]
     assert page.evaluate("window.hacked") is None
     assert rgb(page, "body", "backgroundColor") != [255, 0, 0]
-    assert page.locator("script").count() == 5
+    assert page.locator("script").count() == 6
     assert page.locator("img").count() == 0
+
+
+@pytest.mark.browser
+def test_the_picture_can_be_saved_whole(show, tmp_path) -> None:
+    """Harm: a button that does nothing, or a file that no program opens because a token in it reads as markup."""
+    page = show(draw(HOSTILE, dark=True))
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save this picture as SVG").click()
+    download.value.save_as(tmp_path / "saved.svg")
+    root = ElementTree.parse(tmp_path / "saved.svg").getroot()
+    texts = [part.text or "" for part in root.iter("{http://www.w3.org/2000/svg}text")]
+    drawn = page.locator("#vis text").all_text_contents()
+    assert texts == [text.replace("\ud800", "\ufffd") for text in drawn]  # no file can hold half a letter
+    assert len(texts) == 2 * len(HOSTILE)
+    assert float(root.get("width")) > 100
+    assert "background:rgb(21, 23, 27)" in root.get("style")
+    assert download.value.suggested_filename.endswith(".svg")
 
 
 @pytest.mark.browser

@@ -5,7 +5,7 @@ import shlex
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import state
+from app import forms, state
 from engine import job
 from engine.device import Device
 from engine.launch import PROJECT
@@ -114,3 +114,17 @@ def test_int8_says_its_bytes_and_claims_no_fewer_parameters(page):
     assert not page.exception
     assert page.metric[0].delta == "as many as the teacher"
     assert "bytes instead of" in " ".join(caption.value for caption in page.caption)
+
+
+def test_what_takes_no_step_does_not_count_them(page):
+    """Harm: four boxes of zeros beside the button, as if something were missing."""
+    by_label(page.selectbox, "Method").set_value("magnitude").run()
+    assert not page.exception
+    assert "Steps" not in {tile.label for tile in page.metric}
+    assert any("no training step" in caption.value for caption in page.caption)
+
+
+def test_choices_are_spelt_as_people_spell_them():
+    """Harm: "Sop" and "Like bert" on the buttons of a project about BERT."""
+    names = ("sop", "ffn", "like BERT", "none", "adamw")
+    assert [forms.begun(name) for name in names] == ["SOP", "FFN", "Like BERT", "None", "AdamW"]

@@ -1,5 +1,6 @@
 """Charts: the numbers that went in are the numbers that are drawn, in the colours of their role."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -116,3 +117,24 @@ def test_charts_are_drawn_without_streamlit() -> None:
     code = "import sys; import app.charts; print('streamlit' in sys.modules, 'torch' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.split() == ["False", "False"]
+
+
+def test_every_figure_can_be_kept() -> None:
+    """Harm: a figure that cannot be put on a slide, or numbers that cannot be taken along."""
+    app, drawn, beside, buttons = Path(__file__).parents[2] / "app", 0, set(), set()
+    for path in app.rglob("*.py"):
+        for call in (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)):
+            name = ast.unparse(call.func).split(".")[-1]
+            assert name != "plotly_chart" or path.name == "figure.py", f"{path.name}:{call.lineno} draws by itself"
+            words = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+            if name == "shown":
+                drawn += 1
+                beside |= {words["beside"]} if "beside" in words else set()
+                key = words.get("key") or ast.unparse(call.args[1])
+                buttons.add(f"{key[:-1]}_drawn_csv'")
+            elif name in ("as_csv", "deferred_csv"):
+                buttons.add(words.get("key") or ast.unparse(call.args[3]))
+    assert drawn > 30
+    assert beside <= buttons
+    assert charts.SAVE["displayModeBar"] is True
+    assert charts.SAVE["modeBarButtons"] == [["toImage"]]

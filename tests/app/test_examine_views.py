@@ -13,15 +13,22 @@ from streamlit.testing.v1 import AppTest
 from app import pair, state
 from app.ancestry_charts import sankey, scatter, share_map
 from app.ancestry_view import when_said
+from app.blank import with_a_blank
+from app.charts import one_head
 from app.csv_button import csv_text, figure_lines
-from app.grid_charts import blocks, grid, limits_of, written
+from app.grid_charts import blocks, grid, limits_of
 from app.layer_charts import step_lines
 from app.role_charts import best_bars
+from app.sharing import build_words, sharing_words
+from app.size_charts import tensor_map
 from app.theme import DARK, LIGHT
+from app.written import written
 from engine import corpora
+from engine.cost import ledger, parameters
 from engine.head_roles import BestHead
 from engine.launch import PROJECT
 from engine.runs import list_runs
+from engine.shape import Shape
 from tests.engine.builders import finish, new_run, tiny
 
 COMPRESSED = ("int8", "low_rank", "head_pruning")  # students that no ordinary BERT is
@@ -40,6 +47,8 @@ def runs(tmp_path_factory):
             if method == "wid":
                 config = dataclasses.replace(config, options={"strategy": "head"})
             finish(config, new_run(folder, config))
+        config = tiny("albert", 4, teacher="microworld", student={"layers": 4, "hidden": 64, "heads": 4})
+        finish(dataclasses.replace(config, options={"groups": 2}), new_run(folder, config))
         for method in COMPRESSED:
             config = tiny(method, 0, teacher="microworld", student={}, batch=8, length=64)
             finish(config, new_run(folder, config))
@@ -232,6 +241,54 @@ def test_models_of_two_vocabularies_are_not_compared_position_by_position(opened
     assert "cut text into different tokens" in told(opened("Layers"))
 
 
+ELSEWHERE = {  # tab -> what it says of a student whose vocabulary is not its teacher's
+    "Attention": "The student's vocabulary is not the teacher's",  # this and the next are drawn whatever tab is open
+    "Fill in": "different vocabularies",
+    "Inheritance": "do not see the same tokens",
+    "Layers": "cut text into different tokens",
+    "What heads do": "layer by head, a block a relation",
+    "Intervene": "change of the loss",
+}
+
+
+@pytest.mark.parametrize("view", list(ELSEWHERE)[3:])
+def test_a_student_of_another_vocabulary_is_answered_in_every_tab(opened, runs, ids, monkeypatch, view) -> None:
+    """Harm: a student of a foreign teacher breaks a tab, or its words are laid on others' words without a word."""
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    from engine.checkpoints import Model
+
+    whole = state.student_model(runs / ids["scratch"] / "student")
+    known = json.loads(whole.tokenizer.backend_tokenizer.to_str())
+    vocabulary = known["model"]["vocab"]
+    vocabulary["zebra"] = vocabulary.pop("girl")
+    names = {name: getattr(whole.tokenizer, name) for name in whole.tokenizer.SPECIAL_TOKENS_ATTRIBUTES[2:]}
+    foreign = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(json.dumps(known)), **names)
+    monkeypatch.setattr(state, "student_model", lambda folder: Model(whole.bert, foreign, whole.card))
+    monkeypatch.setattr(state, "newest", lambda folder: "a foreign student")
+    page = opened(view, "scratch")
+    for button in page.button:
+        if button.label in ("Score", "Rank all heads"):
+            button.click()
+    page.run()
+    assert not page.exception
+    for said in (ELSEWHERE[view], *list(ELSEWHERE.values())[:3]):
+        assert said in told(page)
+
+
+def test_an_empty_sentence_takes_only_what_needs_one(opened) -> None:
+    """Harm: a visitor empties the line, and ancestry, tasks and all other tabs are gone with it."""
+    page = opened("Layers")
+    page.segmented_control(key="layer_text").set_value("The sentence above")
+    page.text_input(key="sentence_microworld").set_value("").run()
+    assert not page.exception
+    assert "type at least one word" in told(page)
+    assert "There is no sentence above, so this is held-out text" in told(page)
+    assert "Linear CKA" in told(page)
+    assert "Which heads are missed?" in told(opened("Intervene"))
+
+
 def test_charts_hold_what_they_were_given() -> None:
     """Harm: a flow, a cell or a bar of another height than the number in the table."""
     shares = np.array([[0.9, 0.1, 0.0], [0.2, 0.3, 0.5]])
@@ -345,6 +402,43 @@ def test_a_link_opens_its_heads(runs, ids, monkeypatch, linked, opened_heads) ->
     assert page.query_params["heads"].startswith("4.")
 
 
+def test_a_link_keeps_what_every_tab_shows(runs, ids, monkeypatch) -> None:
+    """Harm: a finding is sent around as a link, and everybody sees another head, step, text or model in its place."""
+    monkeypatch.setattr(state, "RUNS", runs)
+    monkeypatch.setattr(pair, "ROWS", 16)
+    monkeypatch.setattr(pair, "MOST_ASKED", 16)
+    said = {
+        "view": "Intervene",
+        "changed": "teacher-2.1-4.3",
+        "cut": "The boys [MASK] .",
+        "blanks": "A [MASK] sleeps .",
+    }
+    page = AppTest.from_file(PAGE, default_timeout=300)
+    page.query_params.update({"run": ids["wid"], **said, "intervene_role": "Teacher", "step": "0", "film": "2"})
+    page.run()
+    assert not page.exception
+    run = ids["wid"]
+    assert page.multiselect(key=f"intervene_heads_Teacher_{run}").value == ["layer 2, head 1", "layer 4, head 3"]
+    assert page.text_input(key=f"intervene_text_{run}").value == said["cut"]
+    assert page.text_input(key=f"blanks_{run}").value == said["blanks"]
+    assert page.select_slider(key=f"film_step_{run}").value == 0
+    assert page.selectbox(key=f"film_sentence_{run}").value == 1
+    page.multiselect(key=f"intervene_heads_Teacher_{run}").set_value(["layer 1, head 2"]).run()
+    assert page.query_params["changed"] == "teacher-1.2"
+    assert page.query_params["cut"] == said["cut"]
+
+
+@pytest.mark.parametrize("value", ["teacher-99.1", "<b>", "9" * 500])
+def test_a_link_without_sense_changes_nothing(runs, ids, monkeypatch, value) -> None:
+    """Harm: a link that somebody wrote by hand gives a traceback."""
+    monkeypatch.setattr(state, "RUNS", runs)
+    page = AppTest.from_file(PAGE, default_timeout=300)
+    page.query_params.update({"run": ids["wid"], "view": "Layers", "models": value, "film": value, "step": value})
+    page.query_params.update({"layer_depth": value, "changed": value})
+    page.run()
+    assert not page.exception
+
+
 def test_a_saved_table_is_numbers_and_runs_nothing() -> None:
     """Harm: a spreadsheet runs a run's name as a formula, or takes a true minus for a word."""
     text = csv_text(["name", "score"], [["=HYPERLINK(1)", "\N{MINUS SIGN}0.5"], ["-1", -2.5]])
@@ -356,5 +450,72 @@ def test_a_figure_gives_its_data_by_the_names_at_its_axes() -> None:
     figure = grid(
         np.array([[0.25, np.nan], [1.0, 0.5]]), ["a", "b"], ["c", "d"], ("x", "y"), "#000000", LIGHT, hover=""
     )
-    lines = [line[1:] for line in figure_lines(figure)]
+    lines = [line[1:4] for line in figure_lines(figure)]
     assert sorted(lines, key=str) == [["c", "a", "0.25"], ["c", "b", "1"], ["d", "b", "0.5"]]
+
+
+def test_a_figure_gives_flows_parts_and_intervals_too() -> None:
+    """Harm: a figure's file is empty where it draws flows or areas, or keeps the dots and drops their intervals."""
+    flows = figure_lines(sankey(np.array([[0.75, 0.25]]), ["a", "<b>"], ["c"], LIGHT))
+    assert [line[1:4] for line in flows] == [["a", "c", "0.75"], ["<b>", "c", "0.25"]]
+    shape = Shape(2, 8, 2, vocab=100)
+    parts = [line for line in figure_lines(tensor_map(ledger(shape), "#000000", LIGHT)) if line[2]]
+    assert sum(float(line[3]) for line in parts) == parameters(shape)
+    bars = figure_lines(best_bars({"Teacher": {"order": BestHead(0, 1, 0.5, 0.1, 0.2, 0.3, -2, 40)}}, LIGHT))
+    assert bars[0] == ["Teacher", "order", 50.0, "", 10.0, 10.0]
+    tokens = figure_lines(one_head(np.eye(2), ["<b>", "&"], "teacher", LIGHT, second=1))
+    assert [line[1:4] for line in tokens][:2] == [["<b>", "<b>", "1"], [" & ", "<b>", "0"]]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "blanked"),
+    [
+        (
+            "The girl near the boats washes herself. She is happy.",
+            "The girl near the boats washes [MASK]. She is happy.",
+        ),
+        ("The cat sat on the carpet.", "The cat sat on the [MASK]."),
+        ("123 ...", "[MASK]"),
+    ],
+)
+def test_the_first_blank_asks_for_something(sentence, blanked) -> None:
+    """Harm: the first thing that a visitor sees hidden is a word that could be any."""
+    assert with_a_blank(sentence) == blanked
+
+
+def test_five_thousand_words_are_answered_in_words(opened, ids) -> None:
+    """Harm: a page of text is pasted and nothing happens, or it goes into a link that no browser opens."""
+    page = opened("Fill in")
+    page.text_input(key="sentence_microworld").set_value("the girl sleeps . " * 5000)
+    page.text_input(key=f"blanks_{ids['wid']}").set_value("[MASK] sleeps . " * 5000).run()
+    words = told(page)
+    assert "19,938 of its tokens were left out" in words
+    assert "a reload forgets it" in words
+    assert "make it shorter" in words
+    assert "text" not in page.query_params
+
+
+def test_an_intervention_begins_with_one_that_shows(opened) -> None:
+    """Harm: the page opens with a head that nobody misses, and the visitor learns that heads do nothing."""
+    page = opened("Intervene")
+    page.segmented_control(key="intervene_role").set_value("Teacher").run()
+    before, after = (frame.value for frame in page.dataframe if frame.value.columns[0] in ("Before", "After"))
+    assert abs(before["probability"] - after["probability"]).max() > 0.1
+    assert "What it does downstream" in told(page)
+    assert not any("share" in words.value for words in page.caption if words.value.startswith("Here "))
+
+
+@pytest.mark.parametrize("view", ["Intervene", "Layers", "Inheritance"])
+def test_layers_that_share_weights_are_called_so(opened, view) -> None:
+    """Harm: a head of a shared layer is switched off, and nobody can tell in how many layers."""
+    page = opened(view, "albert")
+    assert "4 layers share all their weights, in 2 groups" in told(page)
+    if view == "Intervene":
+        assert "in the layers that you choose and nowhere else" in told(page)
+
+
+def test_what_is_said_of_a_build() -> None:
+    """Harm: a student with one set of weights for all layers reads as an ordinary one."""
+    shared = Shape(4, 64, 4, vocab=100, embedding=10, sharing="attention")
+    assert build_words(shared).endswith("FFN 256, embeddings of 10, 4 layers share their attention weights")
+    assert sharing_words(Shape(4, 64, 4, vocab=100)) == ""

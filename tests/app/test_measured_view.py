@@ -17,7 +17,7 @@ def test_what_was_measured_is_told_before_and_after():
     """Harm: a compression that saved nothing is drawn as a success, or the other way round."""
     found = {line[0]: line[1:] for line in rows(CARD)}
     assert found == {
-        "Masked accuracy": ("68.7%", "65.0%", "-3.7 points"),
+        "Masked accuracy": ("68.7%", "65.0%", "\N{MINUS SIGN}3.7 points"),
         "Parameters": ("845,779", "845,779", "the same"),
         "On disk": ("3.39 MB", "3.39 MB", "the same"),
         "Forward pass": ("60.0 ms", "72.0 ms", "1.20× slower"),
@@ -36,6 +36,14 @@ def test_a_change_too_small_to_show_is_none():
     """Harm: an accuracy that changed by "-0.0 points"."""
     scores = {"teacher_masked_accuracy": 0.6870, "masked_accuracy": 0.6866}
     assert rows({**CARD, "scores": scores})[0] == ("Masked accuracy", "68.7%", "68.7%", "the same")
+
+
+def test_what_learned_a_task_is_told_by_that_task():
+    """Harm: the page of a student that learned a task ends in an error below its tiles."""
+    measure = {"name": "grammar", "title": "Accuracy on grammar", "of": "sentences", "question": "sentence"}
+    scores = {"teacher_grammar_accuracy": 0.904, "grammar_accuracy": 0.502}
+    first = rows({**CARD, "measure": measure, "scores": scores})[0]
+    assert first == ("Accuracy on grammar", "90.4%", "50.2%", "\N{MINUS SIGN}40.2 points")
 
 
 def test_amounts_read_well():

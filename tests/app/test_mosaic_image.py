@@ -1,12 +1,13 @@
 """Film pictures: every pixel is the attention it stands for, on one scale, and words from files stay words."""
 
 import io
+import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from app.mosaic_image import GAP, film_strip, large, mosaic_png, smaller
+from app.mosaic_image import GAP, film_strip, large, mosaic_png, sheet, smaller
 from app.theme import DARK, LIGHT, channels
 
 
@@ -49,3 +50,16 @@ def test_words_stay_words():
     for html in (film_strip([('<script>"', png)], 0, LIGHT, '"><b>'), large(png, '"><b>')):
         assert "<script" not in html
         assert "<b>" not in html
+
+
+def test_a_sheet_holds_every_picture_by_itself():
+    """Harm: the film that was saved is empty without the page, cuts a picture off, or runs a file's words."""
+    png = mosaic_png([np.zeros((2, 2, 2), np.uint8)], "student", LIGHT)  # twice as wide as high, and the gap
+    root = ET.fromstring(sheet([("<b>&", png), ("1", png), ("2", png)], 2, 60, LIGHT))
+    images = [part for part in root.iter() if part.tag.endswith("image")]
+    assert [part.text for part in root.iter() if part.tag.endswith("text")] == ["<b>&", "1", "2"]
+    assert all(image.get("href").startswith("data:image/png;base64,") for image in images)
+    wide, high = float(root.get("width")), float(root.get("height"))
+    boxes = [[float(image.get(name)) for name in ("x", "y", "width", "height")] for image in images]
+    assert len({(x, y) for x, y, _, _ in boxes}) == 3
+    assert all(x + w < wide and y + h < high and h == 20 for x, y, w, h in boxes)
