@@ -254,7 +254,6 @@ ELSEWHERE = {  # tab -> what it says of a student whose vocabulary is not its te
 @pytest.mark.parametrize("view", list(ELSEWHERE)[3:])
 def test_a_student_of_another_vocabulary_is_answered_in_every_tab(opened, runs, ids, monkeypatch, view) -> None:
     """Harm: a student of a foreign teacher breaks a tab, or its words are laid on others' words without a word."""
-    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
     from engine.checkpoints import Model
@@ -263,8 +262,9 @@ def test_a_student_of_another_vocabulary_is_answered_in_every_tab(opened, runs, 
     known = json.loads(whole.tokenizer.backend_tokenizer.to_str())
     vocabulary = known["model"]["vocab"]
     vocabulary["zebra"] = vocabulary.pop("girl")
+    read = type(whole.tokenizer.backend_tokenizer).from_str
     names = {name: getattr(whole.tokenizer, name) for name in whole.tokenizer.SPECIAL_TOKENS_ATTRIBUTES[2:]}
-    foreign = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(json.dumps(known)), **names)
+    foreign = PreTrainedTokenizerFast(tokenizer_object=read(json.dumps(known)), **names)
     monkeypatch.setattr(state, "student_model", lambda folder: Model(whole.bert, foreign, whole.card))
     monkeypatch.setattr(state, "newest", lambda folder: "a foreign student")
     page = opened(view, "scratch")
