@@ -33,7 +33,7 @@ def show_fill_in(teacher: Model, student: Model, start: str, key: str) -> None:
     given.begin(name, "blanks", start)
     text = st.text_input(
         f"Sentence with {BLANK}",
-        given.shown(name),
+        given.value_of(name),
         MOST_TYPED,
         key=given.key(name),
         help=f"Write {BLANK} wherever a word should be found, as often as you like. All are hidden at the same time.",

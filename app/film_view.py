@@ -52,7 +52,7 @@ def _show(run: Run, snapshots: Snapshots, curve: Curve | None, colours: Theme) -
     sentence = left.selectbox(
         "Sentence of the film",
         range(len(names)),
-        given.shown(name),
+        given.value_of(name),
         format_func=names.__getitem__,
         key=given.key(name),
     )
@@ -107,10 +107,10 @@ def _frame(
     """One picture of the film beside the teacher's, the slider that chooses it, and the strip of all."""
     steps, name, playing = list(pictures), f"film_step_{run.id}", f"film_playing_{run.id}"
     given.begin(name, "step", steps[-1], lambda said: _one_of(int(said), steps))
-    if given.shown(name) not in pictures:
+    if given.value_of(name) not in pictures:
         given.give(name, steps[-1])
     if state.recall(playing):
-        now = steps.index(given.shown(name))
+        now = steps.index(given.value_of(name))
         given.give(name, steps[(now + 1) % len(steps)])
         if now + 1 == len(steps) - 1:  # the last one is up now: the film ends there
             state.remember(playing, False)
@@ -119,7 +119,7 @@ def _frame(
     step = steps[-1]
     if len(steps) > 1:
         step = st.select_slider(
-            "Step of the film", steps, given.shown(name), format_func=lambda it: f"step {it:,}", key=given.key(name)
+            "Step of the film", steps, given.value_of(name), format_func=lambda it: f"step {it:,}", key=given.key(name)
         )
     if not state.recall(playing):  # or every picture that passed by were a page to go back to
         state.set_link("step", "" if step == steps[-1] else str(step))

@@ -20,7 +20,7 @@ def give(name: str, value: Any) -> None:
     known = state.recall(_kept(name))
     if known is None:
         state.remember(_kept(name), (0, value))
-    elif shown(name) != value:
+    elif value_of(name) != value:
         state.remember(_kept(name), (known[0] + 1, value))
 
 
@@ -36,7 +36,7 @@ def begin(name: str, linked: str, usual: Any, known: Callable[[str], Any] = str)
         give(name, usual if found is None else found)
 
 
-def shown(name: str, usual: Any = None) -> Any:
+def value_of(name: str, usual: Any = None) -> Any:
     """What the widget shows: a person's choice, or what was given last, or, at the very beginning, `usual`.
 
     Kept when its page is left. The widget is drawn with this as its default and `key(name)` as its key.

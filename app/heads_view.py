@@ -179,10 +179,10 @@ def _opened(seen: Mapping[str, Probe], run_id: str, colours: Theme) -> None:
 def _number(place: Any, what: str, role: str, most: int, run_id: str) -> int:
     """A choice among `most` layers or heads; one above (the layer before had more heads) becomes the last."""
     name = f"{what.lower()}_{role}_{run_id}"
-    if given.shown(name, 1) > most:
+    if given.value_of(name, 1) > most:
         given.give(name, most)
     numbers = range(1, most + 1)
-    return place.selectbox(f"{what} of the {role}", numbers, given.shown(name) - 1, key=given.key(name))
+    return place.selectbox(f"{what} of the {role}", numbers, given.value_of(name) - 1, key=given.key(name))
 
 
 def _table(grid: np.ndarray, tokens: Sequence[str]) -> None:

@@ -79,11 +79,11 @@ def _changed(pair: Pair, role: str, how: str, start: str, run_id: str, folder: P
     chosen = st.multiselect(
         f"Heads of the {role.lower()}",
         list(names),
-        given.shown(here),
+        given.value_of(here),
         key=given.key(here),
         help="As many as you like, all at the same time. It begins with what the first blank below misses most.",
     )
-    text = st.text_input("Sentence with a [MASK]", given.shown(written), MOST_TYPED, key=given.key(written))
+    text = st.text_input("Sentence with a [MASK]", given.value_of(written), MOST_TYPED, key=given.key(written))
     state.keep_text("cut", text, start)
     places = "-".join(f"{names[name][0] + 1}.{names[name][1] + 1}" for name in chosen)
     state.set_link("changed", "" if chosen == usual else f"{role.lower()}-{places}")

@@ -63,7 +63,7 @@ def _figure_one(pair: Pair, text: str, run_id: str, colours: Theme) -> None:
     chosen = st.multiselect(
         "Models",
         every,
-        given.shown(name),
+        given.value_of(name),
         max_selections=MOST,
         key=given.key(name),
         help="Any finished run, by its id, and the teachers that come with the project, by name.",

@@ -30,9 +30,9 @@ def choose_run(label: str, *, with_student: bool, empty: str) -> Run:
     name = f"chosen_run_{label}"
     if wanted in by_id and wanted != state.recall(f"{name}_linked"):  # a link that was not made by an earlier choice
         given.give(name, wanted)
-    elif given.shown(name, ids[0]) not in by_id:
+    elif given.value_of(name, ids[0]) not in by_id:
         given.give(name, ids[0])
-    chosen = st.selectbox(label, ids, ids.index(given.shown(name)), key=given.key(name), help="Newest first.")
+    chosen = st.selectbox(label, ids, ids.index(given.value_of(name)), key=given.key(name), help="Newest first.")
     state.set_link("run", chosen)
     state.remember(f"{name}_linked", chosen)
     return by_id[chosen]

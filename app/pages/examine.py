@@ -38,10 +38,10 @@ example = teachers.card(teacher_name, state.RUNS).example
 keys = {"text": f"sentence_{teacher_name}", "second": f"second_{teacher_name}"}
 for name, usual in (("text", example), ("second", "")):  # a link brings its sentences along
     given.begin(keys[name], name, usual)
-text = right.text_input("Sentence", given.shown(keys["text"]), MOST_TYPED, key=given.key(keys["text"]))
+text = right.text_input("Sentence", given.value_of(keys["text"]), MOST_TYPED, key=given.key(keys["text"]))
 second = right.text_input(
     "Second sentence, for a pair",
-    given.shown(keys["second"]),
+    given.value_of(keys["second"]),
     MOST_TYPED,
     key=given.key(keys["second"]),
     placeholder="empty: one sentence alone",

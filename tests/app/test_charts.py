@@ -127,7 +127,7 @@ def test_every_figure_can_be_kept() -> None:
             name = ast.unparse(call.func).split(".")[-1]
             assert name != "plotly_chart" or path.name == "figure.py", f"{path.name}:{call.lineno} draws by itself"
             words = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
-            if ast.unparse(call.func) == "shown":  # figure.shown; given.shown is about widgets
+            if ast.unparse(call.func) == "shown":  # figure.shown; given.value_of is about widgets
                 drawn += 1
                 beside |= {words["beside"]} if "beside" in words else set()
                 key = words.get("key") or ast.unparse(call.args[1])
