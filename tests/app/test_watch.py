@@ -46,15 +46,19 @@ def test_a_link_counts_again_when_its_page_is_left_and_entered(tmp_path, monkeyp
     """Harm: Examine this run, back, Examine this run once more: and the newest run is shown."""
     monkeypatch.setattr(state, "RUNS", tmp_path)
     old, new = (write_run(tmp_path, [*beginning(), ENDED]) for _ in range(2))
-    page = AppTest.from_file(PROJECT / "app" / "pages" / "watch.py", default_timeout=120)
+    kept: dict[str, object] = {}
     for _ in range(2):
+        page = AppTest.from_file(PROJECT / "app" / "pages" / "watch.py", default_timeout=120)
         page.query_params["run"] = old.id
+        for name, value in kept.items():
+            page.session_state[name] = value
         page.run()
         assert not page.exception
         (choice,) = (box for box in page.selectbox if box.label == "Run")
         assert {old.id, new.id} == set(choice.options)
         assert choice.value == old.id
-        del page.session_state[choice.key]  # as Streamlit does with a page's widgets when it is left
+        # what a page's widgets held goes when it is left; what was remembered stays
+        kept = {name: page.session_state[name] for name in ("given_chosen_run_Run", "chosen_run_Run_linked")}
 
 
 def titles(page: AppTest) -> list[str]:
