@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV_PYTHON := .venv/bin/python
 ARGS ?=
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint types clean
@@ -14,7 +15,7 @@ run: .venv/runtime.stamp  ## Install what is missing and open the app in the bro
 	@$(VENV_PYTHON) -m streamlit run streamlit_app.py $(ARGS)
 
 test: lint types  ## Lint, types, then every test (the browser tests need Chromium)
-	$(VENV_PYTHON) -m pytest $(ARGS)
+	$(VENV_PYTHON) -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 lint: .venv/development.stamp  ## Lint and formatting
 	$(VENV_PYTHON) -m ruff check .
