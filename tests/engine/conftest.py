@@ -38,3 +38,11 @@ def knowing(corpus):
         optimizer.step()
     optimizer.zero_grad()
     return bert.requires_grad_(False)
+
+
+@pytest.fixture
+def english_at_hand(monkeypatch):
+    """NLTK's corpora count as being on this machine, for who only asks whether a run could be started."""
+    from engine import sources
+
+    monkeypatch.setattr(sources, "_nltk_reader", lambda name: object())

@@ -11,6 +11,8 @@ from engine.methods import METHODS
 from engine.plan import plan
 from engine.published import SENTENCE_ORDER
 
+pytestmark = pytest.mark.usefixtures("english_at_hand")
+
 MAKE_STUDENTS = set(METHODS) - {"adapt"}  # adapting a teacher compresses nothing
 
 

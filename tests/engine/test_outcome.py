@@ -16,6 +16,8 @@ from engine.recipes import RECIPES, find
 from engine.shape import Shape
 from engine.teachers import card as teacher_card
 
+pytestmark = pytest.mark.usefixtures("english_at_hand")
+
 SHIPPED_FILES = sorted(SHIPPED.glob("*.json"))
 RECIPE_OF = {
     path: name for path in SHIPPED_FILES for name in RECIPES if re.fullmatch(rf"{name}(-[0-9a-f]{{6}})?", path.stem)
