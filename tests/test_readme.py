@@ -96,24 +96,20 @@ def test_results_are_the_shipped_ones() -> None:
     filled = [said(again.row(name).measured["masked_accuracy"]) for name in ("wid", "soft_targets", "scratch")]
     assert "WID fills in {}%, soft targets {}%, scratch {}%".format(*filled) in words
     assert "H200" in again.card["machine"]
-    english = read(SHIPPED / "family-english.json")
-    for name, claim in {
-        "wid": "WID's 6 x 192 student keeps {}%,",
-        "tinybert": "TinyBERT's {}%, MiniLM",
-        "minilm": "MiniLM's {}%,",
-        "scratch": "one from scratch {}%, and",
-        "ffn-healed": "healed keeps {}%.",
-    }.items():
-        assert claim.format(said(english.row(name).measured["retained"])) in words
+    english, family = read(SHIPPED / "family-english.json"), read(SHIPPED / "family.json")
+    for found, name, claim in (
+        (english, "wid", "WID's 6 x 192 student keeps {}%,"),
+        (english, "tinybert", "TinyBERT's {}%, MiniLM"),
+        (english, "minilm", "MiniLM's {}%,"),
+        (english, "scratch", "one from scratch {}%, and"),
+        (english, "ffn-healed", "healed keeps {}%."),
+        (family, "wid", "WID's 4 x 64 student keeps {}% of"),
+        (family, "tinybert", "TinyBERT's {}%,"),
+        (family, "scratch", "one from scratch {}%;"),
+        (family, "low-rank-healed", "healed for as long, keeps {}%."),
+    ):
+        assert claim.format(said(found.row(name).measured["retained"])) in words
     stuck = english.row("soft-targets").measured
     assert f"soft targets' {100 * stuck['retained'].mean:.1f}%" in words
     assert stuck["masked_accuracy"].mean < english.nulls["masked_accuracy"]
-    family = read(SHIPPED / "family.json")
-    for name, claim in {
-        "wid": "WID's 4 x 64 student keeps {}% of",
-        "tinybert": "TinyBERT's {}%,",
-        "scratch": "one from scratch {}%;",
-        "low-rank-healed": "healed for as long, keeps {}%.",
-    }.items():
-        assert claim.format(said(family.row(name).measured["retained"])) in words
     assert family.row("low-rank-healed").parameters < family.row("wid").parameters

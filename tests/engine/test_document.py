@@ -112,7 +112,9 @@ def test_attention_is_in_the_page_to_the_byte() -> None:
     rng = np.random.default_rng(0)
     maps = rng.dirichlet(np.ones(5), size=(3, 2, 5))
     markup, script = attention_part([Look("teacher", HOSTILE, [HOSTILE, "a", "b", "c", "d"], maps)], (2, 1))
-    data = json.loads(re.search(r'id="attention">(.*?)</script>', markup, re.DOTALL)[1])  # type: ignore[index]
+    found = re.search(r'id="attention">(.*?)</script>', markup, re.DOTALL)
+    assert found
+    data = json.loads(found[1])
     model = data["models"][0]
     levels = np.frombuffer(base64.b64decode(model["maps"]), np.uint8).reshape(3, 2, 5, 5) / 255
     np.testing.assert_allclose(levels, maps, atol=0.5 / 255 + 1e-9)
