@@ -18,7 +18,7 @@ from app.tables import table
 from app.theme import theme
 from engine.grid import MEASURES
 from engine.outcome import Outcome
-from engine.outcome_table import cells, measures_of, nulls_line, paper_difference
+from engine.outcome_table import cells, measures_of, nulls_line, paper_difference, probe_line
 from engine.published import SENTENCE_ORDER, SENTENCE_ORDER_SOURCE
 from engine.runs import Run
 
@@ -219,7 +219,7 @@ def _table(found: Outcome) -> None:
     words = (
         f"± is half the 95% interval of the mean over {seeds} seeds (Student's t)." if seeds > 1 else "One seed each."
     )
-    st.caption(plain(f"{words} {nulls_line(found)}"))
+    st.caption(plain(f"{words} {nulls_line(found)} {probe_line(found)}"))
     notes = [f"- **{plain(row.label)}**: {plain(row.note)}" for row in found.rows if row.note and row.runs]
     if notes:
         st.markdown("\n".join(notes))

@@ -12,8 +12,8 @@ from engine.config import ConfigError, RunConfig
 MEASURES = {
     "masked_accuracy": "masked accuracy",
     "retained": "of the teacher's masked accuracy, retained",
-    "grammar": "grammaticality, linear probe",
-    "sentence_polarity": "polarity of reviews, linear probe",
+    "grammar": "grammaticality",
+    "sentence_polarity": "polarity of reviews",
     "pair_accuracy": "pairs, own head",
     "mlm": "masked words of whole stories",
     "nsp": "next sentence, read out",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.grid import MEASURES
+from engine.grid import MEASURES, PROBED
 from engine.outcome import Outcome, RowOutcome, Summary
 
 
@@ -63,6 +63,14 @@ def nulls_line(found: Outcome) -> str:
     return f"Nulls: {'; '.join(told)}." if told else ""
 
 
+def probe_line(found: Outcome) -> str:
+    """How tasks were scored, where that was a linear probe; titles of fine-tuned ones say so themselves."""
+    tasks = [MEASURES[name] for name in PROBED if name in found.measures]
+    if not tasks or "fine-tuned" in found.title:
+        return ""
+    return f"{' and '.join(tasks).capitalize()}: a linear probe on frozen states."
+
+
 def markdown(found: Outcome) -> str:
     """The outcome in markdown: what it is, its table, its nulls and notes."""
     head, rows = cells(found)
@@ -70,4 +78,4 @@ def markdown(found: Outcome) -> str:
     lines += [f"| {' | '.join(row)} |" for row in rows]
     lines += ["", "± is half the 95% interval of the mean over seeds. Points apart: from the row compared with."]
     notes = [f"{row.label}: {row.note}" for row in found.rows if row.note]
-    return "\n".join([*lines, *filter(None, [nulls_line(found), found.paper]), *notes])
+    return "\n".join([*lines, *filter(None, [nulls_line(found), probe_line(found), found.paper]), *notes])

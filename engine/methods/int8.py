@@ -58,8 +58,8 @@ class Int8(OneShot):
             f"Biases, LayerNorms, {kept} and one scale a row stay in float32. The number of parameters stays; bytes "
             "fall.",
             "In time it pays only where a model is wide: on a quiet CPU with int8 instructions and one thread it was "
-            "1.1 times as fast as float32 at a width of 128 and 2.0 times at 768; with two threads it was slower below 384 "
-            "(0.6 times at 128) and 1.4 times as fast at 768 (python -m engine bench int8). This student is measured "
+            "1.1 times as fast as float32 at a width of 128 and 2.0 times at 768; with two threads it was slower below "
+            "384 (0.6 times at 128) and 1.4 times as fast at 768 (python -m engine bench int8). This student is measured "
             "when the run ends.",
         ]
 

@@ -98,6 +98,14 @@ def test_shipped_outcomes_are_complete_and_true(path):
         assert all(0 <= one.measured[name].mean <= 1 for name in shares)
 
 
+def test_a_fine_tuned_task_is_not_called_a_probe_s():
+    """Harm: 76% by fine-tuning is read as what a linear probe finds in frozen states, or the other way round."""
+    tuned, frozen = read(SHIPPED / "paper-small.json"), read(SHIPPED / "family-english.json")
+    assert "sentence_polarity" in set(tuned.measures) & set(frozen.measures)
+    assert "probe" not in markdown(tuned)
+    assert "Polarity of reviews: a linear probe" in markdown(frozen)
+
+
 def test_differences_are_taken_seed_by_seed():
     """Harm: the spread that two rows share, for they saw the same text, is counted as doubt about their difference."""
     base, other = row("base", [0.1, 0.5, 0.9]), row("other", [0.2, 0.6, 1.0])
