@@ -59,8 +59,8 @@ class Int8(OneShot):
             "fall.",
             "In time it pays only where a model is wide: on a quiet CPU with int8 instructions and one thread it was "
             "1.1 times as fast as float32 at a width of 128 and 2.0 times at 768; with two threads it was slower below "
-            "384 (0.6 times at 128) and 1.4 times as fast at 768 (python -m engine bench int8). This student is measured "
-            "when the run ends.",
+            "384 (0.6 times at 128) and 1.4 times as fast at 768 (python -m engine bench int8). This student is "
+            "measured when the run ends.",
         ]
 
     def prepare(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
