@@ -6,6 +6,7 @@ from typing import Any
 
 import streamlit as st
 
+from app import given
 from app.tiles import tile_row
 from engine.amount import duration, short
 from engine.budget import MEANING, Budget, Outlook, read, said
@@ -19,14 +20,14 @@ NAMES = {"steps": "Steps", "tokens": "Tokens", "flops": "FLOPs", "seconds": "Sec
 def choose_budget(place: Any, name: str, steps: int) -> tuple[int, str]:
     """Widgets in `place` for a budget that starts at so many `steps`; (steps, budget as RunConfig has them)."""
     unit = place.segmented_control(
-        "Budget in", list(NAMES), default="steps", required=True, format_func=NAMES.__getitem__, key="budget_unit",
-        help=MEANING, persist_state="session",
+        "Budget in", list(NAMES), required=True, format_func=NAMES.__getitem__, help=MEANING,
+        **given.kept("budget_unit", "steps", "default"),
     )  # fmt: skip
     if unit == "steps":
-        return int(place.number_input("Steps", 1, 1_000_000, steps, key=f"steps_{name}", help="Optimizer steps.")), ""
-    amount = place.number_input(
-        LABELS[unit], 0.001, 1e9, BEGIN[unit], format="%g", key=f"budget_{unit}", persist_state="session"
-    )
+        many = given.kept(f"steps_{name}", steps)
+        return int(place.number_input("Steps", 1, 1_000_000, help="Optimizer steps.", **many)), ""
+    much = given.kept(f"budget_{unit}", BEGIN[unit])
+    amount = place.number_input(LABELS[unit], 0.001, 1e9, format="%g", **much)
     return steps, Budget(float(amount) * SCALES.get(unit, 1.0), unit).exact
 
 

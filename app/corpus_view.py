@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import state
+from app import given, state
 from app.figure import shown
 from app.score_charts import histogram
 from app.theme import theme
@@ -26,8 +26,7 @@ HELP = (
 
 def choose_corpus(teacher: str, own: str) -> str:
     """Widgets that name a corpus; what was named. `own`: the one that suits the teacher."""
-    brought = state.recall(f"brought_{teacher}", "")  # a file that was brought along and chosen: a field of its own
-    name = st.text_input("Corpus", brought or own, key=f"corpus_{teacher}_{brought}", max_chars=500, help=HELP)
+    name = st.text_input("Corpus", max_chars=500, help=HELP, **given.kept(f"corpus_{teacher}", own))
     opened = state.recall(f"upload_{teacher}") is not None
     with st.expander("Bring your own text", icon=":material/upload_file:", expanded=opened):
         file = st.file_uploader(
@@ -42,8 +41,8 @@ def choose_corpus(teacher: str, own: str) -> str:
                 st.button(
                     f"Learn from {path.name}",
                     icon=":material/check:",
-                    on_click=state.remember,
-                    args=(f"brought_{teacher}", f"file:{path}"),
+                    on_click=given.give,
+                    args=(f"corpus_{teacher}", f"file:{path}"),
                     disabled=name.partition("#")[0] == f"file:{path}",
                 )
                 st.caption("It stays on this machine. Where the text is not in a column called text, add #COLUMN.")

@@ -8,6 +8,8 @@ from typing import Any, cast
 
 import streamlit as st
 
+from app import given
+
 SPELT = {"ffn": "FFN", "nsp": "NSP", "sop": "SOP", "adamw": "AdamW"}
 MOST_SIDE_BY_SIDE = 6  # choices; more of them go into a list
 
@@ -31,11 +33,10 @@ def preset_choice(presets: Mapping[str, Mapping[str, Any]], notes: Mapping[str, 
     name = st.segmented_control(
         "Preset",
         list(presets),
-        default=next(iter(presets)),
         required=True,
         format_func=begun,
-        key=key,
         help="Sets the options below; each can still be changed.",
+        **given.kept(key, next(iter(presets)), "default"),
     )
     st.caption(notes.get(name, ""))
     return str(name)
@@ -51,25 +52,27 @@ def _widget(spec: dataclasses.Field[Any], key: str, start: Mapping[str, Any]) ->
     default = cast(Any, start.get(spec.name, spec.default))
     label = about.get("label") or spec.name.replace("_", " ")
     label = label[:1].upper() + label[1:]
-    common = {"help": about["help"], "key": f"{key}_{spec.name}"}
+    name, help = f"{key}_{spec.name}", about["help"]
     if about.get("choices"):
         choices = list(about["choices"])
         if len(choices) > MOST_SIDE_BY_SIDE:
-            return st.selectbox(label, choices, choices.index(default), **common)
-        return st.segmented_control(label, choices, default=default, required=True, format_func=begun, **common)
+            return st.selectbox(label, help=help, **given.kept_choice(name, choices, default))
+        chosen = given.kept(name, default, "default")
+        return st.segmented_control(label, choices, required=True, format_func=begun, help=help, **chosen)
     if kind == "str":
-        return st.text_input(label, default, max_chars=200, **common)
+        return st.text_input(label, max_chars=200, help=help, **given.kept(name, default))
     if kind == "bool":
-        return st.toggle(label, default, **common)
+        return st.toggle(label, help=help, **given.kept(name, default))
     least, most = about.get("least"), about.get("most")
     if kind == "int":
         whole = [None if bound is None else int(bound) for bound in (least, most)]
-        return int(st.number_input(label, whole[0], whole[1], default, **common))
+        return int(st.number_input(label, whole[0], whole[1], help=help, **given.kept(name, default)))
+    kept = given.kept(name, float(default))
     if most == 1.0 and cast(float, spec.default) >= 0.05:
-        return st.slider(label, float(least or 0.0), 1.0, float(default), 0.05, **common)
+        return st.slider(label, float(least or 0.0), 1.0, step=0.05, help=help, **kept)
     bounds = [None if bound is None else float(bound) for bound in (least, most)]
     step = 10.0 ** _exponent(default)
-    return float(st.number_input(label, bounds[0], bounds[1], float(default), step, format="%g", **common))
+    return float(st.number_input(label, bounds[0], bounds[1], step=step, format="%g", help=help, **kept))
 
 
 def _exponent(value: float) -> int:

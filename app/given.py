@@ -9,7 +9,7 @@ every message carries, and a widget that stands there already is made anew: only
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from app import state
@@ -45,6 +45,21 @@ def value_of(name: str, usual: Any = None) -> Any:
     value = state.recall(_key(name, times), given)
     state.remember(_kept(name), (times, value))
     return value
+
+
+def kept(name: str, usual: Any, what: str = "value") -> dict[str, Any]:
+    """Arguments of a widget that begins with `usual` and is found as it was left: its key, and its default.
+
+    `what`: the word by which its default goes.
+    """
+    return {what: value_of(name, usual), "key": key(name)}
+
+
+def kept_choice(name: str, options: Sequence[Any], usual: Any) -> dict[str, Any]:
+    """The same of a selectbox: its options, the place of its choice among them, and its key."""
+    if value_of(name, usual) not in options:
+        give(name, usual)
+    return {"options": options, "index": options.index(value_of(name)), "key": key(name)}
 
 
 def key(name: str) -> str:

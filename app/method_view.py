@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import state
+from app import given
 from engine.methods import METHODS
 from engine.methods.base import USES, Method
 
+CHOSEN = "build_method"  # the widget's name: buttons elsewhere choose, too
 ABOUT_USES = {
     "logit": "compares predictions with the teacher's",
     "feature": "compares something inside both models",
@@ -18,17 +19,14 @@ ABOUT_USES = {
 
 def choose_method() -> type[Method]:
     """The method that is chosen, explained: its lesson, its loss, what it uses."""
-    wanted, names = state.recall("wanted_method", ""), list(METHODS)  # asked for by a button elsewhere
+    names = list(METHODS)
     name = st.selectbox(
         "Method",
-        names,
-        names.index(wanted) if wanted in METHODS else 0,
         format_func=lambda name: METHODS[name].label,
         label_visibility="collapsed",
         help="MobileBERT is out of scope for now: it learns from a teacher of its own build, which would have to be "
         "trained first.",
-        key=f"build_method{wanted}",
-        persist_state="session",
+        **given.kept_choice(CHOSEN, names, names[0]),
     )
     method = METHODS[name]
     st.markdown(method.description())

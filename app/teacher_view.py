@@ -6,7 +6,8 @@ from html import escape
 
 import streamlit as st
 
-from app import state
+from app import given
+from app.method_view import CHOSEN
 from engine import teachers
 from engine.cost import parameters
 from engine.methods import METHODS
@@ -24,19 +25,16 @@ def choose_teacher() -> str:
     name = st.segmented_control(
         "Teacher",
         SHOWN,
-        default="microworld",
         required=True,
         format_func=_label,
-        key="build_teacher",
-        persist_state="session",
+        **given.kept("build_teacher", "microworld", "default"),
     )
     other = st.text_input(
         "Or another teacher",
-        key="other_teacher",
         max_chars=300,
         placeholder="hub:google-bert/bert-base-uncased, local:FOLDER or run:ID",
-        persist_state="session",
         help=HELP,
+        **given.kept("other_teacher", ""),
     )
     return other.strip() or str(name)
 
@@ -79,7 +77,7 @@ def show_card(card: Card) -> None:
             st.button(
                 f"Train a head: {method.label}",
                 icon=":material/school:",
-                on_click=state.remember,
-                args=("wanted_method", method.name),
+                on_click=given.give,
+                args=(CHOSEN, method.name),
                 help="Chooses this method below. When its run has finished, its name as a teacher is run:ID.",
             )

@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import forms, state
+from app import forms, given, state
 from app.budget_view import choose_budget, show_outlook
 from app.corpus_view import choose_corpus, show_preview
 from app.method_view import choose_method
@@ -44,23 +44,17 @@ with left:
         first, second, third = st.columns(3)
         if "layers" in method.chooses:
             most = shape.layers // 2 or 1 if method.chooses == ("layers",) else shape.layers
-            student["layers"] = first.slider(
-                "Layers", 1, shape.layers, most, key=f"layers_{name}_{most}", persist_state="session"
-            )
+            student["layers"] = first.slider("Layers", 1, shape.layers, **given.kept(f"layers_{name}_{most}", most))
         if "hidden" in method.chooses:
             student["hidden"] = second.slider(
                 "Width",
                 shape.heads,
                 shape.hidden,
-                shape.hidden // 2 // shape.heads * shape.heads,
-                shape.heads,
-                key=f"hidden_{name}",
-                persist_state="session",
+                step=shape.heads,
+                **given.kept(f"hidden_{name}", shape.hidden // 2 // shape.heads * shape.heads),
             )
         if "heads" in method.chooses:
-            student["heads"] = third.slider(
-                "Heads", 1, shape.heads, shape.heads, key=f"heads_{name}", persist_state="session"
-            )
+            student["heads"] = third.slider("Heads", 1, shape.heads, **given.kept(f"heads_{name}", shape.heads))
     if method.one_shot:
         st.caption(f"{method.label} starts from the teacher's shape: {shape}. The options say what becomes of it.")
     elif set(method.chooses) < {"layers", "hidden", "heads"}:
@@ -77,67 +71,65 @@ with left:
                     "Healing steps",
                     0,
                     1_000_000,
-                    0,
-                    key=f"healing_{name}",
                     help="Optimizer steps after the compression, which give the student time to recover; 0: none.",
+                    **given.kept(f"healing_{name}", 0),
                 )
             )
         else:
             steps, budget = choose_budget(st, name, 200 if slow else 500)
             columns = st.columns(4)
-        batch = columns[1].number_input("Batch", 1, 4096, card.batch, key=f"batch_{name}", help="Sequences a step.")
+        batch = columns[1].number_input(
+            "Batch", 1, 4096, help="Sequences a step.", **given.kept(f"batch_{name}", card.batch)
+        )
         length = columns[2].number_input(
             "Length",
             8,
             min(512, shape.positions),
-            card.length,
-            key=f"length_{name}",
             help="Longest sequence, in tokens.",
+            **given.kept(f"length_{name}", card.length),
         )
         seed = columns[3].number_input(
-            "Seed", 0, 2**31 - 1, 0, key="seed", help="Fixes initial weights, data order and masks."
+            "Seed", 0, 2**31 - 1, help="Fixes initial weights, data order and masks.", **given.kept("seed", 0)
         )
         learns = not method.one_shot or steps > 0  # nobody shares or splits steps that are not taken
         processes = columns[0].number_input(
             "Processes",
             1,
             device.count,
-            1,
-            key="processes",
             disabled=not learns,
             help=f"They share every batch; this machine is good for {device.count}, one a "
             + ("CPU core." if device.type == "cpu" else "GPU."),
+            **given.kept("processes", 1),
         )
         accumulate = columns[1].number_input(
             "Micro-batches",
             1,
             4096,
-            1,
-            key="accumulate",
             disabled=not learns,
             help="Parts that each process takes one after the other: the same step in less memory.",
+            **given.kept("accumulate", 1),
         )
         reads: dict[str, Any] = {}  # how text is read, of a method that reads any
         if "task-agnostic" in method.uses:
             reads["masking"] = columns[2].selectbox(
                 "Hidden together",
-                list(MASKINGS),
                 format_func=MASKINGS.__getitem__,
-                key="masking",
                 help="What is hidden as one: each token by itself, as BERT; whole words; or up to three words, as "
                 "ALBERT.",
+                **given.kept_choice("masking", list(MASKINGS), "token"),
             )
             reads["mask_share"] = columns[3].number_input(
                 "Share hidden",
                 0.01,
                 0.9,
-                0.15,
-                0.05,
-                key="mask_share",
+                step=0.05,
                 help="Of the tokens, in training; held-out text: 15%.",
+                **given.kept("mask_share", 0.15),
             )
         precision = columns[0].selectbox(
-            "Precision", ["auto", "float32", "bfloat16"], key="precision", help="Of matrix products."
+            "Precision",
+            help="Of matrix products.",
+            **given.kept_choice("precision", ["auto", "float32", "bfloat16"], "auto"),
         )
     corpus = choose_corpus(name, card.corpus) if reads else "auto"
 
@@ -199,14 +191,13 @@ with right, st.container(border=True):
             "each. Prepare the run here, then type the command on every machine."
         )
         first, second = st.columns(2)
-        nodes = first.number_input("Machines", 2, 10_000, 2, key="nodes")
-        each = second.number_input("Processes on each", 1, 1024, device.count, key="each", help="One a GPU.")
+        nodes = first.number_input("Machines", 2, 10_000, **given.kept("nodes", 2))
+        each = second.number_input("Processes on each", 1, 1024, help="One a GPU.", **given.kept("each", device.count))
         host = st.text_input(
             "First machine",
-            socket.gethostname(),
-            key="host",
             max_chars=200,
             help="The name or address by which the machines reach one of them.",
+            **given.kept("host", socket.gethostname()),
         )
         if st.button("Prepare", icon=":material/folder:", disabled=plan is None):
             assert config is not None
@@ -222,7 +213,9 @@ if (
     and plan is not None
     and reads
     and st.toggle(
-        "Look at the corpus", key="look_at_corpus", help="Reads and tokenises its beginning; a moment for a new text."
+        "Look at the corpus",
+        help="Reads and tokenises its beginning; a moment for a new text.",
+        **given.kept("look_at_corpus", False),
     )
 ):
     show_preview(config, plan.corpus)

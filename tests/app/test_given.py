@@ -141,3 +141,41 @@ def test_a_new_control_s_report_of_what_it_was_made_with_is_no_change() -> None:
             session["slider"] = value
             changed()
     assert taken == [7, 6]
+
+
+CHANGES = {
+    "Layers": 2,
+    "Width": 32,
+    "Steps": 1_234,
+    "Batch": 8,
+    "Seed": 3,
+    "Weight learning rate": 0.002,
+    "Closed by": 0.25,
+    "Corpus": "nltk:abc",
+    "Hidden together": "word",
+    "Strategy": "head",
+}
+
+
+def test_a_build_that_was_left_is_found_as_it_was(tmp_path, monkeypatch) -> None:
+    """Harm: whoever looks at the size page, or at a run, comes back to a build that has forgotten its settings."""
+    monkeypatch.setattr(state, "RUNS", tmp_path)
+    page = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=120).run()
+    page.switch_page("app/pages/build.py").run()
+
+    def widgets() -> dict[str, object]:
+        return {one.label: one for kind in KINDS for one in page.get(kind)}
+
+    for label, value in CHANGES.items():
+        widget = widgets()[label]
+        assert widget.value != value
+        (widget.select if widget.type == "selectbox" else widget.set_value)(value).run()
+        assert untold(page) == {}, label
+    page.switch_page("app/pages/size.py").run()
+    assert "Hidden together" not in widgets()
+    page.switch_page("app/pages/build.py").run()
+    assert not page.exception
+    assert {label: widgets()[label].value for label in CHANGES} == CHANGES
+    assert untold(page) == {}
+    page.run()  # what a click does, as long as nothing is reported of the others
+    assert {label: widgets()[label].value for label in CHANGES} == CHANGES
