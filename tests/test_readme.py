@@ -9,7 +9,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 COMMANDS = [line for line in README.splitlines() if line.startswith("python -m engine")]
-MAP = re.findall(r"^\| `([^`]+)` \|", README, re.MULTILINE)
+MAP = [
+    f"{folder}{name}"
+    for folder in ("", "app/", "engine/")
+    for name in re.findall(r"^\| `([^`]+)` \|", (ROOT / folder / "README.md").read_text(), re.MULTILINE)
+]
 
 
 def test_commands_were_found() -> None:
@@ -39,20 +43,11 @@ def test_commands_are_understood(command) -> None:
 
 def test_map_names_every_file_once() -> None:
     """Harm: the map leads to a file that is gone, or leaves out one that is there."""
-    assert len(MAP) == len(set(MAP))
+    assert [name for name in MAP if MAP.count(name) > 1] == ["engine/methods/"] * 2  # worth its line at the top, too
     for name in MAP:
         assert (ROOT / name).exists(), name
     files = {str(path.relative_to(ROOT)) for folder in ("app", "engine") for path in (ROOT / folder).glob("*.py")}
     assert files - set(MAP) - {"app/__init__.py", "engine/__init__.py"} == set()
-
-
-def test_map_is_in_the_order_of_imports() -> None:
-    """Harm: 'imports only from files above it' is not what the map shows."""
-    from tests.test_architecture import ENGINE_ORDER
-
-    listed = [f"engine.{Path(name).stem}" for name in MAP if re.fullmatch(r"engine/\w+\.py", name)]
-    order = [name for name in ENGINE_ORDER if name in listed]
-    assert listed == order
 
 
 def test_pictures_and_targets_exist() -> None:
@@ -97,19 +92,13 @@ def test_results_are_the_shipped_ones() -> None:
     assert "WID fills in {}%, soft targets {}%, scratch {}%".format(*filled) in words
     assert "H200" in again.card["machine"]
     english, family = read(SHIPPED / "family-english.json"), read(SHIPPED / "family.json")
-    for found, name, claim in (
-        (english, "wid", "WID's 6 x 192 student keeps {}%,"),
-        (english, "tinybert", "TinyBERT's {}%, MiniLM"),
-        (english, "minilm", "MiniLM's {}%,"),
-        (english, "scratch", "one from scratch {}%, and"),
-        (english, "ffn-healed", "healed keeps {}%."),
-        (family, "wid", "WID's 4 x 64 student keeps {}% of"),
-        (family, "tinybert", "TinyBERT's {}%,"),
-        (family, "scratch", "one from scratch {}%;"),
-        (family, "low-rank-healed", "healed for as long, keeps {}%."),
-    ):
-        assert claim.format(said(found.row(name).measured["retained"])) in words
+    rows = re.findall(r"^\| ([A-Z][\w, ]+) \| [\d,]+ \| [\d.]+ ± ", README, re.MULTILINE)
+    assert len(rows) == 10
+    for row in (row for row in family.rows if row.label in rows):
+        cells = [(f"{one.parameters:,}", said(one.measured["retained"])) for one in (row, english.row(row.name))]
+        assert f"| {' | '.join([row.label, *cells[0], *cells[1]])} |" in README
+    for found in (english, family):
+        assert f"{found.row('teacher').parameters:,}" in words
     stuck = english.row("soft-targets").measured
-    assert f"soft targets' {100 * stuck['retained'].mean:.1f}%" in words
     assert stuck["masked_accuracy"].mean < english.nulls["masked_accuracy"]
-    assert family.row("low-rank-healed").parameters < family.row("wid").parameters
+    assert english.row("distilbert").parameters > english.row("wid").parameters
