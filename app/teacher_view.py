@@ -13,10 +13,11 @@ from engine.cost import parameters
 from engine.methods import METHODS
 from engine.teachers import Card
 
-SHOWN = [name for name in teachers.TEACHERS if name not in ("blank", "minilm-original")]
+SHOWN = [name for name in teachers.TEACHERS if name not in ("blank", "minilm-early", "minilm-original")]
 HELP = (
     "hub:OWNER/NAME for a BERT or ALBERT of the Hub; local:FOLDER for a checkpoint on this machine; run:ID for the "
-    "student of a finished run, so that compressions can be chained; minilm-original for MiniLM without a head."
+    "student of a finished run, so that compressions can be chained; minilm-original for MiniLM "
+    "without a head, minilm-early for the adapter that taught the experiments in English."
 )
 
 
@@ -58,14 +59,17 @@ def show_card(card: Card) -> None:
         "Licence": card.licence,
         "Fills in": f"{accuracy:.1%} of hidden words of held-out text" if accuracy is not None else "not scored yet",
     }
+    near = [(what, card.scores.get(f"{what}_cosine")) for what in ("sentence", "attention")]
+    if all(value is not None for _, value in near):
+        rows["Near its original"] = ", ".join(f"{what} cosine {value:.2f}" for what, value in near)
     cells = "".join(
         f'<dt style="opacity:.7">{escape(name)}</dt><dd style="margin:0;overflow-wrap:anywhere">{escape(value)}</dd>'
         for name, value in rows.items()
     )
     with st.container(border=True):
         st.html(
-            '<dl style="display:grid;grid-template-columns:6.5rem 1fr;gap:.25rem .75rem;margin:0;font-size:.9rem">'
-            f"{cells}</dl>"
+            '<dl style="display:grid;grid-template-columns:6.5rem 1fr;gap:.25rem .75rem;margin:0;padding:0;'
+            f'font-size:.9rem">{cells}</dl>'
         )
     if not card.has_head:
         st.warning(

@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     runs_option(train)
     train.add_argument("--resume", metavar="RUN", help="continue a stopped run; other settings come from its folder")
     for name, help in {
-        "teacher": "microworld, minilm, minilm-original, blank, hub:ID, local:FOLDER or run:ID",
+        "teacher": "microworld, minilm, minilm-early, minilm-original, blank, hub:ID, local:FOLDER or run:ID",
         "method": "wid, scratch, soft_targets, distilbert, tinybert, minilm, minilmv2, pkd, albert, adapt; "
         "head_pruning, ffn_pruning, low_rank, magnitude, int8; no MobileBERT",
         "corpus": "microworld, nltk:NAME[+NAME...], file:PATH[#COLUMN] or hub:DATASET[:CONFIG]; default: the teacher's",

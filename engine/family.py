@@ -122,10 +122,10 @@ MIDDLE: dict[str, Any] = {"layers": 6, "hidden": 192, "heads": 12}
 FAMILY_ENGLISH = Grid(
     "family-english",
     "Every method, one budget, in English",
-    "minilm (6 x 384, real English), its student 6 x 192 by every method: same text, order, steps and seeds. Half of "
-    "its parameters are the embeddings of 30,522 tokens.",
+    "minilm-early (6 x 384, real English), its student 6 x 192 by every method: same text, order, steps and seeds. "
+    "Half of its parameters are the embeddings of 30,522 tokens.",
     {
-        "teacher": "minilm",
+        "teacher": "minilm-early",
         "corpus": NLTK_ENGLISH,
         "steps": 1000,
         "batch": 32,

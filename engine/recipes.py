@@ -57,8 +57,8 @@ RECIPES: dict[str, Experiment] = {
         Experiment(
             "paper-small",
             "A real teacher halved",
-            "Adapted minilm (22.7M) compressed to half its width by WID, by soft targets and from scratch.",
-            "minilm",
+            "minilm-early (22.7M) compressed to half its width by WID, by soft targets and from scratch.",
+            "minilm-early",
             {"layers": 6, "hidden": 192, "heads": 12},
             ("wid", "soft_targets", "scratch"),
             NLTK_ENGLISH,

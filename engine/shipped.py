@@ -7,8 +7,8 @@ import hashlib
 import importlib.util
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from engine import microworld
 from engine.shape import Shape
@@ -16,6 +16,10 @@ from engine.teacher import ENGLISH, Card, Teacher, TeacherError
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 MICROWORLD = "The girl near the boats washes herself. She is happy."
+ADAPTERS = {
+    "minilm": ("MiniLM-L6 (real English)", ASSETS / "teachers" / "minilm-adapter"),
+    "minilm-early": ("MiniLM-L6, an early adapter", ASSETS / "teachers" / "minilm-early-adapter"),  # taught experiments
+}
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 
@@ -125,43 +129,42 @@ def _original() -> Teacher:
     return Teacher(card, bert, BertTokenizer.from_pretrained(folder, local_files_only=True))
 
 
-def _adapter_card() -> dict[str, Any]:
-    """What the shipped adapter says of itself."""
-    path = ASSETS / "teachers" / "minilm-adapter" / "card.json"
+def _adapter_scores(folder: Path) -> dict[str, float]:
+    """What a shipped adapter says of itself."""
+    path = folder / "card.json"
     if not path.exists():
-        raise TeacherError("The adapter of minilm is missing: expected card.json in assets/teachers/minilm-adapter.")
+        raise TeacherError(f"An adapter of minilm is missing: expected card.json in assets/teachers/{folder.name}.")
     try:
-        card = json.loads(path.read_text())
-        return {"scores": {name: float(value) for name, value in card["scores"].items()}, "corpus": str(card["corpus"])}
+        return {name: float(value) for name, value in json.loads(path.read_text())["scores"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise TeacherError(f"The card.json of minilm's adapter is damaged ({type(error).__name__}).") from error
+        raise TeacherError(f"The card.json of {folder.name} is damaged ({type(error).__name__}).") from error
 
 
-def _minilm_card() -> Card:
-    original, adapter = _original_card(), _adapter_card()
+def _adapted_card(name: str) -> Card:
+    label, folder = ADAPTERS[name]
     return dataclasses.replace(
-        original,
-        name="minilm",
-        label="MiniLM-L6 (real English)",
+        _original_card(),
+        name=name,
+        label=label,
         about="all-MiniLM-L6-v2, a sentence encoder distilled from BERT and trained on a billion English sentence "
         "pairs, with an adapter and a masked-LM head that this project trained on NLTK's English: news, reviews, "
         "speeches, fiction.",
         objective="sentence embeddings (contrastive), then masked-LM",
         has_head=True,
-        scores=adapter["scores"],
+        scores=_adapter_scores(folder),
     )
 
 
-def _minilm() -> Teacher:
+def _adapted(name: str) -> Teacher:
     from engine.adapter import add_adapter
 
-    card, original = _minilm_card(), _original()
-    return Teacher(card, add_adapter(original.bert, ASSETS / "teachers" / "minilm-adapter"), original.tokenizer)
+    card, original = _adapted_card(name), _original()
+    return Teacher(card, add_adapter(original.bert, ADAPTERS[name][1]), original.tokenizer)
 
 
 SHIPPED: dict[str, tuple[Callable[[], Card], Callable[[], Teacher]]] = {
     "microworld": (_microworld_card, _microworld),
-    "minilm": (_minilm_card, _minilm),
+    **{name: (partial(_adapted_card, name), partial(_adapted, name)) for name in ADAPTERS},
     "minilm-original": (_original_card, _original),
     "blank": (_blank_card, _blank),
 }

@@ -35,7 +35,14 @@ class SoftTargetsOptions:
         most=1.0,
         label="weight of soft targets",
     )
-    lr: float = option(1e-3, "Peak learning rate.", least=1e-7, most=1.0, label="learning rate")
+    lr: float = option(
+        1e-3,
+        "Peak learning rate. In English and on few steps take 0.0005: at 0.001 a student of 30,522 words had learned "
+        "only the commonest after 1,000 steps.",
+        least=1e-7,
+        most=1.0,
+        label="learning rate",
+    )
     optimizer: str = option(
         "adamw",
         "AdamW, or Muon for the hidden matrices, which learns in far fewer steps; each takes longer.",

@@ -231,7 +231,7 @@ def test_a_student_never_reads_beyond_its_positions(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "error", "word"),
     [
-        ({"teacher": "nobody"}, TeacherError, "microworld, minilm, minilm-original, blank"),
+        ({"teacher": "nobody"}, TeacherError, "microworld, minilm, minilm-early, minilm-original, blank"),
         ({"method": "magic"}, ConfigError, "wid"),
         ({"corpus": "nowhere"}, CorpusError, "microworld"),
         ({"options": {"spped": 3}}, ConfigError, "no option spped"),
