@@ -70,6 +70,17 @@ def test_a_new_method_takes_a_file_and_a_line() -> None:
         assert not re.search(r"method(\.name)? ==", text), path
 
 
+def test_english_teachers_fill_in_what_it_says() -> None:
+    """Harm: the README praises a teacher for what its adapter does not reach."""
+    from engine.teachers import card
+
+    words = " ".join(README.split())
+    for name, claim in (("minilm", "fills in {} of held-out words"), ("minilm-early", "`minilm-early` ({})")):
+        scores = card(name).scores
+        accuracy, interval = scores["masked_accuracy"], scores["masked_accuracy_interval"]
+        assert claim.format(f"{100 * accuracy:.1f} ± {100 * interval:.1f}%") in words
+
+
 def test_results_are_the_shipped_ones() -> None:
     """Harm: a figure in the README that nobody measured, or that was measured anew and is another one now."""
     from engine.outcome import SHIPPED, read
