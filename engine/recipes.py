@@ -19,6 +19,7 @@ from engine.cost import parameters
 from engine.device import pick
 from engine.finetune import Recipe as FineTuning
 from engine.grid import NLTK_ENGLISH
+from engine.methods import METHODS
 from engine.once import Say
 from engine.outcome import Outcome, RowOutcome, summary
 from engine.plan import plan
@@ -193,7 +194,7 @@ def as_outcome(answer: dict[str, Any], command: str) -> Outcome:
         rows.append(
             RowOutcome(
                 who,
-                who,
+                METHODS[who].label if who in METHODS else who.capitalize(),
                 "",
                 "" if who == "teacher" else who,
                 "",

@@ -93,7 +93,7 @@ def test_results_are_the_shipped_ones() -> None:
     one, two = sorted(both, key=lambda found: -len(found.nulls))
     for row in one.rows:
         columns = [row.measured[name] for name in ("masked_accuracy", "sentence_polarity", "qc")]
-        cells = [row.label.replace("_", " "), f"{row.parameters:,}", *map(said, columns)]
+        cells = [row.label, f"{row.parameters:,}", *map(said, columns)]
         assert f"| {' | '.join([*cells, said(two.row(row.name).measured['qc'])])} |" in README
     for found in (one, two):
         assert found.card["command"].replace("0.0003", "3e-4") in README
