@@ -139,6 +139,15 @@ FAMILY_ENGLISH = Grid(
             f"{PLATEAU}; with 1,500 steps, and so a longer warm-up, it does (A real teacher halved).",
             "Its decoder is its own: 5.9M parameters beside the encoder, not tied to embeddings.",
         ),
+        Row(
+            "soft-targets-slower",
+            "Soft targets, slower",
+            LEARNS,
+            {"method": "soft_targets", "student": MIDDLE, "options": {"lr": 5e-4}},
+            "scratch",
+            "Half of the default learning rate, which takes it off the plateau. On a CPU; the others were not tried "
+            "at other rates.",
+        ),
         *_wide(
             {"layers": 3},
             "It takes whole layers over, so its student is 3 x 384: twice the parameters of 6 x 192.",

@@ -111,5 +111,7 @@ def test_results_are_the_shipped_ones() -> None:
     for found in (english, family):
         assert f"{found.row('teacher').parameters:,}" in words
     stuck = english.row("soft-targets").measured
+    slower = english.row("soft-targets-slower").measured["retained"]
+    assert f"at 5e-4 they keep {said(slower)}%" in words
     assert stuck["masked_accuracy"].mean < english.nulls["masked_accuracy"]
     assert english.row("distilbert").parameters > english.row("wid").parameters
