@@ -39,22 +39,23 @@ with left:
 
     st.subheader("Student")
     shape = card.shape
+    whose = f"{name}_{shape}"  # a folder's model may be another one tomorrow, with other bounds
     student = {}
     if method.chooses:
         first, second, third = st.columns(3)
         if "layers" in method.chooses:
             most = shape.layers // 2 or 1 if method.chooses == ("layers",) else shape.layers
-            student["layers"] = first.slider("Layers", 1, shape.layers, **given.kept(f"layers_{name}_{most}", most))
+            student["layers"] = first.slider("Layers", 1, shape.layers, **given.kept(f"layers_{whose}_{most}", most))
         if "hidden" in method.chooses:
             student["hidden"] = second.slider(
                 "Width",
                 shape.heads,
                 shape.hidden,
                 step=shape.heads,
-                **given.kept(f"hidden_{name}", shape.hidden // 2 // shape.heads * shape.heads),
+                **given.kept(f"hidden_{whose}", shape.hidden // 2 // shape.heads * shape.heads),
             )
         if "heads" in method.chooses:
-            student["heads"] = third.slider("Heads", 1, shape.heads, **given.kept(f"heads_{name}", shape.heads))
+            student["heads"] = third.slider("Heads", 1, shape.heads, **given.kept(f"heads_{whose}", shape.heads))
     if method.one_shot:
         st.caption(f"{method.label} starts from the teacher's shape: {shape}. The options say what becomes of it.")
     elif set(method.chooses) < {"layers", "hidden", "heads"}:
@@ -86,7 +87,7 @@ with left:
             8,
             min(512, shape.positions),
             help="Longest sequence, in tokens.",
-            **given.kept(f"length_{name}", card.length),
+            **given.kept(f"length_{whose}_{shape.positions}", card.length),
         )
         seed = columns[3].number_input(
             "Seed", 0, 2**31 - 1, help="Fixes initial weights, data order and masks.", **given.kept("seed", 0)

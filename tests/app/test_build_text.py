@@ -52,6 +52,28 @@ def test_a_checkpoint_without_a_head_is_offered_adaptation(page, tmp_path):
     assert started["student"] == {}
 
 
+def test_a_folder_s_model_may_become_a_smaller_one(page, tmp_path):
+    """Harm: what was chosen for the old model lies outside of the new one's range, and the page breaks."""
+    for hidden, layers, positions in ((64, 6, 64), (16, 2, 32)):
+        config = transformers.BertConfig(
+            vocab_size=len(tokenizer()),
+            hidden_size=hidden,
+            num_hidden_layers=layers,
+            num_attention_heads=hidden // 8,
+            intermediate_size=24,
+            max_position_embeddings=positions,
+        )
+        transformers.BertForMaskedLM(config).save_pretrained(tmp_path / "model")
+        tokenizer().save_pretrained(tmp_path / "model")
+        by_label(page.text_input, "Or another teacher").set_value(f"local:{tmp_path / 'model'}").run()
+        assert not page.exception
+        values = [by_label(page.slider, label).value for label in ("Layers", "Width", "Heads")]
+        assert values == [layers, hidden // 2, hidden // 8]
+        assert by_label(page.number_input, "Length").value == positions
+        page.run()
+        assert not page.exception
+
+
 @pytest.mark.parametrize("name", ["hub:owner/name", "local:/etc", "run:nothing", "nobody", "<b>x</b>"])
 def test_a_teacher_that_cannot_be_had_is_one_message(page, name):
     """Harm: a traceback, or a page that waits for minutes."""
