@@ -30,9 +30,7 @@ def choose_run(label: str, *, with_student: bool, empty: str) -> Run:
     name = f"chosen_run_{label}"
     if wanted in by_id and wanted != state.recall(f"{name}_linked"):  # a link that was not made by an earlier choice
         given.give(name, wanted)
-    elif given.value_of(name, ids[0]) not in by_id:
-        given.give(name, ids[0])
-    chosen = st.selectbox(label, ids, ids.index(given.value_of(name)), key=given.key(name), help="Newest first.")
+    chosen = st.selectbox(label, help="Newest first.", **given.kept_choice(name, ids, ids[0]))
     state.set_link("run", chosen)
     state.remember(f"{name}_linked", chosen)
     return by_id[chosen]

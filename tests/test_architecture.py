@@ -102,6 +102,15 @@ def test_every_engine_file_has_a_place_in_the_order() -> None:
     assert not gone, f"Take out of engine/README.md, there is no such file: {sorted(gone)}"
 
 
+def test_the_map_says_truly_what_needs_no_torch() -> None:
+    """Harm: a heading promises a file that a page without torch may import, and no other test holds it to that."""
+    parts = re.split(r"^## ", (ROOT / "engine" / "README.md").read_text(), flags=re.MULTILINE)
+    promised = [part for part in parts if part.splitlines()[0].endswith("(no torch)")]
+    assert len(promised) == 2
+    names = {name for part in promised for name in re.findall(r"^\| `(\w+)\.py`", part, re.MULTILINE)}
+    assert not names - set(TORCH_FREE), names - set(TORCH_FREE)
+
+
 def test_the_engine_imports_upwards_only() -> None:
     """Harm: an import cycle, which works until somebody starts from the other end."""
     wrong = [

@@ -37,15 +37,11 @@ wanted = state.link("experiment")
 if wanted and wanted not in names:
     st.info(f"There is no experiment {plain(wanted[:80])} here; this is another one.", icon=":material/link_off:")
 begin = wanted if wanted in names else names[0]  # a link is where the choice begins; afterwards it follows the choice
-if given.value_of(CHOSEN, begin) not in names:
-    given.give(CHOSEN, begin)
 chosen = st.selectbox(
     "Experiment",
-    names,
-    names.index(given.value_of(CHOSEN)),
-    key=given.key(CHOSEN),
     format_func=lambda name: choices[name][0] if name in choices else name,
     help="Those that come with the project, those that you ran with `python -m engine recipe`, and single runs.",
+    **given.kept_choice(CHOSEN, names, begin),
 )
 state.set_link("experiment", chosen)
 if chosen == MY_RUNS:
