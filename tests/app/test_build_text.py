@@ -7,7 +7,7 @@ from streamlit.testing.v1 import AppTest
 from app import state
 from app.theme import DARK, LIGHT
 from app.token_view import masked_rows
-from engine import job
+from engine import job, teachers
 from engine.launch import PROJECT
 from tests.engine.builders import tokenizer
 
@@ -109,3 +109,12 @@ def test_tokens_are_text_and_not_markup(colours):
     assert "<img" not in html
     assert "&lt;script&gt;" in html
     assert html.count("<span") == 4  # three in the legend, one token
+
+
+def test_an_adapted_teacher_says_how_near_it_is_to_its_original(page):
+    """Harm: an encoder that lost what it was trained for is taken for the published one."""
+    by_label(page.get("segmented_control"), "Teacher").set_value("minilm").run()
+    assert not page.exception
+    scores = teachers.card("minilm").scores
+    near = ", ".join(f"{what} cosine {scores[f'{what}_cosine']:.2f}" for what in ("sentence", "attention"))
+    assert any(near in part.proto.body for part in page.get("html"))
