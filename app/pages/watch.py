@@ -73,7 +73,7 @@ def rest_buttons(run: Run, status: str) -> None:
         )
 
 
-title, choice = st.columns([1, 3], vertical_alignment="bottom")
+title, choice = st.columns([1, 3], vertical_alignment="center")
 title.title("Watch")
 with choice:
     run = choose_run(
