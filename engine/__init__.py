@@ -2,7 +2,9 @@
 
 import os
 
-__version__ = "0.1.0"
+from engine.settings.project import VERSION
+
+__version__ = VERSION
 
 # On a shared machine torch's OpenMP threads spin while they wait for one another: with one other busy process on two
 # cores a training step took 2.0 s instead of 0.18. Waiting briefly and then sleeping takes 0.36 s (LOG.md, 2026-11-22).

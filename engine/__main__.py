@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from engine import size_command
-from engine.budget import EXAMPLES
+from engine.cli import size as size_command
+from engine.settings.budget import EXAMPLES
+from engine.settings.project import EXPERIMENTS
 
-SHIPPED_EXPERIMENTS = Path(__file__).resolve().parent.parent / "assets" / "experiments"
 DEFAULT_RUNS = Path(os.environ.get("HEIRLOOM_RUNS", "runs"))
 
 
@@ -154,7 +154,7 @@ def _parser() -> argparse.ArgumentParser:
         "--save",
         nargs="?",
         type=Path,
-        const=SHIPPED_EXPERIMENTS,
+        const=EXPERIMENTS,
         metavar="DIR",
         help="write what came out into this folder, too (default: assets/experiments)",
     )
@@ -191,13 +191,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from engine.foreground import train
+    from engine.cli.train import train
 
     return train(arguments)
 
 
 def _runs(arguments: argparse.Namespace) -> None:
-    from engine import job, runs
+    from engine.storage import runs
+    from engine.training import job
 
     if arguments.stop:
         run = runs.open_run(arguments.runs, arguments.stop)
@@ -216,14 +217,14 @@ def _runs(arguments: argparse.Namespace) -> None:
 
 
 def _attention(arguments: argparse.Namespace) -> None:
-    from engine.any_model import open_model
-    from engine.probe import probe
+    from engine.inspection.probe import probe
+    from engine.teachers.catalog import open_model
 
     model = open_model(arguments.model, arguments.runs)
     seen = probe(model.bert.eval(), model.tokenizer, arguments.text)
     if arguments.html:
-        from engine.document import write
-        from engine.report import attention_html
+        from engine.reports.html_page import write
+        from engine.reports.run_report import attention_html
 
         write(arguments.html, attention_html(model, seen, arguments.text, arguments.runs))
         print(json.dumps({"html": str(arguments.html)}) if arguments.json else f"written to {arguments.html}")
@@ -244,15 +245,15 @@ def _attention(arguments: argparse.Namespace) -> None:
 
 
 def _inheritance(arguments: argparse.Namespace) -> None:
-    from engine.inheritance_command import inheritance
+    from engine.cli.inheritance import inheritance
 
     inheritance(arguments)
 
 
 def _report(arguments: argparse.Namespace) -> None:
-    from engine.document import write
-    from engine.report import report
-    from engine.runs import open_run
+    from engine.reports.html_page import write
+    from engine.reports.run_report import report
+    from engine.storage.runs import open_run
 
     run = open_run(arguments.runs, arguments.run)
     path = arguments.html or Path(f"{run.id}.html")
@@ -261,13 +262,14 @@ def _report(arguments: argparse.Namespace) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
-    from engine.evaluate_command import evaluate
+    from engine.cli.evaluate import evaluate
 
     evaluate(arguments)
 
 
 def _export(arguments: argparse.Namespace) -> None:
-    from engine import checkpoints, runs
+    from engine.model import saved_models as checkpoints
+    from engine.storage import runs
 
     path = Path(arguments.run)
     run = (
@@ -276,7 +278,7 @@ def _export(arguments: argparse.Namespace) -> None:
         else runs.open_run(arguments.runs, arguments.run)
     )
     if arguments.adapter:
-        from engine.adapter_export import export_adapter
+        from engine.teachers.adapter_export import export_adapter
 
         card = export_adapter(run, arguments.folder, arguments.corpus, arguments.length)
         print(json.dumps(card, indent=None if arguments.json else 1))
@@ -291,7 +293,7 @@ def _export(arguments: argparse.Namespace) -> None:
 
 
 def _recipe(arguments: argparse.Namespace) -> None:
-    from engine.recipe_command import recipe
+    from engine.cli.recipe import recipe
 
     recipe(arguments)
 
@@ -299,23 +301,23 @@ def _recipe(arguments: argparse.Namespace) -> None:
 def _bench(arguments: argparse.Namespace) -> None:
     what, case, repeats = arguments.what, arguments.case, arguments.repeats
     if what == "size":
-        from engine import bench_size
+        from engine.benches import size as bench_size
 
         found, table = bench_size.bench_size(7 if repeats is None else repeats), bench_size.table
     elif what == "examine":
-        from engine import bench_examine
+        from engine.benches import examine as bench_examine
 
         found, table = bench_examine.bench_examine(3 if repeats is None else repeats), bench_examine.table
     elif what == "methods":
-        from engine import bench_methods
+        from engine.benches import methods as bench_methods
 
         found, table = bench_methods.bench_methods(case, 3 if repeats is None else repeats), bench_methods.table
     elif what == "int8":
-        from engine import bench_int8
+        from engine.benches import int8 as bench_int8
 
         found, table = bench_int8.bench_int8(case, 21 if repeats is None else repeats), bench_int8.table
     else:
-        from engine import bench
+        from engine.benches import wid as bench
 
         found, table = bench.bench_wid(case, 7 if repeats is None else repeats), bench.table
     print(json.dumps(found) if arguments.json else table(found))

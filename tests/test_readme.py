@@ -9,11 +9,20 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 COMMANDS = [line for line in README.splitlines() if line.startswith("python -m engine")]
-MAP = [
-    f"{folder}{name}"
-    for folder in ("", "app/", "engine/")
-    for name in re.findall(r"^\| `([^`]+)` \|", (ROOT / folder / "README.md").read_text(), re.MULTILINE)
-]
+
+
+def mapped(top: str) -> list[str]:
+    """Every file that the map of a top folder names, as a path."""
+    parts = re.split(r"^## `", (ROOT / top / "README.md").read_text(), flags=re.MULTILINE)[1:]
+    return [
+        f"{top}/{part.split('/')[0]}/{name}"
+        for part in parts
+        for name in re.findall(r"^\| `([^`]+)` \|", part, re.MULTILINE)
+    ]
+
+
+MAP = [name for top in ("engine", "app") for name in mapped(top)]
+PLACES = re.findall(r"^\| `([^`]+)` \|", README, re.MULTILINE)
 
 
 def test_commands_were_found() -> None:
@@ -29,9 +38,9 @@ def test_commands_are_understood(command) -> None:
 
     arguments = _parser().parse_args(shlex.split(command)[3:])
     if arguments.command == "train":
-        from engine.config import RunConfig
-        from engine.methods import find
-        from engine.teachers import card
+        from engine.methods.registry import find
+        from engine.settings.run_config import RunConfig
+        from engine.teachers.catalog import card
 
         length = {name: getattr(arguments, name) for name in ("steps", "budget") if getattr(arguments, name)}
         config = RunConfig(teacher=arguments.teacher, method=arguments.method, **length)
@@ -41,13 +50,13 @@ def test_commands_are_understood(command) -> None:
         assert (shape.layers, shape.hidden, shape.heads) == tuple(wanted.values())
 
 
-def test_map_names_every_file_once() -> None:
+def test_maps_name_every_file_once() -> None:
     """Harm: the map leads to a file that is gone, or leaves out one that is there."""
-    assert [name for name in MAP if MAP.count(name) > 1] == ["engine/methods/"] * 2  # worth its line at the top, too
-    for name in MAP:
+    assert len(set(MAP)) == len(MAP)
+    files = {str(path.relative_to(ROOT)) for top in ("app", "engine") for path in (ROOT / top).glob("*/**/*.py")}
+    assert {name for name in files if not name.endswith("__init__.py")} == set(MAP)
+    for name in PLACES:
         assert (ROOT / name).exists(), name
-    files = {str(path.relative_to(ROOT)) for folder in ("app", "engine") for path in (ROOT / folder).glob("*.py")}
-    assert files - set(MAP) - {"app/__init__.py", "engine/__init__.py"} == set()
 
 
 def test_pictures_and_targets_exist() -> None:
@@ -60,11 +69,11 @@ def test_pictures_and_targets_exist() -> None:
 
 
 def test_a_new_method_takes_a_file_and_a_line() -> None:
-    """Harm: 'add it to the list in engine/methods/__init__.py' is not enough, or there is no such list."""
-    registry = (ROOT / "engine" / "methods" / "__init__.py").read_text()
+    """Harm: 'add it to the list in engine/methods/registry.py' is not enough, or there is no such list."""
+    registry = (ROOT / "engine" / "methods" / "registry.py").read_text()
     assert len(re.findall(r"for method in \([\w,\s]+\)", registry)) == 1
     classes = re.findall(r"\w+", re.findall(r"for method in \(([\w,\s]+)\)", registry)[0])
-    for path in [*(ROOT / "app").rglob("*.py"), ROOT / "engine" / "train.py", ROOT / "engine" / "job.py"]:
+    for path in [*(ROOT / "app").rglob("*.py"), *(ROOT / "engine" / "training").rglob("*.py")]:
         text = path.read_text()
         assert not [name for name in classes if re.search(rf"\b{name}\b", text)], path
         assert not re.search(r"method(\.name)? ==", text), path
@@ -72,7 +81,7 @@ def test_a_new_method_takes_a_file_and_a_line() -> None:
 
 def test_english_teachers_fill_in_what_it_says() -> None:
     """Harm: the README praises a teacher for what its adapter does not reach."""
-    from engine.teachers import card
+    from engine.teachers.catalog import card
 
     words = " ".join(README.split())
     for name, claim in (("minilm", "fills in {} of held-out words"), ("minilm-early", "`minilm-early` ({})")):
@@ -83,13 +92,14 @@ def test_english_teachers_fill_in_what_it_says() -> None:
 
 def test_results_are_the_shipped_ones() -> None:
     """Harm: a figure in the README that nobody measured, or that was measured anew and is another one now."""
-    from engine.outcome import SHIPPED, read
+    from engine.experiments.outcome import read
+    from engine.settings.project import EXPERIMENTS
 
     def said(numbers) -> str:
         more = f" ± {100 * numbers.interval:.1f}" if numbers.interval is not None else ""
         return f"{100 * numbers.mean:.1f}{more}"
 
-    both = [read(path) for path in sorted(SHIPPED.glob("paper-small-*.json"), reverse=True)]
+    both = [read(path) for path in sorted(EXPERIMENTS.glob("paper-small-*.json"), reverse=True)]
     one, two = sorted(both, key=lambda found: -len(found.nulls))
     for row in one.rows:
         columns = [row.measured[name] for name in ("masked_accuracy", "sentence_polarity", "qc")]
@@ -98,11 +108,11 @@ def test_results_are_the_shipped_ones() -> None:
     for found in (one, two):
         assert found.card["command"].replace("0.0003", "3e-4") in README
     words = " ".join(README.split())
-    again = read(SHIPPED / "paper-small.json")
+    again = read(EXPERIMENTS / "paper-small.json")
     filled = [said(again.row(name).measured["masked_accuracy"]) for name in ("wid", "soft_targets", "scratch")]
     assert "WID fills in {}%, soft targets {}%, scratch {}%".format(*filled) in words
     assert "H200" in again.card["machine"]
-    english, family = read(SHIPPED / "family-english.json"), read(SHIPPED / "family.json")
+    english, family = read(EXPERIMENTS / "family-english.json"), read(EXPERIMENTS / "family.json")
     rows = re.findall(r"^\| ([A-Z][\w, ]+) \| [\d,]+ \| [\d.]+ ± ", README, re.MULTILINE)
     assert len(rows) == 10
     for row in (row for row in family.rows if row.label in rows):

@@ -5,18 +5,21 @@ from typing import Any
 
 import streamlit as st
 
-from app import forms, given, state
-from app.budget_view import choose_budget, show_outlook
-from app.corpus_view import choose_corpus, show_preview
-from app.method_view import choose_method
-from app.sharing import build_words
-from app.teacher_view import choose_teacher, show_card
-from engine import job, teachers
-from engine.config import RunConfig
-from engine.cost import parameters
-from engine.launch import cluster_command
-from engine.library import inexpressible
-from engine.roots import absolute
+from app.build.budget import choose_budget, show_outlook
+from app.build.corpus import choose_corpus, show_preview
+from app.build.method import choose_method
+from app.build.teacher import choose_teacher, show_card
+from app.elements.shape_words import build_words
+from app.session import caches as state
+from app.session import options_form as forms
+from app.session import widget_values as given
+from engine.model.transformers_format import inexpressible
+from engine.settings.run_config import RunConfig
+from engine.sizing.cost import parameters
+from engine.storage.allowed_folders import absolute
+from engine.teachers import catalog as teachers
+from engine.training import job
+from engine.training.launch import cluster_command
 
 MASKINGS = {"token": "Single tokens", "word": "Whole words", "ngram": "Up to three words"}
 
@@ -137,7 +140,7 @@ with left:
 with right, st.container(border=True):
     config = plan = None
     try:
-        from engine.plan import plan as understand
+        from engine.training.plan import plan as understand
 
         config = RunConfig(
             teacher=absolute(name),

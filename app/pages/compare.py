@@ -4,18 +4,20 @@ from collections import Counter
 
 import streamlit as st
 
-from app import given, state
-from app.outcome_view import outcome_view
-from app.own_view import own_view
-from app.plain import plain
-from engine.outcome import FOLDER, SHIPPED, listed
-from engine.runs import RunError, list_runs
+from app.compare.experiment import outcome_view
+from app.compare.own_runs import own_view
+from app.elements.text import plain
+from app.session import caches as state
+from app.session import widget_values as given
+from engine.experiments.outcome import FOLDER, listed
+from engine.settings import project
+from engine.storage.runs import RunError, list_runs
 
 MY_RUNS = "My runs"
 CHOSEN = "compared_experiment"
 
 st.title("Compare")
-shipped, problems = listed(SHIPPED)
+shipped, problems = listed(project.EXPERIMENTS)
 own, own_problems = listed(state.RUNS / FOLDER)
 try:
     runs = [run for run in list_runs(state.RUNS) if run.card_path.is_file() and run.status() == "finished"]

@@ -2,24 +2,24 @@
 
 import streamlit as st
 
-from app import given, state
-from app.ancestry_view import show_ancestry
-from app.blank import with_a_blank
-from app.fill_view import show_fill_in
-from app.film_view import show_film
-from app.heads_view import keep_page, notices, show_heads
-from app.inheritance_view import show_inheritance
-from app.intervene_view import show_intervene
-from app.layers_view import show_layers
-from app.lines_view import show_lines
-from app.pair import Pair
-from app.plain import plain
-from app.roles_view import show_roles
-from app.run_choice import choose_run
-from app.sharing import build_words
-from app.task_view import show_tasks
-from app.theme import theme
-from engine import teachers
+from app.elements.shape_words import build_words
+from app.elements.text import plain
+from app.elements.theme import theme
+from app.examine.ancestry.heads import show_ancestry
+from app.examine.bertviz.tab import show_lines
+from app.examine.fill_in import show_fill_in, with_a_blank
+from app.examine.film import show_film
+from app.examine.head_roles import show_roles
+from app.examine.heads import keep_page, notices, show_heads
+from app.examine.inheritance import show_inheritance
+from app.examine.interventions import show_intervene
+from app.examine.layers import show_layers
+from app.examine.pair import Pair
+from app.examine.tasks import show_tasks
+from app.session import caches as state
+from app.session import widget_values as given
+from app.watch.run_choice import choose_run
+from engine.teachers import catalog as teachers
 
 MOST_TYPED = 100_000  # letters; more than that a box swallows without a word
 

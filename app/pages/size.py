@@ -5,11 +5,11 @@ Needs no torch, and no chart or table library before somebody opens a tab that d
 
 import streamlit as st
 
-from app import size_choice as choice
-from app import state
-from app.size_answers import answer, details
-from app.size_controls import controls
-from app.size_tabs import tabs
+from app.session import caches as state
+from app.size import choice as choice
+from app.size.answers import answer, details
+from app.size.controls import controls
+from app.size.tabs import tabs
 
 now = choice.opened()
 st.title("How big would it be?")

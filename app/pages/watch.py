@@ -6,11 +6,11 @@ from functools import partial
 
 import streamlit as st
 
-from app import state
-from app.run_choice import choose_run
-from app.run_view import run_view
-from engine import job
-from engine.runs import ENDED, Run, RunError
+from app.session import caches as state
+from app.watch.run import run_view
+from app.watch.run_choice import choose_run
+from engine.storage.runs import ENDED, Run, RunError
+from engine.training import job
 
 PATIENCE = 15.0  # seconds after which a stop that was asked for may be forced
 

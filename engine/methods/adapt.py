@@ -10,15 +10,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.bert import Bert, LayerNorm, Trace
-from engine.closeness import sentence_embeddings
-from engine.config import option
-from engine.corpora import Batch
-from engine.losses import full
+from engine.learning.closeness import sentence_embeddings
+from engine.learning.losses import full
 from engine.methods.base import Method, adamw
-from engine.new_head import with_head
-from engine.shape import Shape
-from engine.work import TRAINED, Work, encoder_flops, forward_flops, head_flops, projection_flops
+from engine.model.bert import Bert, LayerNorm, Trace
+from engine.model.new_head import with_head
+from engine.settings.options import option
+from engine.sizing.shape import Shape
+from engine.sizing.step_flops import TRAINED, Work, encoder_flops, forward_flops, head_flops, projection_flops
+from engine.text.corpora import Batch
 
 
 @dataclass(frozen=True)

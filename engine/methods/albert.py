@@ -9,14 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.bert import DEVIATION, Bert, Trace, new_bert
-from engine.config import option
-from engine.losses import full, over_rows, softened
-from engine.masking import Batch
+from engine.learning.losses import full, over_rows, softened
 from engine.methods.base import Method
-from engine.pairs import PairBatch
-from engine.shape import SHARINGS, Shape
-from engine.work import TRAINED, Work, forward_flops, pair_flops
+from engine.model.bert import DEVIATION, Bert, Trace, new_bert
+from engine.settings.options import option
+from engine.sizing.shape import SHARINGS, Shape
+from engine.sizing.step_flops import TRAINED, Work, forward_flops, pair_flops
+from engine.text.masking import Batch
+from engine.text.sentence_pairs import PairBatch
 
 PAIRS = ("sop", "nsp", "none")
 

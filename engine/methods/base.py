@@ -11,21 +11,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.bert import Bert
-from engine.config import ConfigError
-from engine.corpora import Corpus
-from engine.device import Device
-from engine.evaluate import masked_lm_score
-from engine.losses import full
-from engine.masking import Batch, Masking
-from engine.measure import MASKED_LM, Measure
-from engine.optimizers import OPTIMIZERS as OPTIMIZERS
-from engine.optimizers import adamw as adamw
-from engine.optimizers import fresh_optimizer as fresh_optimizer
-from engine.pairs import Pairs, open_text
-from engine.shape import Shape, ShapeError
-from engine.sources import find_corpus
-from engine.work import TRAINED, Work, forward_flops
+from engine.learning.losses import full
+from engine.learning.masked_lm import masked_lm_score
+from engine.learning.optimizers import OPTIMIZERS as OPTIMIZERS
+from engine.learning.optimizers import adamw as adamw
+from engine.learning.optimizers import fresh_optimizer as fresh_optimizer
+from engine.learning.score_kind import MASKED_LM, Measure
+from engine.model.bert import Bert
+from engine.settings.device import Device
+from engine.settings.options import ConfigError
+from engine.sizing.shape import Shape, ShapeError
+from engine.sizing.step_flops import TRAINED, Work, forward_flops
+from engine.text.corpora import Corpus
+from engine.text.masking import Batch, Masking
+from engine.text.sentence_pairs import Pairs, open_text
+from engine.text.sources import find_corpus
 
 USES = ("logit", "feature", "hard", "task-agnostic")  # columns of Table 1 in the WID paper, arXiv 2305.09098
 SHAPE_FIELDS = ("layers", "hidden", "heads", "head_dim", "ffn")  # what a person chooses of a student

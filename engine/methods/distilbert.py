@@ -9,14 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.bert import Bert
-from engine.config import option
-from engine.layer_choice import choose_layers, select_layers, whole_layers_only
-from engine.losses import full, over_words, softened, state_angle
-from engine.masking import Batch
+from engine.learning.losses import full, over_words, softened, state_angle
 from engine.methods.base import Method
-from engine.shape import Shape
-from engine.work import TRAINED, Work, encoder_flops, head_flops
+from engine.model.bert import Bert
+from engine.model.layer_choice import choose_layers, select_layers, whole_layers_only
+from engine.settings.options import option
+from engine.sizing.shape import Shape
+from engine.sizing.step_flops import TRAINED, Work, encoder_flops, head_flops
+from engine.text.masking import Batch
 
 
 @dataclass(frozen=True)

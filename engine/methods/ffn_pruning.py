@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from engine.bert import Bert
-from engine.config import option
-from engine.importance import first_order, weight_norms
-from engine.masking import Batch
-from engine.one_shot import Cut, batches_to_look_at, healing_rate, ranking_of, share_of
+from engine.inspection.importance import first_order, weight_norms
+from engine.methods.one_shot import Cut, batches_to_look_at, healing_rate, ranking_of, share_of
+from engine.model.bert import Bert
+from engine.settings.options import option
+from engine.text.masking import Batch
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from engine.bert import Bert
-from engine.importance import first_order
-from engine.masking import Batch
-from engine.one_shot import Cut, batches_to_look_at, healing_rate, ranking_of, share_of
+from engine.inspection.importance import first_order
+from engine.methods.one_shot import Cut, batches_to_look_at, healing_rate, ranking_of, share_of
+from engine.model.bert import Bert
+from engine.text.masking import Batch
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ from typing import cast
 
 from torch import nn
 
-from engine.bert import Bert
-from engine.config import option
-from engine.cost import model_bytes
-from engine.linears import RoundedEmbedding, RoundedLinear
-from engine.one_shot import OneShot
-from engine.pruning import copy_of
-from engine.shape import Shape
+from engine.methods.one_shot import OneShot
+from engine.model.bert import Bert
+from engine.model.linears import RoundedEmbedding, RoundedLinear
+from engine.model.pruning import copy_of
+from engine.settings.options import option
+from engine.sizing.cost import model_bytes
+from engine.sizing.shape import Shape
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from engine.bert import Bert
-from engine.config import option
-from engine.new_head import with_head
-from engine.one_shot import OneShot, healing_rate
-from engine.pruning import copy_of
-from engine.shape import Shape
+from engine.methods.one_shot import OneShot, healing_rate
+from engine.model.bert import Bert
+from engine.model.new_head import with_head
+from engine.model.pruning import copy_of
+from engine.settings.options import option
+from engine.sizing.shape import Shape
 
 
 @dataclass(frozen=True)

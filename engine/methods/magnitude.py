@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from engine.bert import Bert
-from engine.config import option
-from engine.one_shot import OneShot, healing_rate
-from engine.shape import Shape
+from engine.methods.one_shot import OneShot, healing_rate
+from engine.model.bert import Bert
+from engine.settings.options import option
+from engine.sizing.shape import Shape
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from engine.bert import Bert, Trace, new_bert
-from engine.config import option
-from engine.head_options import PRESET_NOTES, PRESETS, masked_lm_weight
-from engine.losses import relation_divergence
-from engine.masking import Batch
+from engine.learning.losses import relation_divergence
 from engine.methods.base import Method, asked, weighted_lm
-from engine.shape import Shape
-from engine.work import TRAINED, Work, attention_flops, encoder_flops, forward_flops, relation_flops
+from engine.methods.options import PRESET_NOTES, PRESETS, masked_lm_weight
+from engine.model.bert import Bert, Trace, new_bert
+from engine.settings.options import option
+from engine.sizing.shape import Shape
+from engine.sizing.step_flops import TRAINED, Work, attention_flops, encoder_flops, forward_flops, relation_flops
+from engine.text.masking import Batch
 
 RELATED = ("query", "key", "value")
 

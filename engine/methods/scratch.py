@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from engine.bert import Bert, new_bert
-from engine.config import option
+from engine.learning.optimizers import muon_flops
 from engine.methods.base import OPTIMIZERS, Method, fresh_optimizer
-from engine.muon import muon_flops
-from engine.shape import Shape
+from engine.model.bert import Bert, new_bert
+from engine.settings.options import option
+from engine.sizing.shape import Shape
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.bert import Bert, new_bert
-from engine.config import option
-from engine.corpora import Batch
-from engine.losses import full, softened
+from engine.learning.losses import full, softened
+from engine.learning.optimizers import muon_flops
 from engine.methods.base import OPTIMIZERS, Method, fresh_optimizer
-from engine.muon import muon_flops
-from engine.shape import Shape
-from engine.work import Work, forward_flops
+from engine.model.bert import Bert, new_bert
+from engine.settings.options import option
+from engine.sizing.shape import Shape
+from engine.sizing.step_flops import Work, forward_flops
+from engine.text.corpora import Batch
 
 
 @dataclass(frozen=True)

@@ -11,20 +11,19 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from engine.bert import Bert
-from engine.closing import Schedule, sizes, smallest
-from engine.compactor import Heir
-from engine.config import ConfigError
-from engine.cost import compactor_parameters, multiply_adds
-from engine.decay import fade, nearly_zero, penalise, pull, silence
-from engine.groups import Group
-from engine.layer_choice import choose_layers, select_layers
+from engine.compactors.cut_schedule import LEAST_INTERVAL, Schedule, Timetable, sizes, smallest
+from engine.compactors.decay import fade, nearly_zero, penalise, pull, silence
+from engine.compactors.groups import Group
+from engine.compactors.heir import Heir
+from engine.compactors.options import PRESET_NOTES, PRESETS, WidOptions
 from engine.methods.base import Method, adamw
-from engine.shape import Shape
-from engine.timetable import LEAST_INTERVAL, Timetable
-from engine.wid_cost import fold_multiply_adds, heir_multiply_adds
-from engine.wid_options import PRESET_NOTES, PRESETS, WidOptions
-from engine.work import TRAINED, Work, forward_flops
+from engine.model.bert import Bert
+from engine.model.layer_choice import choose_layers, select_layers
+from engine.settings.options import ConfigError
+from engine.sizing.cost import compactor_parameters, multiply_adds
+from engine.sizing.shape import Shape
+from engine.sizing.step_flops import TRAINED, Work, forward_flops
+from engine.sizing.wid_cost import fold_multiply_adds, heir_multiply_adds
 
 
 @dataclass(frozen=True)

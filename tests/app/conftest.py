@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from tests.app.browsing import PATIENCE, account, settled
+from tests.fixtures.browsing import PATIENCE, account, settled
 
 PROJECT = Path(__file__).resolve().parents[2]
 CHROMIUM = next((Path(p) for p in ("/usr/bin/chromium", "/usr/bin/chromium-browser") if Path(p).exists()), None)
@@ -143,8 +143,8 @@ def open_page(browser, server, request):
 @pytest.fixture(scope="session")
 def made(tmp_path_factory):
     """(folder, a short WID run in it), for tests without a browser; they leave both as they are."""
-    from engine import corpora
-    from tests.app.short_run import make
+    from engine.text import corpora
+    from tests.fixtures.short_run import make
 
     folder = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:

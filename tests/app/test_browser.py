@@ -9,9 +9,9 @@ import psutil
 import pytest
 from playwright.sync_api import expect
 
-from engine.runs import Run
-from tests.app.browsing import PATIENCE, account, main, no_sideways_scroll, settled
-from tests.app.pictured_run import beginning, picture, step_event, write_run
+from engine.storage.runs import Run
+from tests.fixtures.browsing import PATIENCE, account, main, no_sideways_scroll, settled
+from tests.fixtures.pictured_run import beginning, picture, step_event, write_run
 
 pytestmark = pytest.mark.browser
 

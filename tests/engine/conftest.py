@@ -6,7 +6,8 @@ import pytest
 @pytest.fixture(scope="module")
 def few_held_out():
     """Scores over 32 held-out rows instead of 512, and a task of 200 examples, so that a whole run takes a second."""
-    from engine import corpora, tasks
+    from engine.tasks import catalog as tasks
+    from engine.text import corpora
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(corpora, "HELD_OUT_ROWS", 32)
@@ -17,8 +18,8 @@ def few_held_out():
 @pytest.fixture(scope="module")
 def corpus(few_held_out):
     """A little of the microworld."""
-    from engine.corpora import open_corpus
-    from tests.engine.builders import tokenizer
+    from engine.text.corpora import open_corpus
+    from tests.fixtures.builders import tokenizer
 
     return open_corpus("microworld", tokenizer(), 24, 200)
 
@@ -26,9 +27,9 @@ def corpus(few_held_out):
 @pytest.fixture(scope="module")
 def knowing(corpus):
     """A small teacher, 2 x 32, that has learned the microworld a little."""
+    from engine.learning.optimizers import adamw
     from engine.methods.base import masked_lm
-    from engine.optimizers import adamw
-    from tests.engine.builders import teacher
+    from tests.fixtures.builders import teacher
 
     bert = teacher(hidden=32, heads=4, ffn=64)
     optimizer = adamw([(bert, 1e-2)])
@@ -43,6 +44,6 @@ def knowing(corpus):
 @pytest.fixture
 def english_at_hand(monkeypatch):
     """NLTK's corpora count as being on this machine, for who only asks whether a run could be started."""
-    from engine import sources
+    from engine.text import sources
 
     monkeypatch.setattr(sources, "_nltk_reader", lambda name: object())

@@ -1,0 +1,1 @@
+"""HTML, figures, colours and words that every page uses."""

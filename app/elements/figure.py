@@ -1,0 +1,45 @@
+"""A plotly figure on a page, with what keeps it: its camera saves it as SVG, a button below it what it draws as CSV."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import streamlit as st
+
+from app.elements.buttons import figure_as_csv
+from app.elements.plotly_base import SAVE
+
+FOCUS = (  # plotly's own ring is black, on dark paper too
+    "<style>.stPlotlyChart .modebar-btn:focus-visible{outline:2px solid var(--st-primary-color,#c8500a)!important}"
+    "</style>"
+)
+
+
+def shown(
+    figure: Any, key: str, alt: str, *, beside: str = "", narrow: tuple[float, int] | None = None, **more: Any
+) -> Any:
+    """Draws `figure` as all figures are drawn; what plotly's element returns. `alt` says what is to be seen.
+
+    Args:
+        beside: the key of a CSV button near by that saves the same numbers; empty: the figure brings its own.
+        narrow: (a, b) of a figure whose scales are tied: where it is w pixels wide, nothing is drawn below a w + b
+            pixels, and the empty rest of its height is cut off.
+        more: for st.plotly_chart.
+    """
+    name = "heirloom-" + re.sub(r"[^\w.-]+", "-", key).strip("-")
+    picture = {**SAVE, "toImageButtonOptions": {"format": "svg", "filename": name}}
+    place: Any = st
+    st.html(FOCUS)
+    if narrow:
+        place = st.container(key=f"narrow_{key}")
+        wide, more_pixels = narrow
+        block = f".st-key-narrow_{re.sub(r'[^a-zA-Z0-9_-]', '-', key)}"
+        place.html(
+            f"<style>{block}{{container-type:inline-size}}{block}>.stElementContainer:has(.stPlotlyChart)"
+            f"{{max-height:calc({100 * wide:.1f}cqw + {more_pixels}px);overflow:hidden}}</style>"
+        )
+    found = place.plotly_chart(figure, theme=None, key=key, alt=alt, config=picture, **more)
+    if not beside:
+        figure_as_csv(figure, key, name)
+    return found

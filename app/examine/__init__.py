@@ -1,0 +1,1 @@
+"""The examine page, a file a tab."""

@@ -1,0 +1,126 @@
+"""Whether a student's heads behave like their ancestors: one correlation, its interval and its null."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import streamlit as st
+
+from app.elements.figure import shown
+from app.elements.heatmaps import grid
+from app.elements.theme import Theme
+from app.elements.tiles import tile_row
+from app.examine.ancestry.charts import scatter
+from app.examine.pair import Pair, head_names, minus, p_value
+from app.session import caches as state
+from engine.inspection.kinship import Kinship, KinshipError, kinship, likeness
+from engine.inspection.lineage import Lineage
+from engine.text.token_store import CorpusError
+
+LOOKED_AT = 32  # rows of held-out text that likeness is taken over
+
+
+def show_kinship(pair: Pair, lineage: Lineage, shares: Sequence[np.ndarray], colours: Theme) -> None:
+    """Draws it. `shares`: (student head, teacher head) of each of the student's layers."""
+    st.markdown("#### Does a head behave like its ancestors?")
+    if not pair.speak_alike:
+        st.info("Teacher and student cut text into different tokens, so their attention cannot be compared.")
+        return
+    try:
+        alike = _likeness(pair, lineage)
+        found = kinship(shares, alike)
+    except (CorpusError, KinshipError) as error:
+        st.warning(str(error), icon=":material/info:")
+        return
+    tile_row(
+        [
+            (
+                "Rank correlation",
+                minus(found.correlation),
+                f"95%: {minus(found.low)} to {minus(found.high)}",
+            ),
+            ("By chance", f"{minus(found.null_low)} to {minus(found.null_high)}", f"p = {p_value(found.p)}"),
+            (
+                "Most like the chief ancestor",
+                f"{round(found.matched * found.heads)} of {found.heads}",
+                f"by chance {found.matched_by_chance * found.heads:.1f}",
+            ),
+        ]
+    )
+    x, y = np.concatenate([a.ravel() for a in shares]), np.concatenate([b.ravel() for b in alike])
+    chief = np.concatenate([(a == a.max(1, keepdims=True)).ravel() for a in shares])
+    labels = [
+        f"student {layer + 1}.{row + 1}, teacher {lineage.layers[layer] + 1}.{column + 1}"
+        for layer, a in enumerate(shares)
+        for row in range(a.shape[0])
+        for column in range(a.shape[1])
+    ]
+    one, other = st.columns(2, gap="large")
+    with one:
+        st.markdown("**Every pair of heads**")
+        shown(
+            scatter(
+                np.maximum(x, 1e-5),
+                y,
+                labels,
+                ("share of ancestry", "likeness of attention"),
+                colours,
+                chief=chief,
+                log=True,
+            ),
+            "ancestry_scatter",
+            "Share of ancestry against likeness of attention, a point a pair of heads.",
+        )
+    layer = min(int(state.recall("ancestry_layer", 0) or 0), len(alike) - 1)
+    with other:
+        st.markdown(f"**Likeness of attention**, layer {layer + 1}")
+        shown(
+            grid(
+                alike[layer],
+                head_names(lineage.student.heads),
+                head_names(lineage.teacher.heads),
+                ("student's", "teacher's"),
+                colours.student,
+                colours,
+                hover="student's %{y} and the teacher's %{x}",
+                height=340,
+            ),
+            "ancestry_likeness",
+            "How alike each student head and each teacher head of this layer look.",
+        )
+    st.caption(_explained(found))
+
+
+def _explained(found: Kinship) -> str:
+    return (
+        f"Likeness: 1 minus the Jensen-Shannon divergence (in bits) of two heads' attention, the mean over the words "
+        f"of {LOOKED_AT} held-out rows; special tokens and padding are left out. Rank correlation: Spearman's, within "
+        f"each of the student's {found.heads} heads, the mean over them; its interval draws heads with replacement. By "
+        "chance: where 95% of the correlations lie when the teacher's heads of each layer change places by lot. If "
+        "every head were most like its chief ancestor and the small shares meant nothing, it would be "
+        f"{found.chief_only:.2f}: more than that says that the small shares count too."
+    )
+
+
+def _likeness(pair: Pair, lineage: Lineage) -> list[np.ndarray]:
+    """Of each of the student's layers (student head, teacher head), computed once."""
+
+    def make() -> list[np.ndarray]:
+        from engine.learning.held_out import attention_maps
+
+        bar = st.progress(0.0, "Looking at attention")
+        rows = pair.rows()
+        rows = rows[:: max(1, len(rows) // LOOKED_AT)][:LOOKED_AT]
+        maps = {role: list(attention_maps(pair.own(role), rows, pair.pad)) for role in pair.models}
+        special = np.array(pair.student.tokenizer.all_special_ids)
+        kept = [~np.isin(row[: seen[0].shape[-1]], special) for row, seen in zip(rows, maps["Teacher"], strict=True)]
+        found = []
+        for layer, of in enumerate(lineage.layers):
+            ours, theirs = [seen[layer] for seen in maps["Student"]], [seen[of] for seen in maps["Teacher"]]
+            found.append(likeness(ours, theirs, kept))
+            bar.progress((layer + 1) / len(lineage.layers), f"Comparing heads, layer {layer + 1}")
+        bar.empty()
+        return found
+
+    return state.computed(("likeness", pair.student_key, pair.teacher_key), make)

@@ -1,0 +1,1 @@
+"""The tab that draws attention as lines, with bertviz."""

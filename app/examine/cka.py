@@ -1,0 +1,169 @@
+"""How alike the layers of two models are: what they hold, by CKA, and the weights of neighbours."""
+
+from __future__ import annotations
+
+import functools
+
+import streamlit as st
+
+from app.elements.buttons import as_csv
+from app.elements.figure import shown
+from app.elements.heatmaps import grid, limits_of
+from app.elements.shape_words import sharing_words
+from app.elements.tables import table
+from app.elements.theme import Theme
+from app.examine.pair import Pair, minus
+from app.session import caches as state
+from engine.inspection.layer_similarity import Cka, cka
+from engine.inspection.probe import ProbeError
+from engine.text.token_store import CorpusError
+
+WEIGHTS = {"cosine": "Cosine", "relative": "Relative L2", "l2": "L2"}
+
+
+def show_cka(pair: Pair, colours: Theme) -> None:
+    """Draws CKA between all layers of both models."""
+    if not pair.speak_alike:
+        st.info("Teacher and student cut text into different tokens, so their layers cannot be compared.")
+        return
+    try:
+        found, null = _both_ckas(pair)
+    except (CorpusError, ProbeError) as error:
+        st.warning(str(error), icon=":material/info:")
+        return
+    theirs, ours = (
+        ["embeddings", *(f"layer {layer + 1}" for layer in range(count - 1))] for count in found.values.shape
+    )
+    one, other = st.columns([3, 2], gap="large")
+    with one:
+        shown(
+            grid(
+                found.values,
+                theirs,
+                ours,
+                ("teacher", "student"),
+                colours.student,
+                colours,
+                hover="teacher's %{y} and student's %{x}",
+                height=min(640, 150 + 40 * len(theirs)),
+            ),
+            "layers_cka",
+            "CKA between every layer of the teacher and every layer of the student.",
+        )
+    lines = []
+    for layer, of in enumerate([-1, *pair.layer_map()]):
+        at = (of + 1, layer)
+        lines.append(
+            [
+                ours[layer],
+                theirs[of + 1],
+                f"{found.values[at]:.3f}",
+                f"{found.low[at]:.3f} to {found.high[at]:.3f}",
+                minus(null.values[at], 3),
+            ]
+        )
+    with other:
+        head = ["student's", "teacher's", "CKA", "95% interval", "untrained"]
+        st.html(table(head, lines, colours, "Each layer and the one that it comes from"))
+        as_csv(head, lines, "cka", "layers_cka_csv")
+    st.caption(
+        f"Linear CKA (arXiv 1905.00414) over {found.tokens:,} tokens of held-out text: 1 if two layers hold the same "
+        "up to rotation and scale, 0 if they have nothing in common; widths need not be equal. The unbiased estimator, "
+        "HSIC averaged over minibatches before the ratio (arXiv 2010.15327); its interval draws minibatches with "
+        "replacement. Untrained: the same with a model of the student's shape whose weights are random. It is far from "
+        "0, because words alone make states alike."
+    )
+
+
+def _both_ckas(pair: Pair) -> tuple[Cka, Cka]:
+    def make() -> tuple[Cka, Cka]:
+        from engine.learning.held_out import hidden_states
+        from engine.model.bert import new_bert
+
+        bar = st.progress(0.0, "Hidden states of the teacher")
+        teacher = pair.hidden("Teacher")
+        bar.progress(0.3, "Hidden states of the student")
+        student = pair.hidden("Student")
+        bar.progress(0.5, "Comparing layers")
+        found = cka(teacher, student)
+        bar.progress(0.8, "The same with an untrained student")
+        blank = hidden_states(new_bert(pair.student.bert.shape, seed=0), pair.rows(), pair.pad)
+        null = cka(teacher, blank)
+        bar.empty()
+        return found, null
+
+    return state.computed(("cka", pair.teacher_key, pair.student_key), make)
+
+
+def show_weights(pair: Pair, colours: Theme) -> None:
+    """Draws how far apart the weights of neighbouring layers are, for both models."""
+    from engine.inspection.weight_distances import KINDS, weight_steps
+
+    measure = st.segmented_control(
+        "Measure",
+        list(WEIGHTS),
+        default="cosine",
+        required=True,
+        format_func=lambda it: WEIGHTS[it],
+        key="weight_measure",
+        bind="query-params",
+    )
+    found = {
+        role: state.computed(("weights", pair.key(role)), functools.partial(weight_steps, model.bert))
+        for role, model in pair.models.items()
+    }
+    if not any(steps[measure].size for steps in found.values()):
+        st.info("Both models have one layer, so no layer has a neighbour.")
+        return
+    low, high = limits_of(*(steps[measure] for steps in found.values() if steps[measure].size))
+    if measure == "cosine":
+        low, high = -1.0, 1.0
+    for column, (role, steps) in zip(st.columns(2, gap="large"), found.items(), strict=True):
+        table_of = steps[measure]
+        with column:
+            sharing = sharing_words(pair.models[role].bert.shape)
+            st.markdown(f"**{role}**" + (f": {sharing}" if sharing else ""))
+            if not table_of.size:
+                st.caption("One layer: no neighbour.")
+                continue
+            shown(
+                grid(
+                    table_of,
+                    list(KINDS),
+                    [f"{layer + 1}-{layer + 2}" for layer in range(table_of.shape[1])],
+                    ("", "layers"),
+                    colours.role(role),
+                    colours,
+                    hover="%{y}, layers %{x}",
+                    limits=(low, high),
+                    write=".2f" if measure != "l2" else ".1f",
+                ),
+                f"weights_{role}",
+                f"{WEIGHTS[str(measure)]} between the weights of neighbouring layers of the {role.lower()}.",
+                beside="weights_csv",
+            )
+    head = ["weights", "layers"]
+    head += [f"{role}, {name.lower()}" for role in found for name in WEIGHTS.values()]
+    deepest = max(steps["l2"].shape[1] for steps in found.values())
+    lines = [
+        [
+            kind,
+            f"{layer + 1}-{layer + 2}",
+            *(
+                minus(steps[name][row, layer], 3) if layer < steps[name].shape[1] else ""
+                for steps in found.values()
+                for name in WEIGHTS
+            ),
+        ]
+        for row, kind in enumerate(KINDS)
+        for layer in range(deepest)
+    ]
+    with st.expander("As a table"):
+        st.html(table(head, lines, colours))
+        as_csv(head, lines, "weights-of-neighbours", "weights_csv")
+    st.caption(
+        "Of the weight matrices of two neighbouring layers, entry by entry: L2 is the Euclidean distance; relative L2 "
+        "divides it by the root mean square of the two norms (0: equal, about 1.41: unrelated); cosine takes both as "
+        "vectors (1: equal up to scale, 0: unrelated). Layers that share their weights are at distance 0. Neurons have "
+        "no natural order, so layers with unrelated weights may still do alike things: that is what CKA shows."
+    )

@@ -1,0 +1,183 @@
+"""Which heads a model misses most, and whether an heir is missed as its ancestor is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from app.elements.buttons import as_csv
+from app.elements.figure import shown
+from app.elements.heatmaps import grid, limits_of
+from app.elements.tables import table
+from app.elements.theme import Theme
+from app.elements.tiles import tile_row
+from app.examine.ancestry.charts import scatter
+from app.examine.ancestry.heads import lineage_of
+from app.examine.pair import Pair, head_names, layer_names, minus, p_value, signed
+from app.session import caches as state
+from engine.inspection.kinship import KinshipError, kinship, rank_correlation
+from engine.text.token_store import CorpusError
+
+
+def show_ranking(pair: Pair, how: str, folder: Path, colours: Theme) -> None:
+    """A button, and below it what each head is missed by. `how`: off or uniform; `folder`: the student's."""
+    st.caption(
+        "Each head of both models is taken away by itself, and the loss on the hidden words of "
+        f"{pair.asked_rows} held-out rows is asked anew."
+    )
+    ready = all(state.known(*pair.damage_key(role, how)) for role in pair.models)
+    place = st.empty()
+    if not ready and not place.button("Rank all heads", icon=":material/format_list_numbered:", type="primary"):
+        return
+    place.empty()
+    found, bar = {}, st.empty()
+    try:
+        for number, role in enumerate(pair.models):
+
+            def say(share: float, role: str = role, number: int = number) -> None:
+                bar.progress((number + share) / 2, f"{role}: one head after the other, {share:.0%}")
+
+            found[role] = pair.damage(role, how, say)
+    except CorpusError as error:
+        bar.empty()
+        st.warning(str(error), icon=":material/info:")
+        return
+    bar.empty()
+    tables = {role: damage.by_layer() for role, damage in found.items()}
+    limits = limits_of(*tables.values())
+    for column, (role, values) in zip(st.columns(2, gap="large"), tables.items(), strict=True):
+        with column:
+            st.markdown(f"**{role}**: change of the loss, nats a hidden word")
+            shown(
+                grid(
+                    values,
+                    layer_names(values.shape[0]),
+                    head_names(values.shape[1]),
+                    ("", ""),
+                    colours.role(role),
+                    colours,
+                    hover=f"{role.lower()}'s %{{y}}, %{{x}}",
+                    limits=limits,
+                    write="+.3f" if values.shape[1] <= 6 else "+.2f",
+                ),
+                f"damage_{role}",
+                f"What each of the {role.lower()}'s heads is missed by.",
+                beside="damage_csv",
+            )
+    head = ["rank", "model", "head", "change of the loss, nats", "± 95%"]
+    lines = []
+    for role, damage in found.items():
+        means, intervals = damage.means, damage.intervals
+        for rank, place in enumerate(np.argsort(-means, kind="stable"), start=1):
+            layer, number = damage.heads[place]
+            where = f"layer {layer + 1}, head {number + 1}"
+            lines.append([str(rank), role, where, signed(means[place], 4), f"{intervals[place]:.4f}"])
+    with st.expander("Ranked, as a table"):
+        st.html(table(head, lines, colours))
+        as_csv(head, lines, f"damage-{how}", "damage_csv")
+    st.caption(
+        "Above 0: the head is missed; below 0: without it the model guesses better. One scale for both models. A head "
+        "whose interval holds 0 is not known to matter."
+    )
+    _heirs(pair, found, folder, colours)
+
+
+def _heirs(pair: Pair, found: dict[str, Any], folder: Path, colours: Theme) -> None:
+    """Whether an heir is missed as its ancestors are."""
+    from engine.inspection.head_ablation import alike_in_damage
+
+    try:
+        lineage = lineage_of(pair, folder)
+    except ValueError as error:
+        st.warning(str(error), icon=":material/broken_image:")
+        return
+    if lineage is None or not pair.speak_alike:
+        return
+    st.markdown("#### Switch off an ancestor, watch the heir")
+    teacher, student = found["Teacher"], found["Student"]
+    shares = [lineage.head_shares(layer) for layer in range(lineage.student.layers)]
+    expected = np.concatenate(
+        [share @ teacher.of_layer(of).mean(1) for share, of in zip(shares, lineage.layers, strict=True)]
+    )
+    alike = [alike_in_damage(student, teacher, layer, of) for layer, of in enumerate(lineage.layers)]
+    tiles, chance = [], []
+    try:
+        amounts = rank_correlation(expected, student.means)
+        tiles.append(
+            (
+                "As much missed",
+                minus(amounts.value),
+                f"95%: {minus(amounts.low)} to {minus(amounts.high)}",
+            )
+        )
+        chance.append(f"{minus(amounts.null_low)} to {minus(amounts.null_high)} (as much, p = {p_value(amounts.p)})")
+    except KinshipError as error:
+        st.caption(str(error))
+    try:
+        words = kinship(shares, alike)
+        tiles += [
+            (
+                "On the same words",
+                minus(words.correlation),
+                f"95%: {minus(words.low)} to {minus(words.high)}",
+            ),
+            (
+                "Most like the chief",
+                f"{round(words.matched * words.heads)} of {words.heads}",
+                f"by chance {words.matched_by_chance * words.heads:.1f}",
+            ),
+        ]
+        chance.append(f"{minus(words.null_low)} to {minus(words.null_high)} (same words, p = {p_value(words.p)})")
+    except KinshipError as error:
+        st.caption(str(error))
+    tile_row(tiles)
+    if chance:
+        st.caption(f"By chance, with heads shuffled, 95% lie between {' and '.join(chance)}.")
+    one, other = st.columns(2, gap="large")
+    with one:
+        st.markdown("**How much** each heir is missed, and its ancestors")
+        labels = [f"student's layer {layer + 1}, head {head + 1}" for layer, head in student.heads]
+        shown(
+            scatter(
+                expected,
+                student.means,
+                labels,
+                ("ancestors' damage, nats", "heir's damage, nats"),
+                colours,
+                formats=("~g", "~g"),
+            ),
+            "heirs_scatter",
+            "Damage without the ancestors against damage without the heir, a point a student head.",
+        )
+    with other:
+        layer = st.selectbox(
+            "Where it hurts: layer of the student",
+            range(lineage.student.layers),
+            format_func=lambda it: f"{it + 1}, from the teacher's {lineage.layers[it] + 1}",
+            key="heirs_layer",
+        )
+        values = alike[layer]
+        shown(
+            grid(
+                values,
+                head_names(values.shape[0]),
+                head_names(values.shape[1]),
+                ("heir", "ancestor"),
+                colours.student,
+                colours,
+                hover="heir %{y}, ancestor %{x}",
+                limits=(-1.0, 1.0),
+            ),
+            "heirs_words",
+            "Correlation over words of what is lost without a head of the student and without one of the teacher.",
+        )
+    st.caption(
+        f"As much missed: Spearman's correlation, over the {len(expected)} heads of the student, between an heir's "
+        "damage and its ancestors', weighted by their shares. On the same words: Pearson's correlation over the "
+        f"{len(student.targets):,} hidden words between what is lost at each without the heir and without a head of "
+        "the teacher; then, as under Ancestry, the rank correlation of that with the shares, within each heir. "
+        "Intervals draw heads with replacement."
+    )

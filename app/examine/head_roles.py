@@ -1,0 +1,203 @@
+"""What heads do: attention on gold relations of the microworld, and on simple positions of real text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from app.elements.buttons import as_csv
+from app.elements.figure import shown
+from app.elements.heatmaps import blocks
+from app.elements.tables import table
+from app.elements.theme import Theme, theme
+from app.examine.charts import best_bars
+from app.examine.pair import ROWS, Pair
+from app.session import caches as state
+from engine.inspection.head_roles import (
+    PATTERNS,
+    BestHead,
+    best_head,
+    gold_attention,
+    gold_stories,
+    positional_attention,
+)
+from engine.text.microworld import RELATIONS
+from engine.text.token_store import CorpusError
+
+STORIES, STORIES_HIDDEN = 300, 100  # a hidden word takes a pass of its own
+MOST_UNKNOWN = 0.3  # of the stories' words; more, and the model does not speak the language
+
+
+@st.fragment
+def show_roles(pair: Pair) -> None:
+    """The tab."""
+    colours = theme(state.dark())
+    which = st.segmented_control(
+        "What to look for",
+        ("Gold relations", "Positions"),
+        default="Gold relations",
+        required=True,
+        key="heads_of",
+        bind="query-params",
+    )
+    if which == "Gold relations":
+        _gold(pair, colours)
+    else:
+        _positions(pair, colours)
+
+
+def _gold(pair: Pair, colours: Theme) -> None:
+    unknown = _unknown_share(pair)
+    if unknown > MOST_UNKNOWN:
+        st.info(
+            f"{unknown:.0%} of the words of the microworld's stories are unknown to this vocabulary. Gold relations "
+            "are known for these stories only; look at positions instead.",
+            icon=":material/translate:",
+        )
+        return
+    st.caption(
+        "The microworld is a generated language that says which word belongs to which. How much of each head's "
+        "attention lands on the right word, in stories that no training has seen? Bare paper: 0%, full colour: 100%."
+    )
+    hide = st.toggle(
+        "Hide the word that looks, as in training",
+        key="heads_hidden",
+        bind="query-params",
+        help="It stands behind [MASK]: the model has to find out what it is, and needs the other word for it.",
+    )
+    found = {role: _gold_of(pair, role, hide) for role in pair.models}
+    for role, relations in found.items():
+        st.markdown(f"**{role}**: layer by head, a block a relation")
+        shown(
+            blocks(
+                {name: gold.means for name, gold in relations.items()},
+                colours.role(role),
+                colours,
+                "%{customdata[0]}, layer %{customdata[1]}, head %{customdata[2]}",
+            ),
+            f"gold_{role}",
+            f"Attention of each of the {role.lower()}'s heads on the gold word of each relation.",
+        )
+    best = {role: {name: best_head(gold) for name, gold in relations.items()} for role, relations in found.items()}
+    names = [name for name in RELATIONS if all(best[role].get(name) for role in best)]
+    if names:
+        st.markdown("**The best head for each relation**")
+        known: dict[str, dict[str, BestHead]] = {
+            role: {name: one for name in names if (one := heads[name]) is not None} for role, heads in best.items()
+        }
+        shown(
+            best_bars(known, colours),
+            "gold_best",
+            "The best head of teacher and student for each relation, with what nulls would reach.",
+            beside="gold_csv",
+        )
+        head = ["relation", "role", "best head", "attention, %", "even, %", "fixed distance, %", "distance", "cases"]
+        lines = [
+            [
+                name,
+                role,
+                f"layer {one.layer + 1}, head {one.head + 1}",
+                f"{100 * one.value:.1f} ± {100 * one.interval:.1f}",
+                f"{100 * one.uniform:.1f}",
+                f"{100 * one.at_offset:.1f}",
+                f"{one.offset:+d}".replace("-", "\N{MINUS SIGN}"),
+                f"{one.cases:,}",
+            ]
+            for name in names
+            for role, heads in known.items()
+            for one in [heads[name]]
+        ]
+        st.html(table(head, lines, colours))
+        as_csv(head, lines, "gold-relations", "gold_csv")
+    stories = STORIES_HIDDEN if hide else STORIES
+    st.caption(
+        "; ".join(f"**{name}**: {about}" for name, about in RELATIONS.items())
+        + f". {stories} held-out stories; the best head is chosen on every second one and measured, with its 95% "
+        "interval over stories, on the others: measured where it was chosen, the best of many would look too good. "
+        "Even: attention spread evenly over the other words of the story. Fixed distance: a head that always looks at "
+        "the commonest distance, in words; a head that stays below it does less than that, grammar or not (Clark et "
+        "al., arXiv 1906.04341). Words of several tokens count as one."
+    )
+
+
+def _unknown_share(pair: Pair) -> float:
+    def make() -> float:
+        words = [word for story in gold_stories(8) for word in story.words]
+        tokenizer = pair.student.tokenizer
+        ids = tokenizer(words, is_split_into_words=True)["input_ids"]
+        return ids.count(tokenizer.unk_token_id) / max(1, len(words))
+
+    return state.computed(("unknown", pair.student_key), make)
+
+
+def _gold_of(pair: Pair, role: str, hide: bool) -> dict[str, Any]:
+    def make() -> dict[str, Any]:
+        bar = st.progress(0.0, f"{role}: reading stories")
+        stories = gold_stories(STORIES_HIDDEN if hide else STORIES)
+        tokenizer = pair.models[role].tokenizer
+
+        def say(share: float) -> None:
+            bar.progress(share, f"{role}: reading stories, {share:.0%}")
+
+        found = gold_attention(pair.own(role), tokenizer, stories, hide, say)
+        bar.empty()
+        return {name: found[name] for name in RELATIONS if name in found}
+
+    return state.computed(("gold", pair.key(role), hide), make)
+
+
+def _positions(pair: Pair, colours: Theme) -> None:
+    st.caption(
+        "Many heads do something plainer than grammar: they look at the token before, or at [SEP]. How much of each "
+        "head's attention goes where, on held-out text? Bare paper: 0%, full colour: 100%."
+    )
+    try:
+        found = {role: _positions_of(pair, role) for role in pair.models}
+    except CorpusError as error:
+        st.warning(str(error), icon=":material/info:")
+        return
+    for role, patterns in found.items():
+        st.markdown(f"**{role}**: layer by head, a block a position")
+        shown(
+            blocks(
+                {name: table_of for name, (table_of, _) in patterns.items()},
+                colours.role(role),
+                colours,
+                "%{customdata[0]}, layer %{customdata[1]}, head %{customdata[2]}",
+            ),
+            f"positions_{role}",
+            f"Attention of each of the {role.lower()}'s heads on simple positions.",
+        )
+    head = ["position", "teacher's best", "attention, %", "student's best", "attention, %", "even, %"]
+    lines = []
+    for name, about in PATTERNS.items():
+        line = [f"{name}: {about}"]
+        for role in found:
+            values, _ = found[role][name]
+            layer, place = np.unravel_index(np.nanargmax(values), values.shape)
+            line += [f"layer {layer + 1}, head {place + 1}", f"{100 * values[layer, place]:.1f}"]
+        lines.append([*line, f"{100 * found['Teacher'][name][1]:.1f}"])
+    st.html(table(head, lines, colours))
+    as_csv(head, lines, "positions", "positions_csv")
+    st.caption(
+        f"Mean over the words of {ROWS} held-out rows of the student's corpus; special tokens are looked at, but do "
+        "not look. Even: what attention spread evenly over all tokens of a row would give. The best of many heads is a "
+        "little better here than it is."
+    )
+
+
+def _positions_of(pair: Pair, role: str) -> dict[str, tuple[np.ndarray, float]]:
+    def make() -> dict[str, tuple[np.ndarray, float]]:
+        rows = pair.rows()
+        bar = st.progress(0.0, f"{role}: reading text")
+
+        def say(share: float) -> None:
+            bar.progress(share, f"{role}: reading text, {share:.0%}")
+
+        found = positional_attention(pair.own(role), rows, pair.models[role].tokenizer, say)
+        bar.empty()
+        return found
+
+    return state.computed(("positions", pair.key(role), pair.student_key), make)

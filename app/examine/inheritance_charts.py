@@ -1,0 +1,159 @@
+"""The inheritance score, drawn: with its nulls, layer by layer, head by head, and over training. No streamlit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import plotly.graph_objects as go
+
+from app.elements.plotly_base import COLOURBAR, band, escape, layout
+from app.elements.theme import Theme
+
+if TYPE_CHECKING:
+    from engine.inheritance.curve import Curve
+    from engine.inheritance.score import Figure
+
+LEAST = -0.25  # the left end of a score's axis, unless something lies further away
+SYMBOLS = ("diamond", "circle", "square", "triangle-up", "x", "star")
+
+
+def score_dots(figures: Mapping[str, Figure], colours: Theme, strong: str) -> go.Figure:
+    """Scores with their 95% intervals on one axis, a row each; `strong` is the one that matters, or empty: all do."""
+    names, values = list(figures), list(figures.values())
+    tints = [colours.student if strong in (name, "") else colours.quiet for name in names]
+    figure = go.Figure(
+        go.Scatter(
+            x=[value.score for value in values],
+            y=[escape(name) for name in names],
+            mode="markers",
+            marker={"size": 11, "symbol": "diamond", "color": tints},
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": [max(0.0, value.high - value.score) for value in values],
+                "arrayminus": [max(0.0, value.score - value.low) for value in values],
+                "color": colours.quiet,
+                "thickness": 1.5,
+                "width": 5,
+            },
+            customdata=[[value.low, value.high, value.distance, value.null] for value in values],
+            hovertemplate="%{y}: %{x:.3f}, 95% interval %{customdata[0]:.3f} to %{customdata[1]:.3f}<br>distance "
+            "%{customdata[2]:.4f}, a random student's %{customdata[3]:.4f}<extra></extra>",
+            showlegend=False,
+        )
+    )
+    for place, words in ((0, "random"), (1, "identical")):
+        figure.add_vline(place, line={"color": colours.quiet, "width": 1, "dash": "dot"})
+        figure.add_annotation(x=place, y=1, yref="paper", yanchor="bottom", text=words, showarrow=False,
+                              font={"color": colours.quiet, "size": 12})  # fmt: skip
+    low = min([LEAST, *(value.low - 0.05 for value in values)])
+    figure.update_xaxes(range=[low, 1.05], title="inheritance score", zeroline=False)
+    figure.update_yaxes(autorange="reversed", showgrid=False)
+    return layout(figure, colours, 110 + 34 * len(names), dragmode=False).update_layout(margin={"t": 46, "r": 36})
+
+
+def score_matrix(
+    values: np.ndarray,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    colours: Theme,
+    pairs: Sequence[tuple[int, int]] = (),
+    edges: tuple[Sequence[int], Sequence[int]] = ((), ()),
+) -> go.Figure:
+    """Scores (student, teacher) as a heatmap; what is paired has a ring. Below 0 is drawn as 0.
+
+    `rows`, `columns`: what the student's and the teacher's are called. `edges`: before which rows and columns a layer
+    begins.
+    """
+    stops = np.linspace(0, 1, 9).tolist()
+    names = np.array([[[escape(row), escape(column)] for column in columns] for row in rows])
+    figure = go.Figure(
+        go.Heatmap(
+            z=values.astype(np.float32),
+            zmin=0,
+            zmax=1,
+            colorscale=[(stop, colours.tint("student", stop)) for stop in stops],
+            customdata=names,
+            hovertemplate="student's %{customdata[0]}<br>teacher's %{customdata[1]}<br>score %{z:.3f}<extra></extra>",
+            colorbar=COLOURBAR,
+        )
+    )
+    if len(pairs):
+        size = max(4, min(16, round(220 / max(values.shape))))
+        figure.add_scatter(
+            x=[column for _, column in pairs],
+            y=[row for row, _ in pairs],
+            mode="markers",
+            marker={"symbol": "circle-open", "size": size, "color": colours.ink, "line": {"width": 1.5}},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+    for edge in edges[0]:
+        figure.add_hline(edge - 0.5, line={"color": colours.grid, "width": 1})
+    for edge in edges[1]:
+        figure.add_vline(edge - 0.5, line={"color": colours.grid, "width": 1})
+    figure.update_xaxes(**_ticks(columns), title="teacher", side="top", showgrid=False, zeroline=False)
+    figure.update_yaxes(**_ticks(rows), title={"text": "student", "standoff": 12}, showgrid=False, zeroline=False)
+    figure.update_xaxes(range=[-0.5, len(columns) - 0.5], constrain="domain")
+    figure.update_yaxes(range=[len(rows) - 0.5, -0.5], scaleanchor="x", constrain="domain", constraintoward="top")
+    return layout(figure, colours, 420, dragmode=False)
+
+
+def score_curves(
+    curves: Sequence[Curve], names: Sequence[str], pairing: str, axis: str, unit: str, colours: Theme
+) -> go.Figure:
+    """The scores of several runs over their training, intervals as bands; nulls of the first as dotted lines.
+
+    `axis`: one of a curve's axes; runs that do not tell it are left out.
+    """
+    figure, lines = go.Figure(), (colours.student, *colours.series, colours.teacher)
+    for index, (curve, name) in enumerate(zip(curves, names, strict=True)):
+        colour = lines[index % len(lines)]
+        told = [
+            (x, score)
+            for x, score in zip(curve.axes[axis], curve.scores[pairing], strict=True)
+            if x is not None and score is not None
+        ]
+        if not told:
+            continue
+        x = np.array([place for place, _ in told])
+        middle, low, high = (np.array([score[part] for _, score in told]) for part in ("score", "low", "high"))
+        band(figure, x, low, high, colour)
+        figure.add_scatter(
+            x=x,
+            y=middle,
+            name=escape(name),
+            mode="lines+markers",
+            line={"color": colour, "width": 2.5},
+            marker={"size": 8, "symbol": SYMBOLS[index % len(SYMBOLS)]},
+            customdata=np.stack([low, high], 1),
+            hovertemplate=f"{escape(name)}, %{{x:,.4~s}} {unit}: %{{y:.3f}} (%{{customdata[0]:.3f}} to "
+            "%{customdata[1]:.3f})<extra></extra>",
+        )
+    figure.add_hline(
+        0,
+        line={"color": colours.quiet, "width": 1.5, "dash": "dot"},
+        annotation_text="random student",
+        annotation_position="bottom right",
+    )
+    figure.add_hline(
+        1, line={"color": colours.teacher, "width": 1.5, "dash": "dot"}, annotation_text="the teacher itself"
+    )
+    figure.update_annotations(font={"color": colours.quiet, "size": 12}, xanchor="right")
+    figure.update_xaxes(title=unit, rangemode="tozero")
+    figure.update_yaxes(title="inheritance score", range=[min(LEAST, _lowest(figure)), 1.08], zeroline=False)
+    return layout(figure, colours, 380)
+
+
+def _lowest(figure: go.Figure) -> float:
+    found = [float(np.min(trace.y)) for trace in figure.data if len(trace.y)]
+    return min(found, default=0.0) - 0.05
+
+
+def _ticks(names: Sequence[str]) -> dict[str, object]:
+    """Names at every place, or at so many that they can be read."""
+    step = max(1, -(-len(names) // 24))
+    places = list(range(0, len(names), step))
+    return {"tickvals": places, "ticktext": [escape(names[place]) for place in places]}

@@ -1,0 +1,257 @@
+"""Intervene: a head switched off or made even, and what becomes of predictions, loss and the heads above."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from app.elements.figure import shown
+from app.elements.heatmaps import grid
+from app.elements.shape_words import sharing_words
+from app.elements.theme import Theme, theme
+from app.elements.tiles import tile_row
+from app.examine.ancestry.heads import lineage_of
+from app.examine.fill_in import COLOURS, MOST_TYPED, warn_of_unknown
+from app.examine.head_ablation import show_ranking
+from app.examine.pair import Pair, signed
+from app.session import caches as state
+from app.session import widget_values as given
+from engine.inspection.probe import ProbeError
+from engine.text.token_store import CorpusError
+
+WAYS = {"off": "Off", "uniform": "Uniform"}
+SHOWN = 5  # candidates of each blank
+MOST_TRIED = 80  # heads; each is tried on one sentence, which takes milliseconds
+MOST_BLANKS = 4  # tables; a sentence may have more
+
+
+@st.fragment
+def show_intervene(pair: Pair, start: str, run_id: str, folder: Path) -> None:
+    """The tab. `start`: a sentence with a blank to begin with; `folder`: of the student."""
+    colours = theme(state.dark())
+    st.caption(
+        "Take a head away, or let it look everywhere alike, and see what the model loses. Off: the head brings "
+        "nothing. Uniform: it brings the mean of all tokens, as if it could not tell where to look."
+    )
+    for role, model in pair.models.items():
+        if model.bert.head is None:
+            st.info(
+                f"The {role.lower()} has no masked-LM head: it learned a task and was never asked for a word, so there "
+                "is no loss that a head could be missed by.",
+                icon=":material/block:",
+            )
+            return
+    if sharing := [f"the {role.lower()}'s {words}" for role, words in _shared(pair).items()]:
+        st.caption(
+            f"Here {' and '.join(sharing)}. A head is changed in the layers that you choose and nowhere else: the same "
+            "weights go on working in the others."
+        )
+    left, right = st.columns(2)
+    chosen = left.segmented_control(
+        "Model", ("Teacher", "Student"), default="Student", required=True, key="intervene_role", bind="query-params"
+    )
+    how = right.segmented_control(
+        "Heads become",
+        list(WAYS),
+        default="off",
+        required=True,
+        format_func=lambda it: WAYS[it],
+        key="intervene_how",
+        bind="query-params",
+    )
+    _changed(pair, str(chosen), str(how), start, run_id, folder, colours)
+    st.markdown("#### Which heads are missed?")
+    show_ranking(pair, str(how), folder, colours)
+
+
+def _changed(pair: Pair, role: str, how: str, start: str, run_id: str, folder: Path, colours: Theme) -> None:
+    from engine.inspection.interventions import all_heads
+
+    model = pair.models[role]
+    names = {f"layer {layer + 1}, head {head + 1}": (layer, head) for layer, head in all_heads(model.bert)}
+    usual, here = _first(pair, role, start, names), f"intervene_heads_{role}_{run_id}"
+    written = f"intervene_text_{run_id}"
+    given.begin(here, "changed", usual, lambda said: _said_heads(said, role, names))
+    given.begin(written, "cut", start)
+    chosen = st.multiselect(
+        f"Heads of the {role.lower()}",
+        list(names),
+        given.value_of(here),
+        key=given.key(here),
+        help="As many as you like, all at the same time. It begins with what the first blank below misses most.",
+    )
+    text = st.text_input("Sentence with a [MASK]", given.value_of(written), MOST_TYPED, key=given.key(written))
+    state.keep_text("cut", text, start)
+    places = "-".join(f"{names[name][0] + 1}.{names[name][1] + 1}" for name in chosen)
+    state.set_link("changed", "" if chosen == usual else f"{role.lower()}-{places}")
+    heads = [names[name] for name in chosen]
+    kin = _kin(pair, role, heads, folder)
+    if kin:
+        st.caption(kin)
+    try:
+        before, after = state.fill(model, text), state.changed_fill(model, text, heads, how)
+        looks = state.look(model, text), state.changed_look(model, text, heads, how)
+    except ProbeError as error:
+        st.warning(str(error), icon=":material/edit:")
+        return
+    try:
+        losses = _losses(pair, role, heads, how)
+        tile_row(
+            [
+                ("Loss before", f"{losses[0]:.3f}", "nats a hidden word"),
+                ("Loss after", f"{losses[1]:.3f}", f"{signed(losses[1] - losses[0])} ± {losses[2]:.3f}"),
+                ("Right words", f"{100 * losses[4]:.1f}%", f"before {100 * losses[3]:.1f}%"),
+            ]
+        )
+        st.caption(
+            f"Over {pair.asked_rows} held-out rows, the same hidden words before and after; ±: half the 95% interval "
+            "of the change, rows being what was drawn."
+        )
+    except CorpusError as error:
+        st.warning(str(error), icon=":material/info:")
+    warn_of_unknown(before)
+    for blank in range(min(MOST_BLANKS, len(before.blanks))):
+        st.markdown(f"**Blank {blank + 1}**" if len(before.blanks) > 1 else "**The blank**")
+        for column, (when, filled) in zip(
+            st.columns(2, gap="large"), (("Before", before), ("After", after)), strict=True
+        ):
+            column.dataframe(
+                pd.DataFrame(filled.candidates(blank, SHOWN), columns=[when, "probability"]),
+                hide_index=True,
+                width="stretch",
+                key=f"intervene_{when}_{blank}_{run_id}",
+                column_config={
+                    "probability": st.column_config.ProgressColumn(
+                        "Probability", format="percent", min_value=0.0, max_value=1.0, color=COLOURS[role]
+                    )
+                },
+            )
+    if len(before.blanks) > MOST_BLANKS:
+        st.caption(f"Tables of the first {MOST_BLANKS} blanks; the sentence has {len(before.blanks)}.")
+    _downstream(looks, heads, role, colours)
+
+
+def _said_heads(said: str, role: str, names: dict[str, tuple[int, int]]) -> list[str] | None:
+    """The heads that a link names, such as student-2.1-3.4 (layer 2, head 1 and so on); None: not of this model."""
+    whose, *places = said.split("-")
+    found = [name for name, (layer, head) in names.items() if f"{layer + 1}.{head + 1}" in places]
+    return found if whose == role.lower() else None
+
+
+def _shared(pair: Pair) -> dict[str, str]:
+    """In words, of each model whose layers share their attention weights: how."""
+    shapes = {role: model.bert.shape for role, model in pair.models.items()}
+    return {role: sharing_words(shape) for role, shape in shapes.items() if shape.shares("attention")}
+
+
+def _first(pair: Pair, role: str, text: str, names: dict[str, tuple[int, int]]) -> list[str]:
+    """The head whose absence changes the first blank of `text` most; one of the last layer with the best below it.
+
+    So both can be seen at once, what a head is missed for and what it does to the heads above. The first head of a
+    model of very many.
+    """
+    last = pair.models[role].bert.shape.layers - 1
+
+    def make() -> list[str]:
+        before = state.fill(pair.models[role], text).probabilities[0]
+
+        def moved_by(name: str) -> float:
+            after = state.changed_fill(pair.models[role], text, [names[name]], "off").probabilities[0]
+            return float(np.abs(after - before).sum())
+
+        ranked = sorted(names, key=moved_by, reverse=True)
+        found = ranked[:1]
+        if names[found[0]][0] == last:
+            found += [name for name in ranked if names[name][0] < last][:1]
+        return found
+
+    if len(names) > MOST_TRIED:
+        return list(names)[:1]
+    try:
+        return list(state.computed(("first heads", pair.key(role), text), make))
+    except ProbeError:
+        return list(names)[:1]
+
+
+def _kin(pair: Pair, role: str, heads: list[tuple[int, int]], folder: Path) -> str:
+    """In words: the heirs of the teacher's `heads`, or the chief ancestors of the student's; empty: none are known."""
+    try:
+        lineage = lineage_of(pair, folder)
+    except ValueError:  # said below, where all heads are ranked
+        lineage = None
+    if lineage is None or not heads:
+        return ""
+    found = []
+    for layer, of in enumerate(lineage.layers):
+        for head, row in enumerate(lineage.head_shares(layer)):
+            chief = (of, int(row.argmax()))
+            mine, other = ((layer, head), chief) if role == "Student" else (chief, (layer, head))
+            if mine in heads:
+                found.append(f"layer {other[0] + 1}, head {other[1] + 1} ({row.max():.0%})")
+    who = "Chief ancestors in the teacher" if role == "Student" else "Heirs in the student"
+    return f"{who}: {'; '.join(found)}." if found else "No head of the student has one of these as its chief ancestor."
+
+
+def _losses(pair: Pair, role: str, heads: list[tuple[int, int]], how: str) -> tuple[float, ...]:
+    """(loss before, after, half the interval of the change, share right before, after) over held-out rows."""
+
+    def make() -> tuple[float, ...]:
+        from engine.inspection.head_ablation import answers
+        from engine.inspection.head_roles import ratio_interval
+        from engine.inspection.interventions import intervened
+        from engine.learning.held_out import masked
+
+        bert, batches = pair.own(role), masked(pair.rows(pair.asked_rows), pair.student.tokenizer)
+        loss, right, row = answers(bert, batches)
+        with intervened(bert, heads, how):
+            loss_after, right_after, _ = answers(bert, batches)
+        width = ratio_interval(loss_after - loss, row)
+        return tuple(map(float, (loss.mean(), loss_after.mean(), width, right.mean(), right_after.mean())))
+
+    return state.computed(("losses", pair.key(role), pair.student_key, tuple(sorted(heads)), how), make)
+
+
+def _downstream(looks: tuple[Any, Any], heads: list[tuple[int, int]], role: str, colours: Theme) -> None:
+    """How far the attention of the heads above has moved in this sentence."""
+    from engine.inspection.head_ablation import moved
+
+    before, after = looks
+    first = min((layer for layer, _ in heads), default=0)
+    layers = len(before.attentions)
+    if not heads or first >= layers - 1:
+        st.caption(
+            "Downstream: no layer lies above the chosen heads, so no other head's attention can change."
+            if heads
+            else "No head is chosen, so nothing changes."
+        )
+        return
+    found = moved(before.attentions, after.attentions)[first + 1 :]
+    st.markdown(
+        "**What it does downstream**: how far the attention of the heads in the layers above moves in this sentence, "
+        "though nobody touched them"
+    )
+    shown(
+        grid(
+            found,
+            [f"layer {layer + 1}" for layer in range(first + 1, layers)],
+            [f"head {head + 1}" for head in range(found.shape[1])],
+            ("", ""),
+            colours.role(role),
+            colours,
+            hover="%{y}, %{x}",
+            limits=(0.0, max(0.05, float(np.nanmax(found)))),
+            unit="",
+            write=".3f",
+        ),
+        "intervene_downstream",
+        f"How far the attention of the {role.lower()}'s later heads moves.",
+    )
+    st.caption(
+        "A cell is one of these heads: the Jensen-Shannon divergence, in bits, between where it looks with the chosen "
+        "heads and without them, the mean over the tokens that look. 0: it looks where it looked before; 1: at "
+        "altogether other tokens."
+    )

@@ -1,0 +1,1 @@
+"""The only package that touches session state, the page's link and caches."""

@@ -1,0 +1,75 @@
+"""What a widget shows where the app chooses it and not a person: the link's run, the film's next step, a clicked head.
+
+Streamlit tells a browser of a value that was put into the session once, in one message. A person who clicks while the
+page is still being drawn gets the next run's message before the first has been looked at: the widget then begins
+at its first option, reports that, and the app takes it for a choice. So the value is the widget's default here, which
+every message carries, and a widget that stands there already is made anew: only a new one looks at its default.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from app.session import caches as state
+
+
+def give(name: str, value: Any) -> None:
+    """Makes `value` what the widget called `name` shows, until a person changes it. Before the widget is drawn."""
+    known = state.recall(_kept(name))
+    if known is None:
+        state.remember(_kept(name), (0, value))
+    elif value_of(name) != value:
+        state.remember(_kept(name), (known[0] + 1, value))
+
+
+def begin(name: str, linked: str, usual: Any, known: Callable[[str], Any] = str) -> None:
+    """Gives the widget, when it is drawn for the first time, what the page's link says under `linked`, or `usual`.
+
+    `known`: a word of the link as the widget's value; None or a ValueError: it makes no sense here.
+    """
+    if state.recall(_kept(name)) is None:
+        found = None
+        with contextlib.suppress(ValueError):
+            found = known(state.link(linked)[: state.LONGEST]) if state.link(linked) else None
+        give(name, usual if found is None else found)
+
+
+def value_of(name: str, usual: Any = None) -> Any:
+    """What the widget shows: a person's choice, or what was given last, or, at the very beginning, `usual`.
+
+    Kept when its page is left. The widget is drawn with this as its default and `key(name)` as its key.
+    """
+    times, given = state.recall(_kept(name), (0, usual))
+    value = state.recall(_key(name, times), given)
+    state.remember(_kept(name), (times, value))
+    return value
+
+
+def kept(name: str, usual: Any, what: str = "value") -> dict[str, Any]:
+    """Arguments of a widget that begins with `usual` and is found as it was left: its key, and its default.
+
+    `what`: the word by which its default goes.
+    """
+    return {what: value_of(name, usual), "key": key(name)}
+
+
+def kept_choice(name: str, options: Sequence[Any], usual: Any) -> dict[str, Any]:
+    """The same of a selectbox: its options, the place of its choice among them, and its key."""
+    if value_of(name, usual) not in options:
+        give(name, usual)
+    return {"options": options, "index": options.index(value_of(name)), "key": key(name)}
+
+
+def key(name: str) -> str:
+    """The widget's key at this moment: another one as soon as it has to be made anew."""
+    return _key(name, state.recall(_kept(name), (0, None))[0])
+
+
+def _key(name: str, times: int) -> str:
+    return f"{name}_{times}" if times else name
+
+
+def _kept(name: str) -> str:
+    return f"given_{name}"

@@ -1,0 +1,269 @@
+"""The controls of the size page: which configuration, what it starts from, and everything that counts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from app.elements.text import plain
+from app.size import choice as choice
+from engine.sizing.comparison import LONGEST_NAME, MOST, Comparison, clean_name, fields_of
+from engine.sizing.presets import PRESETS
+from engine.sizing.shape import SHARINGS, ShapeError
+from engine.sizing.wid_cost import STRATEGIES, wid_student
+
+MOST_TYPED = 10**15  # beyond what a browser counts exactly; the shape refuses far smaller numbers in words
+SHARED = {"none": "Nothing", "attention": "Attention", "ffn": "FFN", "all": "All"}
+
+
+def controls(now: Comparison) -> None:
+    """Draws all controls. Each shows what the comparison says, and changes it through a callback."""
+    _which(now)
+    fields = now.configurations[now.chosen].fields
+    _dial("Layers", "layers", fields, 1, _reach(fields["layers"], 24), 1, "Blocks of attention and FFN.")
+    step = fields["heads"] if fields["head_dim"] is None and 1 <= fields["heads"] <= 256 else 1
+    about_width = "The hidden size: how many numbers stand for one token between layers."
+    _dial("Width", "hidden", fields, step, _reach(fields["hidden"], 1024) // step * step, step, about_width)
+    _dial("Heads", "heads", fields, 1, _reach(fields["heads"], 16), 1, "Attention heads; the width is cut among them.")
+    _ffn(fields)
+    with st.expander("Everything else", icon=":material/tune:"):
+        _rest(fields)
+    if now.chosen:
+        with st.expander("Make it a WID student", icon=":material/compress:"):
+            _wid(now)
+
+
+def _which(now: Comparison) -> None:
+    models = now.configurations
+    key = choice.held("size_chosen", now.chosen)
+    st.segmented_control(
+        "Model to change",
+        range(len(models)),
+        default=now.chosen,
+        required=True,
+        format_func=lambda index: plain(models[index].name),
+        key=key,
+        on_change=choice.callback(key, now.chosen, lambda index: choice.change(chosen=index)),
+        wrap=True,
+    )
+    this = models[now.chosen]
+    key = choice.held("size_name", this.name)
+    st.text_input(
+        "Name",
+        this.name,
+        LONGEST_NAME,
+        key=key,
+        on_change=choice.callback(key, this.name, lambda text: choice.change_chosen(name=clean_name(text, this.name))),
+    )
+    with st.container(horizontal=True):
+        st.button(
+            "Duplicate",
+            icon=":material/content_copy:",
+            on_click=choice.duplicate,
+            disabled=len(models) >= MOST,
+            width="stretch",
+            help=f"Up to {MOST} models stand side by side.",
+        )
+        st.button(
+            "Remove", icon=":material/delete:", on_click=choice.remove, disabled=len(models) == 1, width="stretch"
+        )
+    key = choice.held("size_preset", this.preset)
+    st.selectbox(
+        "Start from",
+        list(PRESETS),
+        list(PRESETS).index(this.preset),
+        format_func=lambda name: PRESETS[name].label,
+        key=key,
+        on_change=choice.callback(key, this.preset, _start_from),
+    )
+    if dict(this.fields) != fields_of(PRESETS[this.preset].shape):
+        st.button(
+            f"Changed. Back to {PRESETS[this.preset].label}",
+            icon=":material/undo:",
+            type="tertiary",
+            on_click=_start_from,
+            args=(this.preset,),
+        )
+
+
+def _start_from(preset: str) -> None:
+    this = choice.chosen()
+    old = PRESETS[this.preset].label
+    name = PRESETS[preset].label if this.name == old else this.name
+    choice.change_chosen(preset=preset, fields=fields_of(PRESETS[preset].shape), name=name)
+
+
+def _dial(label: str, name: str, fields: Any, low: int, high: int, step: int, about: str) -> None:
+    """A slider for the hand and a field for exact numbers, which show the same value."""
+    value = fields[name]
+    on_grid = low <= value <= high and (value - low) % step == 0
+    if not on_grid:
+        step, low = 1, 1
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        place = min(max(value, low), high)
+        key = choice.held(f"size_{name}_slider_{low}_{step}_{high}", place)
+        st.slider(
+            label,
+            low,
+            max(high, low + step),
+            place,
+            step=step,
+            key=key,
+            help=about,
+            on_change=choice.callback(key, place, lambda number: choice.change_field(name, number)),
+        )
+        _number(f"{label}, exact", name, fields, step, 105, "collapsed")
+
+
+def _number(
+    label: str, name: str, fields: Any, step: int = 1, width: Any = "stretch", visibility: Any = "visible", **more: Any
+) -> None:
+    value, optional = fields[name], name in ("head_dim", "ffn", "embedding")
+    # Made anew for each value. The browser reports a new field's value with whatever changes next, and where that
+    # interrupts the run that made the field, it counts as a change: it must not undo a quick press on the slider.
+    key = f"size_{name}_{value}"
+
+    def changed(number: int | None) -> None:
+        if number != shown and (number is not None or optional):
+            choice.change_field(name, number)
+
+    shown = None if value is None else max(-MOST_TYPED, min(value, MOST_TYPED))
+    st.number_input(
+        label,
+        min_value=-MOST_TYPED,
+        max_value=MOST_TYPED,
+        value=shown,
+        step=step,
+        key=key,
+        width=width,
+        label_visibility=visibility,
+        on_change=choice.callback(key, shown, changed),
+        **more,
+    )
+
+
+def _ffn(fields: Any) -> None:
+    hidden = max(1, fields["hidden"])
+    ratio = 4.0 if fields["ffn"] is None else fields["ffn"] / hidden
+    if ratio * 4 != round(ratio * 4) or not 0.25 <= ratio <= 8:
+        st.caption(
+            f"FFN: {fields['ffn']:,} wide, {ratio:,.2f} times the width. Change it below, under Everything else."
+        )
+        return
+    key = choice.held("size_ffn_ratio", ratio)
+    st.slider(
+        "FFN, as a multiple of the width",
+        0.25,
+        8.0,
+        ratio,
+        step=0.25,
+        format="%g ×",
+        key=key,
+        on_change=choice.callback(
+            key, ratio, lambda times: choice.change_field("ffn", None if times == 4 else max(1, round(times * hidden)))
+        ),
+    )
+
+
+def _rest(fields: Any) -> None:
+    _number("Vocabulary", "vocab", fields, 1000, help="Words and word pieces, a row of the table each.")
+    _number(
+        "Embedding size E",
+        "embedding",
+        fields,
+        16,
+        placeholder="as wide as the model",
+        help="Below the width it is factorised: a narrow table, then a projection (ALBERT). Empty: the width.",
+    )
+    _number(
+        "Head size",
+        "head_dim",
+        fields,
+        placeholder="width / heads",
+        help="Set apart from the width, for students that have lost whole heads. Empty: width divided by heads.",
+    )
+    _number("FFN size", "ffn", fields, 64, placeholder="4 × width", help="Exact. Empty: four times the width.")
+    left, right = st.columns(2)
+    with left:
+        _number("Positions", "positions", fields, 64)
+    with right:
+        _number("Token types", "token_types", fields)
+    key = choice.held("size_sharing", fields["sharing"])
+    st.segmented_control(
+        "Layers share",
+        list(SHARINGS),
+        default=fields["sharing"],
+        required=True,
+        format_func=lambda kind: SHARED[kind],
+        key=key,
+        on_change=choice.callback(key, fields["sharing"], lambda kind: choice.change_field("sharing", kind)),
+        help="Shared weights are stored once and run in every layer (ALBERT).",
+    )
+    if fields["sharing"] != "none":
+        _number("Groups that share", "groups", fields, help="Layers are cut into this many groups; each shares within.")
+    key = choice.held("size_family", fields["family"])
+    st.segmented_control(
+        "Family",
+        ["bert", "albert"],
+        default=fields["family"],
+        required=True,
+        format_func=str.upper,
+        key=key,
+        on_change=choice.callback(key, fields["family"], lambda kind: choice.change_field("family", kind)),
+        help="ALBERT always has a projection behind its embeddings, even where it is square.",
+    )
+    for name, label, about in (
+        ("pooler", "Pooler", "A square layer on [CLS], for sentence tasks."),
+        ("mlm_head", "Masked-LM head", "Fills in hidden words."),
+        ("pair_head", "Sentence-order head", "Two sentences in order or not; or next sentence. It needs the pooler."),
+        ("tied", "Decoder tied to the embedding table", "Tied, the table is counted once."),
+    ):
+        key = choice.held(f"size_{name}", fields[name])
+        st.toggle(
+            label,
+            fields[name],
+            key=key,
+            help=about,
+            disabled=name == "tied" and not fields["mlm_head"],
+            on_change=choice.callback(key, fields[name], lambda on, name=name: choice.change_field(name, on)),
+        )
+
+
+def _wid(now: Comparison) -> None:
+    try:
+        teacher = now.configurations[0].shape
+    except ShapeError:
+        st.caption("The teacher's numbers do not fit together yet.")
+        return
+    strategy = st.segmented_control(
+        "Strategy",
+        list(STRATEGIES),
+        default="dim",
+        required=True,
+        key="size_wid_strategy",
+        format_func=lambda name: {"dim": "Narrow every head", "head": "Drop whole heads"}[name],
+        help="dim and head, in the words of the paper.",
+    )
+    width = int(
+        st.number_input(
+            "Width", 1, MOST_TYPED, min(516, teacher.hidden), step=teacher.heads, key=f"size_wid_{teacher.hidden}"
+        )
+    )
+    try:
+        student = wid_student(teacher, width, str(strategy))
+    except ShapeError as error:
+        st.warning(plain(str(error)), icon=":material/rule:")
+        return
+    st.caption(f"{plain(str(student))}. Its decoder has a compactor of its own, so it is counted untied.")
+    st.button(
+        "Use this shape",
+        type="primary",
+        on_click=lambda: choice.change_chosen(fields=fields_of(student)),
+        width="stretch",
+    )
+
+
+def _reach(value: int, usual: int) -> int:
+    """Where a slider ends: far enough for the present value, but not for a slip of the keyboard."""
+    return usual if value <= usual else min(2 * value, 8 * usual)

@@ -1,0 +1,241 @@
+"""What the models cost to run and to train. Computed; only 'this machine' is measured. Never a predicted accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from app.elements.bars import Bar, part_bars, part_label
+from app.elements.tables import table
+from app.elements.text import plain
+from app.elements.theme import theme
+from app.session import caches as state
+from app.size import choice as choice
+from app.size.answers import Model
+from engine.settings import torch_subprocess as apart
+from engine.settings.amounts import duration, short
+from engine.sizing.comparison import Comparison
+from engine.sizing.cost import parameters
+from engine.sizing.footprint import (
+    PRECISIONS,
+    TRAINING_PRECISIONS,
+    Batch,
+    Memory,
+    flops,
+    flops_by_part,
+    predicted_of,
+    stored_bytes,
+    training_flops,
+    training_memory,
+)
+from engine.sizing.roofline import CARDS, NAMES, Card, bound, training_seconds
+from engine.sizing.wid_cost import heir_costs, wid_objections
+
+LARGEST = 10**12
+
+
+def cost(now: Comparison, models: Sequence[Model]) -> None:
+    """Running, then training, then this machine."""
+    tokens = _settings(now)
+    fitting = [model for model in models if tokens <= model.shape.positions]
+    for model in models:
+        if model not in fitting:
+            st.warning(
+                f"**{plain(model.name)}** has {model.shape.positions:,} positions, so it cannot read {tokens:,} tokens."
+            )
+    if not fitting:
+        return
+    _running(now, tokens, fitting)
+    _training(now, tokens, fitting)
+
+
+def _settings(now: Comparison) -> int:
+    """The controls; how many tokens a sequence has."""
+
+    def number(label: str, name: str, step: int, about: str) -> None:
+        shows = getattr(now, name)
+        key = choice.held(f"size_{name}", shows)
+        st.number_input(
+            label,
+            1,
+            LARGEST,
+            shows,
+            step=step,
+            key=key,
+            help=about,
+            on_change=choice.callback(key, shows, lambda value: choice.change(**{name: int(value)})),
+        )
+
+    def pick(label: str, name: str, options: Sequence[str], about: str, show: Any = str) -> None:
+        shows = getattr(now, name)
+        key = choice.held(f"size_{name}", shows)
+        st.selectbox(
+            label,
+            options,
+            options.index(shows),
+            key=key,
+            help=about,
+            format_func=show,
+            on_change=choice.callback(key, shows, lambda value: choice.change(**{name: value})),
+        )
+
+    columns = st.columns(3)
+    with columns[0]:
+        number("Tokens of a sequence", "tokens", 64, "Attention's cost grows with the square of it.")
+        pick("Device", "device", list(NAMES), "For the least time a sequence can take.", NAMES.get)
+    with columns[1]:
+        number("Sequences a training step", "sequences", 8, "The batch.")
+        pick("Weights while running", "run_precision", list(PRECISIONS), "int8 and int4: unpacked to bfloat16.")
+    with columns[2]:
+        number("Training steps", "steps", 10_000, "For the time that training takes on this machine.")
+        pick("Products while training", "precision", TRAINING_PRECISIONS, "bfloat16: torch's autocast.")
+    return now.tokens
+
+
+def _running(now: Comparison, tokens: int, models: Sequence[Model]) -> None:
+    st.markdown("##### To run")
+    rows = [
+        ["FLOPs a token", *(short(flops(model.shape, tokens) / tokens, "FLOP") for model in models)],
+        [f"FLOPs a sequence of {tokens:,}", *(short(flops(model.shape, tokens), "FLOP") for model in models)],
+    ]
+    work = [flops_by_part(model.shape, tokens) for model in models]
+    for part in work[0]:
+        if any(each[part] for each in work):
+            label = "attention scores (tokens squared)" if part == "attention scores" else part_label(part)
+            rows.append([f"… {label}", *(f"{each[part] / sum(each.values()):.1%}" for each in work)])
+    device = _device(now.device)
+    if device:
+        bounds = [bound(model.shape, device, tokens, 1, now.run_precision) for model in models]
+        rows.append(["at least, a sequence", *(duration(one.seconds) for one in bounds)])
+        rows.append(["… which waits for", *(one.limit for one in bounds)])
+    elif now.device == "here":
+        st.info("This machine has not been measured yet: press Measure below.", icon=":material/speed:")
+    st.html(table(["", *(model.name for model in models)], rows, theme(state.dark())))
+    st.caption(
+        "FLOPs: two a multiply-add of every matrix product, the masked-LM head on every token. The time is a roofline "
+        "bound: all products at the peak rate, or every needed weight read once, whichever is longer. No program "
+        "reaches it."
+    )
+    with st.expander("Cards and their sources", key="size_cards", on_change="rerun") as cards:
+        if cards.open:
+            lines = [
+                [
+                    card.label,
+                    short(card.float32, "FLOP/s"),
+                    short(card.bfloat16, "FLOP/s"),
+                    short(card.bandwidth, "B/s"),
+                    card.source,
+                ]
+                for card in CARDS.values()
+            ]
+            head = ["", "float32", "bfloat16, dense", "memory", "source"]
+            st.html(table(head, lines, theme(state.dark())))
+
+
+def _training(now: Comparison, tokens: int, models: Sequence[Model]) -> None:
+    st.markdown("##### To train")
+    batch = Batch(now.sequences, tokens, now.precision)
+    teacher, colours = models[0], theme(state.dark())
+    columns = [
+        (model.name, training_memory(model.shape, batch), training_flops(model.shape, batch)) for model in models
+    ]
+    bars = [Bar(name, model.colour, _parts(memory)) for model, (name, memory, _) in zip(models, columns, strict=True)]
+    st.html(part_bars(bars, colours, "bytes", "Memory while training", lambda size: short(size, "B")))
+    rows = [
+        [part, *(short(_parts(memory).get(part, 0), "B") for _, memory, _ in columns)] for part in _parts(columns[0][1])
+    ]
+    rows.append(["total", *(short(memory.total, "B") for _, memory, _ in columns)])
+    rows.append(["FLOPs a step", *(short(work, "FLOP") for _, _, work in columns)])
+    rate = state.machine().get("step")
+    if rate:
+        times = (training_seconds(model.shape, batch, now.steps, rate) for model in models)
+        rows.append([f"{now.steps:,} steps here, about", *map(duration, times)])
+    st.html(table(["", *(model.name for model in models)], rows, colours, bold=[len(_parts(columns[0][1]))]))
+    _machine()
+    with st.expander("How memory is counted"):
+        st.markdown(
+            "AdamW on float32 weights: 4 bytes a parameter for the weight, 4 for its gradient, 8 for two moments. "
+            "Activations are every tensor that this project's own forward pass keeps for its backward pass, once each: "
+            "masked-LM loss on 15% of the tokens, a padding mask, fused attention (scores are never kept). What lives "
+            "for a moment only are not counted, so a process needs more than this. bfloat16: torch's autocast, "
+            "which adds bfloat16 copies of the matrices."
+        )
+    if len(models) > 1:
+        _extra(batch, teacher, models[1:])
+
+
+def _parts(memory: Memory) -> dict[str, int]:
+    found = {"weights": memory.weights, "gradients": memory.gradients, "Adam's moments": memory.moments}
+    found["activations"] = memory.activations
+    return found | ({"bfloat16 copies": memory.copies} if memory.copies else {})
+
+
+def _extra(batch: Batch, teacher: Model, students: Sequence[Model]) -> None:
+    """What inheriting or imitating `teacher` costs on top."""
+    st.markdown("##### What a method adds")
+    asked = batch.sequences * flops(teacher.shape, batch.tokens, predicted_of(batch.tokens))
+    weights = stored_bytes(teacher.shape, "float32")
+    rows, refusals = [], []
+    for student in students:
+        own = training_flops(student.shape, batch)
+        rows.append([f"{student.name}: distillation", f"+ {short(weights, 'B')}", f"+ {asked / own:,.0%}", "–"])
+        reasons = wid_objections(teacher.shape, student.shape)
+        if reasons:
+            said = " ".join(reasons)
+            refusals.append(f"{plain(student.name)} cannot inherit from this teacher by WID: {plain(said)}")
+            continue
+        for when, moment in zip(
+            ("at the start", "shrunk"), heir_costs(teacher.shape, student.shape, batch), strict=True
+        ):
+            extra = 16 * (moment.parameters - parameters(student.shape))
+            held = f"{'+' if extra >= 0 else '−'} {short(abs(extra), 'B')}"
+            work = f"+ {6 * moment.multiply_adds / own - 1:,.0%}"
+            rows.append([f"{student.name}: WID, {when}", held, work, f"{moment.compactors:,}"])
+    head = ["", "memory", "FLOPs a step", "compactor parameters"]
+    st.html(table(head, rows, theme(state.dark())))
+    st.caption(
+        "On top of training the student alone. Distillation: the teacher's weights and its forward pass on each batch. "
+        "WID: the teacher's weights learn, and so do the compactors beside them, each parameter with a gradient and "
+        "two moments. The products of weights and compactors are formed once a step. Shrunk: after all has closed."
+    )
+    for refusal in refusals:
+        st.caption(refusal)
+
+
+def _device(name: str) -> Card | None:
+    if name == "here":
+        rates = state.machine()
+        if not rates:
+            return None
+        return Card("here", "this machine", rates["float32"], rates["bfloat16"], rates["bandwidth"], "measured here")
+    return CARDS.get(name)
+
+
+def _machine() -> None:
+    """A button that measures this machine, and what was measured."""
+    rates = state.machine()
+    if st.button("Measure again" if rates else "Measure this machine", icon=":material/speed:"):
+        bar = st.progress(0.0, "Starting; torch takes a few seconds to load")
+        try:
+            found = apart.ask(
+                "engine.benches.machine_rate", {}, lambda share, doing: bar.progress(share, doing.capitalize())
+            )
+            rates.clear()
+            rates.update(found)
+        except ValueError as error:
+            st.error(plain(str(error)))
+            return
+        st.rerun()
+    if rates:
+        st.caption(
+            f"{plain(rates['device'])}, measured: {short(rates['float32'], 'FLOP/s')} in float32, "
+            f"{short(rates['bfloat16'], 'FLOP/s')} in bfloat16, {short(rates['bandwidth'], 'B/s')} of memory; a "
+            f"training step of {plain(rates['step_model'])} in {rates['step_precision']} runs at "
+            f"{short(rates['step'], 'FLOP/s')}. Times of training assume that rate, whatever the model: an estimate."
+        )
+    else:
+        st.caption(
+            "A few seconds: matrix products, memory, a training step. The table then says how long training takes."
+        )

@@ -1,0 +1,98 @@
+"""What the curves of a run stand over: steps, tokens, FLOPs or seconds. Chosen once for the page, kept in its link."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from app.session import caches as state
+from engine.settings.amounts import LETTERS
+
+Event = dict[str, Any]
+AXES = {"steps": "Steps", "tokens": "Tokens", "flops": "FLOPs", "seconds": "Seconds"}
+FIELDS = {"tokens": "tokens", "flops": "flops", "seconds": "training_seconds"}  # of a step event
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Where each step lies on the chosen axis, and what stands under it."""
+
+    label: str = "step"
+    steps: tuple[float, ...] = (0.0,)
+    places: tuple[float, ...] = (0.0,)  # of `steps`, already divided by the unit's power
+
+    def of(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """`frame`, a row a step, a row a place instead. Between two step events the way is straight."""
+        if self.label == "step":
+            return frame
+        at = np.interp(frame.index.to_numpy(dtype=float), self.steps, self.places)
+        return frame.set_axis(pd.Index(at), axis=0)
+
+
+def choose_axis(steps: Sequence[Event]) -> str:
+    """The control; one of AXES. Those that an old run did not count are not offered."""
+    known = [name for name in AXES if name == "steps" or name in clock(steps)]
+    wanted = state.link("over")
+    name = st.segmented_control(
+        "Curves over",
+        known,
+        default=wanted if wanted in known else "steps",
+        required=True,
+        format_func=AXES.__getitem__,
+        key="curves_over",
+        help="Tokens without padding; FLOPs of all products, the teacher's included; seconds of training steps.",
+    )
+    state.set_link("over", "" if name == "steps" else str(name))
+    return str(name)
+
+
+def clock(steps: Sequence[Event]) -> dict[str, list[float]]:
+    """For each axis that the step events know: its reading after each of them."""
+    found = {}
+    for name, field in FIELDS.items():
+        values = [event.get(field) for event in steps]
+        if values and all(isinstance(value, int | float) for value in values):
+            found[name] = [float(value) for value in values if value is not None]
+    return found
+
+
+def axis_of(name: str, steps: Sequence[Event]) -> Axis:
+    """The axis called `name`; steps where the events do not know it."""
+    readings = clock(steps).get(name)
+    if not readings:
+        return Axis()
+    power, letter = next(((power, letter) for power, letter in LETTERS if readings[-1] >= power), (1.0, ""))
+    label = {"tokens": f"{letter} tokens".strip(), "flops": f"{letter}FLOPs", "seconds": f"{letter}s"}[name]
+    if name == "seconds":
+        power, label = (60.0, "minutes") if readings[-1] >= 600 else (1.0, "seconds")
+    places = [0.0, *(value / power for value in readings)]
+    return Axis(label, (0.0, *(float(event["step"]) for event in steps)), tuple(places))
+
+
+LEGEND = 55  # pixels; a curve without one is that much lower, so that the axes of neighbours meet
+MOST_POINTS = 500  # of a curve; a long run has thousands, more than the screen has pixels
+
+
+def curve(
+    place: Any, title: str, frame: pd.DataFrame, colours: Sequence[str], unit: str, axis: Axis, height: int = 230
+) -> None:
+    """Draws `frame` (a row a step, a column a line) over `axis` into `place` under `title`.
+
+    `height` in pixels, legend included.
+    """
+    place.markdown(f"**{title}**")
+    frame = frame.dropna(axis=1, how="all")
+    frame = axis.of(frame.iloc[:: max(1, len(frame) // MOST_POINTS)])
+    place.line_chart(
+        frame,
+        color=list(colours[: len(frame.columns)]),
+        x_label=axis.label,
+        y_label=unit,
+        height=height if len(frame.columns) > 1 else height - LEGEND,
+        alt=f"{title} over {axis.label}, in {unit}: {', '.join(map(str, frame.columns))}.",
+    )

@@ -1,0 +1,147 @@
+"""Compactor norms, drawn: strips for a page that changes, a plotly heatmap to point at. Never imports streamlit.
+
+One strip a group, however wide: its dims in the teacher's order share the same width. Lamps going out: a dim in the
+student's colour is as it was at birth, a dark one is closed. One scale, 0 to 1.5, for all groups, steps and runs.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+
+import numpy as np
+import plotly.graph_objects as go
+
+from app.elements.plotly_base import CAMERA, escape, layout
+from app.elements.png import paletted_png
+from app.elements.theme import Theme, channels, mix
+from app.watch.compactor_norms import BIRTH, Picture
+
+MOST = 150  # the byte at the bright end of the scale
+PALE = 0.55  # how far that end is from the student's colour to white
+LEAST_PIXELS = 1536  # of a strip's image: wider than it is shown, so that the browser averages rather than leaves out
+BETWEEN_LAYERS = 0.3  # of a strip's height
+MANY = 16  # strips; more are drawn thinner
+BELOW, RIGHT = 50, 72  # pixels for the scale and for the dims kept
+NAMES = ("closed", "as the teacher's", f"{MOST / BIRTH:g} ×")  # of 0, 1 and the bright end
+
+
+def norm_scale(colours: Theme) -> list[tuple[float, str]]:
+    """Stops of the scale from 0 to 1.5: (share of the way, colour)."""
+    stops = []
+    for byte in range(0, MOST + 1, 10):
+        if byte <= BIRTH:
+            colour = mix(colours.closed, colours.student, byte / BIRTH)
+        else:
+            colour = mix(colours.student, "#ffffff", PALE * (byte - BIRTH) / (MOST - BIRTH))
+        stops.append((byte / MOST, colour))
+    return stops
+
+
+def strips(picture: Picture, colours: Theme) -> str:
+    """HTML of one strip a group with its name and the dims it keeps, and the scale below.
+
+    HTML because it is exchanged without flicker, fits any width and is set in the page's own type.
+    """
+    height, letters = (11, 0.72) if len(picture.groups) > MANY else (18, 0.8)  # pixels, rem
+    palette, cells, before = _palette(colours), [], ""
+    for group in picture.groups:
+        gap = round(BETWEEN_LAYERS * height) if _begins_a_layer(before, group.kind) else 0
+        name = html.escape(group.label)
+        image = base64.b64encode(_png(group.norms, palette)).decode()
+        cells.append(
+            f'<span style="margin-top:{gap}px;text-align:right">{name}</span>'
+            f'<img src="data:image/png;base64,{image}" decoding="sync" '
+            f'alt="{name}: {group.kept} of {group.full} dims kept, {group.present} still in the matrices" '
+            f'style="display:block;width:100%;height:{height}px;border-radius:2px;margin-top:{gap}px">'
+            f'<span style="margin-top:{gap}px;text-align:right;font-variant-numeric:tabular-nums;'
+            f'color:{colours.quiet}">{group.kept:,} / {group.full:,}</span>'
+        )
+        before = group.kind
+    return (
+        '<div style="display:grid;grid-template-columns:max-content minmax(0,1fr) max-content;gap:2px 10px;'
+        f'align-items:center;font-size:{letters}rem;line-height:{height}px;white-space:nowrap">'
+        f"{''.join(cells)}<span></span>{_legend(colours)}</div>"
+    )
+
+
+def norm_heatmap(picture: Picture, colours: Theme) -> go.Figure:
+    """The strips as a heatmap that tells group, dim and norm of the place one points at."""
+    many = len(picture.groups) > MANY
+    small = {"color": colours.quiet, "size": 12 if many else 13}
+    figure, middles, top, before = go.Figure(), [], 0.0, ""
+    for group in picture.groups:
+        top += BETWEEN_LAYERS if _begins_a_layer(before, group.kind) else 0.0
+        bounds, name = group.bounds(), escape(group.label)
+        one_each = len(group.norms) == group.full
+        dims = "dim %{customdata[0]}" if one_each else "dims %{customdata[0]} to %{customdata[1]}"
+        figure.add_heatmap(
+            z=(group.norms[None] / BIRTH).astype(np.float32),
+            x=np.append(bounds[:, 0] - 1, group.full) / group.full,
+            y=[top + 0.05, top + 0.95],
+            customdata=bounds[None].tolist(),
+            coloraxis="coloraxis",
+            hovertemplate=f"{name}, {dims}: norm %{{z:.2f}}<extra></extra>",
+        )
+        kept = f"{group.kept:,} / {group.full:,}"
+        figure.add_annotation(
+            text=kept, x=1, xref="paper", xanchor="right", xshift=RIGHT, y=top + 0.5, showarrow=False, font=small
+        )
+        middles.append(top + 0.5)
+        top, before = top + 1.0, group.kind
+    figure.update_xaxes(range=[0, 1], showticklabels=False, showgrid=False, zeroline=False)
+    names = [escape(group.label) for group in picture.groups]
+    figure.update_yaxes(tickvals=middles, ticktext=names, range=[top, 0], showgrid=False, zeroline=False)
+    figure.update_yaxes(tickfont={"size": small["size"]})
+    scale = {"cmin": 0, "cmax": MOST / BIRTH, "colorscale": norm_scale(colours)}
+    scale["colorbar"] = {
+        "orientation": "h",
+        "thickness": 8,
+        "outlinewidth": 0,
+        "len": 0.95,  # so that its three names have room on a phone
+        "tickangle": 0,
+        "xpad": 0,
+        "x": 0,
+        "xanchor": "left",
+        "y": 0,
+        "yanchor": "top",
+        "tickvals": [0, 1, MOST / BIRTH],
+        "ticktext": NAMES,
+        "tickfont": small,
+    }
+    layout(figure, colours, CAMERA + BELOW + round((13 if many else 20) * top), dragmode=False, coloraxis=scale)
+    return figure.update_layout(margin={"l": 0, "r": RIGHT, "t": CAMERA, "b": BELOW})
+
+
+def _begins_a_layer(before: str, kind: str) -> bool:
+    """Whether a gap goes above a strip of `kind` that follows one of kind `before`."""
+    return bool(before) and (kind != "ffn" or before != "attention")
+
+
+def _legend(colours: Theme) -> str:
+    """The scale with its three names; in the strips' own column."""
+    stops = ",".join(f"{colour} {100 * share:.0f}%" for share, colour in norm_scale(colours))
+    name = "position:absolute;transform:translateX(-50%)"
+    return (
+        '<div style="grid-column:2/-1;max-width:20rem;margin-top:8px;line-height:1.3">'
+        f'<div style="height:8px;border-radius:2px;background:linear-gradient(90deg,{stops})"></div>'
+        f'<div style="position:relative;height:1.3em;color:{colours.quiet}">'
+        f'<span style="position:absolute;left:0">{NAMES[0]}</span>'
+        f'<span style="{name};left:{100 * BIRTH / MOST:.1f}%">{NAMES[1]}</span>'
+        f'<span style="position:absolute;right:0">{NAMES[2]}</span></div></div>'
+    )
+
+
+def _palette(colours: Theme) -> bytes:
+    """Red, green and blue of the bytes 0 to MOST, one after the other."""
+    stops = norm_scale(colours)
+    table = np.array([channels(colour) for _, colour in stops], dtype=float)
+    places = np.array([share for share, _ in stops]) * MOST
+    levels = np.stack([np.interp(np.arange(MOST + 1), places, table[:, part]) for part in range(3)], 1)
+    return levels.round().astype(np.uint8).tobytes()
+
+
+def _png(norms: np.ndarray, palette: bytes) -> bytes:
+    """A PNG one pixel high: every norm (a byte) as a run of pixels in the palette's colour."""
+    row = np.minimum(norms, MOST).astype(np.uint8).repeat(max(1, LEAST_PIXELS // len(norms)))
+    return paletted_png(row[None], palette)

@@ -1,0 +1,227 @@
+"""One run, drawn: progress, live curves, what came out. Reads events and cards; needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from app.build.budget import spent_line
+from app.elements.theme import Theme, theme
+from app.elements.tiles import tile_row
+from app.session import caches as state
+from app.watch.before_after import show_measured
+from app.watch.closing import closing_view, multiply_adds_curve
+from app.watch.compactor_norms import MILLION, Picture, group_table, kept_shares, read_pictures
+from app.watch.curves import Axis, axis_of, choose_axis, curve
+from engine.learning.score_kind import Measure, accuracies, measure_of
+from engine.sizing.shape import Shape
+from engine.storage.runs import ENDED, Run
+
+Event = dict[str, Any]
+
+STATUS_WORDS = {
+    "waiting": ("waiting", ":material/hourglass:", "gray"),
+    "running": ("running", ":material/play_arrow:", "blue"),
+    "stopping": ("saving and stopping", ":material/pause:", "orange"),
+    "stopped": ("stopped", ":material/stop:", "orange"),
+    "finished": ("finished", ":material/check:", "green"),
+    "failed": ("failed", ":material/error:", "red"),
+    "died": ("ended without a word", ":material/error:", "red"),
+}
+
+
+def run_view(run: Run, buttons: Callable[[Run, str], None]) -> str:
+    """Draws `run` as it is at this moment, `buttons(run, status)` in its first line; its status."""
+    status, (events, _) = run.status(), run.events()
+    words, icon, colour = STATUS_WORDS[status]
+    start = next(reversed(_of(events, "start")), None)
+    steps, evaluations, pictures = _of(events, "step"), _of(events, "evaluation"), read_pictures(events)
+    teacher = next(reversed(_of(events, "teacher")), None)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.badge(words, icon=icon, color=colour)  # type: ignore[arg-type]
+        if status not in ENDED:
+            _progress(start, steps, events, status)
+        buttons(run, status)
+    _notices(run, status, events)
+    card = run.card() if status in ("finished", "stopped") else None
+    if card:
+        _results(card)
+    elif status not in ENDED and start:
+        _numbers(measure_of(start), steps, evaluations, teacher)
+    axis = axis_of(choose_axis(steps), steps) if start and steps else Axis()
+    if start and pictures:
+        closing_view(run.id, pictures, steps, axis, film=status in ENDED)
+        _curves_beside(start, steps, evaluations, teacher, pictures, axis)
+    elif start and (steps or len(evaluations) > 1):
+        _curves(start, steps, evaluations, teacher, axis)
+    return status
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: "48 s", "3 min 05 s", "2 h 10 min"."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+def _of(events: list[Event], kind: str) -> list[Event]:
+    """The events of one kind in order; what was done twice, after a resume, counts once."""
+    return list({event.get("step", 0): event for event in events if event["kind"] == kind}.values())
+
+
+def _notices(run: Run, status: str, events: list[Event]) -> None:
+    if status == "failed":
+        st.error(run.error() or "The run failed.", icon=":material/error:")
+    elif status == "died":
+        st.error(
+            "The process ended without a last word: it was killed, or the machine went down. "
+            "Resume goes on from the last checkpoint.",
+            icon=":material/error:",
+        )
+    elif status == "waiting" and events and events[-1]["kind"] == "waiting":
+        st.info(
+            "Another run is using the device. This one starts by itself when that one ends.",
+            icon=":material/hourglass:",
+        )
+
+
+def _results(card: dict[str, Any]) -> None:
+    scores = card["scores"]
+    if not card["complete"]:
+        st.info(
+            f"Stopped after {card['steps_done']:,} of {card['steps']:,} steps. The student was saved as it was then: "
+            f"{Shape.from_json(card['shape'])}. Resume goes on from here.",
+            icon=":material/pause:",
+        )
+    learned, taught = accuracies(card)
+    tiles = (
+        ("Retained", f"{scores['retained']:.1%}", "of the teacher's"),
+        (measure_of(card).title, f"{learned:.1%}", f"teacher {taught:.1%}"),
+        ("Parameters", f"{card['parameters']:,}", _times_smaller(card["teacher_parameters"], card["parameters"])),
+        ("Took", duration(card["seconds"]), card["device_name"]),
+    )
+    tile_row(tiles)
+    if line := spent_line(card):
+        st.caption(line)
+    show_measured(card)
+
+
+def _times_smaller(before: int, after: int) -> str:
+    return "as many as the teacher" if before == after else f"{before / after:.2f}× smaller"
+
+
+def _numbers(measure: Measure, steps: list[Event], evaluations: list[Event], teacher: Event | None) -> None:
+    """Tiles of a run at work; they are there from the start, so that nothing below them jumps."""
+    last = steps[-1] if steps else None
+    accuracy = f"{evaluations[-1]['accuracy']:.1%}" if evaluations else "–"
+    tiles = (
+        ("Loss", f"{last['loss']:.3f}" if last else "–", f"nats a {measure.question}"),
+        (measure.title, accuracy, f"teacher {teacher['accuracy']:.1%}" if teacher else measure.of),
+        ("Tokens a second", f"{last['tokens_per_second']:,.0f}" if last else "–", "words and pieces"),
+        ("Time a step", f"{last['step_seconds'] * 1000:,.0f} ms" if last else "–", "forward to update"),
+    )
+    tile_row(tiles)
+
+
+def _progress(start: Event | None, steps: list[Event], events: list[Event], status: str) -> None:
+    if start is None:
+        beginning: Event = {"message": "Starting the process"}
+        doing = next((event for event in reversed(events) if event["kind"] == "prepare"), beginning)
+        left = f", {duration(doing['seconds_left'])} left" if doing.get("seconds_left") else ""
+        st.progress(doing.get("share", 0.0), f"{doing['message']}{left} …")
+        return
+    step = max([start["step"], *(event["step"] for event in steps)])
+    left = f", {duration(steps[-1]['seconds_left'])} left" if steps and status == "running" else ""
+    last = steps[-1].get("steps", start["steps"]) if steps else start["steps"]  # a budget in seconds moves it
+    if step == last:
+        left = ", folding and scoring the student …"
+    if not last:
+        st.progress(0.5, "Scoring and measuring the student …")
+        return
+    st.progress(min(1.0, step / last), f"Step {step:,} of {last:,}{left}")
+
+
+def _curves(start: Event, steps: list[Event], evaluations: list[Event], teacher: Event | None, axis: Axis) -> None:
+    """The curves of a run without pictures."""
+    colours = theme(state.dark())
+    places = [column for _ in range(2) for column in st.columns(2, gap="large")]
+    if steps:
+        _loss(places.pop(0), steps, colours, axis)
+    if len(evaluations) > 1:
+        _accuracy(places.pop(0), measure_of(start), evaluations, teacher, colours, axis)
+    if numbers := {event["step"]: event["numbers"] for event in steps if event["numbers"]}:
+        frame = pd.DataFrame(numbers).T
+        curve(places.pop(0), start["numbers_title"], frame, list(colours.series), start["numbers_unit"], axis)
+    if steps:
+        speed = pd.DataFrame({"tokens a second": {event["step"]: event["tokens_per_second"] for event in steps}})
+        curve(places.pop(0), "Speed", speed, [colours.student], "tokens a second", axis)
+    with st.expander("The curves as a table"):
+        st.dataframe(_table(measure_of(start), steps, evaluations, []), hide_index=True)
+
+
+def _curves_beside(
+    start: Event,
+    steps: list[Event],
+    evaluations: list[Event],
+    teacher: Event | None,
+    pictures: list[Picture],
+    axis: Axis,
+) -> None:
+    """The curves of a run with pictures which closing_view has not drawn."""
+    colours = theme(state.dark())
+    places = list(st.columns(3, gap="medium"))
+    if multiply_adds_curve(places[0], start, pictures, axis):
+        places.pop(0)
+    if steps:
+        _loss(places.pop(0), steps, colours, axis)
+    if len(evaluations) > 1:
+        _accuracy(places.pop(0), measure_of(start), evaluations, teacher, colours, axis)
+    with st.expander("The curves as a table"):
+        st.dataframe(_table(measure_of(start), steps, evaluations, pictures), hide_index=True)
+        st.markdown(f"The groups at step {pictures[-1].step:,}")
+        st.dataframe(group_table(pictures[-1]), hide_index=True)
+
+
+def _loss(place: Any, steps: list[Event], colours: Theme, axis: Axis) -> None:
+    losses = pd.DataFrame({event["step"]: event["losses"] for event in steps}).T
+    curve(place, "Training loss", losses, [colours.student, *colours.series], "nats", axis)
+
+
+def _accuracy(
+    place: Any, measure: Measure, evaluations: list[Event], teacher: Event | None, colours: Theme, axis: Axis
+) -> None:
+    accuracy = pd.DataFrame({"student": {event["step"]: 100 * event["accuracy"] for event in evaluations}})
+    if teacher:
+        accuracy["teacher"] = 100 * teacher["accuracy"]
+    title = measure.title if " on " in measure.title else f"{measure.title} on {measure.of}"
+    curve(place, title, accuracy, [colours.student, colours.teacher], "%", axis)
+
+
+def _table(measure: Measure, steps: list[Event], evaluations: list[Event], pictures: list[Picture]) -> pd.DataFrame:
+    """One row a step: what the curves show, in their units."""
+    found = {event["step"]: event["accuracy"] for event in evaluations}
+    rows = [
+        {
+            "step": event["step"],
+            **{name: event[name] for name in ("tokens", "flops") if name in event},
+            "loss, nats": round(event["loss"], 4),
+            "tokens a second": round(event["tokens_per_second"]),
+            "ms a step": round(1000 * event["step_seconds"], 1),
+            **{name: round(value, 1) for name, value in event["numbers"].items()},
+            measure.title[:1].lower() + measure.title[1:]: found.get(event["step"]),
+        }
+        for event in steps
+    ]
+    table = pd.DataFrame(rows, columns=None if rows else ["step"])
+    if not pictures:
+        return table
+    seen = kept_shares(pictures)[0].round(1).add_suffix(" kept, %")
+    seen["million multiply-adds a token"] = pd.Series(
+        {picture.step: round(picture.multiply_adds / MILLION, 3) for picture in pictures if picture.multiply_adds}
+    )
+    return table.merge(seen.rename_axis("step").reset_index(), how="outer", on="step")

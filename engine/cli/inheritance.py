@@ -1,0 +1,124 @@
+"""The verb inheritance: how much of its teacher's attention a student has, nulls beside it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from engine.inheritance.probe_sentences import LONGEST, ProbeSet, held_out_sentences, typed_sentences
+from engine.inheritance.report import PAIRING_WORDS, Report, check_vocabulary, inheritance_report
+from engine.inheritance.score import DEFINITION, Figure
+from engine.inheritance.scratch_twin import find_twin, twin_command
+from engine.model.saved_models import load_model
+from engine.storage.runs import RunError, open_run
+from engine.teachers.catalog import AnyModel, open_model
+from engine.text.corpora import open_corpus
+
+MOST_SENTENCES = 4096
+OWNERS = {"teacher": "teacher", "student": "student", "from_scratch": "from scratch"}
+NAMES = {"random": "random student", "shuffled": "heads shuffled", "from_scratch": "from scratch, same budget"}
+
+
+def inheritance(arguments: argparse.Namespace) -> None:
+    """Prints the score and its nulls.
+
+    Raises:
+        ValueError: it cannot be scored as asked.
+    """
+    if not 1 <= arguments.sentences <= MOST_SENTENCES:
+        raise ValueError(
+            f"--sentences must be between 1 and {MOST_SENTENCES:,}, got {arguments.sentences}; 64 is usual."
+        )
+    student = open_model(arguments.model, arguments.runs)
+    other = arguments.against or student.teacher
+    if not other:
+        raise ValueError(f"{arguments.model} has no teacher; name one with --against.")
+    teacher = open_model(other, arguments.runs)
+    check_vocabulary(student.tokenizer, teacher.tokenizer)
+    sentences = _sentences(arguments, student)
+    twin, advice = _twin(arguments, student)
+    show = _show if sys.stderr.isatty() else None
+    report = inheritance_report(
+        student.bert.eval(),
+        teacher.bert.eval(),
+        sentences,
+        student.tokenizer.pad_token_id,
+        scratch=load_model(twin.student_dir).bert if twin else None,
+        keep_special=arguments.keep_special,
+        progress=show,
+    )
+    if arguments.json:
+        whole = {"student": student.name, "teacher": teacher.name, "from_scratch": twin.id if twin else None}
+        print(json.dumps({**whole, "from_scratch_command": advice, **report.to_json()}))
+        return
+    for line in _lines(report, student.name, teacher.name):
+        print(line)
+    if advice:
+        print(f"No run from scratch of this budget stands beside it; make one with:\n  {advice}")
+
+
+def _sentences(arguments: argparse.Namespace, student: AnyModel) -> ProbeSet:
+    if arguments.file:
+        try:
+            text = arguments.file.read_text("utf-8", "replace")
+        except OSError as error:
+            raise ValueError(f"--file {arguments.file} cannot be read: {error.strerror or error}.") from error
+        return typed_sentences(text.splitlines(), student.tokenizer, min(64, student.bert.shape.positions))
+    name = student.corpus if arguments.corpus == "auto" else arguments.corpus
+    length = min(student.length, student.bert.shape.positions)
+    corpus = open_corpus(name, student.tokenizer, length, rows=1, held_out_rows=4 * arguments.sentences)
+    return held_out_sentences(corpus, arguments.sentences, min(LONGEST, length))
+
+
+def _twin(arguments: argparse.Namespace, student: AnyModel) -> tuple[Any, str | None]:
+    """(the run from scratch to compare with, the command that would make it): one of them, or none for a teacher."""
+    try:
+        card = open_run(arguments.runs, student.name.removeprefix("run:")).card()
+    except RunError:
+        return None, None  # a teacher, which no run has made
+    if not card or card.get("method") == "scratch":
+        return None, None
+    twin = find_twin(card, arguments.runs)
+    return twin, None if twin else twin_command(card)
+
+
+def _lines(report: Report, student: str, teacher: str) -> list[str]:
+    special = "counted" if report.keep_special else "left out"
+    lines = [
+        f"Attention that {student} has from {teacher}, on {len(report.sentences)} sentences, special tokens {special}; "
+        "in brackets 95% intervals over sentences",
+        DEFINITION,
+        "Of the attention of words, "
+        + ", ".join(f"{share:.0%} of the {who}'s" for who, share in report.left.items())
+        + " goes to words and is what is compared.",
+        "Rows are on average "
+        + ", ".join(f"{bits:.3f} bits ({OWNERS[who]})" for who, bits in report.sharpness.items())
+        + " away from even attention.",
+    ]
+    for measure, measured in report.measures.items():
+        unit = "bits" if measure == "divergence" else "1 - cosine"
+        for pairing, found in measured.scores.items():
+            if found is None:
+                continue
+            lines += ["", f"{measure}, {PAIRING_WORDS[pairing]}", _line("student", found.total, unit)]
+            for name, figure in measured.nulls[pairing].items():
+                if figure is not None:
+                    lines.append(_line(NAMES[name], figure, unit))
+            for number, layer in enumerate(found.layers, start=1):
+                if layer is not None:
+                    lines.append(_line(f"layer {number}", layer, unit))
+    return [*lines, *report.notes]
+
+
+def _line(name: str, figure: Figure, unit: str) -> str:
+    return (
+        f"{name:>26} {figure.score:7.3f} [{figure.low:6.3f}, {figure.high:6.3f}]   "
+        f"{figure.distance:.4f} {unit}, random {figure.null:.4f}"
+    )
+
+
+def _show(share: float, doing: str) -> None:
+    end = "\r" if share < 1 else "\r\033[K"
+    print(f"{share:4.0%} {doing[:60]:60}", end=end, file=sys.stderr, flush=True)

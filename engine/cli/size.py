@@ -1,0 +1,275 @@
+"""python -m engine size: the calculator in a terminal. Only --verify and --measure load torch, in another process."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from engine.sizing.shape import Shape
+
+NUMBERS = {
+    "layers": "layers",
+    "hidden": "width of the residual stream",
+    "heads": "attention heads",
+    "head-dim": "dims of a head (default: hidden / heads)",
+    "ffn": "width of the feed-forward network (default: 4 x hidden)",
+    "vocab": "words in the vocabulary",
+    "positions": "longest sequence",
+    "token-types": "token types; 0: none",
+    "embedding": "embedding width, below hidden for factorised embeddings",
+    "groups": "groups of layers that share",
+}
+CHANGES = [name.replace("-", "_") for name in NUMBERS]
+
+
+def add_arguments(size: argparse.ArgumentParser) -> None:
+    """The options of the verb."""
+    which = size.add_argument_group("which model")
+    which.add_argument(
+        "--preset", action="append", default=[], metavar="NAME", help="a known model; up to four stand side by side"
+    )
+    which.add_argument("--presets", action="store_true", help="list the presets and stop")
+    which.add_argument("--link", metavar="URL", help="the comparison of a page's link")
+    for name, help in NUMBERS.items():
+        which.add_argument(f"--{name}", type=int, help=help)
+    which.add_argument("--family", help="bert or albert")
+    which.add_argument("--sharing", help="what layers share: none, attention, ffn or all")
+    which.add_argument("--pooler", action="store_true", help="count the pooler")
+    which.add_argument("--no-mlm-head", action="store_true", help="leave out the masked-LM head")
+    which.add_argument("--pair-head", action="store_true", help="count the sentence-order head and its pooler")
+    which.add_argument("--untied", action="store_true", help="give the masked-LM decoder a table of its own")
+    which.add_argument("--wid", type=int, metavar="WIDTH", help="the WID student of this width, beside its teacher")
+    which.add_argument("--strategy", default="dim", help="of --wid: dim narrows every head, head drops whole ones")
+
+    more = size.add_argument_group("more answers")
+    more.add_argument("--tensors", action="store_true", help="every tensor: name, formula, count")
+    more.add_argument("--formula", action="store_true", help="the count as a formula, in LaTeX")
+    more.add_argument("--csv", action="store_true", help="every tensor of every model as CSV")
+    more.add_argument("--cost", action="store_true", help="what it costs to run and to train")
+    more.add_argument("--tokens", type=int, default=128, help="tokens of a sequence (default: 128)")
+    more.add_argument("--batch", type=int, default=32, help="sequences of a training step (default: 32)")
+    more.add_argument("--steps", type=int, default=100_000, help="training steps, for --measure (default: 100,000)")
+    more.add_argument("--precision", default="float32", help="float32, bfloat16, int8 or int4 (default: float32)")
+    more.add_argument("--device", help="a card for the latency bound: h200, h100, a100, l4, t4, rtx4090 or rtx3090")
+    more.add_argument("--verify", action="store_true", help="build the models without weights and count their tensors")
+    more.add_argument("--measure", action="store_true", help="measure this machine's rates; takes a few seconds")
+
+    back = size.add_argument_group("backwards")
+    back.add_argument("--budget", metavar="AMOUNT", help="find shapes that cost this: 55M, 110MB, 22G, 1.5ms")
+    back.add_argument("--of", default="parameters", help="what the budget is of: parameters, bytes, flops or latency")
+    back.add_argument("--keep", metavar="NAMES", help="what stays, with commas (default: layers,ffn,embedding,vocab)")
+    back.add_argument("--most", type=int, default=12, help="shapes to list (default: 12)")
+    back.add_argument("--sweep", metavar="NAME", help="the count while one control moves, such as embedding")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Prints what was asked for.
+
+    Raises:
+        ValueError: the shape, the budget or anything else does not fit.
+    """
+    if arguments.presets:
+        _presets(arguments.json)
+        return
+    models = _models(arguments)
+    chosen = models[-1]
+    if arguments.csv:
+        from engine.sizing.comparison_export import to_csv
+
+        print(to_csv(models), end="")
+        return
+    answer = _answer(models[-1], arguments)
+    if len(models) > 1:
+        answer["models"] = [_answer(model, arguments) for model in models]
+    if arguments.budget:
+        answer |= _backwards(chosen[1], arguments)
+    if arguments.sweep:
+        answer["sweep"] = _sweep(chosen[1], arguments.sweep)
+    if arguments.verify or arguments.measure:
+        answer |= _apart(models, arguments)
+    if arguments.json:
+        print(json.dumps(answer))
+        return
+    from engine.cli.size_text import report
+
+    print(report(answer))
+
+
+def _models(arguments: argparse.Namespace) -> list[tuple[str, Shape]]:
+    """(name, shape) of every model asked for; options change the last one."""
+    from engine.sizing.comparison import MOST, edited, fields_of
+    from engine.sizing.comparison_link import from_link
+    from engine.sizing.presets import find
+    from engine.sizing.shape import ShapeError
+
+    if arguments.link:
+        comparison, problems = from_link(parse_qs(urlsplit(arguments.link).query, max_num_fields=100))
+        if problems:
+            raise ShapeError(problems)
+        models = [(one.name, one.shape) for one in comparison.configurations]
+    else:
+        if len(arguments.preset) > MOST:
+            raise ShapeError([f"At most {MOST} presets stand side by side, got {len(arguments.preset)}."])
+        models = [(preset.label, preset.shape) for preset in map(find, arguments.preset or ["bert-base"])]
+    name, shape = models[-1]
+    fields = fields_of(shape)
+    for change in [*CHANGES, "family", "sharing"]:
+        if getattr(arguments, change) is not None:
+            fields = edited(fields, change, getattr(arguments, change))
+    if arguments.pooler or arguments.pair_head:
+        fields["pooler"] = True
+    fields["pair_head"] = fields["pair_head"] or arguments.pair_head
+    fields["mlm_head"] = fields["mlm_head"] and not arguments.no_mlm_head
+    fields["tied"] = fields["tied"] and not arguments.untied
+    changed = Shape(**fields)
+    models[-1] = (name if changed == shape or not (arguments.preset or arguments.link) else f"{name}, changed", changed)
+    if arguments.wid is not None:
+        from engine.sizing.wid_cost import wid_student
+
+        student = wid_student(changed, arguments.wid, arguments.strategy)
+        models.append((f"WID student, {arguments.wid} wide", student))
+    return models
+
+
+def _answer(model: tuple[str, Shape], arguments: argparse.Namespace) -> dict[str, Any]:
+    """Everything about one model, as plain values."""
+    from engine.sizing.cost import by_part, multiply_adds, parameters
+    from engine.sizing.footprint import PRECISIONS, executed_by_part, stored_bytes
+    from engine.sizing.presets import said_of
+    from engine.sizing.tensors import ledger
+
+    name, shape = model
+    tokens = min(arguments.tokens, shape.positions) if arguments.tokens == 128 else arguments.tokens
+    answer: dict[str, Any] = {
+        "name": name,
+        "shape": shape.to_json(),
+        "parameters": parameters(shape),
+        "parts": by_part(shape),
+        "executed": sum(executed_by_part(shape).values()),
+        "bytes": {precision: stored_bytes(shape, precision) for precision in PRECISIONS},
+        "bytes_float32": stored_bytes(shape, "float32"),
+        f"multiply_adds_{tokens}_tokens": multiply_adds(shape, tokens),
+        "paper_says": [{"parameters": said.parameters, "source": said.source} for said in said_of(shape)],
+    }
+    if arguments.tensors:
+        answer["tensors"] = [vars(entry) | {"parameters": entry.parameters} for entry in ledger(shape)]
+    if arguments.formula:
+        from engine.sizing.formula import terms
+
+        answer["formula"] = [vars(term) for term in terms(shape)]
+    if arguments.cost or arguments.device or arguments.measure:
+        answer["cost"] = _cost(shape, tokens, arguments)
+    return answer
+
+
+def _cost(shape: Shape, tokens: int, arguments: argparse.Namespace) -> dict[str, Any]:
+    from engine.sizing.footprint import (
+        TRAINING_PRECISIONS,
+        Batch,
+        flops,
+        flops_by_part,
+        training_flops,
+        training_memory,
+    )
+    from engine.sizing.roofline import bound, card
+
+    training = arguments.precision if arguments.precision in TRAINING_PRECISIONS else "bfloat16"
+    batch = Batch(arguments.batch, tokens, training)
+    memory = training_memory(shape, batch)
+    found: dict[str, Any] = {
+        "tokens": tokens,
+        "flops": flops(shape, tokens),
+        "flops_a_token": flops(shape, tokens) / tokens,
+        "flops_by_part": flops_by_part(shape, tokens),
+        "training": {
+            "sequences": batch.sequences,
+            "precision": training,
+            "bytes": vars(memory) | {"total": memory.total},
+            "flops_a_step": training_flops(shape, batch),
+        },
+    }
+    if arguments.device:
+        device = card(arguments.device)
+        least = bound(shape, device, tokens, 1, arguments.precision)
+        found["latency_bound"] = {
+            "device": device.label,
+            "source": device.source,
+            "precision": arguments.precision,
+            "seconds": least.seconds,
+            "limit": least.limit,
+        }
+    return found
+
+
+def _backwards(shape: Shape, arguments: argparse.Namespace) -> dict[str, Any]:
+    from engine.settings.amounts import read
+    from engine.sizing.roofline import card
+    from engine.sizing.solver import KINDS, USUALLY_KEPT, Budget, front, solve
+
+    if arguments.of not in KINDS:
+        raise ValueError(f"--of must be one of {', '.join(KINDS)}, got {arguments.of!r}.")
+    if not 1 <= arguments.most <= 100:
+        raise ValueError(f"--most must be between 1 and 100, got {arguments.most:,}.")
+    device = card(arguments.device) if arguments.device else None
+    tokens = min(arguments.tokens, shape.positions)
+    budget = Budget(arguments.of, read(arguments.budget, arguments.of), arguments.precision, tokens, device)
+    keep = USUALLY_KEPT if arguments.keep is None else tuple(filter(None, arguments.keep.replace(" ", "").split(",")))
+    found = solve(shape, budget, keep, arguments.most)
+    return {
+        "budget": {"kind": budget.kind, "amount": budget.amount, "kept": list(keep)},
+        "found": [{"shape": one.shape.to_json(), "cost": one.cost, "off": one.off} for one in found],
+        "front": [
+            {"layers": one.shape.layers, "hidden": one.shape.hidden, "cost": one.cost}
+            for one in front(shape, budget, keep)
+        ],
+    }
+
+
+def _sweep(shape: Shape, name: str) -> dict[str, Any]:
+    from engine.sizing.comparison import fields_of
+    from engine.sizing.sweep import sweep
+
+    return vars(sweep(fields_of(shape), name.replace("-", "_")))
+
+
+def _apart(models: list[tuple[str, Shape]], arguments: argparse.Namespace) -> dict[str, Any]:
+    """What another process builds or measures; progress on stderr."""
+    from engine.settings import torch_subprocess as apart
+
+    def progress(share: float, doing: str) -> None:
+        print(f"{share:4.0%} {doing}", file=sys.stderr)
+
+    found: dict[str, Any] = {}
+    if arguments.verify:
+        question = {"shapes": [shape.to_json() for _, shape in models]}
+        found["verified"] = apart.ask("engine.model.count_check", question, progress)["verdicts"]
+    if arguments.measure:
+        from engine.sizing.footprint import Batch
+        from engine.sizing.roofline import training_seconds
+
+        rates = apart.ask("engine.benches.machine_rate", {}, progress)
+        if not 1 <= arguments.steps <= 10**12:
+            raise ValueError(f"--steps must be between 1 and {10**12:,}, got {arguments.steps:,}.")
+        shape = models[-1][1]
+        batch = Batch(arguments.batch, min(arguments.tokens, shape.positions), rates["step_precision"])
+        seconds = training_seconds(shape, batch, arguments.steps, rates["step"])
+        found["this_machine"] = rates | {"steps": arguments.steps, "training_seconds": seconds}
+    return found
+
+
+def _presets(as_json: bool) -> None:
+    from engine.sizing.cost import parameters
+    from engine.sizing.presets import PRESETS
+
+    if as_json:
+        print(
+            json.dumps(
+                {name: one.shape.to_json() | {"parameters": parameters(one.shape)} for name, one in PRESETS.items()}
+            )
+        )
+        return
+    for name, preset in PRESETS.items():
+        print(f"{name:16} {parameters(preset.shape):>13,}  {preset.label}: {preset.shape}")

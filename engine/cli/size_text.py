@@ -1,0 +1,146 @@
+"""What `python -m engine size` found, for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.settings.amounts import duration, short
+from engine.sizing.shape import Shape
+
+TENSORS_HEAD = f"{'tensor':32} {'formula':>20} {'in one':>15} {'stored':>6} {'runs':>5} {'total':>15}"
+
+
+def report(answer: dict[str, Any]) -> str:
+    """The answer of size_command as text."""
+    models = answer.get("models", [answer])
+    lines = _comparison(models) if len(models) > 1 else _one(answer)
+    for model in models:
+        lines += _details(model, len(models) > 1)
+    if "found" in answer:
+        lines += _found(answer)
+    if "sweep" in answer:
+        lines += _sweep(answer["sweep"])
+    for model, verdict in zip(models, answer.get("verified", ()), strict=False):
+        agree = "equal" if verdict["equal"] else "DIFFERENT"
+        unread = f", {verdict['unread']:,} of them in a decoder bias that is never read" if verdict["unread"] else ""
+        built = f"{verdict['built']} has {verdict['counted']:,} parameters{unread}"
+        lines.append(f"verified: {model['name']}: {verdict['computed']:,} by formula; {built}: {agree}")
+    if "this_machine" in answer:
+        lines += _machine(answer["this_machine"])
+    return "\n".join(lines)
+
+
+def _one(answer: dict[str, Any]) -> list[str]:
+    shape = Shape.from_json(answer["shape"])
+    lines = [str(shape)]
+    for part, count in [*answer["parts"].items(), ("total", answer["parameters"])]:
+        lines.append(f"{part:>12} {count:>15,}")
+    if answer["executed"] != answer["parameters"]:
+        lines.append(
+            f"{'executed':>12} {answer['executed']:>15,}  shared layers and a tied decoder as often as they run"
+        )
+    lines += [_bytes(answer), _work(answer)]
+    return lines + [f"paper says {said['parameters']}: {said['source']}" for said in answer["paper_says"]]
+
+
+def _comparison(models: list[dict[str, Any]]) -> list[str]:
+    """A column a model, the first being the teacher."""
+    wide = max(16, *(len(model["name"]) + 2 for model in models))
+    lines = [f"{'':>12}" + "".join(f"{model['name']:>{wide}}" for model in models)]
+    for part in models[0]["parts"]:
+        lines.append(f"{part:>12}" + "".join(f"{model['parts'][part]:>{wide},}" for model in models))
+    lines.append(f"{'total':>12}" + "".join(f"{model['parameters']:>{wide},}" for model in models))
+    lines.append(f"{'executed':>12}" + "".join(f"{model['executed']:>{wide},}" for model in models))
+    full = models[0]["parameters"]
+    lines.append(f"{'compression':>12}" + "".join(f"{full / model['parameters']:>{wide - 1}.2f}x" for model in models))
+    for precision in models[0]["bytes"]:
+        sizes = (short(model["bytes"][precision], "B") for model in models)
+        lines.append(f"{precision:>12}" + "".join(f"{size:>{wide}}" for size in sizes))
+    for model in models:
+        lines.append(f"{model['name']}: {Shape.from_json(model['shape'])}")
+        lines += [f"  paper says {said['parameters']}: {said['source']}" for said in model["paper_says"]]
+    return lines
+
+
+def _bytes(answer: dict[str, Any]) -> str:
+    sizes = ", ".join(f"{short(size, 'B')} in {precision}" for precision, size in answer["bytes"].items())
+    return f"{sizes} (weights only, no quantisation scales)"
+
+
+def _work(answer: dict[str, Any]) -> str:
+    name = next(name for name in answer if name.startswith("multiply_adds_"))
+    tokens = int(name.split("_")[2])
+    return f"{answer[name] / 1e6:,.0f}M multiply-adds for {tokens:,} tokens"
+
+
+def _details(model: dict[str, Any], named: bool) -> list[str]:
+    lines = []
+    title = f" of {model['name']}" if named else ""
+    if "tensors" in model:
+        lines += [
+            f"tensors{title}",
+            TENSORS_HEAD,
+        ]
+        for entry in model["tensors"]:
+            sizes = f"{entry['count']:>15,} {entry['stored']:>6,} {entry['executed']:>5,} {entry['parameters']:>15,}"
+            lines.append(f"{entry['name']:32} {entry['formula']:>20} {sizes}")
+    if "formula" in model:
+        lines.append(f"formula{title}")
+        for term in model["formula"]:
+            lines.append(f"  {term['part']}: {term['symbols']} = {term['numbers']} = {term['value']:,}")
+    if "cost" in model:
+        cost = model["cost"]
+        training = cost["training"]
+        lines += [
+            f"running{title}: {short(cost['flops'], 'FLOP')} for a sequence of {cost['tokens']:,} tokens, "
+            f"{short(cost['flops_a_token'], 'FLOP')} a token; "
+            f"attention scores {cost['flops_by_part']['attention scores'] / cost['flops']:.1%} of it",
+            f"training{title}: {training['sequences']:,} sequences in {training['precision']}: "
+            + ", ".join(f"{name} {short(size, 'B')}" for name, size in training["bytes"].items())
+            + f"; {short(training['flops_a_step'], 'FLOP')} a step",
+        ]
+        if "latency_bound" in cost:
+            least = cost["latency_bound"]
+            lines.append(
+                f"at least {duration(least['seconds'])} a sequence on {least['device']} in {least['precision']}, for "
+                f"its {least['limit']} ({least['source']})"
+            )
+    return lines
+
+
+def _found(answer: dict[str, Any]) -> list[str]:
+    budget = answer["budget"]
+
+    def amount(cost: float) -> str:
+        if budget["kind"] == "latency":
+            return duration(cost)
+        if budget["kind"] == "parameters":
+            return f"{cost:,.0f}"
+        return short(cost, "B" if budget["kind"] == "bytes" else "FLOP")
+
+    kept = ", ".join(budget["kept"]) or "nothing"
+    lines = [f"shapes near {amount(budget['amount'])} {budget['kind']}, kept: {kept}"]
+    for one in answer["found"]:
+        lines.append(f"{amount(one['cost']):>16} {one['off']:>+8.1%}  {Shape.from_json(one['shape'])}")
+    widest = ", ".join(f"{one['layers']} x {one['hidden']:,}" for one in answer["front"])
+    return [*lines, f"widest at each depth: {widest or 'none fits'}"]
+
+
+def _sweep(sweep: dict[str, Any]) -> list[str]:
+    lines = [f"parameters by {sweep['field']}"]
+    for value, count in zip(sweep["values"], sweep["counts"], strict=True):
+        shown = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+        lines.append(f"{shown:>12} {count:>15,}{'  now' if value == sweep['now'] else ''}")
+    if sweep["crossing"] is not None:
+        pays = f"pays up to E = {sweep['crossing']:,}" if sweep["crossing"] else "never pays here"
+        lines.append(f"factorising {pays}; without it {sweep['whole']:,}")
+    return lines
+
+
+def _machine(rates: dict[str, Any]) -> list[str]:
+    return [
+        f"{rates['device']}: {short(rates['float32'], 'FLOP/s')} in float32, {short(rates['bfloat16'], 'FLOP/s')} in "
+        f"bfloat16, {short(rates['bandwidth'], 'B/s')} of memory",
+        f"a training step of {rates['step_model']} runs at {short(rates['step'], 'FLOP/s')}; at that rate "
+        f"{rates['steps']:,} steps take about {duration(rates['training_seconds'])}",
+    ]

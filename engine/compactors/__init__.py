@@ -1,0 +1,1 @@
+"""The algebra of Weight-Inherited Distillation, and its schedule of cuts."""

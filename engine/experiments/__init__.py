@@ -1,0 +1,1 @@
+"""Rows times seeds, and what came out of them."""

@@ -1,0 +1,1 @@
+"""How much of its teacher's attention a student has."""

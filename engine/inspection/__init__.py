@@ -1,0 +1,1 @@
+"""What a model holds inside, one measure a file."""

@@ -1,0 +1,1 @@
+"""Losses and optimizers, and how good a model is."""

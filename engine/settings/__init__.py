@@ -1,0 +1,1 @@
+"""What a person can ask for, as plain values: amounts, budgets, options, a run's config, a device."""

@@ -1,0 +1,146 @@
+"""Budget: how much a run may spend, in steps, tokens, FLOPs or seconds, as people write it and as numbers.
+
+Knows units and the course of a cost over a run; knows no method and no torch.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engine.settings.amounts import LARGEST, POWERS, duration, short
+
+UNITS = ("steps", "tokens", "flops", "seconds")
+MOST_STEPS = 100_000_000
+TIMES = {"s": 1.0, "sec": 1.0, "second": 1.0, "min": 60.0, "minute": 60.0, "h": 3600.0, "hour": 3600.0}
+EXAMPLES = "500steps, 5Mtokens, 2e12flops, 60s or 10min"
+MEANING = (
+    "Tokens count without padding, from the first step on. FLOPs are two a multiply-add of all matrix products, "
+    "forward and backward, the teacher's passes, compactors and their fold included. Seconds are those of training "
+    "steps; loading, scoring and saving come on top. Whatever is chosen becomes a whole number of steps before the "
+    "first one: a run looks at its text, and for seconds it times a few real steps on a copy. For tokens and FLOPs "
+    "that number is kept. For seconds the clock decides: a run ends with the last step that fits, and its learning "
+    "rate and what closes come to their end there, so two runs of one seed may differ. What was planned stands beside "
+    "what was used."
+)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """An amount of one of UNITS."""
+
+    amount: float
+    unit: str
+
+    def __str__(self) -> str:
+        """For people, such as `5M tokens`, `2 TFLOPs` or `10 min of training`."""
+        return said(self.amount, self.unit)
+
+    @property
+    def exact(self) -> str:
+        """As `read` takes it, with every digit, such as `5000000 tokens`."""
+        return f"{self.amount:.15g} {self.unit}"
+
+
+def said(amount: float, unit: str) -> str:
+    """`amount` of one of UNITS, for people."""
+    if unit == "seconds":
+        return f"{duration(amount)} of training"
+    if unit == "flops":
+        return short(amount, "FLOPs")
+    return f"{amount:,.0f} {unit}" if amount < 10_000 or unit == "steps" else f"{short(amount)} {unit}"
+
+
+def read(text: str) -> Budget:
+    """The budget that `text` means, such as 500steps, 5Mtokens, 2e12flops, 60s.
+
+    Raises:
+        ValueError: it is none, not positive, or beyond all reason.
+    """
+    shown = text.strip()[:40]
+    matched = re.fullmatch(
+        r"\s*([0-9][0-9,_]*(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?)\s*([A-Za-z]+(?: [A-Za-z]+)?)\s*", text[:80]
+    )
+    if not matched:
+        raise ValueError(f"A budget is a number with a unit, such as {EXAMPLES}, got {shown!r}.")
+    unit, scale = _unit(matched[2].replace(" ", ""))
+    if not unit:
+        raise ValueError(f"{matched[2][:20]!r} is no unit of a budget; write it like {EXAMPLES}.")
+    amount = float(re.sub("[,_]", "", matched[1])) * scale
+    most = MOST_STEPS if unit == "steps" else LARGEST
+    if not 0 < amount <= most:
+        raise ValueError(f"A budget must be above 0 and at most {most:g} {unit}, got {shown!r}.")
+    if unit == "steps" and amount != round(amount):
+        raise ValueError(f"Steps are whole, got {shown!r}.")
+    return Budget(amount, unit)
+
+
+def _unit(word: str) -> tuple[str, float]:
+    """(one of UNITS, how many of it `word` stands for), or ("", 0)."""
+    for unit in ("steps", "tokens", "flops"):
+        found = re.fullmatch(f"(?P<power>[A-Za-z]?)(?i:{unit}?)", word)
+        if found and found["power"] in POWERS:
+            return unit, POWERS[found["power"]]
+    time = word.lower()
+    time = time[:-1] if time.endswith("s") and time[:-1] in TIMES else time
+    return ("seconds", TIMES[time]) if time in TIMES else ("", 0.0)
+
+
+def over_a_run(cost: Callable[[int], float], phases: Sequence[int], steps: int) -> float:
+    """The sum of `cost(step)` over the steps 1 to `steps`, where it changes only at `phases` (ascending, from 1)."""
+    begins = [phase for phase in phases if phase <= steps]
+    ends = [*begins[1:], steps + 1] if begins else []
+    return sum(cost(begin) * (end - begin) for begin, end in zip(begins, ends, strict=True))
+
+
+def steps_within(total: Callable[[int], float], amount: float) -> int:
+    """The most steps whose `total(steps)` is within `amount`, or close below it where it rises unevenly; 0: not one.
+
+    `total` rises about in proportion: from any number of steps on, the next guess is a rule of three.
+    """
+    steps = 1
+    for _ in range(30):
+        guess = max(1, min(MOST_STEPS, int(steps * amount / total(steps))))
+        if guess == steps:
+            break
+        steps = guess
+    while steps and (now := total(steps)) > amount:
+        steps -= max(1, int(steps * (1 - amount / now)))
+    steps = max(0, steps)
+    for percent in (10, 5, 2, 1):  # a longer run may take less: one that closes at other steps
+        more = min(MOST_STEPS, steps + steps * percent // 100)
+        if more > steps and total(more) <= amount:
+            steps = more
+            break
+    for _ in range(20):
+        if steps == MOST_STEPS or total(steps + 1) > amount:
+            break
+        steps += 1
+    return steps
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What a run is expected to take; None: nobody knows before it starts."""
+
+    steps: int | None
+    tokens: float | None = None
+    flops: float | None = None
+    seconds: float | None = None  # of training steps
+    full_rows: bool = False  # tokens and FLOPs are those of rows without padding: the most that they can be
+    course: Sequence[tuple[int, float]] = ()  # (from which step on, seconds a step), where a step's seconds are known
+
+    def to_json(self) -> dict[str, Any]:
+        """Every field but the course as a plain value, tokens and FLOPs whole."""
+        whole = {name: None if value is None else round(value) for name, value in self._counts().items()}
+        return {**whole, "seconds": self.seconds, "full_rows": self.full_rows}
+
+    def _counts(self) -> dict[str, float | None]:
+        return {"steps": self.steps, "tokens": self.tokens, "flops": self.flops}
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> Outlook:
+        """The outlook that `to_json` wrote, with its course if that was put beside it."""
+        return Outlook(**data)

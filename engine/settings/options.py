@@ -1,0 +1,78 @@
+"""Options: dataclass fields that explain themselves, and how plain values become checked ones. Knows no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import field
+from typing import Any
+
+
+class ConfigError(ValueError):
+    """Settings that cannot be run. `problems` lists every reason, one sentence each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__(" ".join(problems))
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    least: float | None = None,
+    most: float | None = None,
+    choices: tuple[str, ...] | None = None,
+    label: str | None = None,
+    advanced: bool = False,
+) -> Any:
+    """A dataclass field that explains itself: forms draw it, `check` holds values to it."""
+    about = {"help": help, "least": least, "most": most, "choices": choices, "label": label, "advanced": advanced}
+    return field(default=default, metadata=about)
+
+
+def check(record: Any) -> list[str]:
+    """What is wrong with a dataclass made of `option` fields, one sentence a problem; empty when nothing is.
+
+    Whole numbers given for fractions are accepted; the other way round is not.
+    """
+    problems = []
+    for spec in dataclasses.fields(record):
+        value, about = getattr(record, spec.name), spec.metadata
+        kind = getattr(spec.type, "__name__", str(spec.type))  # a type, or its name under deferred annotations
+        if kind == "bool":
+            if not isinstance(value, bool):
+                problems.append(f"{spec.name} must be true or false, got {value!r}.")
+        elif kind == "str":
+            if not isinstance(value, str):
+                problems.append(f"{spec.name} must be a word, got {value!r}.")
+            elif about.get("choices") and value not in about["choices"]:
+                problems.append(f"{spec.name} must be one of {', '.join(about['choices'])}, got {value!r}.")
+        elif kind in ("int", "float"):
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            if not whole and not (kind == "float" and isinstance(value, float) and math.isfinite(value)):
+                problems.append(f"{spec.name} must be a {'whole ' if kind == 'int' else ''}number, got {value!r}.")
+                continue
+            least, most = about.get("least"), about.get("most")
+            if (least is not None and value < least) or (most is not None and value > most):
+                bounds = f"at least {least:g}" if most is None else f"between {least:g} and {most:,g}"
+                problems.append(f"{spec.name} must be {bounds}, got {value:,}.")
+    return problems
+
+
+def read_options(kind: type, values: dict[str, Any]) -> Any:
+    """An instance of the options dataclass `kind` from plain values.
+
+    Raises:
+        ConfigError: a name is unknown or a value is out of range.
+    """
+    known = {spec.name for spec in dataclasses.fields(kind)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        has = f"it has {', '.join(sorted(known))}" if known else "it has none"
+        raise ConfigError([f"This method has no option {', '.join(map(str, unknown))}; {has}."])
+    record = kind(**values)
+    problems = check(record)
+    if problems:
+        raise ConfigError(problems)
+    return record

@@ -1,0 +1,1 @@
+"""The calculator: shapes, tensors, parameters, FLOPs, bytes and time, by arithmetic alone."""

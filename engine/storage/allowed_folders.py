@@ -1,0 +1,60 @@
+"""The folders that a name may point into. A config or a link can come from anywhere, so paths in it are confined."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from engine.settings.project import PROJECT
+
+UPLOADS = Path(os.environ.get("HEIRLOOM_UPLOADS", PROJECT / "uploads"))  # may be read
+
+WITH_A_PATH = ("file", "local")
+
+
+class PathError(ValueError):
+    """A path that may not be read, in one sentence."""
+
+
+def roots() -> list[Path]:
+    """The folders that may be read: $HEIRLOOM_ROOTS, else the working folder and the user's home; always uploads."""
+    chosen = [part for part in os.environ.get("HEIRLOOM_ROOTS", "").split(os.pathsep) if part]
+    if chosen:
+        return [*(Path(part).expanduser().resolve() for part in chosen), UPLOADS.resolve()]
+    found = [Path.cwd().resolve(), UPLOADS.resolve()]
+    with contextlib.suppress(RuntimeError):  # the user has no home
+        found.append(Path.home().resolve())
+    return found
+
+
+def absolute(name: str) -> str:
+    """A teacher's or corpus's `name` with the path in it, if there is one, made absolute.
+
+    A run may be worked on, or go on later, from another folder.
+    """
+    kind, colon, path = name.partition(":")
+    if not colon or kind not in WITH_A_PATH or not path or path.startswith("~"):
+        return name
+    return f"{kind}:{os.path.abspath(path)}"  # the file's links are followed when it is read
+
+
+def confined(path: str) -> Path:
+    """The real path behind `path`, symbolic links and .. resolved.
+
+    Raises:
+        PathError: it lies outside of the folders that may be read, or is no path at all.
+    """
+    if "\0" in path or not path.strip():
+        raise PathError(f"A path was expected, got {path[:80]!r}.")
+    try:
+        real = Path(path).expanduser().resolve()
+    except (OSError, RuntimeError) as error:  # a loop of links, or no home folder
+        raise PathError(f"The path {path[:200]!r} cannot be followed: {error}.") from error
+    allowed = roots()
+    if not any(real.is_relative_to(root) for root in allowed):
+        raise PathError(
+            f"{real} lies outside of the folders that may be read ({', '.join(map(str, allowed))}); move it there, "
+            "or name its folder in HEIRLOOM_ROOTS."
+        )
+    return real

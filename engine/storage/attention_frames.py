@@ -1,0 +1,125 @@
+"""Attention of a run's probe sentences on disk: the teacher's once, the student's at some steps. Bytes and no torch.
+
+A folder holds sentences.json, teacher.npz and step-000000100.npz files. Attention is kept as bytes, 255 being all of
+it. Every file appears whole or not at all; reading trusts nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from engine.storage.atomic import write_json
+
+MOST_TOKENS = 64  # of a probe sentence
+MOST_HEADS = 4096  # of a model
+FORMAT = 1
+
+
+class SnapshotError(ValueError):
+    """Snapshots that cannot be read, in one sentence."""
+
+
+@dataclass(frozen=True)
+class Snapshots:
+    """The snapshots in a folder, oldest first. Maps are read when they are asked for."""
+
+    folder: Path
+    tokens: list[list[str]]  # of each sentence
+    steps: list[int]
+
+    def teacher(self, sentence: int) -> list[np.ndarray]:
+        """The teacher's attention on `sentence`: of each layer (head, pos, pos) uint8.
+
+        Raises:
+            SnapshotError: the file is missing or damaged.
+        """
+        return _read_maps(self.folder / "teacher.npz", sentence, len(self.tokens[sentence]))
+
+    def student(self, step: int, sentence: int) -> list[np.ndarray]:
+        """The student's at `step`, in the same form. Raises SnapshotError as `teacher` does."""
+        return _read_maps(self.folder / _name(step), sentence, len(self.tokens[sentence]))
+
+
+def read_snapshots(folder: Path) -> Snapshots | None:
+    """What lies in `folder`; None where a run has kept nothing (yet).
+
+    Raises:
+        SnapshotError: the list of sentences is damaged.
+    """
+    path = folder / "sentences.json"
+    if not path.is_file():
+        return None
+    try:
+        told = json.loads(path.read_bytes())
+        tokens = [[str(token) for token in sentence] for sentence in told["tokens"]]
+        if not tokens or not all(0 < len(sentence) <= MOST_TOKENS for sentence in tokens):
+            raise ValueError("no sentence, or one of impossible length")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SnapshotError(f"The attention snapshots' sentences.json is damaged ({type(error).__name__}).") from error
+    found = (re.fullmatch(r"step-(\d{9})\.npz", name) for name in os.listdir(folder))
+    return Snapshots(folder, tokens, sorted(int(match[1]) for match in found if match))
+
+
+def write_sentences(folder: Path, tokens: Sequence[Sequence[str]]) -> None:
+    """Says which sentences the snapshots in `folder` are of. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "sentences.json", {"format": FORMAT, "tokens": [list(sentence) for sentence in tokens]})
+
+
+def write_teacher(folder: Path, maps: Sequence[np.ndarray], layers: Sequence[int]) -> str:
+    """Keeps the teacher's attention, as `write_student`."""
+    return _write_maps(folder / "teacher.npz", maps, layers)
+
+
+def write_student(folder: Path, step: int, maps: Sequence[np.ndarray], layers: Sequence[int]) -> str:
+    """Keeps a student's attention at `step`; the file's name.
+
+    `maps`: of each sentence (head, pos, pos) in 0-1. `layers`: of each head its layer, rising from 0. Raises OSError.
+    """
+    return _write_maps(folder / _name(step), maps, layers)
+
+
+def _name(step: int) -> str:
+    return f"step-{step:09d}.npz"
+
+
+def _write_maps(path: Path, maps: Sequence[np.ndarray], layers: Sequence[int]) -> str:
+    arrays = {f"s{index}": np.round(np.clip(one, 0, 1) * 255).astype(np.uint8) for index, one in enumerate(maps)}
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with beside.open("xb") as file:
+            np.savez_compressed(file, heads=np.bincount(np.asarray(layers)).astype(np.int32), **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    return path.name
+
+
+def _read_maps(path: Path, sentence: int, tokens: int) -> list[np.ndarray]:
+    try:
+        if path.is_symlink() or path.parent.is_symlink():
+            raise ValueError("a link")
+        with np.load(path, allow_pickle=False) as file:
+            most = max(zipfile.ZipFile(path).infolist(), key=lambda member: member.file_size).file_size
+            if most > MOST_HEADS * MOST_TOKENS**2 + 1024:
+                raise ValueError("larger than any attention")
+            heads, maps = file["heads"], file[f"s{sentence}"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile, RuntimeError) as error:
+        what = "missing" if isinstance(error, FileNotFoundError) else f"damaged ({type(error).__name__})"
+        raise SnapshotError(f"The attention snapshot {path.name} is {what}.") from error
+    fits = heads.ndim == 1 and heads.dtype.kind == "i" and (heads > 0).all() and len(heads)
+    if not fits or maps.dtype != np.uint8 or maps.shape != (int(heads.sum()), tokens, tokens):
+        raise SnapshotError(f"The attention snapshot {path.name} does not fit its sentence; it is damaged.")
+    return np.split(maps, np.cumsum(heads)[:-1])

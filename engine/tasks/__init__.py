@@ -1,0 +1,1 @@
+"""Labelled tasks: their data, fine-tuning on them, and scores."""

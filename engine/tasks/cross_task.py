@@ -1,0 +1,89 @@
+"""ALBERT's Table 5: what a model knows of masked words, of the next sentence and of the order of sentences.
+
+The paper does not say how a model is asked about pairs that it never learned about. Here all models are asked in one
+way, whether they have a pair head or not: a logistic regression on the frozen last hidden state of [CLS], fitted to
+training pairs and scored on held-out ones (arXiv 1909.11942, section 4.6).
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from engine.learning.masked_lm import masked_lm_score
+from engine.model.bert import Bert, new_bert
+from engine.settings.device import Device
+from engine.storage.atomic import write_json
+from engine.storage.cache import digest, writable_folder
+from engine.tasks.finetune import fingerprint
+from engine.tasks.linear_probe import PENALTIES, fit, linear
+from engine.text.corpora import open_corpus
+from engine.text.sentence_pairs import KINDS, PairBatch, Pairs, open_pairs
+
+LAYOUT = 1  # of kept answers: raise it wherever the same model would give others
+BATCH, BATCHES, VALIDATION = 64, 64, 1024  # pairs a batch, batches to fit on, pairs of them that choose the penalty
+SEED = 1_000_003  # of the pairs to fit on: not the order that a student learned from
+
+
+def cross_task(bert: Bert, tokenizer: Any, corpus: str, length: int, device: Device) -> dict[str, float]:
+    """Accuracies (0-1) of `bert` on held-out text: "mlm" on whole stories, "nsp" and "sop" read out of its [CLS].
+
+    `length`: of a row, in tokens. Answers are kept, so the same weights are asked once.
+
+    Raises:
+        CorpusError: the text cannot be had, or has no pairs.
+    """
+    about = ["cross-task", LAYOUT, fingerprint(bert), corpus, length, device.type, device.mixed_precision]
+    path = writable_folder("scores") / f"{digest([*about, BATCH, BATCHES, VALIDATION, list(PENALTIES)])}.json"
+    with suppress(OSError, ValueError, KeyError, TypeError):  # not there yet, or damaged
+        kept = json.loads(path.read_bytes())
+        return {name: float(kept[name]) for name in ("mlm", *KINDS)}
+    rows = BATCH * BATCHES
+    bert = bert.to(device.type).eval()
+    found = {"mlm": masked_lm_score(bert, open_corpus(corpus, tokenizer, length, rows), device)["accuracy"]}
+    for kind in KINDS:
+        found[kind] = read_out(bert, open_pairs(corpus, tokenizer, length, rows, kind), device)
+    with suppress(OSError):
+        write_json(path, found)
+    return found
+
+
+def untrained(bert: Bert, seed: int) -> Bert:
+    """A model of the same shape that learned nothing: what a read-out gets from random weights."""
+    return new_bert(bert.shape, seed)
+
+
+def read_out(bert: Bert, pairs: Pairs, device: Device) -> float:
+    """Accuracy (0-1) on the held-out pairs of a logistic regression on `bert`'s frozen [CLS]."""
+    seen = [_states(bert, pairs.batch(step, BATCH, SEED), device) for step in range(BATCHES)]
+    asked = [_states(bert, batch, device) for batch in pairs.held_out_batches()]
+    features, labels = (torch.cat(parts) for parts in zip(*seen, strict=True))
+    mean, spread = features.mean(0), features.std(0).clamp(min=1e-6)
+    features = (features - mean) / spread
+    best, chosen = -1.0, None
+    for penalty in PENALTIES:
+        layer = fit(features[VALIDATION:], labels[VALIDATION:], 2, penalty)
+        right = _accuracy(layer, features[:VALIDATION], labels[:VALIDATION])
+        if right > best:
+            best, chosen = right, layer
+    assert chosen is not None
+    held, true = (torch.cat(parts) for parts in zip(*asked, strict=True))
+    return _accuracy(chosen, (held - mean) / spread, true)
+
+
+@torch.no_grad()
+def _states(bert: Bert, batch: PairBatch, device: Device) -> tuple[Tensor, Tensor]:
+    """The last hidden states of [CLS] (pair, hidden), and the labels (pair,)."""
+    here = batch.to(device.type)
+    assert isinstance(here, PairBatch)
+    with device.autocast():
+        hidden = bert.encode(here.ids, here.visible, here.types if bert.shape.token_types > 1 else None)
+    return hidden[:, 0].float().cpu(), batch.labels
+
+
+def _accuracy(layer: Tensor, features: Tensor, labels: Tensor) -> float:
+    return float((linear(layer, features).argmax(-1) == labels).float().mean())

@@ -1,0 +1,53 @@
+"""A teacher that has been fine-tuned on a task: made once, and kept in the cache."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from engine.model.bert import Bert
+from engine.settings.device import Device
+from engine.storage.cache import digest, writable_folder
+from engine.tasks.batches import TaskData
+from engine.tasks.finetune import Recipe, TaskModel, fingerprint, learn, recipe_json
+
+LAYOUT = 1  # of kept teachers: raise it wherever the same model, task, recipe and seed become another
+
+
+def taught(bert: Bert, data: TaskData, recipe: Recipe, seed: int, device: Device) -> Generator[float, None, TaskModel]:
+    """`bert` fine-tuned on `data` by `recipe`, on `device`; yields the share that is done, 0 to 1.
+
+    One that was made before, with the same weights, examples, recipe and seed on the same kind of device, is read from
+    the cache, and nothing is yielded. Torch's random numbers go on as if nothing had happened.
+
+    Raises:
+        TaskError: the loss is no number any more.
+    """  # fmt: skip
+    facts = [data.train.ids, data.train.targets.tolist(), data.validation.ids, data.validation.targets.tolist()]
+    about = [LAYOUT, fingerprint(bert), data.name, digest(facts), recipe_json(recipe), seed]
+    path = writable_folder("taught") / f"{digest([*about, device.type, device.mixed_precision])}.safetensors"
+    with torch.random.fork_rng(range(torch.cuda.device_count()) if device.type == "cuda" else []):
+        with suppress(OSError, SafetensorError, RuntimeError):  # not there yet, or damaged
+            kept = TaskModel(bert, data.task, recipe.dropout, seed, recipe.pooling)
+            kept.load_state_dict(load_file(path))
+            return kept.to(device.type).eval()
+        learning = learn(bert, data.tokenizer, data.task, data.train, data.validation, recipe, seed, device)
+        learned = yield from learning
+    with suppress(OSError):
+        _write(path, learned.model)
+    return learned.model
+
+
+def _write(path: Path, model: TaskModel) -> None:
+    """Writes the model's weights beside `path` and moves them there."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+    tensors: dict[str, Any] = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
+    save_file(tensors, draft)
+    os.replace(draft, path)

@@ -1,0 +1,1 @@
+"""Models that can teach, by name: a card first, then the model."""

@@ -1,0 +1,224 @@
+"""The models that can teach, one registry line each: shipped ones by name, others by kind and place.
+
+`hub:ID` and `local:PATH` are checkpoints in the library's format, `run:ID` is the student of a finished run. A card can
+be read without torch; the weights are loaded when asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.sizing.shape import Shape, ShapeError
+from engine.storage.runs import RunError, open_run
+from engine.teachers import pretrained
+from engine.teachers.card import ENGLISH, Card, Teacher, TeacherError
+from engine.teachers.shipped import SHIPPED
+
+if TYPE_CHECKING:
+    from engine.model.bert import Bert
+
+
+TEACHERS = SHIPPED
+RUNS = Path(os.environ.get("HEIRLOOM_RUNS", "runs"))  # where run:ID looks unless it is told
+MOST_GENERATIONS = 100  # of students that taught students
+
+__all__ = ["KINDS", "TEACHERS", "Card", "Teacher", "TeacherError", "card", "load", "parent_run", "student_card"]
+
+
+def _pretrained_card(name: str, outline: pretrained.Outline) -> Card:
+    kind, _, place = name.partition(":")
+    trained = outline.about.get("datasets", "")
+    return Card(
+        name,
+        place.rstrip("/").rpartition("/")[2] or place,
+        outline.shape,
+        {"hub": f"{place} from the Hub", "local": f"The checkpoint in {place}"}[kind]
+        + (f", trained on {trained}." if trained else "; it does not say what it was trained on."),
+        "masked-LM" if outline.has_head else "an encoder's; it came without a masked-LM head",
+        outline.about.get("license", "not stated"),
+        "nltk:brown",
+        min(64, outline.shape.positions),
+        32,
+        ENGLISH,
+        has_head=outline.has_head,
+    )
+
+
+@functools.lru_cache(maxsize=32)  # a form asks at every touch
+def _hub_outline(id: str) -> pretrained.Outline:
+    return pretrained.hub_outline(id)
+
+
+def _hub_card(id: str, runs: Path) -> Card:
+    return _pretrained_card(f"hub:{id}", _hub_outline(id))
+
+
+def _hub(id: str, runs: Path) -> Teacher:
+    card = _hub_card(id, runs)
+    return Teacher(card, *pretrained.read_folder(pretrained.hub_folder(id)))
+
+
+def _local_card(path: str, runs: Path) -> Card:
+    return _pretrained_card(f"local:{path}", pretrained.local_outline(path))
+
+
+def _local(path: str, runs: Path) -> Teacher:
+    card = _local_card(path, runs)
+    return Teacher(card, *pretrained.read_folder(pretrained.local_folder(path)))
+
+
+def _run_card(id: str, runs: Path) -> Card:
+    made = student_card(id, runs)
+    try:
+        shape, teacher = Shape.from_json(made["shape"]), str(made["teacher"])
+        corpus, length, batch = str(made["corpus"]), int(made["length"]), int(made["batch"])
+        scores = {name: float(value) for name, value in made["scores"].items()}
+    except (ShapeError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TeacherError(f"The student of the run {id} has a damaged card ({type(error).__name__}).") from error
+    first = _first_teacher(teacher, runs)
+    return Card(
+        f"run:{id}",
+        f"Run {id}",
+        shape.replace(mlm_head=True),
+        f"The student that the run {id} made from the teacher {teacher} by {made.get('method')}, on {corpus}.",
+        "masked-LM" if shape.mlm_head else "a task's; it has no masked-LM head",
+        first.licence if first else "as its teacher's",
+        corpus,
+        min(length, shape.positions),
+        batch,
+        first.example if first else ENGLISH,
+        has_head=shape.mlm_head,
+        scores=scores,
+    )
+
+
+def student_card(id: str, runs: Path) -> dict[str, Any]:
+    """What the student of the run `id` says of itself.
+
+    Raises:
+        TeacherError: it has none, or a damaged card.
+    """
+    path = open_run(runs, id).student_dir / "card.json"
+    if not path.is_file():
+        raise TeacherError(f"The run {id} has no student yet; wait until it is finished.")
+    try:
+        made = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise TeacherError(f"The student of the run {id} has a damaged card ({type(error).__name__}).") from error
+    if not isinstance(made, dict):
+        raise TeacherError(f"The student of the run {id} has a damaged card (a {type(made).__name__}).")
+    return made
+
+
+def _first_teacher(name: str, runs: Path) -> Card | None:
+    """The teacher at the beginning of a chain of runs, if it is still to be found."""
+    with contextlib.suppress(ValueError):
+        for _ in range(MOST_GENERATIONS):
+            if not parent_run(name):
+                return card(name, runs)
+            name = str(student_card(parent_run(name), runs).get("teacher"))
+    return None
+
+
+def _run(id: str, runs: Path) -> Teacher:
+    from engine.model.new_head import with_head
+    from engine.model.saved_models import load_model
+
+    card = _run_card(id, runs)
+    model = load_model(open_run(runs, id).student_dir)
+    return Teacher(card, with_head(model.bert), model.tokenizer)
+
+
+KINDS: dict[str, tuple[Callable[[str, Path], Card], Callable[[str, Path], Teacher]]] = {
+    "hub": (_hub_card, _hub),
+    "local": (_local_card, _local),
+    "run": (_run_card, _run),
+}
+
+
+def card(name: str, runs: Path | None = None) -> Card:
+    """The card of the teacher called `name`; `runs`: the folder in which run:ID looks.
+
+    Raises:
+        TeacherError: there is no such teacher, or its files are missing, or there is no network to it.
+    """
+    kind, colon, rest = name.partition(":")
+    if colon and kind in KINDS:
+        with _as_teacher_error():
+            return KINDS[kind][0](rest, RUNS if runs is None else runs)
+    return _shipped_card(name)
+
+
+@functools.lru_cache(maxsize=8)
+def _shipped_card(name: str) -> Card:
+    return _known(name)[0]()
+
+
+def load(name: str, runs: Path | None = None) -> Teacher:
+    """The teacher called `name`, its weights in float32 on the CPU; `runs`: the folder in which run:ID looks.
+
+    Raises:
+        TeacherError: there is no such teacher, or its files are missing or not what they should be.
+    """
+    kind, colon, rest = name.partition(":")
+    if colon and kind in KINDS:
+        with _as_teacher_error():
+            return KINDS[kind][1](rest, RUNS if runs is None else runs)
+    return _known(name)[1]()
+
+
+def parent_run(name: str) -> str:
+    """The id of the run that the teacher `name` came out of, or an empty string."""
+    return name.removeprefix("run:") if name.startswith("run:") else ""
+
+
+def _known(name: str) -> tuple[Callable[[], Card], Callable[[], Teacher]]:
+    if name not in TEACHERS:
+        kinds = "hub:ID, local:PATH or run:ID"
+        raise TeacherError(f"There is no teacher {name[:80]!r}; choose one of {', '.join(TEACHERS)}, {kinds}.")
+    return TEACHERS[name]
+
+
+@contextlib.contextmanager
+def _as_teacher_error() -> Iterator[None]:
+    try:
+        yield
+    except (pretrained.PretrainedError, RunError, ShapeError) as error:
+        raise TeacherError(str(error)) from error
+
+
+@dataclass(frozen=True)
+class AnyModel:
+    """A model with what is needed to score it."""
+
+    name: str
+    bert: Bert
+    tokenizer: Any
+    corpus: str  # the text it knows
+    length: int
+    teacher: str  # whom it learned from; empty for a teacher
+
+
+def open_model(name: str, runs: Path) -> AnyModel:
+    """The teacher `name` (a registered one, hub:, local: or run:), or the student of the run with this id in `runs`.
+
+    Raises:
+        ValueError: (TeacherError, RunError, CheckpointError) there is none, or it is damaged.
+    """
+    if name in TEACHERS or ":" in name:
+        teacher = load(name, runs)
+        parent = parent_run(name)
+        above = student_card(parent, runs).get("teacher", "") if parent else ""
+        return AnyModel(name, teacher.bert, teacher.tokenizer, teacher.card.corpus, teacher.card.length, str(above))
+    from engine.model.saved_models import load_model
+
+    model = load_model(open_run(runs, name).student_dir)
+    card = model.card
+    return AnyModel(name, model.bert, model.tokenizer, str(card["corpus"]), int(card["length"]), str(card["teacher"]))

@@ -1,0 +1,262 @@
+"""Where documents come from: what a corpus's name means, how it is read, and by what its content is known again.
+
+A name is `microworld`, `nltk:NAME[+NAME...]`, `file:PATH[#COLUMN]` or `hub:DATASET[:CONFIG][#COLUMN]`, or several of
+them with commas between. Knows no tokens and no torch; reads a document at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import inspect
+import itertools
+import re
+import sys
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.settings.reachable import reachable
+from engine.storage.allowed_folders import PathError, confined
+from engine.storage.cache import digest, file_digest
+from engine.text import microworld
+from engine.text.text_files import READERS, cell_sentences, column_of, file_documents, sentences
+from engine.text.token_store import CorpusError
+
+FILE_READING = 1  # part of a file's fingerprint: raise it wherever the same file becomes other documents
+NLTK_INDEX = "https://raw.githubusercontent.com/nltk/nltk_data/gh-pages/index.xml"
+HUB, HUB_NAME = "https://huggingface.co", re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?", re.ASCII)
+MICROWORLD_SEED, MICROWORLD_STORIES, MICROWORLD_ROWS = 0, 200_000, 50_000
+
+
+@dataclass(frozen=True)
+class Source:
+    """The documents behind a corpus's name. Nothing is read before it is asked for."""
+
+    read: Callable[[], Iterable[list[str]]]  # the documents, each a list of sentences, always in the same order
+    fingerprint: Callable[[], str]  # differs wherever the documents do; far quicker than reading them
+    most_rows: int | None = None  # training rows that a run sees at most; later steps see them again
+
+
+def find_corpus(name: str) -> Source:
+    """The source of the corpus `name`.
+
+    Raises:
+        CorpusError: the corpus is unknown, or not on this machine.
+    """
+    names = _BETWEEN.split(name)
+    if len(names) > 1:
+        return _together([find_corpus(one) for one in names])
+    kind, _, rest = name.partition(":")
+    if kind not in SOURCES:
+        raise CorpusError(f"There is no corpus {name!r}; name one of {', '.join(SOURCES)}, such as nltk:brown.")
+    return SOURCES[kind](rest)
+
+
+def _together(sources: list[Source]) -> Source:
+    """Several corpora as one: a document of each in turn, and of those that are left when the shorter ones end."""
+
+    def read() -> Iterator[list[str]]:
+        turns = [iter(source.read()) for source in sources]
+        while turns:
+            for turn in list(turns):
+                document = next(turn, None)
+                if document is None:
+                    turns.remove(turn)
+                else:
+                    yield document
+
+    most = [source.most_rows for source in sources]
+    known = [rows for rows in most if rows is not None]
+    return Source(
+        read,
+        lambda: digest(["together", [source.fingerprint() for source in sources]]),
+        sum(known) if len(known) == len(most) else None,
+    )
+
+
+def document_number(document: list[str]) -> int:
+    """A number between 0 and 2**64 that depends on the text of `document` alone."""
+    return int.from_bytes(hashlib.blake2b("\n".join(document).encode(), digest_size=8).digest(), "big")
+
+
+def _microworld(rest: str) -> Source:
+    if rest:
+        raise CorpusError(f"The microworld has no parts, got {rest!r}; write microworld.")
+    return Source(_stories, _stories_fingerprint, MICROWORLD_ROWS)
+
+
+def _stories() -> Iterator[list[str]]:
+    for story in itertools.islice(microworld.documents(MICROWORLD_SEED), MICROWORLD_STORIES):
+        yield [" ".join(sentence) for sentence in story.sentences]
+
+
+def _stories_fingerprint() -> str:
+    """The stories are made of their generator, a seed and Python's random choices."""
+    return digest([inspect.getsource(microworld), MICROWORLD_SEED, MICROWORLD_STORIES, sys.version_info[:2]])
+
+
+def _nltk(rest: str) -> Source:
+    readers = [(_nltk_reader(name), name) for name in rest.split("+")]
+    return Source(lambda: _nltk_documents(readers), lambda: _nltk_fingerprint(readers))
+
+
+def _nltk_reader(name: str) -> Any:
+    import nltk
+
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise CorpusError(f"An NLTK corpus name has small letters, digits and _, got {name!r}; try nltk:brown.")
+    reader = getattr(nltk.corpus, name, None)
+    if _on_this_machine(name):
+        if hasattr(reader, "fileids"):  # an untouched reader looks for its files when it is asked anything
+            return reader
+    elif reader is not None and reachable(NLTK_INDEX):
+        return reader
+    raise CorpusError(
+        f"The NLTK corpus {name} is not on this machine, and there is no network to fetch it through; fetch it with "
+        f"`python -m nltk.downloader {name}`, or point NLTK_DATA at a folder that has it."
+    )
+
+
+def nltk_reader(name: str) -> Any:
+    """NLTK's reader of the data `name`, fetched if it is not on this machine.
+
+    Raises:
+        CorpusError: it is not there and cannot be fetched.
+    """
+    reader = _nltk_reader(name)
+    _download([(reader, name)])
+    return reader
+
+
+def _download(readers: list[tuple[Any, str]]) -> None:
+    """Fetches what is not on this machine yet: when documents are wanted, not when a form asks whether they can be."""
+    import nltk
+
+    for _, name in readers:
+        if not _on_this_machine(name) and not (nltk.download(name, quiet=True) and _on_this_machine(name)):
+            raise CorpusError(f"The NLTK corpus {name} could not be fetched; try `python -m nltk.downloader {name}`.")
+
+
+def _on_this_machine(name: str) -> bool:
+    import nltk
+
+    for place in (f"corpora/{name}", f"corpora/{name}.zip"):
+        with contextlib.suppress(LookupError):
+            nltk.data.find(place)
+            return True
+    return False
+
+
+def _nltk_documents(readers: list[tuple[Any, str]]) -> Iterator[list[str]]:
+    """The documents in a mixed order that is the same on every machine, read one by one."""
+    with _readable(readers):
+        _download(readers)
+        files = [(reader, name, fileid) for reader, name in readers for fileid in reader.fileids()]
+        for reader, _, fileid in sorted(files, key=lambda file: document_number([file[1], file[2]])):
+            if hasattr(reader, "tagged_sents"):  # sentence boundaries set by hand
+                told = (" ".join(words) for words in reader.sents(fileid))
+                document = [sentence.replace("``", '"').replace("''", '"') for sentence in told]
+            else:
+                document = sentences(reader.raw(fileid))
+            document = [sentence for sentence in document if sentence]
+            if document:
+                yield document
+
+
+def _nltk_fingerprint(readers: list[tuple[Any, str]]) -> str:
+    """Of what is on disk, by its bytes, and of how it is read."""
+    import nltk
+
+    with _readable(readers):
+        _download(readers)
+        how = [(name, type(reader).__name__, list(reader.fileids())) for reader, name in readers]
+        places = [place for reader, _ in readers for place in reader.abspaths()]  # files, or entries of a zip file
+        paths = {Path(place.zipfile.filename if hasattr(place, "zipfile") else place.path) for place in places}
+        return digest([nltk.__version__, how, file_digest(sorted(paths))])
+
+
+@contextlib.contextmanager
+def _readable(readers: list[tuple[Any, str]]) -> Iterator[None]:
+    """Turns what a file that is gone or damaged makes its readers say into a sentence."""
+    try:
+        yield
+    except (OSError, zipfile.BadZipFile, UnicodeDecodeError) as error:
+        names = " ".join(name for _, name in readers)
+        raise CorpusError(
+            f"The NLTK corpus {names} cannot be read: {getattr(error, 'strerror', None) or error}; "
+            f"fetch it again with `python -m nltk.downloader {names}`."
+        ) from error
+
+
+def _file(rest: str) -> Source:
+    name, _, column = rest.partition("#")
+    try:
+        path = confined(name)
+    except PathError as error:
+        raise CorpusError(str(error)) from error
+    if path.suffix.lower() not in READERS:
+        raise CorpusError(f"A corpus file ends in {', '.join(READERS)}; got {path.name!r}.")
+    if not path.is_file():
+        raise CorpusError(f"There is no file {path}; name one as file:PATH, or file:PATH#COLUMN.")
+    return Source(lambda: file_documents(path, column), lambda: _file_fingerprint(path, column))
+
+
+def _file_fingerprint(path: Path, column: str) -> str:
+    try:
+        return digest(["file", FILE_READING, path.suffix.lower(), column, file_digest([path])])
+    except OSError as error:
+        raise CorpusError(f"The corpus file {path} cannot be read: {error.strerror or error}.") from error
+
+
+def _hub(rest: str) -> Source:
+    name, _, column = rest.partition("#")
+    dataset, _, config = name.partition(":")
+    if not all(HUB_NAME.fullmatch(part) for part in (dataset, config or "default")):
+        raise CorpusError(f"A data set of the Hub is named hub:OWNER/NAME or hub:OWNER/NAME:CONFIG, got {rest[:80]!r}.")
+    if importlib.util.find_spec("datasets") is None:
+        raise CorpusError("Data sets of the Hub need a package that is not here: pip install datasets.")
+    if not reachable(HUB):
+        raise CorpusError(f"There is no network to fetch the data set {dataset} through; name a file: or nltk: corpus.")
+    return Source(lambda: _hub_documents(dataset, config, column), lambda: _hub_fingerprint(dataset, config, column))
+
+
+def _hub_documents(dataset: str, config: str, column: str) -> Iterator[list[str]]:
+    """Row after row of its split "train" as it comes through the network; nothing is kept but tokens."""
+    import datasets
+
+    with _from_the_hub(dataset):
+        for row in datasets.load_dataset(dataset, config or None, split="train", streaming=True):
+            name = column_of(list(row), column, f"The data set {dataset}")
+            document = [sentence for sentence in cell_sentences(row[name], f"The data set {dataset}") if sentence]
+            if document:
+                yield document
+
+
+def _hub_fingerprint(dataset: str, config: str, column: str) -> str:
+    """Of the revision that is on the Hub now."""
+    from huggingface_hub import HfApi
+
+    with _from_the_hub(dataset):
+        revision = HfApi().dataset_info(dataset, timeout=10.0).sha
+    return digest(["hub", dataset, config, column, revision])
+
+
+@contextlib.contextmanager
+def _from_the_hub(dataset: str) -> Iterator[None]:
+    """Turns what the Hub's libraries say into a sentence."""
+    try:
+        yield
+    except CorpusError:
+        raise
+    except Exception as error:  # theirs, the network's and a parser's, of every kind
+        told = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise CorpusError(f"The data set {dataset} cannot be read from the Hub: {told[:200]}") from error
+
+
+SOURCES: dict[str, Callable[[str], Source]] = {"microworld": _microworld, "nltk": _nltk, "file": _file, "hub": _hub}
+# a comma parts two corpora only where the name of one follows, for a file's name may have commas
+_BETWEEN = re.compile(rf",\s*(?=(?:{'|'.join(SOURCES)})(?::|,|$))")

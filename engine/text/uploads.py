@@ -1,0 +1,48 @@
+"""Corpus files that a person brought through the app, kept in a folder of the project's own."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+
+from engine.text.text_files import READERS
+from engine.text.token_store import CorpusError
+
+LARGEST_MB = 10  # the app's server takes no larger ones (maxUploadSize in .streamlit/config.toml)
+
+
+def keep(folder: Path, name: str, content: bytes) -> Path:
+    """Writes `content` into `folder` under a harmless form of `name`; where it is now.
+
+    The same content under the same name is kept once. Nothing of `name` but letters, digits, . _ and - survives.
+
+    Raises:
+        CorpusError: it is empty, too large, of a kind that cannot be read, or the disk does not take it.
+    """
+    base = PurePosixPath(name.replace("\\", "/")).name
+    suffix = PurePosixPath(base).suffix.lower()
+    if suffix not in READERS:
+        raise CorpusError(f"A corpus file ends in {', '.join(READERS)}; got {base[-40:]!r}.")
+    if not content:
+        raise CorpusError(f"{base[-40:]!r} is empty; choose a file with text in it.")
+    if len(content) > LARGEST_MB * 1_000_000:
+        raise CorpusError(
+            f"{base[-40:]!r} has {len(content) / 1e6:,.1f} MB, and {LARGEST_MB} MB is the most that is taken here; "
+            "name it as file:PATH instead."
+        )
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", PurePosixPath(base).stem).strip("-")[:60] or "text"
+    mark = hashlib.blake2b(content, digest_size=4).hexdigest()
+    path = folder / f"{stem}-{mark}{suffix}"
+    draft = folder / f".{path.name}.{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        draft.write_bytes(content)
+        os.replace(draft, path)
+    except OSError as error:
+        with suppress(OSError):
+            draft.unlink()
+        raise CorpusError(f"{folder} does not take the file: {error.strerror or error}; free some space.") from error
+    return path

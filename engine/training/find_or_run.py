@@ -1,0 +1,67 @@
+"""A run that is done once: found again when it was finished before, resumed when it was begun, started otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from engine.settings.options import ConfigError
+from engine.settings.run_config import RunConfig
+from engine.storage import runs
+from engine.storage.runs import Run, RunError
+from engine.training import job
+
+Say = Callable[[str], None]
+
+
+def done(config: RunConfig, root: Path, who: str, say: Say) -> Run:
+    """The finished run of `config` in `root`; `who` it is for is told to `say` with what happens.
+
+    Raises:
+        ValueError: it cannot be run as asked, or ended without a student.
+    """
+    wanted = config.to_json()
+    same = [run for run in runs.list_runs(root) if _config(run) == wanted]
+    for run in same:
+        if run.status() == "finished" and run.card():
+            say(f"{who}: {run.id} has done this before")
+            return run
+    begun = next((run for run in same if run.status() in ("stopped", "died") and not job.at_work(run)), None)
+    if begun:
+        run = begun
+        job.queue(run)
+        say(f"{who}: {run.id} goes on, {config.steps:,} steps in all")
+    else:
+        run = runs.create(root, wanted, f"{config.method}-recipe")
+        say(f"{who}: {run.id}, {config.steps:,} steps")
+    last: dict[str, Any] = {}
+    for last in job.perform(run):
+        if last["kind"] == "evaluation":
+            say(f"{who}: step {last['step']:,}, accuracy {last['accuracy']:.1%}")
+    if last.get("kind") != "finished":
+        raise ConfigError(
+            [f"The run {run.id} ended without a finished student: {last.get('message', 'it was stopped')}."]
+        )
+    return run
+
+
+def _config(run: Run) -> dict[str, Any]:
+    """The run's config, with what settings there were not yet when it was made at their defaults.
+
+    Nothing when it cannot be read, which is some other run's misfortune.
+    """
+    try:
+        return RunConfig.from_json(run.config()).to_json()
+    except (RunError, ConfigError, TypeError):
+        return {}
+
+
+def step_seconds(run: Run) -> float | None:
+    """Seconds that the run's steps took, without loading, scoring and saving; None when its events do not tell."""
+    seconds, before = 0.0, 0
+    latest = {event["step"]: event for event in run.events()[0] if event["kind"] == "step"}
+    for step in sorted(latest):  # a resumed run does some steps again; the last time counts
+        seconds += float(latest[step].get("step_seconds", 0.0)) * (step - before)
+        before = step
+    return seconds if latest else None

@@ -1,0 +1,53 @@
+"""What earlier runs tell of the next one: how full its rows are, how fast this machine is. Reads cards; no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.settings.run_config import RunConfig
+from engine.storage.runs import RunError, list_runs
+
+NEWEST = 60  # runs that are looked at
+
+
+@dataclass(frozen=True)
+class Experience:
+    """Means over earlier runs; None: there was none like it."""
+
+    tokens_a_row: float | None = None  # without padding
+    flops_a_second: float | None = None  # of training steps
+
+
+def experience(root: Path | None, config: RunConfig, corpus: str, pairs: str, task: str, device: str) -> Experience:
+    """What the newest runs in `root` tell of `config`.
+
+    Rows are those of runs on the same text and length, in the same kind of `pairs`, or those of
+    the same `task`. Speed is that of runs of the same
+    method and precision on the device of that name.
+    """
+    tokens = flops = None
+    for card in _cards(root):
+        options = card.get("options") or {}
+        text = (card["corpus"], card["length"], options.get("pairs", "none"), options.get("task", ""))
+        if tokens is None and text == (corpus, config.length, pairs, task):
+            tokens = card["tokens"] / (card["steps_done"] * card["batch"])
+        same = (card["method"], card["precision"], card["device_name"], card["processes"])
+        if flops is None and same == (config.method, config.precision, device, config.processes):
+            flops = card["flops"] / card["training_seconds"]
+    return Experience(tokens, flops)
+
+
+def _cards(root: Path | None) -> Iterator[dict[str, Any]]:
+    """Cards that say what a run spent, newest first; others, and damaged ones, are passed over."""
+    needed = ("corpus", "length", "batch", "method", "precision", "device_name", "processes", "steps_done")
+    for run in list_runs(root)[:NEWEST] if root is not None and root.is_dir() else []:
+        try:
+            card = run.card() or {}
+        except RunError:
+            continue
+        spent = [card.get(name) for name in ("tokens", "flops", "training_seconds", "steps_done", "batch")]
+        if all(isinstance(value, int | float) and value > 0 for value in spent) and all(it in card for it in needed):
+            yield card

@@ -1,0 +1,157 @@
+"""A config understood: everything that can be known, and refused, before any weight is loaded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.methods.base import Method
+from engine.methods.registry import find
+from engine.settings.budget import Budget, Outlook, over_a_run, read, steps_within
+from engine.settings.device import Device, pick
+from engine.settings.options import ConfigError, read_options
+from engine.settings.run_config import RunConfig
+from engine.sizing.shape import Shape, ShapeError
+from engine.sizing.step_flops import Work
+from engine.teachers import catalog as teachers
+from engine.training.past_runs import experience
+
+MANY_STEPS = 1_000_000  # with so many steps no method refuses a shape for want of them
+
+
+@dataclass(frozen=True)
+class Look:
+    """Batches as a run will see them, each in the parts in which it is taken, and how many tokens they have."""
+
+    batches: Sequence[Sequence[Work]]
+    tokens: float  # of a batch, without padding
+    full_rows: bool = False  # nobody has looked: rows are taken for full
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Who learns what from whom, where, and what that is expected to take."""
+
+    method: Method
+    teacher: teachers.Card
+    shape: Shape  # the student's
+    corpus: str
+    device: Device
+    outlook: Outlook
+
+
+def plan(config: RunConfig, runs: Path | None = None, settled: Outlook | None = None) -> Plan:
+    """What `config` asks for; `runs`: the folder in which the teacher run:ID looks.
+
+    `settled`: what a run has found out when it began; without it the outlook is what earlier runs let expect, or rows
+    as full as they can be. How many steps a budget in seconds gives may then stay open.
+
+    Raises:
+        ValueError: (ConfigError, ShapeError, TeacherError, CorpusError) it cannot be run as asked.
+    """
+    kind = find(config.method)
+    options = read_options(kind.Options, config.options)
+    card = teachers.card(config.teacher, runs)
+    method = kind(options, MANY_STEPS if config.budget else config.steps)
+    corpus = method.text(config.corpus, card.corpus)  # refuses a corpus that is not there
+    device = pick(config.device, config.precision)
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", config.processes))  # torchrun knows better than an older config
+    if device.type != "cpu" and here > device.count:
+        raise ConfigError(
+            [
+                f"Each process needs a {device.type} device of its own and this machine has {device.count}, got {here} "
+                f"processes; use at most {device.count}."
+            ]
+        )
+    shape = method.student_shape(card.shape, config.student)
+    outlook = settled
+    if outlook is None:
+        known = experience(runs, config, corpus, method.pairs, getattr(options, "task", ""), device.name)
+        look = expected(config, card.shape, known.tokens_a_row)
+        pace = None if known.flops_a_second is None else (1 / known.flops_a_second, 1 / known.flops_a_second)
+        outlook = foresee(config, method, card.shape, shape, look, pace)
+    if config.budget and outlook.steps is not None:
+        method = kind(options, outlook.steps)
+        try:
+            shape = method.student_shape(card.shape, config.student)
+        except (ShapeError, ConfigError) as error:
+            about = (
+                f"The budget of {read(config.budget)} comes to {outlook.steps:,} step{'s' * (outlook.steps > 1)}."
+                if config.budget
+                else ""
+            )
+            raise type(error)([about, *error.problems] if about else error.problems) from None
+    return Plan(method, card, shape, corpus, device, outlook)
+
+
+def expected(config: RunConfig, teacher: Shape, tokens_a_row: float | None) -> Look:
+    """Batches of even rows of `tokens_a_row` tokens, or as full as they can be."""
+    longest = min(config.length, teacher.positions)
+    length = min(longest, max(2, round(tokens_a_row or longest)))
+    parts = config.accumulate * config.processes
+    edges = [config.batch * index // parts for index in range(parts + 1)]
+    rows = [after - before for before, after in zip(edges, edges[1:], strict=False)]
+    batch = [Work(some, length, round(config.mask_share * some * length)) for some in rows]
+    return Look([batch], config.batch * (tokens_a_row or longest), tokens_a_row is None)
+
+
+def foresee(
+    config: RunConfig,
+    method: Method,
+    teacher: Shape,
+    student: Shape,
+    look: Look,
+    pace: tuple[float, float] | None = None,
+) -> Outlook:
+    """What a run over batches like those of `look` takes, and how many steps its budget comes to.
+
+    `pace`: seconds a FLOP in the run's first and in its last steps; in between, a step's seconds go with its FLOPs.
+
+    Raises:
+        ConfigError: the budget is less than one step takes.
+    """
+
+    def flops(steps: int) -> float:
+        if steps < 1:
+            return 0.0
+        which = type(method)(method.options, steps)
+        return over_a_run(
+            lambda step: _mean_flops(which, teacher, student, step, look), which.phases(teacher, student), steps
+        )
+
+    def course(steps: int) -> list[tuple[int, float]]:
+        assert pace is not None
+        first, last = pace
+        which = type(method)(method.options, steps)
+        phases = which.phases(teacher, student)
+        counts = [_mean_flops(which, teacher, student, phase, look) for phase in phases]
+        begin, end = counts[0], counts[-1]
+        slope = (first * begin - last * end) / (begin - end) if begin != end else first
+        return [(phase, first * begin + slope * (count - begin)) for phase, count in zip(phases, counts, strict=True)]
+
+    def seconds(steps: int) -> float:
+        price = dict(course(steps)) if steps else {}
+        return over_a_run(price.__getitem__, list(price), steps)
+
+    spend = read(config.budget) if config.budget else Budget(config.steps, "steps")
+    steps: int | None = int(spend.amount)
+    if spend.unit == "tokens":
+        steps = int(spend.amount / look.tokens)
+    elif spend.unit == "flops":
+        steps = steps_within(flops, spend.amount)
+    elif spend.unit == "seconds":
+        steps = None if pace is None else steps_within(seconds, spend.amount)
+    if config.budget and steps == 0:
+        raise ConfigError([f"A budget of {spend} is less than one step takes; give more, or take a smaller batch."])
+    if steps is None:
+        return Outlook(None, seconds=spend.amount)
+    timed = (seconds(steps), look.full_rows, course(steps)) if pace and steps else (None, look.full_rows)
+    return Outlook(steps, steps * look.tokens, flops(steps), *timed)
+
+
+def _mean_flops(method: Method, teacher: Shape, student: Shape, step: int, look: Look) -> float:
+    """FLOPs of `step`, the mean over the batches of `look`."""
+    counts = [method.step_flops(teacher, student, parts, step) for parts in look.batches]
+    return sum(counts) / len(counts)

@@ -1,0 +1,36 @@
+"""The build page for a method that learns a task: only the controls it has, and no text that it would not read."""
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app.session import caches as state
+from engine.methods.registry import METHODS
+from engine.settings.device import Device
+from engine.training import job
+from engine.training.launch import PROJECT
+
+
+@pytest.fixture
+def page(monkeypatch, tmp_path):
+    """The page, with the first method chosen that is not task-agnostic."""
+    monkeypatch.setattr(state, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(state, "device", lambda: Device("cpu", "a CPU", False, 1))
+    page = AppTest.from_file(str(PROJECT / "app" / "pages" / "build.py"), default_timeout=120).run()
+    name = next(name for name, method in METHODS.items() if "task-agnostic" not in method.uses)
+    return page.selectbox[0].set_value(name).run()
+
+
+def test_it_offers_its_task_and_no_text(page, monkeypatch):
+    """Harm: a corpus and a masking that are chosen with care and never read."""
+    labels = {
+        widget.label for kind in ("text_input", "selectbox", "number_input", "toggle") for widget in page.get(kind)
+    }
+    assert {"Task", "Weight of patience", "Learning rate", "Steps", "Seed"} <= labels
+    assert not {"Corpus", "Hidden together", "Share hidden", "Look at the corpus"} & labels
+    assert {slider.label for slider in page.slider} == {"Layers", "Weight of soft targets"}
+    assert any("first 2 layers" in caption.value for caption in page.caption)
+    started = []
+    monkeypatch.setattr(job, "start", lambda root, config, name: started.append(config) or 1 / 0)
+    next(button for button in page.button if button.label == "Start").click().run()
+    ((method, student, corpus),) = [(one["method"], one["student"], one["corpus"]) for one in started]
+    assert (METHODS[method].chooses, student, corpus) == (("layers",), {"layers": 2}, "auto")

@@ -1,0 +1,169 @@
+"""A grid at the smallest scale there is: done once, measured, resumed, kept."""
+
+import json
+
+import pytest
+
+from engine.__main__ import main
+from engine.cli import recipe as grids
+from engine.experiments.grid import Grid, Row
+from engine.experiments.outcome import read
+from engine.settings.device import pick
+from engine.storage.runs import create, list_runs
+from engine.tasks.cross_task import read_out
+from engine.text.sentence_pairs import open_pairs
+from engine.training import find_or_run as once
+from tests.fixtures import builders
+from tests.fixtures.builders import tiny, tokenizer
+
+pytestmark = pytest.mark.usefixtures("few_held_out")
+OPTIONS = {"sharing": "all", "embedding": 8}
+SMALL = {
+    "teacher": "blank", "corpus": "microworld", "steps": 4, "batch": 4, "length": 32, "evaluations": 1,
+    "student": {"layers": 1, "hidden": 16, "heads": 2}, "method": "albert", "checkpoints": 2,
+}  # fmt: skip
+TINY = Grid(
+    "tiny",
+    "Tiny",
+    "A grid for tests.",
+    SMALL,
+    (
+        Row("none", "nothing", "", {"options": {**OPTIONS, "pairs": "none"}}, paper=79.0),
+        Row("sop", "order", "", {"options": {**OPTIONS, "pairs": "sop"}}, "none", paper=80.1),
+    ),
+    ("masked_accuracy", "pair_accuracy"),
+    "A paper",
+    seeds=2,
+    timed=True,
+    with_teacher=True,
+)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """(folder of runs, stdout as JSON, stderr of a second time) of the tiny grid done by the command line."""
+    folder = tmp_path_factory.mktemp("grid")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(grids.GRIDS, "tiny", TINY)
+        assert main(["recipe", "tiny", "--runs", str(folder / "runs"), "--save", str(folder / "saved")]) == 0
+    return folder
+
+
+def test_a_grid_is_done_once_and_kept(done, capsys, monkeypatch):
+    """Harm: hours of training again for the same table, a JSON that scripts cannot read, a result that is nowhere."""
+    monkeypatch.setitem(grids.GRIDS, "tiny", TINY)
+    assert main(["recipe", "tiny", "--runs", str(done / "runs"), "--json"]) == 0
+    told = capsys.readouterr()
+    assert told.err.count("has done this before") == 4
+    assert len(list_runs(done / "runs")) == 4
+    answer = json.loads(told.out)
+    saved = read(done / "saved" / "tiny.json")
+    assert saved == read(done / "runs" / "experiments" / "tiny.json")
+    assert saved.complete
+    assert [row["name"] for row in answer["rows"]] == ["teacher", "none", "sop"]
+    assert answer["rows"][2]["measured"]["masked_accuracy"]["values"] == list(
+        saved.rows[2].measured["masked_accuracy"].values
+    )
+
+
+def test_a_grid_measures_what_its_runs_did(done):
+    """Harm: a row shows another run's number, or a time that is not its own."""
+    saved = read(done / "saved" / "tiny.json")
+    runs = {run.id: run for run in list_runs(done / "runs")}
+    for row in saved.rows[1:]:
+        for seed, id, accuracy, seconds in zip(
+            row.seeds, row.runs, row.measured["masked_accuracy"].values, row.measured["seconds"].values, strict=True
+        ):
+            card = runs[id].card()
+            assert card["seed"] == seed
+            assert card["options"]["pairs"] == row.name
+            assert card["scores"]["masked_accuracy"] == accuracy
+            assert 0 < seconds < card["seconds"]
+    assert "pair_accuracy" not in saved.row("none").measured
+    assert saved.row("sop").differences.keys() >= {"masked_accuracy"}
+    assert 0.02 < saved.nulls["masked_accuracy"] < 0.3
+    assert saved.row("teacher").measured["retained"].values == (1.0,)
+
+
+def test_other_settings_make_another_file(done, capsys, monkeypatch):
+    """Harm: a quick try with one step overwrites the result of a night."""
+    monkeypatch.setitem(grids.GRIDS, "tiny", TINY)
+    before = (done / "runs" / "experiments" / "tiny.json").read_bytes()
+    assert main(["recipe", "tiny", "--steps", "1", "--seeds", "1", "--runs", str(done / "runs")]) == 0
+    assert (done / "runs" / "experiments" / "tiny.json").read_bytes() == before
+    (other,) = (done / "runs" / "experiments").glob("tiny-*.json")
+    assert "--steps 1 --seeds 1" in read(other).card["command"]
+    assert "| sop" in capsys.readouterr().out.replace("| order", "| sop")
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["--probe"], "has no --probe"),
+        (["--tasks", "grammar"], "has no --tasks"),
+        (["--seeds", "0"], "At least one seed"),
+        (["--teacher", "nobody"], "There is no teacher 'nobody'"),
+        (["--steps", "-1"], "steps must be"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_it_begins(more, says, tmp_path, capsys, monkeypatch):
+    """Harm: an hour of training before a typing error is noticed, or an option that silently does nothing."""
+    monkeypatch.setitem(grids.GRIDS, "tiny", TINY)
+    assert main(["recipe", "tiny", *more, "--runs", str(tmp_path)]) == 2
+    assert says in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_was_begun_goes_on(tmp_path):
+    """Harm: a power cut at the last of thirty runs, and its hour is lost; or a failed run is taken for a result."""
+    config, said = tiny("scratch", 6), []
+    run = create(tmp_path, config.to_json(), "scratch-recipe")
+    run.append({"kind": "stopped", "message": "Stopped before training began."})
+    failed = create(tmp_path, config.to_json(), "scratch-recipe")
+    failed.append({"kind": "failed", "message": "The disk was full."})
+    found = once.done(config, tmp_path, "a row", said.append)
+    assert found.id == run.id
+    assert found.status() == "finished"
+    assert "goes on" in said[0]
+    assert once.done(config, tmp_path, "a row", said.append).id == run.id
+    assert len(list_runs(tmp_path)) == 2
+
+
+def test_a_read_out_finds_what_is_there_and_no_more():
+    """Harm: the nine numbers of Table 5 measure the read-out's luck.
+
+    A model whose [CLS] says the label must reach 100%, one whose [CLS] is always the same the commonest label's share.
+    """
+    pairs = open_pairs("microworld", tokenizer(), 32, 256, "sop")
+    bert, device = builders.teacher(), pick("cpu")
+    labels = {}
+
+    class Telling(type(bert)):
+        """Writes the label into [CLS], which it knows from `labels`."""
+
+        def encode(self, ids, visible=None, types=None, trace=None):
+            hidden = super().encode(ids, visible, types, trace) * 0
+            if labels:
+                hidden[:, 0, 0] = labels[ids.data_ptr()]
+            return hidden
+
+    bert.__class__ = Telling
+    held = list(pairs.held_out_batches())
+    commonest = max(
+        (sum((batch.labels == kind).sum().item() for batch in held) / sum(len(b.labels) for b in held))
+        for kind in (0, 1)
+    )
+    assert read_out(bert, pairs, device) <= commonest + 1e-9
+
+    original = type(pairs)._paired
+
+    def remembered(self, *arguments):
+        batch = original(self, *arguments)
+        labels[batch.ids.data_ptr()] = batch.labels.float()
+        kept.append(batch)
+        return batch
+
+    kept = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(pairs), "_paired", remembered)
+        assert read_out(bert, pairs, device) == 1.0

@@ -1,0 +1,246 @@
+"""Laws of a run's film: it shows what the student does, costs the student nothing, and survives what runs survive."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from engine.inheritance import attention_film as film_module
+from engine.inheritance.attention_film import Film
+from engine.inheritance.head_distances import distances
+from engine.inheritance.probe_sentences import attend, held_out_sentences
+from engine.inheritance.score import best_pairs, score
+from engine.inspection.probe import probe
+from engine.methods.registry import METHODS
+from engine.model.saved_models import load_model
+from engine.storage.attention_frames import SnapshotError, read_snapshots, write_sentences, write_student
+from engine.teachers import catalog as teachers
+from engine.text.corpora import open_corpus
+from engine.text.sentence_pairs import open_pairs
+from engine.training import loop as train_module
+from engine.training.loop import train
+from engine.training.schedule import frames
+from tests.fixtures.builders import finish, losses, new_run, tiny, tokenizer
+
+pytestmark = pytest.mark.usefixtures("few_held_out")
+SHAPE = {"layers": 2, "hidden": 32, "heads": 4, "ffn": 64}
+
+
+def attention_events(events):
+    """The events of the film."""
+    return [event for event in events if event["kind"] == "attention"]
+
+
+@pytest.fixture(scope="module")
+def filmed(few_held_out, tmp_path_factory):
+    """(config, run, events) of a WID run with a film."""
+    config = tiny("wid", student=SHAPE, options={"cuts": 2})
+    run = new_run(tmp_path_factory.mktemp("runs"), config)
+    return config, run, finish(config, run)
+
+
+def test_every_evaluation_has_its_picture(filmed):
+    """Harm: a curve of scores with holes, or a slider that stops where there is no picture."""
+    _, run, events = filmed
+    found = attention_events(events)
+    assert [event["step"] for event in found] == [e["step"] for e in events if e["kind"] == "evaluation"] == [0, 12, 24]
+    snapshots = read_snapshots(run.attention_dir)
+    assert snapshots.steps == [0, 12, 24]
+    assert [event["snapshot"] for event in found] == [f"step-{step:09d}.npz" for step in snapshots.steps]
+    for event in found:
+        assert json.loads(json.dumps(event, allow_nan=False)) == event
+        for name in ("matched", "random", "shuffled"):
+            assert event[name]["low"] <= event[name]["high"]
+    assert sum(path.stat().st_size for path in run.attention_dir.iterdir()) < 400_000
+
+
+def test_the_last_picture_is_the_saved_student_s(filmed):
+    """Harm: the film shows the network that trained, and its score is of another model than the one on disk."""
+    config, run, events = filmed
+    model, snapshots = load_model(run.student_dir), read_snapshots(run.attention_dir)
+    corpus = open_corpus("microworld", model.tokenizer, config.length, 10)
+    sentences, pad = held_out_sentences(corpus, film_module.SENTENCES), model.tokenizer.pad_token_id
+    seen, taught = (attend(one, sentences, "cpu", pad) for one in (model.bert, teachers.load("blank").bert.eval()))
+    for index, words in enumerate(snapshots.tokens):
+        assert words == sentences.tokens[index]
+        for found, maps in ((snapshots.student(24, index), seen), (snapshots.teacher(index), taught)):
+            kept = np.concatenate(found).astype(float) / 255
+            np.testing.assert_allclose(kept, maps.maps[index], atol=0.5 / 255 + 1e-4)
+    apart = distances(seen.maps, taught.maps, sentences.counted())
+    bits = apart.mean(0)[tuple(best_pairs(apart.mean(0)).T)].mean()
+    assert attention_events(events)[-1]["matched"]["distance"] == pytest.approx(bits, abs=1e-4)
+
+
+def test_a_student_born_as_its_teacher_scores_one_at_birth(tmp_path):
+    """Harm: the null at step 0, or another model, is taken for the heir."""
+    config = tiny("wid", steps=4, student={"hidden": 32, "heads": 4, "ffn": 64})
+    first = attention_events(finish(config, new_run(tmp_path, config)))[0]
+    assert first["same_place"]["score"] == pytest.approx(1, abs=1e-4)
+    assert first["matched"]["score"] == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize("method", ["wid", "scratch"])
+def test_filming_changes_nothing_of_what_is_learned(method, tmp_path, monkeypatch):
+    """Harm: looking at a run changes its student, for the random students took the run's random numbers."""
+    config = tiny(method, student=SHAPE, options={"cuts": 2} if method == "wid" else {})
+    states, results = [], []
+    for filmed in (True, False):
+        if not filmed:
+            monkeypatch.setattr(train_module, "begin", lambda *_: None)
+        run = new_run(tmp_path, config)
+        events = []
+        for event in train(config, run):
+            events.append(event)
+            if event["kind"] == "step" and event["step"] == 1:
+                states.append(torch.get_rng_state())
+        results.append((losses(events), load_model(run.student_dir).bert.state_dict()))
+        assert bool(attention_events(events)) == filmed
+    assert results[0][0] == results[1][0]
+    assert all(torch.equal(tensor, results[1][1][name]) for name, tensor in results[0][1].items())
+    assert torch.equal(*states)
+
+
+def test_a_resumed_run_has_the_film_of_one_that_nobody_stopped(filmed, tmp_path):
+    """Harm: a film with a tear, or a second one beside the first, after every resume."""
+    config, _, whole = filmed
+    run, events = new_run(tmp_path, config), []
+    for event in train(config, run):
+        events.append(event)
+        if event == {"kind": "checkpoint", "step": 12}:
+            break  # the process dies here
+    events += finish(config, run)
+    found = {event["step"]: event for event in attention_events(events)}
+    assert set(found) == {0, 12, 24}
+    for event in attention_events(whole):
+        for pairing in ("matched", "same_place"):
+            assert found[event["step"]][pairing] == pytest.approx(event[pairing], abs=1e-4)
+    assert read_snapshots(run.attention_dir).steps == [0, 12, 24]
+
+
+@pytest.mark.parametrize(("evaluations", "most"), [(0, 0), (1, 1), (11, 11), (40, 40), (41, 21), (1000, 40)])
+def test_a_long_run_keeps_few_pictures(evaluations, most):
+    """Harm: a run that is scored a thousand times fills the disk with mosaics."""
+    steps = set(range(50, 50 * evaluations + 1, 50))
+    found = frames(steps)
+    assert found <= steps
+    assert len(found) == most
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_can_be_filmed(method, tmp_path):
+    """Harm: a method whose student is wrapped fails at its first evaluation."""
+    config = tiny(method, steps=14, evaluations=1, options={"teacher_epochs": 1} if method == "pkd" else {})
+    found = attention_events(finish(config, new_run(tmp_path, config)))
+    assert [event["step"] for event in found] == [0, 14]
+    assert all(-5 < event["matched"]["score"] <= 1 for event in found)
+
+
+def test_heads_that_close_on_the_way_are_filmed(tmp_path):
+    """Harm: strategy head, whose student has too many heads until the last has closed, ends in an index error."""
+    student = {"layers": 2, "hidden": 64, "heads": 2}
+    config = tiny("wid", student=student, options={"cuts": 2, "strategy": "head"}, evaluations=2)
+    run = new_run(tmp_path, config)
+    finish(config, run)
+    snapshots = read_snapshots(run.attention_dir)
+    assert [len(snapshots.student(step, 0)[0]) for step in (0, 24)] == [4, 2]
+
+
+def test_a_full_disk_costs_the_film_and_not_the_run(tmp_path, monkeypatch):
+    """Harm: hours of training end because a picture could not be saved."""
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    for name in ("write_sentences", "write_teacher", "write_student"):
+        monkeypatch.setattr(film_module, name, full)
+    config = tiny("scratch", steps=2)
+    events = finish(config, new_run(tmp_path, config))
+    assert events[-1]["kind"] == "finished"
+    assert [event["snapshot"] for event in attention_events(events)] == ["", ""]
+
+
+def test_text_without_a_sentence_costs_the_film_and_not_the_run():
+    """Harm: a corpus of single words cannot be trained on any more."""
+    corpus = open_corpus("microworld", tokenizer(), 16, 10)
+    bare = type(corpus)("bare", corpus.rows, corpus.held_out.first(0), corpus.tokenizer)
+    assert film_module.begin(None, teachers.load("blank").bert, bare, teachers.card("blank").shape, "cpu") is None
+
+
+# ---- the sentences --------------------------------------------------------------------------------------------------
+
+
+def test_held_out_sentences_are_whole_and_frame_one_text():
+    """Harm: a probe that begins or ends in the middle of a word's sentence, or is no text a model ever sees."""
+    corpus, cut = open_corpus("microworld", tokenizer(), 64, 10), 0
+    found = held_out_sentences(corpus, 20, longest=20)
+    assert len(found) == 20
+    for index, tokens in enumerate(found.tokens):
+        row = tokenizer().convert_ids_to_tokens(corpus.held_out[index : index + 1][0].tolist())
+        assert (tokens[0], tokens[-1]) == ("[CLS]", "[SEP]")
+        assert tokens[1:-1] == row[1 : len(tokens) - 1]
+        assert tokens[-2] == "."
+        assert len(tokens) <= 20
+        assert found.special[index].tolist() == [True, *[False] * (len(tokens) - 2), True]
+        cut += row[len(tokens) - 1] != "[SEP]"
+    assert cut > 5  # stories are longer than twenty words
+    pairs = held_out_sentences(open_pairs("microworld", tokenizer(), 32, 10, "sop"), 5)
+    assert all(tokens[-2] == "." and tokens.count("[SEP]") == 1 for tokens in pairs.tokens)
+
+
+def test_sentences_of_unequal_length_share_a_batch():
+    """Harm: padding is looked at, or a sentence gets another one's attention."""
+    teacher = teachers.load("microworld")
+    corpus = open_corpus("microworld", teacher.tokenizer, 64, 10)
+    sentences = held_out_sentences(corpus, 9)
+    assert len(set(map(len, sentences.ids))) > 3
+    found = attend(teacher.bert, sentences, "cpu", teacher.tokenizer.pad_token_id)
+    assert found.layers == [layer for layer in range(4) for _ in range(4)]
+    for index in range(9):
+        alone = probe(teacher.bert, teacher.tokenizer, " ".join(sentences.tokens[index][1:-1]))
+        assert alone.tokens == sentences.tokens[index]
+        np.testing.assert_allclose(found.maps[index], np.concatenate(alone.attentions), atol=1e-5)
+
+
+# ---- the files ------------------------------------------------------------------------------------------------------
+
+
+def test_a_damaged_snapshot_is_named(tmp_path):
+    """Harm: a torn or hostile file runs code, fills the memory or shows a traceback."""
+    write_sentences(tmp_path, [["[CLS]", "a", "[SEP]"]])
+    maps = np.full((4, 3, 3), 1 / 3)
+    write_student(tmp_path, 5, [maps], [0, 0, 1, 1])
+    snapshots = read_snapshots(tmp_path)
+    assert [layer.shape for layer in snapshots.student(5, 0)] == [(2, 3, 3), (2, 3, 3)]
+    with pytest.raises(SnapshotError, match="teacher.npz is missing"):
+        snapshots.teacher(0)
+    path = tmp_path / "step-000000005.npz"
+    whole = path.read_bytes()
+    hostile = {"heads": np.array([2, 2]), "s0": np.array([print], dtype=object)}
+    for name, write in {
+        "torn": lambda: path.write_bytes(whole[:100]),
+        "pickled": lambda: np.savez(path, **hostile),
+        "other sentence": lambda: write_student(tmp_path, 5, [maps[:, :2, :2]], [0, 0, 1, 1]),
+        "other heads": lambda: np.savez(path, heads=np.array([2, 9]), s0=np.zeros((4, 3, 3), np.uint8)),
+        "huge": lambda: np.savez_compressed(path, heads=np.array([2, 2]), s0=np.zeros((5000, 64, 64), np.uint8)),
+        "a link": lambda: (path.unlink(), path.symlink_to("/etc/passwd")),
+    }.items():
+        write()
+        with pytest.raises(SnapshotError, match="step-000000005"):
+            raise AssertionError(name, snapshots.student(5, 0))
+    (tmp_path / "sentences.json").write_text('{"tokens": 3}')
+    with pytest.raises(SnapshotError, match="damaged"):
+        read_snapshots(tmp_path)
+    assert read_snapshots(tmp_path / "nowhere") is None
+
+
+def test_the_score_in_the_film_is_the_score_of_the_report(filmed):
+    """Harm: the curve and the page beside it define the score differently."""
+    config, run, events = filmed
+    model, teacher = load_model(run.student_dir), teachers.load("blank")
+    corpus = open_corpus("microworld", model.tokenizer, config.length, 10)
+    film = Film(run.attention_dir, teacher.bert.eval(), corpus, model.bert.shape, "cpu")
+    seen = attend(model.bert, film.sentences, "cpu", film.pad)
+    apart = distances(seen.maps, film.teacher.maps, film.keep)
+    found = score(apart, film.nulls, best_pairs(apart.mean(0)), seen.layers, True, film_module.RESAMPLES).total
+    assert attention_events(events)[-1]["matched"] == pytest.approx(found.to_json(), abs=1e-4)

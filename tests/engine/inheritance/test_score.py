@@ -1,0 +1,254 @@
+"""Laws of the inheritance score, checked against loops over the definitions and against scipy."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import jensenshannon
+
+from engine.inheritance.head_distances import (
+    InheritanceError,
+    content_only,
+    distances,
+    jensen_shannon,
+    pair_cosines,
+    pair_divergences,
+)
+from engine.inheritance.score import (
+    best_pairs,
+    head_scores,
+    layer_scores,
+    random_score,
+    same_place,
+    score,
+    shuffled_score,
+)
+from engine.model.bert import new_bert
+
+LAYERS = [0, 0, 1, 1]
+ALL = np.ones(6, bool)
+
+
+def some_maps(seed, heads=4, pos=6, sharpness=2.0):
+    """Attention of `heads` heads: (head, pos, pos), rows summing to 1."""
+    values = np.exp(sharpness * np.random.default_rng(seed).normal(size=(heads, pos, pos)))
+    return values / values.sum(-1, keepdims=True)
+
+
+def many(seed, sentences=20, **about):
+    """Attention on several sentences."""
+    return [some_maps([seed, index], **about) for index in range(sentences)]
+
+
+def random_students(count=3, sentences=20, heads=4):
+    """Maps of students that look almost evenly at everything, as fresh ones do."""
+    return [many(100 + index, sentences, heads=heads, sharpness=0.02) for index in range(count)]
+
+
+def apart(student, teacher):
+    """Distances where every position counts."""
+    return distances(student, teacher, [np.ones(maps.shape[-1], bool) for maps in student])
+
+
+def null_distances(teacher, **about):
+    """(null, sentence, null head, teacher head)."""
+    return np.stack([apart(one, teacher) for one in random_students(sentences=len(teacher), **about)])
+
+
+def by_definition(p, q):
+    """Jensen-Shannon divergence in bits of two distributions, term by term."""
+    total = 0.0
+    for a, b in zip(p, q, strict=True):
+        middle = (a + b) / 2
+        total += sum(x * math.log2(x / middle) for x in (a, b) if x > 0) / 2
+    return total
+
+
+@pytest.mark.parametrize(
+    ("p", "q"),
+    [
+        ([0.2, 0.3, 0.5], [0.5, 0.25, 0.25]),
+        ([1.0, 0.0], [0.0, 1.0]),
+        ([0.5, 0.5, 0.0], [0.0, 0.5, 0.5]),
+        ([1.0], [1.0]),
+    ],
+)
+def test_divergence_is_the_definition_s(p, q):
+    """Harm: nats for bits, a distance for a divergence, or no number where somebody looks nowhere."""
+    found = float(jensen_shannon(np.array(p), np.array(q)))
+    assert found == pytest.approx(by_definition(p, q), abs=1e-12)
+    assert found == pytest.approx(jensenshannon(p, q, base=2) ** 2, abs=1e-12)
+
+
+def test_all_pairs_are_the_loop_s():
+    """Harm: the fast way over all pairs of heads loses small probabilities, or takes the columns for the rows."""
+    student, teacher = some_maps(1, heads=3), some_maps(2, heads=5, sharpness=6.0)
+    teacher[0, 0] = np.eye(6)[2]  # zeros
+    divergences, cosines = pair_divergences(student, teacher), pair_cosines(student, teacher)
+    for mine, theirs in itertools.product(range(3), range(5)):
+        rows = list(zip(student[mine], teacher[theirs], strict=True))
+        assert divergences[mine, theirs] == pytest.approx(np.mean([by_definition(p, q) for p, q in rows]), abs=1e-5)
+        similar = [sum(p * q) / math.sqrt(sum(p * p) * sum(q * q)) for p, q in rows]
+        assert cosines[mine, theirs] == pytest.approx(1 - np.mean(similar), abs=1e-5)
+
+
+def test_only_what_counts_is_compared():
+    """Harm: attention to [SEP], which most heads give most of theirs, makes everybody an heir."""
+    keep = np.array([False, True, True, False, True, False])
+    maps = some_maps(3)
+    maps[1, 2] = np.eye(6)[0]  # looks at nothing that counts
+    inner = content_only(maps, keep)
+    places = [1, 2, 4]
+    for head, row in itertools.product(range(4), range(3)):
+        left = [maps[head, places[row], column] for column in places]
+        whole = sum(left)
+        expected = [value / whole for value in left] if whole else [1 / 3] * 3
+        np.testing.assert_allclose(inner[head, row], expected, rtol=1e-6)
+    stranger = some_maps(4)
+    for one, other in ((maps, stranger), (stranger, maps)):  # both look at the separator most of all
+        one[..., 5] += 20
+        one /= one.sum(-1, keepdims=True)
+        assert pair_divergences(one, other).shape == (4, 4)
+    flattered = distances([maps], [stranger], [np.ones(6, bool)]).mean()
+    assert flattered < 0.2 * distances([maps], [stranger], [keep]).mean()
+
+
+def test_a_teacher_is_its_own_heir():
+    """Harm: a perfect student does not score 1."""
+    teacher = many(0)
+    nulls, own = null_distances(teacher), apart(teacher, teacher)
+    for pairs, matched in ((best_pairs(own.mean(0)), True), (same_place(LAYERS, LAYERS), False)):
+        found = score(own, nulls, pairs, LAYERS, matched)
+        assert found.pairs.tolist() == [[head, head] for head in range(4)]
+        values = [found.total.score, found.total.low, found.total.high, *found.heads]
+        np.testing.assert_allclose(values, 1.0, atol=1e-5)
+        np.testing.assert_allclose([layer.score for layer in found.layers], 1.0, atol=1e-5)
+    np.testing.assert_allclose(np.diag(head_scores(own, nulls)), 1.0, atol=1e-5)
+    np.testing.assert_allclose(np.diag(layer_scores(own, nulls, LAYERS, LAYERS)), 1.0, atol=1e-5)
+
+
+def test_a_random_student_scores_nothing():
+    """Harm: whoever is paired best among many heads seems to have inherited a little."""
+    teacher = many(0)
+    nulls = null_distances(teacher)
+    fourth = apart(many(200, sharpness=0.02), teacher)
+    for pairs in (best_pairs(fourth.mean(0)), None):
+        found = random_score(nulls, None if pairs is not None else same_place(LAYERS, LAYERS))
+        assert found.score == pytest.approx(0, abs=0.005)
+        assert found.low <= 0 <= found.high
+    assert score(fourth, nulls, best_pairs(fourth.mean(0)), LAYERS, True).total.score == pytest.approx(0, abs=0.005)
+
+
+def test_shuffled_heads_score_less_than_their_own_places():
+    """Harm: a score that any head of the teacher would give shows nothing about inheritance."""
+    teacher = many(0, heads=8, sharpness=4.0)
+    own, nulls = apart(teacher, teacher), null_distances(teacher, heads=8)
+    shuffled = shuffled_score(own, nulls)
+    expected = 1 - own.mean() / nulls.mean()  # any head with any other, as likely
+    assert shuffled.low <= expected <= shuffled.high < 0.9
+
+
+def test_the_order_of_heads_does_not_matter():
+    """Harm: a student that has every one of its teacher's heads, in other places, is told that it has none."""
+    teacher = many(0)
+    student = [0.7 * maps + 0.3 * other for maps, other in zip(teacher, many(1), strict=True)]
+    order = np.array([2, 0, 3, 1])
+    nulls = null_distances(teacher)
+    straight, mixed = apart(student, teacher), apart([maps[order] for maps in student], teacher)
+    one, other = (score(it, nulls, best_pairs(it.mean(0)), LAYERS, True) for it in (straight, mixed))
+    assert other.total.score == pytest.approx(one.total.score, abs=1e-6)
+    assert other.pairs[:, 1].tolist() == order.tolist()
+    in_place = score(mixed, nulls, same_place(LAYERS, LAYERS), LAYERS, False)
+    assert in_place.total.score < one.total.score - 0.1
+
+
+def test_the_pairing_is_the_best_of_all():
+    """Harm: a greedy pairing understates a student, by how much depends on the order of its heads."""
+    cost = np.random.default_rng(0).random((4, 4))
+    least = min(sum(cost[head, other[head]] for head in range(4)) for other in itertools.permutations(range(4)))
+    pairs = best_pairs(cost)
+    assert sum(cost[a, b] for a, b in pairs) == pytest.approx(least)
+    assert len(best_pairs(cost[:, :2])) == 2  # one to one, whichever has fewer
+
+
+def test_a_smaller_student_is_compared_with_as_many_heads():
+    """Harm: a student of another depth or head count crashes the page, or one head inherits twice."""
+    teacher, student = many(0, heads=12), [maps[[1, 5]] for maps in many(0, heads=12)]
+    nulls = null_distances(teacher, heads=2)
+    own = apart(student, teacher)
+    found = score(own, nulls, best_pairs(own.mean(0)), [0, 1], True)
+    assert found.pairs.tolist() == [[0, 1], [1, 5]]
+    assert found.total.score == pytest.approx(1, abs=1e-5)
+    assert layer_scores(own, nulls, [0, 1], [layer // 4 for layer in range(12)]).shape == (2, 3)
+    wide = apart(teacher, teacher)  # still twelve heads, on the way to two
+    assert score(wide, nulls, best_pairs(wide.mean(0)), [0] * 12, True).total.score == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("student", "teacher", "expected"),
+    [
+        ([0, 0, 1, 1], [0, 0, 1, 1], [0, 1, 2, 3]),
+        ([0, 0], [0, 0, 1, 1], [2, 3]),  # one layer stands at the depth of the last
+        ([0, 0, 1, 1], [0, 0, 1, 1, 2, 2, 3, 3], [2, 3, 6, 7]),
+        ([0, 1], [0, 0, 1, 1], None),
+    ],
+)
+def test_the_same_place(student, teacher, expected):
+    """Harm: layer 1 of 2 is compared with layer 1 of 12, or two heads with four by chance of order."""
+    found = same_place(student, teacher)
+    assert found is None if expected is None else found[:, 1].tolist() == expected
+
+
+def test_a_score_is_one_minus_a_ratio_of_means():
+    """Harm: the definition beside the chart is not what was computed."""
+    teacher = many(0)
+    student = [0.5 * maps + 0.5 * other for maps, other in zip(teacher, many(1), strict=True)]
+    mine, nulls, pairs = apart(student, teacher), null_distances(teacher), same_place(LAYERS, LAYERS)
+    found = score(mine, nulls, pairs, LAYERS, False)
+    above = np.mean([by_definition(p, q) for s, t in zip(student, teacher, strict=True) for a, b in pairs
+                     for p, q in zip(s[a], t[b], strict=True)])  # fmt: skip
+    below = np.mean([one[:, a, b].mean() for one in nulls for a, b in pairs])
+    assert found.total.distance == pytest.approx(above, abs=1e-5)
+    assert found.total.score == pytest.approx(1 - above / below, abs=1e-4)
+    assert found.total.low < found.total.score < found.total.high
+    assert np.mean([layer.distance for layer in found.layers]) == pytest.approx(above, abs=1e-5)
+    again = score(mine, nulls, pairs, LAYERS, False)
+    assert (again.total, again.layers) == (found.total, found.layers)  # the draws are seeded
+
+
+def test_the_interval_is_of_sentences():
+    """Harm: an interval so narrow that every difference between two students looks real."""
+    rng, truth, covered = np.random.default_rng(0), 0.5, 0
+    null = np.ones((1, 30, 1, 1))
+    for _ in range(100):
+        noisy = np.clip(rng.normal(truth, 0.2, (30, 1, 1)), 0, 1)
+        found = score(noisy, null, np.array([[0, 0]]), [0], False, resamples=300).total
+        covered += found.low <= 1 - truth <= found.high
+    assert covered >= 85  # of the 95 in 100 that are claimed; a percentile bootstrap of 30 is a little narrow
+
+
+def test_a_fresh_bert_looks_evenly():
+    """Harm: the null is not the one that is spoken of: a fresh student whose attention is far from even."""
+    from engine.inheritance.probe_sentences import attend, typed_sentences
+    from engine.sizing.shape import Shape
+    from tests.fixtures.builders import tokenizer
+
+    sentences = typed_sentences(["the girl near the boats washes herself ."], tokenizer())
+    shape = Shape(layers=2, hidden=32, heads=4, vocab=len(tokenizer()), positions=64)
+    maps = attend(new_bert(shape, 0).eval(), sentences, "cpu", tokenizer().pad_token_id).maps[0]
+    assert np.abs(maps * maps.shape[-1] - 1).max() < 0.2
+
+
+@pytest.mark.parametrize(
+    ("student", "keep", "word"),
+    [
+        ([], [], "no sentence"),
+        ([some_maps(0, pos=5)], [ALL], "5 tokens for the student and 6"),
+        ([some_maps(0)], [np.arange(6) == 2], "fewer than two words"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_in_words(student, keep, word):
+    """Harm: a broadcast compares the wrong tokens, or a sentence of one word counts as perfectly inherited."""
+    with pytest.raises(InheritanceError, match=word):
+        distances(student, [some_maps(1)][: len(student)], keep)

@@ -1,0 +1,66 @@
+"""How well a model fills in hidden words, and how sure one can be of it."""
+
+import numpy as np
+import pytest
+import torch
+
+from engine.learning.masked_lm import _over_rows, accuracy_interval, masked_lm_report, masked_lm_score
+from engine.settings.device import pick
+from engine.text.corpora import open_corpus
+from tests.fixtures.builders import randomise, teacher, tokenizer
+
+
+def test_a_score_says_how_many_words_it_was_asked_for():
+    """Harm: two students told apart by a difference that is noise."""
+    corpus = open_corpus("microworld", tokenizer(), 24, 10, held_out_rows=70)
+    score = masked_lm_score(teacher(), corpus, pick("cpu"))
+    assert score["words"] == sum(len(batch.targets) for batch in corpus.held_out_batches(64))
+
+
+@pytest.mark.parametrize(("chance", "words"), [(0.65, 2500), (0.05, 400), (0.5, 100)])
+def test_nineteen_of_twenty_intervals_hold_the_truth(chance, words):
+    """Harm: an interval too narrow to warn of noise, or too wide to show a difference."""
+    right = np.random.default_rng(0).binomial(words, chance, 2000) / words
+    held = [abs(found - chance) <= accuracy_interval(found, words) for found in right.tolist()]
+    assert np.mean(held) == pytest.approx(0.95, abs=0.025)
+
+
+def test_a_report_is_what_numpy_counts():
+    """Harm: a KL the wrong way round, a top five of six, or a mean of means of unequal batches."""
+    corpus = open_corpus("microworld", tokenizer(), 24, 10, held_out_rows=70)
+    student, guide = teacher(), randomise(teacher(), seed=9)
+    report = masked_lm_report(student, corpus, pick("cpu"), guide)
+    rows = {name: [] for name in report}
+    for batch in corpus.held_out_batches():
+        with torch.no_grad():
+            mine, theirs = (
+                torch.log_softmax(model(batch.ids, batch.visible).double(), -1).numpy() for model in (student, guide)
+            )
+        width = batch.ids.shape[1]
+        for place, target in zip(batch.positions.tolist(), batch.targets.tolist(), strict=True):
+            p, q = theirs[divmod(place, width)], mine[divmod(place, width)]
+            best = sorted(range(len(q)), key=lambda token: -q[token])  # noqa: B023
+            rows["loss"].append(-q[target])
+            rows["accuracy"].append(best[0] == target)
+            rows["top5"].append(target in best[:5])
+            rows["agreement"].append(best[0] == p.argmax())
+            rows["kl"].append((np.exp(p) * (p - q)).sum())
+    for name, values in rows.items():
+        assert report[name]["value"] == pytest.approx(np.mean(values), rel=1e-4, abs=1e-6), name
+    assert report["loss"]["interval"] > 0
+    assert report["kl"]["interval"] > 0
+    score = masked_lm_score(student, corpus, pick("cpu"))
+    assert score["accuracy"] == pytest.approx(report["accuracy"]["value"])
+    assert score["loss"] == pytest.approx(report["loss"]["value"], rel=1e-5)
+    assert set(masked_lm_report(student, corpus, pick("cpu"))) == {"loss", "accuracy", "top5"}
+
+
+def test_an_interval_over_rows_holds_the_mean():
+    """Harm: words of one row counted as if each were asked for by itself: an interval half as wide as it should be."""
+    rng, held = np.random.default_rng(0), []
+    for _ in range(1000):
+        words = rng.integers(3, 12, 200)
+        chance = rng.beta(2, 2, 200)  # some rows are easy, some hard
+        found = _over_rows(torch.from_numpy(rng.binomial(words, chance)).double(), torch.from_numpy(words).double())
+        held.append(abs(found["value"] - 0.5) <= found["interval"])
+    assert np.mean(held) == pytest.approx(0.95, abs=0.025)

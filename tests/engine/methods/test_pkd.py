@@ -1,0 +1,230 @@
+"""PKD: its loss by hand, whom it imitates, a teacher made once, and a task that is learned."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from engine.__main__ import main
+from engine.inspection.fill_in import fill_in
+from engine.inspection.probe import ProbeError
+from engine.methods.pkd import TASKS, Pkd, PkdOptions
+from engine.model.new_head import with_pooler
+from engine.model.saved_models import load_model
+from engine.settings.device import pick
+from engine.settings.options import ConfigError, read_options
+from engine.sizing.shape import Shape, ShapeError
+from engine.storage.cache import writable_folder
+from engine.tasks import catalog as tasks
+from engine.tasks import taught_teacher as taught_module
+from engine.tasks.batches import open_task
+from engine.tasks.finetune import Recipe
+from engine.tasks.taught_teacher import taught
+from engine.teachers.catalog import card, load
+from engine.text.masking import Masking
+from engine.training.loop import train
+from tests.engine.tasks.test_finetune import EASY
+from tests.fixtures.builders import finish, new_run, randomise, returned, teacher, tiny, tokenizer
+
+CPU, TWO = pick("cpu"), {"layers": 2}
+QUICK = Recipe(epochs=3, lr=5e-3, pooling="cls")
+pytestmark = pytest.mark.usefixtures("few_held_out")
+
+
+@pytest.fixture
+def easy(monkeypatch):
+    """A task that one word decides, in the place of grammar."""
+    task = dataclasses.replace(EASY, name="grammar")
+    monkeypatch.setitem(tasks.TASKS, "grammar", task)
+    return task
+
+
+def softmax(values):
+    """Of a list of numbers."""
+    exponentials = [math.exp(value - max(values)) for value in values]
+    return [value / sum(exponentials) for value in exponentials]
+
+
+@pytest.mark.parametrize("matched", ["skip", "last"])
+def test_the_loss_is_the_papers_by_hand(matched):
+    """Harm: alpha on the wrong term, T squared forgotten, the last layer or the embeddings among the imitated ones."""
+    method = Pkd(PkdOptions(matched=matched, temperature=4.0, soft=0.3, patient=20.0), 10)
+    big = teacher(layers=4)
+    data = method.data("microworld", tokenizer(), 64, 10, Masking())
+    batch = data.batch(0, 6, 0)
+    student = method.prepare(big, method.student_shape(big.shape, TWO), 0)
+    randomise(student, seed=3)
+    guide = method.whole(randomise(with_pooler(big, 0), seed=4), {
+        "classifier.weight": torch.randn(2, 16), "classifier.bias": torch.randn(2)
+    })  # fmt: skip
+    for model in (student, guide):
+        model.double()
+    found = method.losses(student, guide, batch)
+    ours, theirs = {"hidden": []}, {"hidden": []}
+    with torch.no_grad():
+        z, t = (
+            m(batch.ids, batch.visible, batch.types, seen).tolist() for m, seen in ((student, ours), (guide, theirs))
+        )
+    layer = {"skip": 2, "last": 3}[matched]  # of 4: every second, or the one before the last
+    labels = np.mean([-math.log(softmax(z[row])[batch.targets[row]]) for row in range(6)])
+    soft = 0.0
+    for row in range(6):
+        p, q = softmax([x / 4 for x in t[row]]), softmax([x / 4 for x in z[row]])
+        soft += 16 / 6 * sum(a * math.log(a / b) for a, b in zip(p, q, strict=True))
+    squares = []
+    for row in range(6):
+        a, b = ours["hidden"][1][row, 0].numpy(), theirs["hidden"][layer][row, 0].numpy()
+        squares += ((a / math.sqrt(a @ a) - b / math.sqrt(b @ b)) ** 2).tolist()
+    expected = {"labels": 0.7 * labels, "soft targets": 0.3 * soft, "patience": 20 * np.mean(squares)}
+    assert {name: float(term.detach()) for name, term in found.items()} == pytest.approx(expected, rel=1e-9)
+    assert all(value > 0 for value in expected.values())
+
+
+@pytest.mark.parametrize(
+    ("matched", "have", "want", "layers"),
+    [
+        ("skip", 12, 6, [2, 4, 6, 8, 10]),  # the paper's two students of BERT base, section 4.2
+        ("skip", 12, 3, [4, 8]),
+        ("last", 12, 6, [7, 8, 9, 10, 11]),
+        ("last", 12, 3, [10, 11]),
+    ],
+)
+def test_the_imitated_layers_are_the_papers(matched, have, want, layers):
+    """Harm: the last layer, which the classifier reads, is pulled in two directions; or layers are off by one."""
+    assert Pkd(PkdOptions(matched=matched), 10).imitated(have, want) == layers
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted", "says"),
+    [
+        ({}, {"hidden": 16}, "choose fewer layers"),
+        ({}, {"layers": 1}, "at least 2, got 1; use 2 layers"),
+        ({}, {"layers": 3}, "use 2 or 4 layers, or imitate the last ones"),
+        ({}, {"layers": 9}, "at most its teacher's 4"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_with_what_works(options, wanted, says):
+    """Harm: a patience of no layer at all, or of layers that do not meet."""
+    with pytest.raises(ShapeError, match=says):
+        Pkd(read_options(PkdOptions, options), 10).student_shape(Shape(layers=4, hidden=32, heads=4), wanted)
+    assert Pkd(PkdOptions(matched="last"), 10).student_shape(Shape(layers=4, hidden=32, heads=4), {"layers": 3})
+
+
+def test_it_reads_no_corpus_and_only_tasks_with_classes():
+    """Harm: `--corpus` obeyed in silence by a method that never opens it; a task whose score is no accuracy."""
+    method = Pkd(PkdOptions(), 10)
+    assert method.text("auto", "nltk:not-there") == "nltk:not-there"  # nothing of it is read
+    with pytest.raises(ConfigError, match="task grammar and reads no corpus, got nltk:brown"):
+        method.text("nltk:brown", "microworld")
+    assert {"grammar", "sentence_polarity", "qc", "rte", "glue-mnli"} <= set(TASKS)
+    assert not {"squad", "glue-stsb", "glue-cola", "glue-mrpc"} & set(TASKS)
+
+
+def test_the_student_starts_as_the_teachers_first_layers_without_a_head():
+    """Harm: "initialised from its teacher" in the lesson, random weights in the run."""
+    big, method = teacher(layers=4), Pkd(PkdOptions(), 10)
+    shape = method.student_shape(big.shape, {})
+    assert (shape.layers, shape.pooler, shape.mlm_head) == (2, True, False)
+    student, known = method.prepare(big, shape, 0).bert, big.state_dict()
+    fresh = {"pooler.weight", "pooler.bias"}
+    assert set(student.state_dict()) - set(known) == fresh
+    assert all(torch.equal(tensor, known[name]) for name, tensor in student.state_dict().items() if name not in fresh)
+    own = randomise(with_pooler(big, 0), seed=9)
+    again = method.prepare(own, shape, 0).bert
+    assert torch.equal(again.pooler.weight, own.pooler.weight)  # a teacher's own pooler is inherited
+
+
+def test_every_text_comes_once_an_epoch_and_the_rest_with_the_next(easy):
+    """Harm: texts that nobody learns from, a short batch at every epoch's end, or an order that a resume changes."""
+    data = open_task(easy, tokenizer(), 32)
+    count = len(data.train)
+    texts = [tuple(row) for row in data.train.ids]
+    for seed in (0, 1):
+        seen = []
+        for step in range(count // 7 + 1):
+            batch = data.batch(step, 7, seed)
+            assert len(batch.targets) == 7
+            assert torch.equal(batch.ids.flatten()[batch.positions], torch.full((7,), tokenizer().cls_token_id))
+            seen += [tuple(row[row != 0].tolist()) for row in batch.ids]
+        assert sorted(seen[:count]) == sorted(texts)
+        assert all(torch.equal(a, b) for a, b in zip(vars(batch).values(), vars(data.batch(step, 7, seed)).values()))  # noqa: B905
+    held_out = [tuple(row[row != 0].tolist()) for one in data.held_out_batches(5) for row in one.ids]
+    assert sorted(held_out) == sorted(tuple(row) for row in data.test.ids)
+
+
+def test_a_teacher_is_made_once_and_leaves_no_trace_in_the_random_numbers(easy, monkeypatch, tmp_path):
+    """Harm: minutes of fine-tuning at every start; or a run that goes otherwise when its teacher was in the cache."""
+    monkeypatch.setenv("HEIRLOOM_CACHE", str(tmp_path))
+    big, data = with_pooler(teacher(), 0), open_task(easy, tokenizer(), 32)
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    shares = []
+    work = taught(big, data, QUICK, 0, CPU)
+    while True:
+        try:
+            shares.append(next(work))
+        except StopIteration as end:
+            made = end.value
+            break
+    assert shares == sorted(shares)
+    assert shares[-1] <= 1
+    assert torch.equal(torch.rand(3), expected)
+    monkeypatch.setattr(taught_module, "learn", None)  # asked again, it would fail
+    kept = returned(taught(big, data, QUICK, 0, CPU))
+    assert all(torch.equal(a, b) for a, b in zip(made.state_dict().values(), kept.state_dict().values(), strict=True))
+    (file,) = writable_folder("taught").glob("*.safetensors")
+    file.write_bytes(b"damaged")
+    with pytest.raises(TypeError):  # it wants to learn anew
+        returned(taught(big, data, QUICK, 0, CPU))
+    with pytest.raises(TypeError):  # another seed is another teacher
+        returned(taught(big, data, QUICK, 1, CPU))
+
+
+def test_a_run_learns_the_task_says_so_and_its_student_can_be_taken_on(easy, tmp_path, capsys):
+    """Harm: a card whose score is of filling in words; a student that no page, verb or further run can use."""
+    options = {"teacher_lr": 2e-3, "lr": 3e-3, "teacher_epochs": 8}
+    config = tiny("pkd", steps=40, batch=16, length=32, options=options)
+    run = new_run(tmp_path, config)
+    events = finish(config, run)
+    made = run.card()
+    scores = made["scores"]
+    assert set(scores) == {
+        *("grammar_accuracy", "grammar_loss", "teacher_grammar_accuracy", "teacher_grammar_loss", "retained"),
+    }
+    assert scores["grammar_accuracy"] > 0.9
+    assert scores["retained"] == pytest.approx(scores["grammar_accuracy"] / scores["teacher_grammar_accuracy"])
+    (start,) = [event for event in events if event["kind"] == "start"]
+    assert start["measure"] == made["measure"]
+    assert made["measure"]["title"] == "Accuracy on grammar"
+    assert made["classes"] == list(easy.classes)
+    shares = [event["share"] for event in events if event["kind"] == "prepare" and "share" in event]
+    assert shares == sorted(shares)
+    assert shares
+    again = finish(config, new_run(tmp_path, config))
+    assert not any("share" in event for event in again)  # the teacher is in the cache
+    assert [event["losses"] for event in again if event["kind"] == "step"] == [
+        event["losses"] for event in events if event["kind"] == "step"
+    ]
+    with pytest.raises(ProbeError, match="no masked-LM head: it learned a task"):
+        fill_in(load_model(run.student_dir).bert, tokenizer(), "the [MASK] .")
+    assert main(["evaluate", run.id, "--runs", str(tmp_path), "--device", "cpu"]) == 2
+    assert "score it on a --task" in capsys.readouterr().err
+    found = card(f"run:{run.id}", tmp_path)
+    assert not found.has_head
+    assert load(f"run:{run.id}", tmp_path).bert.head is not None  # new and untrained, as the card says
+
+
+def test_a_stop_is_heard_while_the_teacher_learns(easy, tmp_path):
+    """Harm: a Stop button that waits for minutes of fine-tuning."""
+    config = tiny("pkd", options={"teacher_epochs": 50, "teacher_lr": 1.1e-4})
+    run, events = new_run(tmp_path, config), []
+    for event in train(config, run):
+        events.append(event)
+        if "share" in event:
+            run.request_stop()
+    assert events[-1]["kind"] == "stopped"
+    assert sum("share" in event for event in events) == 1
+    assert not run.student_dir.exists()

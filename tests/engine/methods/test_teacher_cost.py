@@ -1,0 +1,79 @@
+"""What a method asks of its teacher: no gradient, layer, look-up or projection that its loss does not need."""
+
+import pytest
+import torch
+
+from engine.methods.registry import METHODS
+from engine.model.saved_models import load_model
+from engine.settings.device import pick
+from engine.settings.options import read_options
+from engine.text.sentence_pairs import open_text
+from engine.training.gradients import learning
+from tests.engine.methods.test_contract import wanted_of
+from tests.fixtures.builders import finish, new_run, teacher, tiny, tokenizer
+
+pytestmark = pytest.mark.usefixtures("few_held_out")
+ASKS = {  # (layers run as a whole, positions through the head: none, the hidden words, all)
+    "wid": (0, "none"),
+    "scratch": (0, "none"),
+    "soft_targets": (4, "hidden"),
+    "distilbert": (4, "all"),
+    "tinybert": (4, "none"),
+    "minilm": (3, "none"),
+    "minilmv2": (1, "none"),
+    "albert": (4, "hidden"),
+    "adapt": (4, "none"),
+    **dict.fromkeys(("head_pruning", "ffn_pruning", "low_rank", "magnitude", "int8"), (0, "none")),
+}
+OPTIONS = {"minilmv2": {"teacher_layer": 2}, "albert": {"soft": 0.5, "pairs": "none"}}
+
+
+@pytest.mark.parametrize("name", [name for name, kind in METHODS.items() if "task-agnostic" in kind.uses])
+def test_a_teacher_computes_no_more_than_the_loss_needs(name) -> None:
+    """Harm: distillation at twice the price: a teacher with gradients, run twice, or to its end for an early layer."""
+    kind, guide = METHODS[name], teacher(layers=4, hidden=32, heads=4, ffn=64).requires_grad_(True)
+    method = kind(read_options(kind.Options, OPTIONS.get(name, {})), 30)
+    batch = open_text("microworld", tokenizer(), 24, 200, method.pairs).batch(0, 6, 0)
+    student = learning(method.prepare(guide, method.student_shape(guide.shape, wanted_of(kind)), 0), pick("cpu"))
+    looked_up, layers, said = [], [], []
+    guide.embeddings.register_forward_hook(lambda *_: looked_up.append(1))
+    for ffn in guide.ffns:
+        ffn.register_forward_hook(lambda *_: layers.append(1))
+    guide.head.register_forward_hook(lambda module, inputs, output: said.append(output.flatten(0, -2).shape[0]))
+    sum(method.losses(student, guide, batch).values()).backward()
+    whole, positions = ASKS[name]
+    assert len(looked_up) == (positions != "none" or whole > 0)
+    assert len(layers) == whole
+    assert said == {"none": [], "hidden": [len(batch.targets)], "all": [batch.ids.numel()]}[positions]
+    assert all(parameter.grad is None for parameter in guide.parameters())
+
+
+def test_what_is_looked_at_is_what_a_whole_pass_would_show() -> None:
+    """Harm: a cheaper look at a layer that sees something else than the model computes."""
+    guide = teacher(layers=3)
+    batch = open_text("microworld", tokenizer(), 24, 200).batch(0, 6, 0)
+    names = ("query", "key", "value", "scores")
+    whole = {name: [] for name in names}
+    with torch.no_grad():
+        guide.encode(batch.ids, batch.visible, trace=whole)
+        for layer in range(3):
+            seen, some = {name: [] for name in names}, {name: [] for name in names}
+            guide.look(batch.ids, batch.visible, layer, seen)
+            guide.encode(batch.ids, batch.visible, trace=some, layers=(layer,))
+            for name in names:
+                for found in (seen, some):
+                    (tensor,) = found[name]
+                    torch.testing.assert_close(tensor, whole[name][layer], rtol=0, atol=1e-5)
+
+
+def test_a_teaching_assistant_is_a_chain_of_two_runs(tmp_path) -> None:
+    """Harm: MiniLM's assistant cannot be had, or nobody can tell whose child its student is."""
+    assistant = new_run(tmp_path, tiny("minilm", steps=2))
+    finish(tiny("minilm", steps=2), assistant)
+    config = tiny("minilm", steps=2, teacher=f"run:{assistant.id}", student={"layers": 1, "hidden": 16, "heads": 4})
+    run = new_run(tmp_path, config)
+    finish(config, run)
+    card = load_model(run.student_dir).card
+    assert card["parent"] == assistant.id
+    assert card["teacher_parameters"] == assistant.card()["parameters"]
+    assert card["shape"]["hidden"] == 16

