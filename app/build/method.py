@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app.session import widget_values as given
-from engine.methods.base import USES, Method
+from engine.methods.base import USES, Method, description
 from engine.methods.registry import METHODS
 
 CHOSEN = "build_method"  # the widget's name: buttons elsewhere choose, too
@@ -22,22 +22,22 @@ def choose_method() -> type[Method]:
     names = list(METHODS)
     name = st.selectbox(
         "Method",
-        format_func=lambda name: METHODS[name].label,
+        format_func=lambda name: METHODS[name].about.label,
         label_visibility="collapsed",
         help="MobileBERT is out of scope for now: it learns from a teacher of its own build, which would have to be "
         "trained first.",
         **given.kept_choice(CHOSEN, names, names[0]),
     )
-    method = METHODS[name]
-    st.markdown(method.description())
-    st.latex(method.formula)
+    method, about = METHODS[name], METHODS[name].about
+    st.markdown(description(method))
+    st.latex(about.formula)
     st.markdown(
         " ".join(
-            f":green-badge[:material/check: {use}]" if use in method.uses else f":gray-badge[:material/close: {use}]"
+            f":green-badge[:material/check: {use}]" if use in about.uses else f":gray-badge[:material/close: {use}]"
             for use in USES
         ),
-        help="\n\n".join(f"**{use}**: {about}" for use, about in ABOUT_USES.items())
+        help="\n\n".join(f"**{use}**: {meaning}" for use, meaning in ABOUT_USES.items())
         + "\n\nThe columns of Table 1 in the WID paper, arXiv 2305.09098.",
     )
-    st.caption(method.paper)
+    st.caption(about.paper)
     return method

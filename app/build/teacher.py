@@ -77,11 +77,11 @@ def show_card(card: Card) -> None:
             "one first, then let that run teach.",
             icon=":material/psychology_alt:",
         )
-        for method in (method for method in METHODS.values() if method.adds_head):
+        for method in (method for method in METHODS.values() if method.about.adds_head):
             st.button(
-                f"Train a head: {method.label}",
+                f"Train a head: {method.about.label}",
                 icon=":material/school:",
                 on_click=given.give,
-                args=(CHOSEN, method.name),
+                args=(CHOSEN, method.about.name),
                 help="Chooses this method below. When its run has finished, its name as a teacher is run:ID.",
             )

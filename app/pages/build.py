@@ -13,6 +13,7 @@ from app.elements.shape_words import build_words
 from app.session import caches as state
 from app.session import options_form as forms
 from app.session import widget_values as given
+from engine.methods.kinds.one_shot import OneShot
 from engine.model.transformers_format import inexpressible
 from engine.settings.run_config import RunConfig
 from engine.sizing.cost import parameters
@@ -39,17 +40,18 @@ with left:
 
     st.subheader("Method")
     method = choose_method()
+    about = method.about
 
     st.subheader("Student")
     shape = card.shape
     whose = f"{name}_{shape}"  # a folder's model may be another one tomorrow, with other bounds
     student = {}
-    if method.chooses:
+    if about.chooses:
         first, second, third = st.columns(3)
-        if "layers" in method.chooses:
-            most = shape.layers // 2 or 1 if method.chooses == ("layers",) else shape.layers
+        if "layers" in about.chooses:
+            most = shape.layers // 2 or 1 if about.chooses == ("layers",) else shape.layers
             student["layers"] = first.slider("Layers", 1, shape.layers, **given.kept(f"layers_{whose}_{most}", most))
-        if "hidden" in method.chooses:
+        if "hidden" in about.chooses:
             student["hidden"] = second.slider(
                 "Width",
                 shape.heads,
@@ -57,19 +59,19 @@ with left:
                 step=shape.heads,
                 **given.kept(f"hidden_{whose}", shape.hidden // 2 // shape.heads * shape.heads),
             )
-        if "heads" in method.chooses:
+        if "heads" in about.chooses:
             student["heads"] = third.slider("Heads", 1, shape.heads, **given.kept(f"heads_{whose}", shape.heads))
-    if method.one_shot:
-        st.caption(f"{method.label} starts from the teacher's shape: {shape}. The options say what becomes of it.")
-    elif set(method.chooses) < {"layers", "hidden", "heads"}:
-        st.caption(f"{method.label} keeps {'the rest of ' if method.chooses else ''}the teacher's shape: {shape}.")
+    if issubclass(method, OneShot):
+        st.caption(f"{about.label} starts from the teacher's shape: {shape}. The options say what becomes of it.")
+    elif set(about.chooses) < {"layers", "hidden", "heads"}:
+        st.caption(f"{about.label} keeps {'the rest of ' if about.chooses else ''}the teacher's shape: {shape}.")
     st.subheader("Options")
-    preset = forms.preset_choice(method.presets, method.preset_notes, f"preset_{method.name}") if method.presets else ""
-    options = forms.options_form(method.Options, f"options_{method.name}_{preset}", method.presets.get(preset))
+    preset = forms.preset_choice(about.presets, about.preset_notes, f"preset_{about.name}") if about.presets else ""
+    options = forms.options_form(method.Options, f"options_{about.name}_{preset}", about.presets.get(preset))
     with st.expander("Run settings"):
         device, slow = state.device(), parameters(shape) > 10_000_000
         columns, budget = st.columns(4), ""
-        if method.one_shot:
+        if issubclass(method, OneShot):
             steps = int(
                 columns[0].number_input(
                     "Healing steps",
@@ -95,7 +97,7 @@ with left:
         seed = columns[3].number_input(
             "Seed", 0, 2**31 - 1, help="Fixes initial weights, data order and masks.", **given.kept("seed", 0)
         )
-        learns = not method.one_shot or steps > 0  # nobody shares or splits steps that are not taken
+        learns = not issubclass(method, OneShot) or steps > 0  # nobody shares or splits steps that are not taken
         processes = columns[0].number_input(
             "Processes",
             1,
@@ -114,7 +116,7 @@ with left:
             **given.kept("accumulate", 1),
         )
         reads: dict[str, Any] = {}  # how text is read, of a method that reads any
-        if "task-agnostic" in method.uses:
+        if "task-agnostic" in about.uses:
             reads["masking"] = columns[2].selectbox(
                 "Hidden together",
                 format_func=MASKINGS.__getitem__,
@@ -144,7 +146,7 @@ with right, st.container(border=True):
 
         config = RunConfig(
             teacher=absolute(name),
-            method=method.name,
+            method=about.name,
             student=student,
             options=options,
             corpus=absolute(corpus) if reads else corpus,
@@ -179,7 +181,7 @@ with right, st.container(border=True):
     st.markdown(
         f":material/memory: **{device.name}**" + (", bfloat16 products" if device.mixed_precision else ", float32")
     )
-    run_name = f"{method.name}-{plan.shape.layers}x{plan.shape.hidden}" if plan else ""
+    run_name = f"{about.name}-{plan.shape.layers}x{plan.shape.hidden}" if plan else ""
     if st.button("Start", type="primary", icon=":material/play_arrow:", disabled=plan is None, width="stretch"):
         assert config is not None
         try:

@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from engine.methods.base import adamw, masked_lm
+from engine.learning.losses import masked_lm
+from engine.learning.optimizers import adamw
 from engine.model.bert import new_bert
 from engine.settings import torch_subprocess as apart
 from engine.settings.device import Device, pick

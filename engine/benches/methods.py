@@ -22,7 +22,9 @@ from torch import nn
 
 from engine.benches import process_memory as memory
 from engine.benches.wid_contestants import BASE, MINI, TINY, Case, chosen, new_batch, not_here
-from engine.methods.base import Method
+from engine.methods.base import Method, step_flops
+from engine.methods.kinds.calibrated import calibrated, calibration_batches
+from engine.methods.kinds.shape_changing import ShapeChanging, cost_phases
 from engine.methods.registry import METHODS
 from engine.model.bert import new_bert
 from engine.settings.device import pick
@@ -33,9 +35,9 @@ from engine.sizing.step_flops import Work
 from engine.tasks.batches import TaskBatch
 from engine.text.masking import Batch
 from engine.text.sentence_pairs import PairBatch
-from engine.training.gradients import backward, learning
 from engine.training.plan import MANY_STEPS
 from engine.training.processes import Processes
+from engine.training.step import Learner, trainable
 
 CASES = {
     "cpu": Case("cpu", MINI, (MINI.replace(hidden=192),), 16, 64),
@@ -64,7 +66,7 @@ def bench_methods(name: str, rounds: int = 3, steps: int = 5, only: tuple[str, .
         except (ShapeError, ConfigError) as error:
             refused[method] = str(error)
         else:
-            several = len(trained.phases(case.teacher, shape)) > 1
+            several = len(cost_phases(trained, case.teacher, shape)) > 1
             answers |= {(method, stage): [] for stage in STAGES[: 1 + several]}
     for _ in range(rounds):
         for row, parts in answers.items():
@@ -120,7 +122,7 @@ def planned(name: str, case: Case) -> tuple[Method, Shape]:
     """
     kind = METHODS[name]
     method = kind(kind.Options(), MANY_STEPS)
-    wanted = {name: getattr(case.students[0], name) for name in method.chooses}
+    wanted = {name: getattr(case.students[0], name) for name in method.about.chooses}
     return method, method.student_shape(case.teacher, wanted)
 
 
@@ -150,23 +152,25 @@ def _apart(case: str, method: str, stage: str, steps: int) -> dict[str, Any]:
 def measure(case: Case, name: str, stage: str, steps: int) -> dict[str, Any]:
     """Seconds of `steps` training steps of the method `name`, the bytes they take, the FLOPs counted for one."""
     (method, shape), late = planned(name, case), stage == STAGES[1]
-    phases = method.phases(case.teacher, shape)
+    phases = cost_phases(method, case.teacher, shape)
     device, teacher = pick(case.device), new_bert(case.teacher, 0)
     batch = new_batch(case)
-    if method.pairs != "none":
+    if method.task.pairs != "none":
         batch = _paired(batch)
     torch.randn(256, 256, device=device.type) @ torch.randn(256, 256, device=device.type)  # what the libraries take
     empty = memory.resident()
-    student = method.prepare(teacher, shape, 0)
-    if method.calibration_batches:
-        student = method.calibrate(learning(student, device), [batch.to(device.type)] * method.calibration_batches)
-    student = learning(method.at_last(student) if late else student, device)
+    student = method.init_student(teacher, shape, 0)
+    if looks := calibration_batches(method):
+        student = calibrated(method, trainable(student, device), [batch.to(device.type)] * looks)
+    if late and isinstance(method, ShapeChanging):
+        student = method.final_form(student)
+    student = trainable(student, device)
     teacher = teacher.to(device.type).eval().requires_grad_(False)
     guide: nn.Module = teacher
-    if method.classes:  # it learns from labelled texts, and from a teacher that tells the same classes apart
-        batch, whole = _labelled(batch, len(method.classes)), case.teacher.replace(pooler=True, mlm_head=False)
-        guide = method.prepare(new_bert(case.teacher, 0), whole, 0).to(device.type).eval().requires_grad_(False)
-    optimizer, alone, taken = method.optimizer(student), Processes(0, 1), []
+    if method.task.classes:  # it learns from labelled texts, and from a teacher that tells the same classes apart
+        batch, whole = _labelled(batch, len(method.task.classes)), case.teacher.replace(pooler=True, mlm_head=False)
+        guide = method.init_student(new_bert(case.teacher, 0), whole, 0).to(device.type).eval().requires_grad_(False)
+    learner, taken = Learner(method, student, method.optimizer(student), guide, device, Processes(0, 1)), []
     gc.collect()
     known = True
     if device.type == "cuda":
@@ -177,18 +181,14 @@ def measure(case: Case, name: str, stage: str, steps: int) -> dict[str, Any]:
     for _ in range(WARM + steps):
         device.wait()
         began = time.perf_counter()
-        backward(method, student, guide, batch, [batch], device, alone)
-        nn.utils.clip_grad_norm_(student.parameters(), 1.0)
-        method.after_backward(student, optimizer, 1)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        learner.step(batch, [batch], 1)
         device.wait()
         taken.append(time.perf_counter() - began)
     peak = torch.cuda.max_memory_allocated() if device.type == "cuda" else memory.peak()
     if device.type != "cuda":
         peak = peak - empty if known and peak is not None and empty is not None else None
     work = [Work(case.rows, case.length, len(batch.targets))]
-    flops = method.step_flops(case.teacher, shape, work, phases[-1] if late else 1, student)
+    flops = step_flops(method, case.teacher, shape, work, phases[-1] if late else 1, student)
     return {"student": str(shape), "seconds": taken[WARM:], "peak_bytes": peak, "flops": flops}
 
 

@@ -12,7 +12,8 @@ from torch import nn
 from engine.benches.activation_compactors import ActivationSpace, activation_multiply_adds
 from engine.compactors.cut_schedule import Schedule, smallest
 from engine.compactors.heir import Heir
-from engine.methods.base import adamw, masked_lm
+from engine.learning.losses import masked_lm
+from engine.learning.optimizers import adamw
 from engine.model.bert import new_bert
 from engine.settings.device import Device
 from engine.settings.options import ConfigError

@@ -58,6 +58,7 @@ def train(arguments: argparse.Namespace) -> int:
 
 
 def _config(arguments: argparse.Namespace) -> RunConfig:
+    from engine.methods.kinds.one_shot import OneShot
     from engine.methods.registry import find
 
     given = {name: getattr(arguments, name) for name in SETTINGS if getattr(arguments, name) is not None}
@@ -68,7 +69,8 @@ def _config(arguments: argparse.Namespace) -> RunConfig:
         if "steps" in given:
             raise ValueError("--steps and --budget say the same thing twice; give one of them.")
         given |= {"steps": int(spend.amount)} if spend.unit == "steps" else {"budget": spend.exact}
-    if "steps" not in given and "budget" not in given and "method" in given and find(given["method"]).one_shot:
+    free = "steps" not in given and "budget" not in given
+    if free and "method" in given and issubclass(find(given["method"]), OneShot):
         given["steps"] = 0
     given |= {name: absolute(given[name]) for name in ("teacher", "corpus") if name in given}
     return RunConfig(**given, student=student, options=options)
@@ -80,7 +82,7 @@ def _preset(method: str, name: str | None) -> dict[str, Any]:
         return {}
     from engine.methods.registry import find
 
-    presets = find(method).presets
+    presets = find(method).about.presets
     if name not in presets:
         has = f"it has {', '.join(presets)}" if presets else "it has none"
         raise ValueError(f"The method {method} has no preset {name!r}; {has}.")

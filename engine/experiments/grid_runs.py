@@ -144,7 +144,7 @@ def _row(
     summaries: dict[str, Summary] = {name: summary([seen[seed][name] for seed in seeds]) for name in names}
     card = made[row.name, seeds[0]].card() or {}
     return RowOutcome(
-        row.name, row.label, row.series, find_method(card["method"]).name, row.note, int(card["parameters"]), shape,
+        row.name, row.label, row.series, card["method"], row.note, int(card["parameters"]), shape,
         tuple(seeds), tuple(made[row.name, seed].id for seed in seeds), summaries, row.base, {}, row.paper, row.said,
     )  # fmt: skip
 
@@ -168,7 +168,7 @@ def _nulls(grid: Grid, model: Model, card: dict[str, Any], device: Device) -> di
     """What one gets for nothing: always the commonest answer, and what is read out of random weights."""
     length = min(int(card["length"]), model.bert.shape.positions)
     kind = find_method(card["method"])
-    pairs = kind(read_options(kind.Options, card["options"]), int(card["steps"])).pairs
+    pairs = kind(read_options(kind.Options, card["options"]), int(card["steps"])).task.pairs
     text = open_text(card["corpus"], model.tokenizer, length, 64, pairs)
     found = {"masked_accuracy": _commonest(batch.targets.numpy() for batch in text.held_out_batches())}
     if isinstance(text, Pairs):

@@ -197,7 +197,7 @@ def as_outcome(answer: dict[str, Any], command: str) -> Outcome:
         rows.append(
             RowOutcome(
                 who,
-                METHODS[who].label if who in METHODS else who.capitalize(),
+                METHODS[who].about.label if who in METHODS else who.capitalize(),
                 "",
                 "" if who == "teacher" else who,
                 "",

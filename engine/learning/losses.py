@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine.text.masking import Batch
 
@@ -110,3 +110,21 @@ def patience(student: Tensor, teacher: Tensor) -> Tensor:
     this mean, which the authors' release takes.
     """
     return (F.normalize(full(student), dim=-1) - F.normalize(full(teacher), dim=-1)).square().mean()
+
+
+def masked_lm(student: nn.Module, batch: Batch) -> Tensor:
+    """Cross-entropy of the hidden tokens, their mean (BERT, section 3.1). Scalar, in nats."""
+    return F.cross_entropy(full(student(batch.ids, batch.visible, positions=batch.positions)), batch.targets)
+
+
+def weighted_lm(weight: float, logits: Tensor, targets: Tensor) -> Tensor:
+    """The masked-LM loss with its weight; with a weight of 0 `logits` may be of no position at all (see `asked`)."""
+    return weight * F.cross_entropy(full(logits), targets) if weight else 0.0 * full(logits).sum()
+
+
+def asked(weight: float, batch: Batch) -> Tensor:
+    """The positions (n,) at which a masked-LM loss of this weight needs logits.
+
+    None with a weight of 0: the head then computes nothing, and its parameters still take part in the step.
+    """
+    return batch.positions if weight else batch.positions[:0]

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from engine.learning.closeness import sentence_embeddings
 from engine.learning.losses import full
-from engine.methods.base import Method, adamw
+from engine.learning.optimizers import adamw
+from engine.methods.base import About, Method
 from engine.model.bert import Bert, LayerNorm, Trace
 from engine.model.new_head import with_head
 from engine.settings.options import option
@@ -59,15 +60,17 @@ class Adapt(Method):
     kept beside it and is small enough to ship.
     """
 
-    name = "adapt"
-    label = "Adapt (add a head)"
-    paper = "Hu et al. 2021, arXiv 2106.09685; Gururangan et al. 2020, arXiv 2004.10964"
-    formula = r"\mathcal{L}_{\mathrm{MLM}} + a\,\left(1-\cos(\bar h^{\,S}, \bar h^{\,T})\right)"
-    uses = ("feature", "hard", "task-agnostic")
+    about = About(
+        name="adapt",
+        label="Adapt (add a head)",
+        paper="Hu et al. 2021, arXiv 2106.09685; Gururangan et al. 2020, arXiv 2004.10964",
+        formula=r"\mathcal{L}_{\mathrm{MLM}} + a\,\left(1-\cos(\bar h^{\,S}, \bar h^{\,T})\right)",
+        uses=("feature", "hard", "task-agnostic"),
+        chooses=(),
+        inherits_weights=True,
+        adds_head=True,
+    )
     Options = AdaptOptions
-    inherits = True
-    adds_head = True
-    chooses = ()
 
     def objections(self, teacher: Shape, student: Shape) -> list[str]:
         """It keeps the teacher's shape."""
@@ -79,7 +82,7 @@ class Adapt(Method):
         """How much is learned."""
         return ["The student has its teacher's shape: adaptation compresses nothing, it makes a teacher."]
 
-    def prepare(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
+    def init_student(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
         """The teacher with its weights frozen and thin products beside them, which start as zero."""
         bert, weights = Bert(shape), with_head(teacher).state_dict()
         bert.load_state_dict({name: weights[name] for name in bert.state_dict()})

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.learning.losses import full, over_rows, softened
-from engine.methods.base import Method
+from engine.methods.base import About
+from engine.methods.kinds.fresh_student import FreshStudent
+from engine.methods.kinds.learning_task import LearningTask, MaskedText
 from engine.model.bert import DEVIATION, Bert, Trace, new_bert
 from engine.settings.options import option
 from engine.sizing.shape import SHARINGS, Shape
@@ -62,33 +64,35 @@ class AlbertOptions:
     )
 
 
-class Albert(Method):
+class Albert(FreshStudent):
     """Pre-training of a student that saves parameters by its build: a narrow embedding table behind a projection, and
     one set of weights for all layers. It learns to fill in words and to tell two sentences in order from two that were
     swapped; it may listen to a teacher besides.
     """
 
-    name = "albert"
-    label = "ALBERT"
-    paper = "Lan et al. 2019, ALBERT: A Lite BERT for Self-supervised Learning, arXiv 1909.11942"
-    formula = r"\mathcal{L}_{\mathrm{MLM}} + \mathcal{L}_{\mathrm{SOP}}"
-    uses = ("hard", "task-agnostic")
+    about = About(
+        name="albert",
+        label="ALBERT",
+        paper="Lan et al. 2019, ALBERT: A Lite BERT for Self-supervised Learning, arXiv 1909.11942",
+        formula=r"\mathcal{L}_{\mathrm{MLM}} + \mathcal{L}_{\mathrm{SOP}}",
+        uses=("hard", "task-agnostic"),
+        presets={
+            "paper": {},
+            "like BERT": {"sharing": "none", "pairs": "nsp"},
+        },
+        preset_notes={
+            "paper": "Everything is shared, embeddings are factorised, sentence order is learned.",
+            "like BERT": "Nothing is shared and next sentences are learned; only the embeddings stay factorised.",
+        },
+    )
     Options = AlbertOptions
-    presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "paper": {},
-        "like BERT": {"sharing": "none", "pairs": "nsp"},
-    }
-    preset_notes: ClassVar[dict[str, str]] = {
-        "paper": "Everything is shared, embeddings are factorised, sentence order is learned.",
-        "like BERT": "Nothing is shared and next sentences are learned; only the embeddings stay factorised.",
-    }
 
     options: AlbertOptions
 
     @property
-    def pairs(self) -> str:
-        """As its options say."""
-        return self.options.pairs
+    def task(self) -> LearningTask:
+        """Masked text, in pairs of sentences as its options say."""
+        return MaskedText(self.options.pairs)
 
     def student_shape(self, teacher: Shape, wanted: dict[str, Any]) -> Shape:
         """An ALBERT of the chosen layers, width and heads; the pair head only where there are pairs."""
@@ -127,7 +131,7 @@ class Albert(Method):
             return ["The library's ALBERT shares attention and FFN together or not at all: this one stays in this app."]
         return []
 
-    def prepare(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
+    def init_student(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
         """Fresh weights."""
         return new_bert(shape, seed, self.options.deviation)
 

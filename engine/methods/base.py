@@ -1,31 +1,28 @@
-"""What a compression method is: a docstring, its options, and a few verbs. train.py calls nothing else."""
+"""The contract of a compression method: what it says of itself, and the hooks that training calls.
+
+Most methods write `init_student` and `losses` and inherit the rest. What only some methods need stands in kinds/: a
+task instead of text (learning_task), a corpus that is looked at first (calibrated), a student that changes shape while
+it trains (shape_changing), a compression that needs no step at all (one_shot).
+"""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Generator, Iterable, Iterator, Sequence, Sized
-from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.learning.losses import full
-from engine.learning.masked_lm import masked_lm_score
-from engine.learning.optimizers import OPTIMIZERS as OPTIMIZERS
-from engine.learning.optimizers import adamw as adamw
-from engine.learning.optimizers import fresh_optimizer as fresh_optimizer
-from engine.learning.score_kind import MASKED_LM, Measure
+from engine.learning.losses import masked_lm
+from engine.learning.optimizers import adamw
+from engine.methods.kinds.learning_task import LearningTask, MaskedText
 from engine.model.bert import Bert
-from engine.settings.device import Device
 from engine.settings.options import ConfigError
 from engine.sizing.shape import Shape, ShapeError
 from engine.sizing.step_flops import TRAINED, Work, forward_flops
-from engine.text.corpora import Corpus
-from engine.text.masking import Batch, Masking
-from engine.text.sentence_pairs import Pairs, open_text
-from engine.text.sources import find_corpus
+from engine.text.masking import Batch
 
 USES = ("logit", "feature", "hard", "task-agnostic")  # columns of Table 1 in the WID paper, arXiv 2305.09098
 SHAPE_FIELDS = ("layers", "hidden", "heads", "head_dim", "ffn")  # what a person chooses of a student
@@ -36,38 +33,29 @@ class NoOptions:
     """A method without options."""
 
 
-class Data(Protocol):
-    """What a run learns from: training batches by step and seed, and batches that are held out."""
+@dataclass(frozen=True)
+class About:
+    """What a method says of itself; the form, the card and the command line read it."""
 
-    @property
-    def rows(self) -> Sized:
-        """What it trains on."""
-
-    def batch(self, step: int, size: int, seed: int) -> Batch:
-        """The training batch of `step` (from 0)."""
-
-    def held_out_batches(self, size: int = 64) -> Iterator[Batch]:
-        """The same in every run."""
+    name: str  # as its file, and as in a config
+    label: str  # as people read it
+    paper: str = ""
+    formula: str = r"\mathcal{L}_{\mathrm{MLM}}"  # the loss, as LaTeX
+    uses: tuple[str, ...] = ("hard", "task-agnostic")  # among USES
+    chooses: tuple[str, ...] = ("layers", "hidden", "heads")  # what of the student's shape the form asks for
+    presets: dict[str, dict[str, Any]] = field(default_factory=dict)  # name -> the options it sets; the rest: defaults
+    preset_notes: dict[str, str] = field(default_factory=dict)  # name -> when to take it
+    numbers_title: str = ""  # what the numbers of after_backward are, for a chart
+    numbers_unit: str = ""
+    inherits_weights: bool = False  # it starts from its teacher's weights, and knows whole float32 ones only
+    adds_head: bool = False  # it is made for teachers that have no masked-LM head of their own
 
 
 class Method:
     """One way to make a student. Subclasses carry the lesson in their docstring; the app shows it."""
 
-    name: ClassVar[str]
-    label: ClassVar[str]
-    paper: ClassVar[str] = ""
-    formula: ClassVar[str] = r"\mathcal{L}_{\mathrm{MLM}}"  # the loss, as LaTeX
-    uses: ClassVar[tuple[str, ...]] = ("hard", "task-agnostic")  # among USES
-    Options: ClassVar[type] = NoOptions
-    presets: ClassVar[dict[str, dict[str, Any]]] = {}  # name -> the options it sets; the rest keep their defaults
-    preset_notes: ClassVar[dict[str, str]] = {}
-    numbers_title: ClassVar[str] = ""  # what the numbers of after_backward are, for a chart
-    numbers_unit: ClassVar[str] = ""
-    adds_head: ClassVar[bool] = False  # True: made for teachers that have no masked-LM head of their own
-    chooses: ClassVar[tuple[str, ...]] = ("layers", "hidden", "heads")  # what of the student's shape the form asks for
-    inherits: ClassVar[bool] = False  # True: it starts from a teacher's weights, and knows whole float32 ones only
-    one_shot: ClassVar[bool] = False  # True: the student is there before the first step; steps, if any, heal it
-    corpus_decides: ClassVar[bool] = False  # True: which layers lose what is known once it is prepared, only then
+    about: ClassVar[About]
+    Options: ClassVar[type] = NoOptions  # a dataclass of engine.settings.options.option fields: the app draws its form
 
     def __init__(self, options: Any, steps: int) -> None:
         """`options`: an instance of Options. `steps`: how many optimizer steps the run will take.
@@ -77,35 +65,12 @@ class Method:
         """
         self.options, self.steps = options, steps
 
-    @property
-    def pairs(self) -> str:
-        """The kind of sentence pairs that it learns from: "sop", "nsp", or "none": rows of text."""
-        return "none"
+    # ---- before a run -----------------------------------------------------------------------------------------------
 
     @property
-    def measure(self) -> Measure:
-        """What `score` measures."""
-        return MASKED_LM
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """What a student tells apart by the classifier that is kept beside it; empty: it has none."""
-        return ()
-
-    def text(self, asked: str, usual: str) -> str:
-        """The name of the text to learn from, when `asked` was asked for ("auto": none) and `usual` is the teacher's.
-
-        Raises:
-            CorpusError: it is not there.
-            ConfigError: the method reads no such text.
-        """
-        name = usual if asked == "auto" else asked
-        find_corpus(name)
-        return name
-
-    def subject(self, text: str) -> str:
-        """What it learns from, for people, when its text is `text`."""
-        return f"the corpus {text}"
+    def task(self) -> LearningTask:
+        """What it learns from and what its students are scored on: masked text, unless it says otherwise."""
+        return MaskedText()
 
     def student_shape(self, teacher: Shape, wanted: dict[str, Any]) -> Shape:
         """The student's shape: the teacher's with what is `wanted` changed, and a masked-LM head only.
@@ -122,11 +87,11 @@ class Method:
             changes["ffn"] = 4 * changes["hidden"] if isinstance(changes["hidden"], int) else None
         if {"hidden", "heads"} & set(changes) and "head_dim" not in changes:
             changes["head_dim"] = None
-        if self.inherits and teacher.marks:
+        if self.about.inherits_weights and teacher.marks:
             raise ShapeError(
                 [
-                    f"{self.label} starts from its teacher's own weights and needs a plain BERT, but this teacher has "
-                    f"{' and '.join(teacher.marks)}; take the run that it was made from, or another method."
+                    f"{self.about.label} starts from its teacher's own weights and needs a plain BERT, but this "
+                    f"teacher has {' and '.join(teacher.marks)}; take the run that it was made from, or another method."
                 ]
             )
         shape = teacher.plain().replace(pooler=False, pair_head=False, mlm_head=True, **changes)
@@ -143,55 +108,20 @@ class Method:
         """What a person should know before starting, one sentence each."""
         return []
 
-    def data(self, text: str, tokenizer: Any, length: int, rows: int, masking: Masking) -> Data:
-        """What to learn from, about `rows` rows of at most `length` tokens of `text`, and what is held out of it.
+    # ---- the student, and how it learns -----------------------------------------------------------------------------
 
-        Raises:
-            ValueError: (CorpusError, TaskError) it cannot be read.
-        """
-        return open_text(text, tokenizer, length, rows, self.pairs, masking)
-
-    def guide(self, teacher: Bert, data: Data, seed: int, device: Device) -> Generator[tuple[str, float], None, Any]:
-        """Who teaches: what `losses` and `score` get as the teacher, on `device` as the teacher is.
-
-        Whatever takes time before yields what is being done, for people, and the share of it that is done, 0 to 1.
-        """
-        yield from ()
-        return teacher
-
-    def prepare(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
-        """The trainable student; called like a Bert."""
+    def init_student(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
+        """The trainable student as it is before its first step, on the CPU; called like a Bert."""
         raise NotImplementedError
-
-    @property
-    def calibration_batches(self) -> int:
-        """How many batches of the corpus `calibrate` looks at."""
-        return 0
-
-    def calibrate(self, student: nn.Module, batches: Iterable[Batch]) -> nn.Module:
-        """Once, before the first step: what can be learned from the first `calibration_batches` batches alone.
-
-        `student` comes from `prepare`; the one that is given back goes on. A resumed run does not do this again:
-        `restore` puts back what was decided, from `state`.
-        """
-        return student
-
-    def settled(self, student: nn.Module, shape: Shape) -> Shape:
-        """The shape that the prepared `student` will have at last; `shape` is what `student_shape` promised."""
-        return shape
 
     def losses(self, student: nn.Module, teacher: Bert, batch: Batch) -> dict[str, Tensor]:
         """Named loss terms, already weighted: their sum is what is minimised.
 
         Each is a mean over the batch's hidden words, so that the parts of a batch add up to it. `student` may come
-        wrapped: it can only be called, and every parameter of it takes part. No device sync.
+        wrapped: it can only be called, and every parameter of it takes part. `teacher`: what `task.fit_teacher` gave.
+        No device sync.
         """
         return {"masked-LM": masked_lm(student, batch)}
-
-    def score(self, model: nn.Module, data: Data, device: Device) -> dict[str, float]:
-        """How good `model` is on what is held out: "accuracy" (0-1) and "loss" (nats), as `measure` explains them."""
-        assert isinstance(data, Corpus | Pairs)
-        return masked_lm_score(model, data, device)
 
     def optimizer(self, student: nn.Module) -> torch.optim.Optimizer:
         """AdamW at the method's learning rate; matrices decay, biases and LayerNorms do not."""
@@ -201,20 +131,18 @@ class Method:
         """What happens between backward and the optimizer's step (from 1); numbers to chart. No device sync."""
         return {}
 
-    def replan(self, steps: int) -> None:
-        """The run will take so many `steps` in all, as it turns out meanwhile: its budget is time."""
-        self.steps = steps
+    # ---- what came out ----------------------------------------------------------------------------------------------
 
-    def picture(self, student: nn.Module, tokens: int, length: int, predicted: int) -> dict[str, Any] | None:
-        """What a page can draw of the student at this moment, as plain values. It may wait for the device.
+    def finish(self, student: nn.Module) -> Bert:
+        """The plain BERT that the trained student has become."""
+        assert isinstance(student, Bert)
+        return student
 
-        A forward pass of the run has `tokens` tokens in rows of `length`, of which `predicted` are hidden.
-        """
-        return None
+    def lineage(self, student: nn.Module) -> dict[str, Tensor]:
+        """After `finish`: what the student is made of, by name, to be kept beside it. Empty: nothing to tell."""
+        return {}
 
-    def pass_on(self, student: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, torch.optim.Optimizer]:
-        """After a step: who goes on learning, and by which optimizer. The same ones, unless training changes form."""
-        return student, optimizer
+    # ---- what it costs ----------------------------------------------------------------------------------------------
 
     def pass_flops(
         self, teacher: Shape, student: Shape, work: Work, step: int, network: nn.Module | None = None
@@ -231,65 +159,15 @@ class Method:
         """FLOPs of what `step` does once, however its batch is split: an optimizer's products, a fold."""
         return 0
 
-    def phases(self, teacher: Shape, student: Shape) -> list[int]:
-        """The steps (from 1, ascending) from which on a step costs something else than the one before it."""
-        return [1]
 
-    def step_flops(
-        self, teacher: Shape, student: Shape, parts: Sequence[Work], step: int, network: nn.Module | None = None
-    ) -> int:
-        """FLOPs of the whole `step`, whose batch is taken in `parts`."""
-        passes = sum(self.pass_flops(teacher, student, part, step, network) for part in parts)
-        return passes + self.update_flops(teacher, student, step)
-
-    def at_last(self, student: nn.Module) -> nn.Module:
-        """What `student`, fresh from `prepare`, trains as in the run's last steps. For a stopwatch: of the right size
-        and make, with weights that need not mean anything."""
-        return student
-
-    def finish(self, student: nn.Module) -> Bert:
-        """The plain BERT that the student has become."""
-        assert isinstance(student, Bert)
-        return student
-
-    def lineage(self, student: nn.Module) -> dict[str, Tensor]:
-        """After `finish`: what the student is made of, by name, to be kept beside it. Empty: nothing to tell."""
-        return {}
-
-    def whole(self, bert: Bert, lineage: dict[str, Tensor]) -> nn.Module:
-        """What `score` is asked about a finished student: itself, with what of its lineage belongs to it."""
-        return bert
-
-    def state(self, student: nn.Module) -> dict[str, Any]:
-        """What a checkpoint needs beside the parameters, as plain values and tensors."""
-        return {}
-
-    def restore(self, student: nn.Module, state: dict[str, Any]) -> nn.Module:
-        """Puts back what `state` gave: from a student as `prepare` makes it, on the CPU, the one that trained on.
-
-        Its parameters are put into it afterwards.
-        """
-        return student
-
-    @classmethod
-    def description(cls) -> str:
-        """The docstring: how the method works, for people."""
-        return inspect.cleandoc(cls.__doc__ or "")
+def step_flops(
+    method: Method, teacher: Shape, student: Shape, parts: Sequence[Work], step: int, network: nn.Module | None = None
+) -> int:
+    """FLOPs of the whole `step`, whose batch is taken in `parts`."""
+    passes = sum(method.pass_flops(teacher, student, part, step, network) for part in parts)
+    return passes + method.update_flops(teacher, student, step)
 
 
-def masked_lm(student: nn.Module, batch: Batch) -> Tensor:
-    """Cross-entropy of the hidden tokens, their mean (BERT, section 3.1). Scalar, in nats."""
-    return F.cross_entropy(full(student(batch.ids, batch.visible, positions=batch.positions)), batch.targets)
-
-
-def weighted_lm(weight: float, logits: Tensor, targets: Tensor) -> Tensor:
-    """The masked-LM loss with its weight; with a weight of 0 `logits` may be of no position at all (see `asked`)."""
-    return weight * F.cross_entropy(full(logits), targets) if weight else 0.0 * full(logits).sum()
-
-
-def asked(weight: float, batch: Batch) -> Tensor:
-    """The positions (n,) at which a masked-LM loss of this weight needs logits.
-
-    None with a weight of 0: the head then computes nothing, and its parameters still take part in the step.
-    """
-    return batch.positions if weight else batch.positions[:0]
+def description(kind: type[Method]) -> str:
+    """The method's docstring: how it works, for people."""
+    return inspect.cleandoc(kind.__doc__ or "")

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.learning.losses import full, over_words, softened, state_angle
-from engine.methods.base import Method
+from engine.methods.base import About, Method
+from engine.methods.kinds.layer_map import StartsFromLayers
 from engine.model.bert import Bert
 from engine.model.layer_choice import choose_layers, select_layers, whole_layers_only
 from engine.settings.options import option
@@ -32,23 +33,23 @@ class DistilbertOptions:
     lr: float = option(5e-4, "Peak learning rate.", least=1e-7, most=1.0, label="learning rate")
 
 
-class Distilbert(Method):
+class Distilbert(StartsFromLayers, Method):
     """A student of the teacher's width starts from every other of its layers, without token types. It learns from
     three losses at once: the teacher's softened probabilities at every word, the true hidden words, and the angle
     between both models' last hidden states.
     """
 
-    name = "distilbert"
-    label = "DistilBERT"
-    paper = "Sanh et al. 2019, DistilBERT, a distilled version of BERT, arXiv 1910.01108"
-    formula = (
-        r"5\,T^2\,\mathrm{KL}\!\left(\sigma(z^T/T)\,\|\,\sigma(z^S/T)\right) + 2\,\mathcal{L}_{\mathrm{MLM}} "
-        r"+ 1\,(1-\cos(h^S, h^T))"
+    about = About(
+        name="distilbert",
+        label="DistilBERT",
+        paper="Sanh et al. 2019, DistilBERT, a distilled version of BERT, arXiv 1910.01108",
+        formula=r"5\,T^2\,\mathrm{KL}\!\left(\sigma(z^T/T)\,\|\,\sigma(z^S/T)\right) + 2\,\mathcal{L}_{\mathrm{MLM}} "
+        r"+ 1\,(1-\cos(h^S, h^T))",
+        uses=("logit", "feature", "hard", "task-agnostic"),
+        chooses=("layers",),
+        inherits_weights=True,
     )
-    uses = ("logit", "feature", "hard", "task-agnostic")
     Options = DistilbertOptions
-    inherits = True
-    chooses = ("layers",)
 
     options: DistilbertOptions
 
@@ -62,15 +63,18 @@ class Distilbert(Method):
         """Whole layers are taken over, so only their number can be chosen."""
         return whole_layers_only(teacher, student, "A DistilBERT student")
 
+    def starting_layers(self, teacher: Shape, student: Shape) -> list[int]:
+        """Evenly spread, the first among them (the release's every other one)."""
+        return [layer + 1 for layer in choose_layers(teacher.layers, student.layers, "spread")[0]]
+
     def notes(self, teacher: Shape, student: Shape) -> list[str]:
         """Which layers it starts from."""
-        layers, _ = choose_layers(teacher.layers, student.layers, "spread")
-        return [f"It starts from the teacher's layers {', '.join(str(layer + 1) for layer in layers)}."]
+        return [f"It starts from the teacher's layers {', '.join(map(str, self.starting_layers(teacher, student)))}."]
 
-    def prepare(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
+    def init_student(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
         """The chosen layers; the first token type, which every word has here, goes into the positions."""
-        layers, _ = choose_layers(teacher.shape.layers, shape.layers, "spread")
-        weights = select_layers(teacher, layers).state_dict()
+        layers = self.starting_layers(teacher.shape, shape)
+        weights = select_layers(teacher, [layer - 1 for layer in layers]).state_dict()
         if teacher.shape.token_types:
             weights["embeddings.position.weight"] = (
                 weights["embeddings.position.weight"] + weights["embeddings.token_type.weight"][0]

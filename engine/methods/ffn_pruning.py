@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from engine.inspection.importance import first_order, weight_norms
-from engine.methods.one_shot import Cut, batches_to_look_at, healing_rate, ranking_of, share_of
+from engine.methods.base import About
+from engine.methods.kinds.one_shot import healing_rate
+from engine.methods.kinds.structured_pruning import StructuredPruning, batches_to_look_at, ranking_of, share_of
 from engine.model.bert import Bert
 from engine.settings.options import option
 from engine.text.masking import Batch
@@ -30,19 +32,20 @@ class FfnPruningOptions:
     lr: float = healing_rate()
 
 
-class FfnPruning(Cut):
+class FfnPruning(StructuredPruning):
     """The neurons of the feed-forward networks that matter least are taken out of the model, weights and all. What
     matters is a neuron's activation times the gradient that arrives there: what the loss would lose without it, to
     first order.
     """
 
-    name = "ffn_pruning"
-    label = "FFN pruning"
-    paper = (
-        "Molchanov et al. 2016, Pruning Convolutional Neural Networks for Resource Efficient Inference, "
-        "arXiv 1611.06440"
+    about = About(
+        name="ffn_pruning",
+        label="FFN pruning",
+        paper="Molchanov et al. 2016, Pruning Convolutional Neural Networks for Resource Efficient Inference, "
+        "arXiv 1611.06440",
+        formula=r"I_j = \mathbb{E}_x \left| \sum_t a_{tj} \frac{\partial \mathcal{L}(x)}{\partial a_{tj}} \right|",
+        chooses=(),
     )
-    formula = r"I_j = \mathbb{E}_x \left| \sum_t a_{tj} \frac{\partial \mathcal{L}(x)}{\partial a_{tj}} \right|"
     Options = FfnPruningOptions
     part = "ffn"
     things = "neurons"
@@ -54,7 +57,7 @@ class FfnPruning(Cut):
         """As its options say; weights need none."""
         return self.options.batches if self.options.importance == "gradients" else 0
 
-    def scores(self, student: Bert, batches: Iterable[Batch]) -> list[Tensor]:
+    def importance(self, student: Bert, batches: Iterable[Batch]) -> list[Tensor]:
         """First order, or by the weights."""
         if self.options.importance == "weights":
             return weight_norms(student)

@@ -7,7 +7,8 @@ from typing import cast
 
 from torch import nn
 
-from engine.methods.one_shot import OneShot
+from engine.methods.base import About
+from engine.methods.kinds.one_shot import OneShot
 from engine.model.bert import Bert
 from engine.model.linears import RoundedEmbedding, RoundedLinear
 from engine.model.pruning import copy_of
@@ -34,13 +35,14 @@ class Int8(OneShot):
     if any, train on while looking at the rounded weights (quantisation-aware training).
     """
 
-    name = "int8"
-    label = "Int8"
-    paper = (
-        "Zafrir et al. 2019, Q8BERT, arXiv 1910.06188 (dynamic quantisation is its baseline, healing its proposal); "
-        "scales by row and token: Dettmers et al. 2022, LLM.int8(), arXiv 2208.07339"
+    about = About(
+        name="int8",
+        label="Int8",
+        paper="Zafrir et al. 2019, Q8BERT, arXiv 1910.06188 (dynamic quantisation is its baseline, healing its "
+        "proposal); scales by row and token: Dettmers et al. 2022, LLM.int8(), arXiv 2208.07339",
+        formula=r"y = s_x s_W\, Q_x Q_W^\top + b, \quad Q = \mathrm{round}(\cdot\,/s)",
+        chooses=(),
     )
-    formula = r"y = s_x s_W\, Q_x Q_W^\top + b, \quad Q = \mathrm{round}(\cdot\,/s)"
     Options = Int8Options
 
     options: Int8Options
@@ -63,9 +65,9 @@ class Int8(OneShot):
             "measured when the run ends.",
         ]
 
-    def prepare(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
+    def init_student(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
         """The teacher in float32, its linears computing what int8 ones will."""
-        student = super().prepare(teacher, shape, seed)
+        student = super().init_student(teacher, shape, seed)
         for module in list(student.modules()):
             for name, child in list(module.named_children()):
                 rounded: nn.Module

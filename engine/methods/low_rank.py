@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from engine.methods.one_shot import OneShot, healing_rate
+from engine.methods.base import About
+from engine.methods.kinds.one_shot import OneShot, healing_rate
 from engine.model.bert import Bert
 from engine.model.new_head import with_head
 from engine.model.pruning import copy_of
@@ -29,10 +30,13 @@ class LowRank(OneShot):
     the largest values stay. Healing steps train both factors on masked words.
     """
 
-    name = "low_rank"
-    label = "Low-rank factorisation"
-    paper = "Ben Noach and Goldberg 2020, Compressing Pre-trained Language Models by Matrix Decomposition, AACL"
-    formula = r"W \approx \left(U_r \Sigma_r^{1/2}\right)\left(\Sigma_r^{1/2} V_r^\top\right)"
+    about = About(
+        name="low_rank",
+        label="Low-rank factorisation",
+        paper="Ben Noach and Goldberg 2020, Compressing Pre-trained Language Models by Matrix Decomposition, AACL",
+        formula=r"W \approx \left(U_r \Sigma_r^{1/2}\right)\left(\Sigma_r^{1/2} V_r^\top\right)",
+        chooses=(),
+    )
     Options = LowRankOptions
 
     options: LowRankOptions
@@ -71,6 +75,6 @@ class LowRank(OneShot):
             notes.append("Query, key, value and output stay whole: two factors of this rank would hold no less.")
         return notes
 
-    def prepare(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
+    def init_student(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
         """The teacher's linears, cut off behind their largest singular values."""
         return copy_of(with_head(teacher), shape)

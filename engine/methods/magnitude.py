@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from engine.methods.one_shot import OneShot, healing_rate
+from engine.methods.base import About
+from engine.methods.kinds.one_shot import OneShot, healing_rate
 from engine.model.bert import Bert
 from engine.settings.options import option
 from engine.sizing.shape import Shape
@@ -34,10 +35,13 @@ class Magnitude(OneShot):
     small the file becomes when it is compressed, and how much a program for sparse matrices would have to do.
     """
 
-    name = "magnitude"
-    label = "Magnitude pruning"
-    paper = "Han et al. 2015, arXiv 1506.02626; on BERT: Gordon et al. 2020, Compressing BERT, arXiv 2002.08307"
-    formula = r"W_{ij} \leftarrow W_{ij} \cdot \mathbf{1}\left[\,|W_{ij}| > \tau\,\right]"
+    about = About(
+        name="magnitude",
+        label="Magnitude pruning",
+        paper="Han et al. 2015, arXiv 1506.02626; on BERT: Gordon et al. 2020, Compressing BERT, arXiv 2002.08307",
+        formula=r"W_{ij} \leftarrow W_{ij} \cdot \mathbf{1}\left[\,|W_{ij}| > \tau\,\right]",
+        chooses=(),
+    )
     Options = MagnitudeOptions
 
     options: MagnitudeOptions
@@ -49,9 +53,9 @@ class Magnitude(OneShot):
             "the file becomes when compressed, is measured when the run ends."
         ]
 
-    def prepare(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
+    def init_student(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
         """A copy of the teacher with the smallest weights at zero."""
-        student = super().prepare(teacher, shape, seed)
+        student = super().init_student(teacher, shape, seed)
         weights = matrices(student)
         with torch.no_grad():
             if self.options.ranking == "global":

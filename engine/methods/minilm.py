@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from engine.learning.losses import attention_divergence, relation_divergence
-from engine.methods.base import Method, asked, weighted_lm
-from engine.methods.options import PRESET_NOTES, PRESETS, masked_lm_weight
-from engine.model.bert import Bert, Trace, new_bert
-from engine.settings.options import option
+from engine.methods.base import About
+from engine.methods.kinds.attention_distillation import (
+    PRESET_NOTES,
+    PRESETS,
+    AttentionDistillation,
+    learning_rate,
+    masked_lm_weight,
+)
+from engine.methods.kinds.layer_map import ImitatesLayers
+from engine.model.bert import Bert, Trace
 from engine.sizing.shape import Shape, nearest_multiple
-from engine.sizing.step_flops import TRAINED, Work, attention_flops, encoder_flops, forward_flops, relation_flops
+from engine.sizing.step_flops import TRAINED, Work, attention_flops, relation_flops
 from engine.text.masking import Batch
 
 
@@ -23,10 +28,10 @@ class MinilmOptions:
     """Options of MiniLM."""
 
     hard: float = masked_lm_weight()
-    lr: float = option(1e-3, "Peak learning rate.", least=1e-7, most=1.0, label="learning rate")
+    lr: float = learning_rate()
 
 
-class Minilm(Method):
+class Minilm(ImitatesLayers, AttentionDistillation):
     """A fresh student of any depth and width imitates the teacher's last layer alone: where its heads look, and how its
     values relate to one another. Relations are position by position, so the widths need not match; heads must.
 
@@ -34,21 +39,22 @@ class Minilm(Method):
     run of its own, which is then the teacher (run:ID) of a second one.
     """
 
-    name = "minilm"
-    label = "MiniLM"
-    paper = "Wang et al. 2020, MiniLM: Deep Self-Attention Distillation, arXiv 2002.10957"
-    formula = (
-        r"\mathrm{KL}\!\left(A^T_{L}\,\|\,A^S_{M}\right) + \mathrm{KL}\!\left("
+    about = About(
+        name="minilm",
+        label="MiniLM",
+        paper="Wang et al. 2020, MiniLM: Deep Self-Attention Distillation, arXiv 2002.10957",
+        formula=r"\mathrm{KL}\!\left(A^T_{L}\,\|\,A^S_{M}\right) + \mathrm{KL}\!\left("
         r"\sigma\!\left(\tfrac{V^T V^{T\top}}{\sqrt{d_T}}\right)\,\Big\|\,"
-        r"\sigma\!\left(\tfrac{V^S V^{S\top}}{\sqrt{d_S}}\right)\right)"
+        r"\sigma\!\left(\tfrac{V^S V^{S\top}}{\sqrt{d_S}}\right)\right)",
+        uses=("feature", "task-agnostic"),
+        presets=PRESETS,
+        preset_notes=PRESET_NOTES
+        | {
+            "paper": PRESET_NOTES["paper"] + " The paper's teaching assistant is a chain of two runs: compress to the "
+            "assistant, then take that run as the teacher."
+        },
     )
-    uses = ("feature", "task-agnostic")
     Options = MinilmOptions
-    presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS
-    preset_notes: ClassVar[dict[str, str]] = PRESET_NOTES | {
-        "paper": PRESET_NOTES["paper"] + " The paper's teaching assistant is a chain of two runs: compress to the "
-        "assistant, then take that run as the teacher."
-    }
 
     options: MinilmOptions
 
@@ -63,35 +69,34 @@ class Minilm(Method):
             f"{heads} heads, got {student.heads}; use {heads} heads at hidden {width}, or MiniLMv2."
         ]
 
+    def imitated_layers(self, teacher: Shape, student: Shape) -> dict[int, int]:
+        """The last one, of both."""
+        return {student.layers: teacher.layers}
+
     def notes(self, teacher: Shape, student: Shape) -> list[str]:
         """Which layers meet."""
         return [
             f"Its last layer, {student.layers}, imitates its teacher's last, {teacher.layers}; the others are free."
         ]
 
-    def prepare(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
-        """Fresh weights."""
-        return new_bert(shape, seed)
-
     def losses(self, student: nn.Module, teacher: Bert, batch: Batch) -> dict[str, Tensor]:
         """Attention and value relations of the last layers; masked-LM with its weight, so that all takes part."""
         ours: Trace = {"scores": [], "value": []}
         theirs: Trace = {"scores": [], "value": []}
-        hard = self.options.hard
-        logits = student(batch.ids, batch.visible, positions=asked(hard, batch), trace=ours, layers=(-1,))
+        logits = student(batch.ids, batch.visible, positions=self.head_positions(batch), trace=ours, layers=(-1,))
         with torch.no_grad():
             teacher.look(batch.ids, batch.visible, teacher.shape.layers - 1, theirs)
         value, heads = theirs["value"][-1], theirs["value"][-1].shape[1]
         return {
             "attention": attention_divergence(ours["scores"][-1], theirs["scores"][-1], batch),
             "value relations": relation_divergence(ours["value"][-1], value, heads, batch),
-            "masked-LM": weighted_lm(hard, logits, batch.targets),
+            **self.masked_lm_term(logits, batch),
         }
 
     def pass_flops(
         self, teacher: Shape, student: Shape, work: Work, step: int, network: nn.Module | None = None
     ) -> int:
         """The student's and its values' relations; the teacher up to its last layer's scores and values."""
-        ours = forward_flops(student, work) if self.options.hard else encoder_flops(student, work)
+        ours = self.student_flops(student, work)
         theirs = attention_flops(teacher, work, teacher.layers - 1, scores=True) + relation_flops(teacher.inner, work)
         return TRAINED * (ours + relation_flops(student.inner, work)) + theirs

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from engine.learning.losses import relation_divergence
-from engine.methods.base import Method, asked, weighted_lm
-from engine.methods.options import PRESET_NOTES, PRESETS, masked_lm_weight
-from engine.model.bert import Bert, Trace, new_bert
+from engine.methods.base import About
+from engine.methods.kinds.attention_distillation import (
+    PRESET_NOTES,
+    PRESETS,
+    AttentionDistillation,
+    learning_rate,
+    masked_lm_weight,
+)
+from engine.methods.kinds.layer_map import ImitatesLayers
+from engine.model.bert import Bert, Trace
 from engine.settings.options import option
 from engine.sizing.shape import Shape
-from engine.sizing.step_flops import TRAINED, Work, attention_flops, encoder_flops, forward_flops, relation_flops
+from engine.sizing.step_flops import TRAINED, Work, attention_flops, relation_flops
 from engine.text.masking import Batch
 
 RELATED = ("query", "key", "value")
@@ -41,25 +47,26 @@ class Minilmv2Options:
         label="teacher layer",
     )
     hard: float = masked_lm_weight()
-    lr: float = option(1e-3, "Peak learning rate.", least=1e-7, most=1.0, label="learning rate")
+    lr: float = learning_rate()
 
 
-class Minilmv2(Method):
+class Minilmv2(ImitatesLayers, AttentionDistillation):
     """A fresh student imitates, in its last layer, how one teacher layer's queries relate to one another, its keys, and
     its values. All heads are joined and cut anew into relation heads, so the two may have different numbers of heads.
     """
 
-    name = "minilmv2"
-    label = "MiniLMv2"
-    paper = "Wang et al. 2020, MiniLMv2: Multi-Head Self-Attention Relation Distillation, arXiv 2012.15828"
-    formula = (
-        r"\sum_{X \in \{Q, K, V\}} \mathrm{KL}\!\left(\sigma\!\left(\tfrac{X^T X^{T\top}}{\sqrt{d_r}}\right)\,\Big\|\,"
-        r"\sigma\!\left(\tfrac{X^S X^{S\top}}{\sqrt{d'_r}}\right)\right)"
+    about = About(
+        name="minilmv2",
+        label="MiniLMv2",
+        paper="Wang et al. 2020, MiniLMv2: Multi-Head Self-Attention Relation Distillation, arXiv 2012.15828",
+        formula=r"\sum_{X \in \{Q, K, V\}} \mathrm{KL}\!\left("
+        r"\sigma\!\left(\tfrac{X^T X^{T\top}}{\sqrt{d_r}}\right)\,\Big\|\,"
+        r"\sigma\!\left(\tfrac{X^S X^{S\top}}{\sqrt{d'_r}}\right)\right)",
+        uses=("feature", "task-agnostic"),
+        presets=PRESETS,
+        preset_notes=PRESET_NOTES,
     )
-    uses = ("feature", "task-agnostic")
     Options = Minilmv2Options
-    presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS
-    preset_notes: ClassVar[dict[str, str]] = PRESET_NOTES
 
     options: Minilmv2Options
 
@@ -87,35 +94,34 @@ class Minilmv2(Method):
             problems.append(f"The teacher has {teacher.layers} layers, got teacher layer {self.options.teacher_layer}.")
         return problems
 
+    def imitated_layers(self, teacher: Shape, student: Shape) -> dict[int, int]:
+        """The student's last layer, and one of the teacher's."""
+        return {student.layers: self.options.teacher_layer or teacher.layers}
+
     def notes(self, teacher: Shape, student: Shape) -> list[str]:
         """The numbers that follow from the shapes."""
-        layer = self.options.teacher_layer or teacher.layers
+        layer = self.imitated_layers(teacher, student)[student.layers]
         heads = self.heads(self._wide(teacher), student.inner)
         return [f"It imitates the teacher's layer {layer} in {heads} relation heads."]
-
-    def prepare(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
-        """Fresh weights."""
-        return new_bert(shape, seed)
 
     def losses(self, student: nn.Module, teacher: Bert, batch: Batch) -> dict[str, Tensor]:
         """The three relations; masked-LM with its weight, so that every parameter takes part."""
         ours: Trace = {name: [] for name in RELATED}
         theirs: Trace = {name: [] for name in RELATED}
-        hard = self.options.hard
-        logits = student(batch.ids, batch.visible, positions=asked(hard, batch), trace=ours, layers=(-1,))
+        logits = student(batch.ids, batch.visible, positions=self.head_positions(batch), trace=ours, layers=(-1,))
         with torch.no_grad():
             teacher.look(batch.ids, batch.visible, (self.options.teacher_layer or teacher.shape.layers) - 1, theirs)
         heads = self.heads(*(trace["query"][-1].shape[1] * trace["query"][-1].shape[3] for trace in (theirs, ours)))
         terms = {
             f"{name} relations": relation_divergence(ours[name][-1], theirs[name][-1], heads, batch) for name in RELATED
         }
-        return {**terms, "masked-LM": weighted_lm(hard, logits, batch.targets)}
+        return {**terms, **self.masked_lm_term(logits, batch)}
 
     def pass_flops(
         self, teacher: Shape, student: Shape, work: Work, step: int, network: nn.Module | None = None
     ) -> int:
         """The student's and its three relations; the teacher up to the queries, keys and values of its one layer."""
-        ours = forward_flops(student, work) if self.options.hard else encoder_flops(student, work)
+        ours = self.student_flops(student, work)
         related = [len(RELATED) * relation_flops(shape.inner, work) for shape in (student, teacher)]
         layer = (self.options.teacher_layer or teacher.layers) - 1
         return TRAINED * (ours + related[0]) + related[1] + attention_flops(teacher, work, layer, scores=False)

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.learning.losses import full, patience, softened
-from engine.learning.score_kind import Measure
-from engine.methods.base import Data, Method
+from engine.methods.base import About, Method
+from engine.methods.kinds.labelled_task import LabelledTask
+from engine.methods.kinds.layer_map import ImitatesLayers, StartsFromLayers
 from engine.model.bert import Bert, Trace
 from engine.model.layer_choice import select_layers, whole_layers_only
 from engine.model.new_head import with_pooler
-from engine.settings.device import Device
-from engine.settings.options import ConfigError, option
+from engine.settings.options import option
 from engine.sizing.shape import Shape, nearest_divisors
 from engine.sizing.step_flops import TRAINED, Work, encoder_flops, projection_flops
 from engine.tasks import catalog as tasks
-from engine.tasks.batches import TaskBatch, TaskData, open_task
+from engine.tasks.batches import TaskBatch
 from engine.tasks.finetune import Recipe, TaskModel
-from engine.tasks.taught_teacher import taught
-from engine.text.masking import Batch, Masking
+from engine.text.masking import Batch
 
 TASKS = tuple(name for name, task in tasks.TASKS.items() if task.classes and task.metrics[0] == "accuracy")
 MATCHED = ("skip", "last")
@@ -85,7 +83,7 @@ PRESET_NOTES: dict[str, str] = {
 }
 
 
-class Pkd(Method):
+class Pkd(ImitatesLayers, StartsFromLayers, Method):
     """Compression for one task. First the teacher is fine-tuned on it. Then a student, which starts as the teacher's
     first layers as they were before, learns the labels, the teacher's softened probabilities, and patiently also what
     the teacher's layers in between make of [CLS], the token that a text is classified by.
@@ -93,51 +91,30 @@ class Pkd(Method):
     What comes out is an encoder with a pooler and a classifier, and no masked-LM head: it was never asked for a word.
     """
 
-    name = "pkd"
-    label = "PKD (on a task)"
-    paper = "Sun et al. 2019, Patient Knowledge Distillation for BERT Model Compression, arXiv 1908.09355"
-    formula = (
-        r"(1-\alpha)\,\mathcal{L}_{\mathrm{CE}} "
+    about = About(
+        name="pkd",
+        label="PKD (on a task)",
+        paper="Sun et al. 2019, Patient Knowledge Distillation for BERT Model Compression, arXiv 1908.09355",
+        formula=r"(1-\alpha)\,\mathcal{L}_{\mathrm{CE}} "
         r"+ \alpha\,T^2\,\mathrm{KL}\!\left(\sigma(z^T/T)\,\|\,\sigma(z^S/T)\right) "
-        r"+ \beta\,\mathrm{MSE}\!\left(\tfrac{h^S_j}{\|h^S_j\|},\,\tfrac{h^T_{g(j)}}{\|h^T_{g(j)}\|}\right)"
+        r"+ \beta\,\mathrm{MSE}\!\left(\tfrac{h^S_j}{\|h^S_j\|},\,\tfrac{h^T_{g(j)}}{\|h^T_{g(j)}\|}\right)",
+        uses=("logit", "feature", "hard"),
+        chooses=("layers",),
+        presets=PRESETS,
+        preset_notes=PRESET_NOTES,
+        inherits_weights=True,
     )
-    uses = ("logit", "feature", "hard")
     Options = PkdOptions
-    inherits = True
-    chooses = ("layers",)
-    presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS
-    preset_notes: ClassVar[dict[str, str]] = PRESET_NOTES
 
     options: PkdOptions
 
     # ---- what can be asked for --------------------------------------------------------------------------------------
 
     @property
-    def task(self) -> tasks.Task:
-        """What is learned."""
-        return tasks.find(self.options.task)
-
-    @property
-    def measure(self) -> Measure:
-        """Accuracy on the task's test set."""
-        return Measure(self.task.name, f"Accuracy on {self.task.name}", "the task's test set", "text")
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The task's."""
-        return self.task.classes
-
-    def text(self, asked: str, usual: str) -> str:
-        """The teacher's: nothing of it is read, and nothing else can be asked for."""
-        if asked not in ("auto", usual):
-            raise ConfigError(
-                [f"PKD learns from the task {self.options.task} and reads no corpus, got {asked}; leave it at auto."]
-            )
-        return usual
-
-    def subject(self, text: str) -> str:
-        """The task."""
-        return f"the task {self.options.task}"
+    def task(self) -> LabelledTask:
+        """The labelled task that its options name; the teacher learns it first."""
+        recipe = Recipe(epochs=self.options.teacher_epochs, lr=self.options.teacher_lr, pooling="cls")
+        return LabelledTask(tasks.find(self.options.task), self.about.label.split(" ")[0], recipe)
 
     def student_shape(self, teacher: Shape, wanted: dict[str, Any]) -> Shape:
         """The teacher's shape with fewer layers, half of them unless chosen; a pooler, and no masked-LM head."""
@@ -165,13 +142,13 @@ class Pkd(Method):
 
     def notes(self, teacher: Shape, student: Shape) -> list[str]:
         """Which layers meet, and what the student has instead of a masked-LM head."""
-        layers = [str(layer) for layer in self.imitated(teacher.layers, student.layers)]
+        layers = [str(layer) for layer in self.imitated_layers(teacher, student).values()]
         meets = (
             f"its layer 1 imitates the teacher's layer {layers[0]}"
             if len(layers) == 1
             else f"its layers 1 to {len(layers)} imitate the teacher's layers {', '.join(layers)}"
         )
-        added = (student.hidden + 1) * len(self.classes)
+        added = (student.hidden + 1) * len(self.task.classes)
         return [
             f"The teacher is fine-tuned on {self.task.name} first, once; the next run finds it in the cache.",
             f"The student starts as the teacher's first {student.layers} layers; {meets}.",
@@ -179,37 +156,24 @@ class Pkd(Method):
             "beside it. Both counts are without masked-LM head.",
         ]
 
-    def imitated(self, teacher_layers: int, student_layers: int) -> list[int]:
-        """Which teacher layer, from 1, each student layer but the last one imitates."""
+    def starting_layers(self, teacher: Shape, student: Shape) -> list[int]:
+        """The teacher's first ones."""
+        return list(range(1, student.layers + 1))
+
+    def imitated_layers(self, teacher: Shape, student: Shape) -> dict[int, int]:
+        """All of the student's layers but the last, which the classifier reads, imitate one (PKD-Skip or PKD-Last)."""
+        return dict(enumerate(self._imitated(teacher.layers, student.layers), start=1))
+
+    def _imitated(self, teacher_layers: int, student_layers: int) -> list[int]:
         if self.options.matched == "last":
             return [teacher_layers - student_layers + layer for layer in range(1, student_layers)]
         return [teacher_layers // student_layers * layer for layer in range(1, student_layers)]
 
-    # ---- the verbs of a method --------------------------------------------------------------------------------------
+    # ---- the hooks of a method --------------------------------------------------------------------------------------
 
-    def data(self, text: str, tokenizer: Any, length: int, rows: int, masking: Masking) -> Data:
-        """The task's examples: all of them, nothing hidden."""
-        return open_task(self.task, tokenizer, length)
-
-    def guide(self, teacher: Bert, data: Data, seed: int, device: Device) -> Generator[tuple[str, float], None, Any]:
-        """The teacher fine-tuned on the task, read off [CLS] as the student is."""
-        assert isinstance(data, TaskData)
-        recipe = Recipe(epochs=self.options.teacher_epochs, lr=self.options.teacher_lr, pooling="cls")
-        learning = taught(with_pooler(teacher, seed).to(device.type), data, recipe, seed, device)
-        while True:
-            try:
-                share = next(learning)
-            except StopIteration as end:
-                return end.value.requires_grad_(False)
-            yield f"Fine-tuning the teacher on {data.name}", share
-
-    def prepare(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
+    def init_student(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
         """The teacher's first layers, with a pooler (the teacher's, if it has one) and a fresh classifier."""
-        return self._classifier(_encoder(teacher, shape, seed), seed)
-
-    def _classifier(self, bert: Bert, seed: int = 0) -> TaskModel:
-        """`bert` with a linear layer on top; no dropout, as in all of this project's students."""
-        return TaskModel(bert, self.task, 0.0, seed, "cls")
+        return self.task.with_classifier(_encoder(teacher, shape, seed), seed)
 
     def losses(self, student: nn.Module, teacher: Any, batch: Batch) -> dict[str, Tensor]:
         """Labels, softened probabilities, and [CLS] of all layers but the last; means over the texts."""
@@ -219,7 +183,7 @@ class Pkd(Method):
         logits = full(student(batch.ids, batch.visible, batch.types, ours))
         with torch.no_grad():
             guided = full(teacher(batch.ids, batch.visible, batch.types, theirs))
-        layers = self.imitated(len(theirs["hidden"]) - 1, len(ours["hidden"]) - 1)
+        layers = self._imitated(len(theirs["hidden"]) - 1, len(ours["hidden"]) - 1)
         apart = patience(
             torch.stack([hidden[:, 0] for hidden in ours["hidden"][1:-1]]),  # without embeddings and the last layer
             torch.stack([theirs["hidden"][layer][:, 0] for layer in layers]),
@@ -238,25 +202,10 @@ class Pkd(Method):
         ours, theirs = (
             encoder_flops(shape, work)
             + projection_flops(work.rows, shape.hidden, shape.hidden)
-            + projection_flops(work.rows, shape.hidden, len(self.classes))
+            + projection_flops(work.rows, shape.hidden, len(self.task.classes))
             for shape in (student, teacher)
         )
         return TRAINED * ours + theirs
-
-    @torch.no_grad()
-    def score(self, model: nn.Module, data: Data, device: Device) -> dict[str, float]:
-        """Accuracy (0-1) and mean loss (nats a text) on the task's test set, which nothing is chosen by."""
-        was_training, loss, right, count = model.training, 0.0, 0, 0
-        model.eval()
-        for host_batch in data.held_out_batches():
-            batch = host_batch.to(device.type)
-            assert isinstance(batch, TaskBatch)
-            with device.autocast():
-                logits = full(model(batch.ids, batch.visible, batch.types))
-            loss += float(F.cross_entropy(logits, batch.targets, reduction="sum"))
-            right, count = right + int((logits.argmax(-1) == batch.targets).sum()), count + len(batch.targets)
-        model.train(was_training)
-        return {"loss": loss / count, "accuracy": right / count, "texts": count}
 
     def finish(self, student: nn.Module) -> Bert:
         """The encoder with its pooler."""
@@ -267,12 +216,6 @@ class Pkd(Method):
         """The classifier: without it the encoder knows the answers and cannot say them."""
         assert isinstance(student, TaskModel)
         return {f"classifier.{name}": p.detach().cpu().contiguous() for name, p in student.top.named_parameters()}
-
-    def whole(self, bert: Bert, lineage: dict[str, Tensor]) -> nn.Module:
-        """The encoder with its classifier again."""
-        model = self._classifier(bert)
-        model.top.load_state_dict({name: lineage[f"classifier.{name}"] for name in model.top.state_dict()})
-        return model.eval()
 
 
 def _encoder(teacher: Bert, shape: Shape, seed: int) -> Bert:

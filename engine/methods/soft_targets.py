@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.learning.losses import full, softened
-from engine.learning.optimizers import muon_flops
-from engine.methods.base import OPTIMIZERS, Method, fresh_optimizer
-from engine.model.bert import Bert, new_bert
+from engine.methods.base import About
+from engine.methods.kinds.fresh_student import FreshStudent, optimizer_choice
+from engine.model.bert import Bert
 from engine.settings.options import option
 from engine.sizing.shape import Shape
 from engine.sizing.step_flops import Work, forward_flops
@@ -43,15 +43,10 @@ class SoftTargetsOptions:
         most=1.0,
         label="learning rate",
     )
-    optimizer: str = option(
-        "adamw",
-        "AdamW, or Muon for the hidden matrices, which learns in far fewer steps; each takes longer.",
-        choices=OPTIMIZERS,
-        advanced=True,
-    )
+    optimizer: str = optimizer_choice()
 
 
-class SoftTargets(Method):
+class SoftTargets(FreshStudent):
     """Knowledge distillation: the student imitates the probabilities that the teacher gives to every word.
 
     A fresh student minimises T² · KL(teacher ‖ student) between both models' predictions, softened by the
@@ -59,22 +54,17 @@ class SoftTargets(Method):
     The predictions compared are those at the masked positions.
     """
 
-    name = "soft_targets"
-    label = "Soft targets"
-    paper = "Hinton et al. 2015, arXiv 1503.02531"
-    formula = r"w\,T^2\,\mathrm{KL}\!\left(\sigma(z^T/T)\,\|\,\sigma(z^S/T)\right) + (1-w)\,\mathcal{L}_{\mathrm{MLM}}"
-    uses = ("logit", "hard", "task-agnostic")
+    about = About(
+        name="soft_targets",
+        label="Soft targets",
+        paper="Hinton et al. 2015, arXiv 1503.02531",
+        formula=r"w\,T^2\,\mathrm{KL}\!\left(\sigma(z^T/T)\,\|\,\sigma(z^S/T)\right) "
+        r"+ (1-w)\,\mathcal{L}_{\mathrm{MLM}}",
+        uses=("logit", "hard", "task-agnostic"),
+    )
     Options = SoftTargetsOptions
 
     options: SoftTargetsOptions
-
-    def prepare(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
-        """Fresh weights."""
-        return new_bert(shape, seed)
-
-    def optimizer(self, student: nn.Module) -> torch.optim.Optimizer:
-        """AdamW, or Muon beside it."""
-        return fresh_optimizer(self.options.optimizer, student, self.options.lr)
 
     def losses(self, student: nn.Module, teacher: Bert, batch: Batch) -> dict[str, Tensor]:
         """Soft and hard loss over the masked positions."""
@@ -92,7 +82,3 @@ class SoftTargets(Method):
     ) -> int:
         """The student's, and a forward pass of the teacher with logits at the hidden words."""
         return super().pass_flops(teacher, student, work, step) + forward_flops(teacher, work)
-
-    def update_flops(self, teacher: Shape, student: Shape, step: int) -> int:
-        """Muon's products."""
-        return muon_flops(student) if self.options.optimizer == "muon" else 0

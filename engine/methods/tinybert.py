@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from engine.learning.losses import score_error, state_error
-from engine.methods.base import Method, asked, weighted_lm
-from engine.methods.options import PRESET_NOTES, PRESETS, masked_lm_weight
+from engine.methods.base import About
+from engine.methods.kinds.attention_distillation import (
+    PRESET_NOTES,
+    PRESETS,
+    AttentionDistillation,
+    learning_rate,
+    masked_lm_weight,
+)
+from engine.methods.kinds.layer_map import ImitatesLayers
 from engine.model.bert import Bert, Trace, new_bert
 from engine.settings.options import option
 from engine.sizing.shape import Shape, nearest_divisors, nearest_multiple
-from engine.sizing.step_flops import TRAINED, Work, encoder_flops, forward_flops, projection_flops
+from engine.sizing.step_flops import TRAINED, Work, encoder_flops, projection_flops
 from engine.text.masking import Batch
 
 
@@ -25,7 +32,7 @@ class TinybertOptions:
     attention: float = option(1.0, "Weight of the attention scores.", least=0.0, most=1e3, label="weight of attention")
     states: float = option(1.0, "Weight of the hidden states.", least=0.0, most=1e3, label="weight of hidden states")
     hard: float = masked_lm_weight()
-    lr: float = option(1e-3, "Peak learning rate.", least=1e-7, most=1.0, label="learning rate")
+    lr: float = learning_rate()
 
 
 class Projected(nn.Module):
@@ -47,23 +54,23 @@ class Projected(nn.Module):
         return logits
 
 
-class Tinybert(Method):
+class Tinybert(ImitatesLayers, AttentionDistillation):
     """A fresh student of any width imitates its teacher's inside, layer by layer: the attention scores of every head
     before the softmax, and the hidden states behind a matrix that both learn with it. Student layer m imitates teacher
     layer m · L_T / L_S, and the embeddings imitate the embeddings.
     """
 
-    name = "tinybert"
-    label = "TinyBERT (general)"
-    paper = "Jiao et al. 2019, TinyBERT: Distilling BERT for Natural Language Understanding, arXiv 1909.10351"
-    formula = (
-        r"\sum_{m=1}^{L_S} \mathrm{MSE}\!\left(A^S_m, A^T_{g(m)}\right) + \sum_{m=0}^{L_S} "
-        r"\mathrm{MSE}\!\left(H^S_m W, H^T_{g(m)}\right)"
+    about = About(
+        name="tinybert",
+        label="TinyBERT (general)",
+        paper="Jiao et al. 2019, TinyBERT: Distilling BERT for Natural Language Understanding, arXiv 1909.10351",
+        formula=r"\sum_{m=1}^{L_S} \mathrm{MSE}\!\left(A^S_m, A^T_{g(m)}\right) + \sum_{m=0}^{L_S} "
+        r"\mathrm{MSE}\!\left(H^S_m W, H^T_{g(m)}\right)",
+        uses=("feature", "task-agnostic"),  # WID's Table 1 ticks logits, too; TinyBERT's has them on a task only
+        presets=PRESETS,
+        preset_notes=PRESET_NOTES,
     )
-    uses = ("feature", "task-agnostic")  # Table 1 of WID's paper ticks logits, too; TinyBERT's has them on a task only
     Options = TinybertOptions
-    presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS
-    preset_notes: ClassVar[dict[str, str]] = PRESET_NOTES
 
     options: TinybertOptions
 
@@ -89,14 +96,17 @@ class Tinybert(Method):
             )
         return problems
 
+    def imitated_layers(self, teacher: Shape, student: Shape) -> dict[int, int]:
+        """Layer m imitates layer m L_T / L_S (the paper's uniform mapping); embeddings imitate embeddings besides."""
+        return dict(enumerate(_uniform(teacher.layers, student.layers), start=1))
+
     def notes(self, teacher: Shape, student: Shape) -> list[str]:
         """Which layers meet."""
-        apart = teacher.layers // student.layers
-        theirs = ", ".join(str(apart * (layer + 1)) for layer in range(student.layers))
+        theirs = ", ".join(map(str, self.imitated_layers(teacher, student).values()))
         ours = "layer 1 imitates" if student.layers == 1 else f"layers 1 to {student.layers} imitate"
         return [f"Its {ours} its teacher's {theirs}; its embeddings imitate the embeddings."]
 
-    def prepare(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
+    def init_student(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
         """Fresh weights and a matrix to the teacher's width."""
         return Projected(new_bert(shape, seed), teacher.shape.hidden, seed)
 
@@ -104,26 +114,28 @@ class Tinybert(Method):
         """Scores and states of the mapped layers; masked-LM with its weight, so that every parameter takes part."""
         ours: Trace = {"scores": [], "hidden": [], "projected": []}
         theirs: Trace = {"scores": [], "hidden": []}
-        hard = self.options.hard
-        logits = student(batch.ids, batch.visible, positions=asked(hard, batch), trace=ours)
-        layers = len(ours["scores"])
-        apart = teacher.shape.layers // layers
-        mapped = range(apart - 1, teacher.shape.layers, apart)  # the others' attention need not be kept, or spelled out
-        with torch.no_grad():
-            teacher.encode(batch.ids, batch.visible, trace=theirs, layers=mapped)
-        scores = [score_error(ours["scores"][m], theirs["scores"][m], batch) for m in range(layers)]
-        states = [state_error(ours["projected"][m], theirs["hidden"][m * apart], batch) for m in range(layers + 1)]
+        logits = student(batch.ids, batch.visible, positions=self.head_positions(batch), trace=ours)
+        mapped = _uniform(teacher.shape.layers, len(ours["scores"]))
+        with torch.no_grad():  # the other layers' attention need not be kept, or spelled out
+            teacher.encode(batch.ids, batch.visible, trace=theirs, layers=[layer - 1 for layer in mapped])
+        scores = [
+            score_error(own, imitated, batch) for own, imitated in zip(ours["scores"], theirs["scores"], strict=True)
+        ]
+        states = [  # of the embeddings, and of every layer
+            state_error(own, theirs["hidden"][layer], batch)
+            for own, layer in zip(ours["projected"], [0, *mapped], strict=True)
+        ]
         return {
             "attention scores": self.options.attention * torch.stack(scores).sum(),
             "hidden states": self.options.states * torch.stack(states).sum(),
-            "masked-LM": weighted_lm(hard, logits, batch.targets),
+            **self.masked_lm_term(logits, batch),
         }
 
     def pass_flops(
         self, teacher: Shape, student: Shape, work: Work, step: int, network: nn.Module | None = None
     ) -> int:
         """The student's with its states taken to the teacher's width, layer by layer; the teacher without a head."""
-        ours = forward_flops(student, work) if self.options.hard else encoder_flops(student, work)
+        ours = self.student_flops(student, work)
         widened = (student.layers + 1) * projection_flops(work.tokens, student.hidden, teacher.hidden)
         return TRAINED * (ours + widened) + encoder_flops(teacher, work)
 
@@ -131,3 +143,9 @@ class Tinybert(Method):
         """The student without the matrix."""
         assert isinstance(student, Projected)
         return student.bert
+
+
+def _uniform(teacher_layers: int, student_layers: int) -> list[int]:
+    """The teacher layer, from 1, that each student layer imitates: every k-th (TinyBERT, section 3.1, g(m) = m k)."""
+    apart = teacher_layers // student_layers
+    return [apart * layer for layer in range(1, student_layers + 1)]

@@ -6,7 +6,7 @@ The algebra is in compactor.py, the counting and ranking in closing.py.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,10 @@ from engine.compactors.decay import fade, nearly_zero, penalise, pull, silence
 from engine.compactors.groups import Group
 from engine.compactors.heir import Heir
 from engine.compactors.options import PRESET_NOTES, PRESETS, WidOptions
-from engine.methods.base import Method, adamw
+from engine.learning.optimizers import adamw
+from engine.methods.base import About, Method
+from engine.methods.kinds.layer_map import StartsFromLayers
+from engine.methods.kinds.shape_changing import ShapeChanging
 from engine.model.bert import Bert
 from engine.model.layer_choice import choose_layers, select_layers
 from engine.settings.options import ConfigError
@@ -31,11 +34,11 @@ class Inheritance:
     """What is still told of an heir once it has been folded and goes on as a plain BERT."""
 
     lineage: dict[str, Tensor]  # as Heir.lineage
-    groups: list[dict[str, Any]]  # as Wid.picture
+    groups: list[dict[str, Any]]  # as Wid.snapshot
     numbers: dict[str, float]  # as Wid.after_backward
 
 
-class Wid(Method):
+class Wid(StartsFromLayers, ShapeChanging, Method):
     """The student starts as the teacher itself, with a square matrix (a *compactor*) on either side of every linear
     layer. While it trains on masked words, matrix rows and columns close one by one until only the student's width is
     left; multiplied out, they leave a smaller BERT that has inherited its teacher's weights and goes on learning.
@@ -43,18 +46,20 @@ class Wid(Method):
     No loss compares the two. That attention patterns survive is a consequence, not a goal.
     """
 
-    name = "wid"
-    label = "Weight-inherited distillation"
-    paper = "Wu et al., Weight-Inherited Distillation for Task-Agnostic BERT Compression, arXiv 2305.09098"
+    about = About(
+        name="wid",
+        label="Weight-inherited distillation",
+        paper="Wu et al., Weight-Inherited Distillation for Task-Agnostic BERT Compression, arXiv 2305.09098",
+        presets=PRESETS,
+        preset_notes=PRESET_NOTES,
+        numbers_title="Dims still open",
+        numbers_unit="% of the teacher's",
+        inherits_weights=True,
+    )
     Options = WidOptions
-    inherits = True
-    numbers_title = "Dims still open"
-    numbers_unit = "% of the teacher's"
-    presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS
-    preset_notes: ClassVar[dict[str, str]] = PRESET_NOTES
 
     options: WidOptions
-    turns: Timetable | None = None  # of the student that is prepared
+    timetable: Timetable | None = None  # of the student that was initialised
 
     # ---- what can be asked for --------------------------------------------------------------------------------------
 
@@ -128,6 +133,14 @@ class Wid(Method):
         shape = super().student_shape(teacher, wanted)
         return shape.replace(tied=False, embedding=shape.hidden)
 
+    def starting_layers(self, teacher: Shape, student: Shape) -> list[int]:
+        """As its options say; all of them where none is lost."""
+        options = self.options
+        return [
+            layer + 1
+            for layer in choose_layers(teacher.layers, student.layers, options.layers_from, options.layer_list)[0]
+        ]
+
     def notes(self, teacher: Shape, student: Shape) -> list[str]:
         """What the compactors cost, and where the paper ends."""
         schedule = self.schedule(teacher, student)
@@ -146,24 +159,22 @@ class Wid(Method):
             "Its decoder has a compactor of its own, so it is counted apart from the embedding table.",
         ]
         if student.layers < teacher.layers:
-            layers = choose_layers(teacher.layers, student.layers, self.options.layers_from, self.options.layer_list)[0]
+            layers = self.starting_layers(teacher, student)
             notes.append(
                 f"The paper keeps all {teacher.layers} layers. This student inherits layers "
-                f"{', '.join(str(layer + 1) for layer in layers)} and loses the others at birth, which goes beyond it."
+                f"{', '.join(map(str, layers))} and loses the others at birth, which goes beyond it."
             )
         return notes
 
-    # ---- the verbs of a method --------------------------------------------------------------------------------------
+    # ---- the hooks of a method --------------------------------------------------------------------------------------
 
-    def prepare(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
+    def init_student(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
         """The teacher, some of its layers if the student is shallower, with identity compactors."""
         if shape.layers != teacher.shape.layers:
-            chosen, _ = choose_layers(
-                teacher.shape.layers, shape.layers, self.options.layers_from, self.options.layer_list
-            )
+            chosen = [layer - 1 for layer in self.starting_layers(teacher.shape, shape)]
             teacher = select_layers(teacher, chosen)
         schedule = self.schedule(teacher.shape, shape)
-        self.turns = Timetable(schedule, self.interval(schedule))
+        self.timetable = Timetable(schedule, self.interval(schedule))
         return Heir(teacher, masked_norms=self.options.norm_statistics == "kept")
 
     def optimizer(self, student: nn.Module) -> torch.optim.Optimizer:
@@ -179,17 +190,17 @@ class Wid(Method):
         """Cuts when a cut is due, leads closing vectors to zero, and takes out those that are there."""
         if not isinstance(student, Heir):
             return self._inheritance.numbers
-        assert self.turns is not None
-        cut = self.turns.due(step)
+        assert self.timetable is not None
+        cut = self.timetable.due(step)
         with torch.no_grad():
             for group in student.groups.values():
                 if group.fading:
                     fade(student, group, optimizer)
                 if cut is not None and not group.fading:
-                    self._cut(student, group, cut, self.turns)
+                    self._cut(student, group, cut, self.timetable)
                 if group.fading:
                     silence(group, optimizer)
-                elif self.options.closing == "penalty" and step > self.turns.interval:
+                elif self.options.closing == "penalty" and step > self.timetable.interval:
                     penalise(group, optimizer, self.options.penalty)
                 elif self.options.closing == "penalty":
                     pull(group)
@@ -207,13 +218,15 @@ class Wid(Method):
         if self.options.closing == "linear" or (group.kept <= goal and nearly_zero(group)):  # the penalty has done it
             group.fading = turns.interval
 
-    def replan(self, steps: int) -> None:
+    def move_end(self, steps: int) -> None:
         """What is still to be closed closes by the share of the run that was asked for, unless steps were."""
-        super().replan(steps)
-        if self.turns is not None and not self.options.interval:
-            self.turns.move_end(self._closing_steps, steps)
+        self.steps = steps
+        if self.timetable is not None and not self.options.interval:
+            self.timetable.move_end(self._closing_steps, steps)
 
-    def pass_on(self, student: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, torch.optim.Optimizer]:
+    def next_form(
+        self, student: nn.Module, optimizer: torch.optim.Optimizer
+    ) -> tuple[nn.Module, torch.optim.Optimizer]:
         """Once everything is closed, the plain BERT that computes what the heir computed, with a fresh optimizer."""
         if self.options.after_closing == "kept" or not isinstance(student, Heir) or not self._closed(student):
             return student, optimizer
@@ -224,7 +237,7 @@ class Wid(Method):
 
     # ---- what it costs ----------------------------------------------------------------------------------------------
 
-    def phases(self, teacher: Shape, student: Shape) -> list[int]:
+    def cost_phases(self, teacher: Shape, student: Shape) -> list[int]:
         """A cut's dims are gone one interval after it, so every interval is a phase; the fold is one of its own."""
         schedule = self.schedule(teacher, student)
         interval = self.interval(schedule)
@@ -251,7 +264,7 @@ class Wid(Method):
     def update_flops(self, teacher: Shape, student: Shape, step: int) -> int:
         """The fold's products, in the step after which everything is closed."""
         schedule = self.schedule(teacher, student)
-        turns = self.turns or Timetable(schedule, self.interval(schedule))
+        turns = self.timetable or Timetable(schedule, self.interval(schedule))
         if self.options.after_closing == "kept" or step != turns.ends:
             return 0
         return 2 * fold_multiply_adds(_born(teacher, student), sizes(student))
@@ -264,15 +277,15 @@ class Wid(Method):
             return None
         return {kind: schedule.left(kind, cut) if cut > 0 else full for kind, full in sizes(teacher).items()}
 
-    def at_last(self, student: nn.Module) -> nn.Module:
+    def final_form(self, student: nn.Module) -> nn.Module:
         """The plain student; or, where compactors are kept, an heir that is closed."""
         assert isinstance(student, Heir)
         if self.options.after_closing == "folded":
             self._inheritance = Inheritance({}, [], {})
             return Bert(self._goal)
-        assert self.turns is not None
+        assert self.timetable is not None
         for group in student.groups.values():
-            goal, (blocks, unit) = sizes(self._goal)[group.kind], self.turns.schedule.pieces(group.kind)
+            goal, (blocks, unit) = sizes(self._goal)[group.kind], self.timetable.schedule.pieces(group.kind)
             student.close(group, smallest(group.vector_norms().cpu(), goal, blocks, unit))
             student.shrink(group, None)
         return student
@@ -280,8 +293,8 @@ class Wid(Method):
     @property
     def _goal(self) -> Shape:
         """The shape that the prepared student will have."""
-        assert self.turns is not None
-        return self.turns.schedule.student
+        assert self.timetable is not None
+        return self.timetable.schedule.student
 
     def _closed(self, student: Heir) -> bool:
         goals = sizes(self._goal)
@@ -295,7 +308,7 @@ class Wid(Method):
         """The compactors that were folded: what the student is made of."""
         return student.lineage() if isinstance(student, Heir) else self._inheritance.lineage
 
-    def picture(self, student: nn.Module, tokens: int, length: int, predicted: int) -> dict[str, Any]:
+    def snapshot(self, student: nn.Module, tokens: int, length: int, predicted: int) -> dict[str, Any]:
         """Every group's norms and how many of its dims are open; what a step of `tokens` tokens costs a token."""
         if isinstance(student, Heir):
             groups, work = self._groups(student), student.multiply_adds(tokens, length, predicted)
@@ -324,12 +337,12 @@ class Wid(Method):
         """Which dims are present, which are closing, how far the line to zero is; or what was inherited."""
         if not isinstance(student, Heir):
             return {"inheritance": vars(self._inheritance)}
-        assert self.turns is not None
+        assert self.timetable is not None
         groups = {
             name: {"dims": group.dims, "closing": group.closing, "fading": group.fading}
             for name, group in student.groups.items()
         }
-        return {"groups": groups, "turns": self.turns.state()}
+        return {"groups": groups, "turns": self.timetable.state()}
 
     def restore(self, student: nn.Module, state: dict[str, Any]) -> nn.Module:
         """Puts the bookkeeping back; the parameters, in their shrunk sizes, come from the checkpoint."""
@@ -337,8 +350,10 @@ class Wid(Method):
             self._inheritance = Inheritance(**state["inheritance"])
             return Bert(self._goal)
         assert isinstance(student, Heir)
-        assert self.turns is not None
-        self.turns.restore(state.get("turns", {}))  # a checkpoint of before there were timetables has its groups only
+        assert self.timetable is not None
+        self.timetable.restore(
+            state.get("turns", {})
+        )  # a checkpoint of before there were timetables has its groups only
         for name, saved in state.get("groups", state).items():
             group = student.groups[name]
             group.dims, group.fading = saved["dims"], saved["fading"]

@@ -11,6 +11,7 @@ import numpy as np
 from engine.inspection.layer_similarity import layer_steps
 from engine.inspection.probe import Probe, probe
 from engine.learning.score_kind import accuracies, measure_of
+from engine.methods.base import description
 from engine.methods.registry import find
 from engine.model.saved_models import Model, load_model
 from engine.reports.attention_page import Look, attention_page, attention_part
@@ -111,7 +112,7 @@ def notes(seen: Mapping[str, Probe]) -> list[str]:
 
 
 def _sentence(card: Mapping[str, Any]) -> str:
-    shape, label = Shape.from_json(card["shape"]), find(card["method"]).label
+    shape, label = Shape.from_json(card["shape"]), find(card["method"]).about.label
     early = "" if card["complete"] else f", of which {card['steps_done']:,} were done"
     return escape(
         f"{label} made a student of {shape} from the teacher {card['teacher']} in {card['steps']:,} steps{early}, with "
@@ -121,7 +122,7 @@ def _sentence(card: Mapping[str, Any]) -> str:
 
 def _lesson(method: str) -> list[str]:
     """What the method says of itself, a paragraph each; it is markdown with nothing in it but emphasis."""
-    said = find(method).description().replace("*", "")
+    said = description(find(method)).replace("*", "")
     return [f"<p>{escape(paragraph)}</p>" for paragraph in said.split("\n\n")]
 
 

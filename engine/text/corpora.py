@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -30,6 +30,20 @@ PACKING = 1  # part of the name of stored rows: raise it wherever the same docum
 SENTENCES = 256  # in one call of the tokenizer: one call for many is several times faster
 
 Pack = Callable[[Iterable[list[str]], Any, int], Iterator[list[int]]]  # documents, tokenizer, length -> rows
+
+
+class Data(Protocol):
+    """What a run learns from: training batches by step and seed, and batches that are held out."""
+
+    @property
+    def rows(self) -> Sized:
+        """What it trains on."""
+
+    def batch(self, step: int, size: int, seed: int) -> Batch:
+        """The training batch of `step` (from 0)."""
+
+    def held_out_batches(self, size: int = 64) -> Iterator[Batch]:
+        """The same in every run."""
 
 
 @dataclass(frozen=True, eq=False)  # hashed by identity: the order of an epoch is cached

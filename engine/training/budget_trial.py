@@ -10,18 +10,18 @@ import numpy as np
 import torch
 from torch import nn
 
-from engine.methods.base import Data, Method
+from engine.methods.base import Method, step_flops
+from engine.methods.kinds.shape_changing import ShapeChanging, cost_phases
 from engine.model.bert import Bert
 from engine.settings.budget import Outlook, read
 from engine.settings.device import Device
 from engine.settings.run_config import RunConfig
-from engine.sizing.step_flops import Work
 from engine.storage.atomic import write_json
 from engine.storage.runs import Run
-from engine.text.corpora import Corpus
-from engine.training.gradients import backward, learning
+from engine.text.corpora import Corpus, Data
 from engine.training.plan import MANY_STEPS, Look, Plan, foresee
 from engine.training.processes import Processes
+from engine.training.step import Learner, trainable, work_of
 
 LOOKED_AT = 16  # batches
 SAMPLE = 64  # batches' rows are read to look at, where the number of steps is not known yet
@@ -32,7 +32,7 @@ def settle(
     config: RunConfig,
     plan: Plan,
     teacher: Bert,
-    guide: Any,
+    fitted: Any,
     text: Data,
     device: Device,
     processes: Processes,
@@ -40,7 +40,7 @@ def settle(
 ) -> Outlook:
     """How many steps `config` comes to and what they are expected to take; kept in `run`, whose resume finds it there.
 
-    A budget in seconds takes some steps on a copy first. `teacher` on the CPU; `guide`: what `losses` get as the
+    A budget in seconds takes some steps on a copy first. `teacher` on the CPU; `fitted`: what `losses` get as the
     teacher, which may be the same. Every process of the run calls it.
 
     Raises:
@@ -51,7 +51,7 @@ def settle(
         return Outlook.from_json(run.budget())
     look, pace = look_at(text, config), None
     if config.budget and read(config.budget).unit == "seconds":
-        pace = measure(config, plan, teacher, guide, text, look, device, processes)
+        pace = measure(config, plan, teacher, fitted, text, look, device, processes)
     outlook = foresee(config, plan.method, teacher.shape, plan.shape, look, pace)
     if processes.rank == 0:
         write_json(run.budget_path, {**outlook.to_json(), "course": outlook.course})
@@ -65,14 +65,14 @@ def look_at(text: Data, config: RunConfig) -> Look:
     if isinstance(text, Corpus):
         tokens = float(text.rows.lengths(np.arange(len(text.rows))).mean()) * config.batch
     parts = [batch.parts(config.processes * config.accumulate) for batch in batches]
-    return Look([[Work(len(p.ids), p.ids.shape[1], len(p.targets)) for p in some] for some in parts], tokens)
+    return Look([work_of(some) for some in parts], tokens)
 
 
 def measure(
     config: RunConfig,
     plan: Plan,
     teacher: Bert,
-    guide: Any,
+    fitted: Any,
     text: Data,
     look: Look,
     device: Device,
@@ -83,16 +83,18 @@ def measure(
     Nothing of them stays: students, optimizers and random numbers are as if nobody had looked.
     """
     kind, options = type(plan.method), plan.method.options
-    many = len(kind(options, MANY_STEPS).phases(teacher.shape, plan.shape)) > 1
+    many = len(cost_phases(kind(options, MANY_STEPS), teacher.shape, plan.shape)) > 1
     random, paces = torch.get_rng_state(), []
     for late in (False, True)[: 1 + many]:
         method = kind(options, MANY_STEPS)
-        student = method.prepare(teacher, plan.shape, config.seed)
-        student = learning(method.at_last(student) if late else student, device)
+        student = method.init_student(teacher, plan.shape, config.seed)
+        if late and isinstance(method, ShapeChanging):
+            student = method.final_form(student)
+        student = trainable(student, device)
         teacher.to(device.type)
-        step = method.phases(teacher.shape, plan.shape)[-1] if late else 1
-        taken = seconds_of_steps(method, student, guide, text, config, device, processes)
-        flops = [method.step_flops(teacher.shape, plan.shape, parts, step) for parts in look.batches[:TIMED]]
+        step = cost_phases(method, teacher.shape, plan.shape)[-1] if late else 1
+        taken = seconds_of_steps(method, student, fitted, text, config, device, processes)
+        flops = [step_flops(method, teacher.shape, plan.shape, parts, step) for parts in look.batches[:TIMED]]
         paces.append(statistics.median(a / b for a, b in zip(taken, flops, strict=True)))
         teacher.to("cpu")
         del student
@@ -104,24 +106,20 @@ def measure(
 def seconds_of_steps(
     method: Method,
     student: nn.Module,
-    guide: Any,
+    fitted: Any,
     text: Data,
     config: RunConfig,
     device: Device,
     processes: Processes,
 ) -> list[float]:
     """Seconds of each of TIMED training steps of `student`, on the text's first batches."""
-    optimizer, taken = method.optimizer(student), []
+    learner, taken = Learner(method, student, method.optimizer(student), fitted, device, processes), []
     for index in [*range(WARM), *range(TIMED)]:
         device.wait()
         began = time.perf_counter()
         batch = text.batch(index, config.batch, config.seed)
         parts = batch.parts(processes.size * config.accumulate)
-        backward(method, student, guide, batch, parts, device, processes)
-        nn.utils.clip_grad_norm_(student.parameters(), config.clip)
-        method.after_backward(student, optimizer, 1)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        learner.step(batch, parts, 1, clip=config.clip)
         device.wait()
         taken.append(time.perf_counter() - began)
     return taken[WARM:]

@@ -4,42 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import time
-from collections.abc import Generator, Iterator
-from functools import partial
-from typing import Any
+from collections.abc import Iterator
 
 import torch
-from torch import nn
 
-from engine.inheritance.attention_film import begin, take
-from engine.learning.masked_lm import pair_score
-from engine.methods.base import Data, Method
-from engine.model.saved_models import save_model, sweep
-from engine.settings.budget import read
-from engine.settings.device import Device
+from engine.inheritance.attention_film import take
+from engine.methods.base import step_flops
 from engine.settings.run_config import RunConfig
-from engine.sizing.step_flops import Work
-from engine.storage.atomic import write_json
 from engine.storage.runs import Run
-from engine.teachers import catalog as teachers
-from engine.text.masking import Masking
-from engine.text.sentence_pairs import Pairs
-from engine.training.before_after import measured
-from engine.training.budget_trial import SAMPLE, settle
-from engine.training.checkpoints import load_checkpoint, restore_parameters, restore_random_state, save_checkpoint
-from engine.training.gradients import backward, learning
-from engine.training.plan import plan
-from engine.training.processes import Processes, join
-from engine.training.run_card import hidden_words, start_event, student_card
-from engine.training.schedule import Countdown, LearningRate, moments_of
-
-Event = dict[str, Any]
-Window = dict[str, Any]  # loss sums, tokens and steps since the last step event
-
-
-class TrainingError(ValueError):
-    """A run that went wrong in a way that other settings can mend, in one sentence."""
+from engine.training.finish import finish
+from engine.training.processes import join
+from engine.training.schedule import Countdown
+from engine.training.session import Event, Session, TrainingError
+from engine.training.setup import set_up
+from engine.training.step import work_of
 
 
 def train(config: RunConfig, run: Run) -> Iterator[Event]:
@@ -54,244 +32,105 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
         ValueError: (ConfigError, ShapeError, TeacherError, CorpusError, CheckpointError, TrainingError) it cannot be
             run as asked.
     """
-    began = time.perf_counter()
     torch.manual_seed(config.seed)
     processes = join()
     config = dataclasses.replace(config, processes=processes.size)  # a resumed run may have others than before
-
-    # who learns what from whom
-    planned = plan(config, run.path.parent)
-    method, shape, device = planned.method, planned.shape, planned.device
-    yield {"kind": "prepare", "message": f"Loading the teacher {planned.teacher.label}"}
-    teacher = teachers.load(config.teacher, run.path.parent)
-    length = min(config.length, shape.positions)
-    yield {"kind": "prepare", "message": f"Reading {method.subject(planned.corpus)}"}
-    masking = Masking(config.masking, config.mask_share)
-    data = partial(method.data, planned.corpus, teacher.tokenizer, length, masking=masking)
-    corpus = data(rows=max(SAMPLE if config.budget else config.steps, method.calibration_batches, 1) * config.batch)
-    teacher_bert = teacher.bert.to(device.type).eval().requires_grad_(False)
-    guide = yield from _guide(method.guide(teacher_bert, corpus, config.seed, device), run, processes)
-    if guide is None:
+    session = yield from set_up(config, run, processes)
+    if session is None:
         processes.leave()
         yield {"kind": "stopped", "message": "Stopped before the student's first step; resume begins again."}
         return
-    teacher_bert.to("cpu")  # where students are prepared
-    if config.budget:
-        yield {"kind": "prepare", "message": f"Finding out how many steps {read(config.budget)} are"}
-    outlook = settle(config, planned, teacher_bert, guide, corpus, device, processes, run)
-    if config.budget:
-        assert outlook.steps is not None
-        config = dataclasses.replace(config, steps=outlook.steps)
-        corpus = data(rows=max(config.steps, method.calibration_batches) * config.batch)
-    planned = plan(config, run.path.parent, outlook)
-    method = planned.method
-    student = method.prepare(teacher.bert, shape, config.seed)
-    teacher_bert.to(device.type)
-
-    # where an earlier process left off
-    if processes.rank == 0:
-        sweep(run.path)
-        sweep(run.checkpoints_dir)
-    saved = load_checkpoint(run.checkpoints_dir)
-    if saved:
-        student = method.restore(student, saved["extra"]["method"])
-        restore_parameters(student, saved["student"])
-    student = learning(student, device)
-    if not saved:
-        if method.calibration_batches:
-            yield {"kind": "prepare", "message": f"Looking at {method.calibration_batches:,} batches of the corpus"}
-        student = learning(_calibrated(method, student, corpus, config, device, processes), device)
-    shape = method.settled(student, shape)
-    planned = dataclasses.replace(planned, shape=shape)
-    optimizer = method.optimizer(student)
-    rate, countdown = LearningRate(config.steps, config.warmup), None
-    if config.budget and read(config.budget).unit == "seconds" and outlook.course:
-        countdown = Countdown(read(config.budget).amount, config.steps, outlook.course)
-    done = 0
-    if saved:
-        if countdown is not None and "countdown" in saved["extra"]:
-            rate.restore(saved["extra"]["rate"])
-            countdown.restore(saved["extra"]["countdown"])
-            config = dataclasses.replace(config, steps=rate.steps)
-        optimizer.load_state_dict(saved["optimizer"])
-        restore_random_state(saved["random"])
-        done = saved["step"]
-    if processes.sums(torch.tensor([float(done)])) != [done * processes.size]:
-        raise TrainingError("The run's processes see different checkpoints; wait until its folder is the same for all.")
-
-    training_parameters = sum(p.numel() for p in student.parameters())
-    yield start_event(config, planned, teacher.bert.shape, training_parameters, length, len(corpus.rows), done)
-    teacher_score = method.score(guide, corpus, device)
-    yield {"kind": "teacher", **teacher_score}
-    film = begin(run.attention_dir, teacher_bert, corpus, shape, device.type) if processes.rank == 0 else None
-    if not saved and config.steps:  # without steps the student is scored as it is at the end, once
-        yield {"kind": "evaluation", "step": 0, **method.score(student, corpus, device)}
-        yield from _picture(method, student, config, length, 0)
-        yield from take(film, student, 0)
-
-    # the steps
-    moments = moments_of(config)
-    window: Window = {"losses": {}, "tokens": 0, "steps": 0}
-    spent: dict[str, Any] = {"tokens": 0, "flops": 0, "training_seconds": 0.0}  # since step 1, over all processes
-    if saved:
-        spent = saved["extra"].get("spent", spent)
-        window = saved["extra"]["window"]
-        window["losses"] = window["losses"] if processes.rank == 0 else {}  # they are the sums over all processes
-    since_step, stopped = done, False
-    since = mark = time.perf_counter()
-    while done < config.steps:
-        step = done + 1
-        batch = corpus.batch(step - 1, config.batch, config.seed)
-        parts = batch.parts(processes.size * config.accumulate)
-        looked_at = [Work(len(part.ids), part.ids.shape[1], len(part.targets)) for part in parts]
-        spent["flops"] += method.step_flops(teacher.bert.shape, shape, looked_at, step, student)
-        losses = backward(method, student, guide, batch, parts, device, processes)
-        torch.nn.utils.clip_grad_norm_(student.parameters(), config.clip)
-        numbers = method.after_backward(student, optimizer, step)
-        for group in optimizer.param_groups:
-            peak = group.setdefault("peak_lr", group["lr"])
-            group["lr"] = peak * rate.at(step)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)  # now and not later: the next forward pass needs the memory
-        student, optimizer = method.pass_on(student, optimizer)
-        done = step
-
-        for name, value in losses.items():
-            window["losses"][name] = window["losses"].get(name, 0.0) + value
-        tokens = int(batch.visible.sum())
-        window["tokens"] += tokens
-        spent["tokens"] += tokens
-        window["steps"] += 1
-        if countdown is not None:
-            device.wait()
-            end = countdown.took(step, *processes.said([spent["training_seconds"] + time.perf_counter() - mark]))
-            if end != config.steps:
-                rate.move_end(step, end)
-                method.replan(end)
-                config = dataclasses.replace(config, steps=end)
-                moments = moments_of(config)
-        told = step % moments.log_every == 0 or step == config.steps
-        asked = (told or processes.size == 1) and processes.agree(run.stop_requested())
-        stopped = asked and step < config.steps
-        if told:
-            means = {name: total / window["steps"] for name, total in _totals(window, processes).items()}
-            if not all(map(math.isfinite, means.values())):
-                raise TrainingError(
-                    f"The loss is no number any more at step {step}; start again with a lower learning rate."
-                )
-            step_seconds = (time.perf_counter() - since) / (step - since_step)
-            spent["training_seconds"] += time.perf_counter() - mark
-            yield {
-                "kind": "step",
-                "step": step,
-                "steps": config.steps,
-                "loss": sum(means.values()),
-                "losses": means,
-                "numbers": numbers,
-                "learning_rate": rate.at(step),
-                **spent,
-                "tokens_per_second": window["tokens"] / window["steps"] / step_seconds,
-                "step_seconds": step_seconds,
-                "seconds_left": step_seconds * (config.steps - step),
-                "seconds": time.perf_counter() - began,
-            }
-            window = {"losses": {}, "tokens": 0, "steps": 0}
-            since = mark = time.perf_counter()
-            since_step = step
-        pause = time.perf_counter()
-        spent["training_seconds"] += pause - mark
-        if step in moments.pictures:
-            yield from _picture(method, student, config, length, step)
-        if step in moments.evaluations and step < config.steps and not stopped:
-            yield {"kind": "evaluation", "step": step, **method.score(student, corpus, device)}
-            yield from take(film if step in moments.filmed else None, student, step)
-        if step in moments.checkpoints or stopped:
-            said = {**window, "losses": _totals(window, processes)}
-            extra = {"method": method.state(student), "window": said, "spent": spent}
-            if countdown is not None:
-                extra |= {"rate": rate.state(), "countdown": countdown.state()}
-            if processes.rank == 0:
-                save_checkpoint(run.checkpoints_dir, step, student, optimizer, extra)
-            yield {"kind": "checkpoint", "step": step}
-        mark = time.perf_counter()
-        since += mark - pause  # what was not a step does not count as one
-        if stopped:
-            break
-
-    # the student
-    yield {"kind": "prepare", "message": "Folding and scoring the student"}
-    bert = method.finish(student).to(device.type).eval()
-    lineage = method.lineage(student)
-    score = method.score(method.whole(bert, lineage).to(device.type).eval(), corpus, device)
-    if isinstance(corpus, Pairs):
-        score["pair_accuracy"] = pair_score(bert, corpus, device)["accuracy"]
-    yield {"kind": "evaluation", "step": done, **score}
-    yield from take(film, bert, done)
-    seconds = time.perf_counter() - began
-    sides = measured(teacher_bert, bert, corpus, device) if processes.rank == 0 else {}
-    scores = (teacher_score, score)
-    card = student_card(run.id, config, planned, bert, teacher.bert.shape, done, scores, seconds, spent, sides)
-    if processes.rank == 0:
-        save_model(run.student_dir, bert, teacher.tokenizer, card, lineage)
-        write_json(run.card_path, card)
-    processes.leave()
-    yield {"kind": "stopped" if stopped else "finished", "step": done, "card": card}
+    if session.done == 0 and session.config.steps:  # without steps the student is scored as it is at the end, once
+        yield from evaluate(session, filmed=False)
+        yield from session.snapshot()
+        yield from take(session.film, session.learner.student, 0)
+    yield from learn(session)
+    yield from finish(session)
 
 
-def _guide(
-    work: Generator[tuple[str, float], None, Any], run: Run, processes: Processes
-) -> Generator[Event, None, Any]:
-    """What `work` returns, with an event for each time it tells how far it is; None: a stop was asked for meanwhile.
+def learn(session: Session) -> Iterator[Event]:
+    """The steps, one after the other, and what is told, scored and saved in between."""
+    learner, meter, milestones = session.learner, session.meter, session.milestones
+    meter.start()
+    while session.done < session.config.steps and not session.stopped:
+        config, step = session.config, session.done + 1
 
-    Of several processes the first one works; the others find in the cache what it has kept there, or work after it.
+        # batch
+        batch = session.data.batch(step - 1, config.batch, config.seed)
+        parts = batch.parts(session.processes.size * config.accumulate)
+        flops = step_flops(
+            learner.method, session.teacher.bert.shape, session.shape, work_of(parts), step, learner.student
+        )
+
+        # backward, the method's turn, optimizer
+        losses, numbers = learner.step(batch, parts, step, clip=config.clip, rate=session.rate.at(step))
+        session.done = step
+        meter.count(losses, int(batch.visible.sum()), flops)
+        if session.countdown is not None and move_end(session, session.countdown):
+            milestones = session.milestones
+
+        # tell
+        telling = step % milestones.log_every == 0 or step == session.config.steps
+        if telling or session.processes.size == 1:
+            session.stopped = stop_requested(session)
+        if telling:
+            yield step_event(session, numbers)
+            meter.told()
+
+        # draw, evaluate, save
+        meter.pause()
+        if step in milestones.pictures:
+            yield from session.snapshot()
+        if step in milestones.evaluations and step < session.config.steps and not session.stopped:
+            yield from evaluate(session, filmed=step in milestones.filmed)
+        if step in milestones.checkpoints or session.stopped:
+            yield session.save()
+        meter.resume()
+
+
+def move_end(session: Session, countdown: Countdown) -> bool:
+    """Moves the run's last step to where its seconds end, as it looks by now; whether that is another one."""
+    session.device.wait()
+    end = countdown.took(session.done, *session.processes.said([session.meter.training_seconds]))
+    moved = end != session.config.steps
+    if moved:
+        session.move_end(session.done, end)
+    return moved
+
+
+def stop_requested(session: Session) -> bool:
+    """Whether somebody asked the run to stop, before its end; all its processes agree."""
+    return session.processes.agree(session.run.stop_requested()) and session.done < session.config.steps
+
+
+def step_event(session: Session, numbers: dict[str, float]) -> Event:
+    """What is told of the steps since the last time; `numbers` are the method's. Waits for the device.
+
+    Raises:
+        TrainingError: the loss is not finite.
     """
-    began, guide, stopped = time.perf_counter(), None, False
-    while processes.rank == 0 and guide is None and not stopped:
-        try:
-            doing, share = next(work)
-        except StopIteration as end:
-            guide = end.value
-            break
-        left = (time.perf_counter() - began) * (1 - share) / share if share else None
-        yield {"kind": "prepare", "message": doing, "share": share, "seconds_left": left}
-        stopped = run.stop_requested()
-    if processes.agree(stopped):
-        return None
-    while guide is None:
-        try:
-            next(work)
-        except StopIteration as end:
-            guide = end.value
-    return guide
+    meter, step, steps = session.meter, session.done, session.config.steps
+    losses = meter.mean_losses()
+    if not all(map(math.isfinite, losses.values())):
+        raise TrainingError(f"The loss is no number any more at step {step}; start again with a lower learning rate.")
+    pace = meter.pace()
+    return {
+        "kind": "step",
+        "step": step,
+        "steps": steps,
+        "loss": sum(losses.values()),
+        "losses": losses,
+        "numbers": numbers,
+        "learning_rate": session.rate.at(step),
+        **meter.spent,
+        **pace,
+        "seconds_left": pace["step_seconds"] * (steps - step),
+        "seconds": meter.seconds,
+    }
 
 
-def _calibrated(
-    method: Method, student: nn.Module, corpus: Data, config: RunConfig, device: Device, processes: Processes
-) -> nn.Module:
-    """The prepared student after the method has looked at the corpus; rank 0 looks, and all do what it decided.
-
-    Two GPUs that round differently would otherwise take different heads out of one student.
-    """
-    if processes.rank == 0 or not method.calibration_batches:
-        looks = range(method.calibration_batches)
-        batches = (corpus.batch(look, config.batch, config.seed).to(device.type) for look in looks)
-        decided = method.calibrate(student, batches)
-        if method.calibration_batches:
-            processes.tell(method.state(decided))
-        return decided
-    return method.restore(student.to("cpu"), processes.tell(None))
-
-
-def _totals(window: Window, processes: Processes) -> dict[str, float]:
-    """Loss sums of the window over all processes. Waits for the device."""
-    if not window["losses"]:
-        return {}
-    return dict(zip(window["losses"], processes.sums(torch.stack(list(window["losses"].values()))), strict=True))
-
-
-def _picture(method: Method, student: nn.Module, config: RunConfig, length: int, step: int) -> Iterator[Event]:
-    """The event that lets a page draw the student, if its method has a picture of it."""
-    rows = max(1, config.batch // (config.processes * config.accumulate))  # of a forward pass
-    picture = method.picture(student, rows * length, length, rows * hidden_words(length, config.mask_share))
-    if picture is not None:
-        yield {"kind": "picture", "step": step, **picture}
+def evaluate(session: Session, *, filmed: bool) -> Iterator[Event]:
+    """The student's score on what is held out and, if `filmed`, where it looks by now."""
+    yield {"kind": "evaluation", "step": session.done, **session.score(session.learner.student)}
+    if filmed:
+        yield from take(session.film, session.learner.student, session.done)

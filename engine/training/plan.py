@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.methods.base import Method
+from engine.methods.base import Method, step_flops
+from engine.methods.kinds.shape_changing import cost_phases
 from engine.methods.registry import find
 from engine.settings.budget import Budget, Outlook, over_a_run, read, steps_within
 from engine.settings.device import Device, pick
@@ -55,7 +56,7 @@ def plan(config: RunConfig, runs: Path | None = None, settled: Outlook | None = 
     options = read_options(kind.Options, config.options)
     card = teachers.card(config.teacher, runs)
     method = kind(options, MANY_STEPS if config.budget else config.steps)
-    corpus = method.text(config.corpus, card.corpus)  # refuses a corpus that is not there
+    corpus = method.task.corpus(config.corpus, card.corpus)  # refuses a corpus that is not there
     device = pick(config.device, config.precision)
     here = int(os.environ.get("LOCAL_WORLD_SIZE", config.processes))  # torchrun knows better than an older config
     if device.type != "cpu" and here > device.count:
@@ -68,7 +69,7 @@ def plan(config: RunConfig, runs: Path | None = None, settled: Outlook | None = 
     shape = method.student_shape(card.shape, config.student)
     outlook = settled
     if outlook is None:
-        known = experience(runs, config, corpus, method.pairs, getattr(options, "task", ""), device.name)
+        known = experience(runs, config, corpus, method.task.pairs, method.task.name, device.name)
         look = expected(config, card.shape, known.tokens_a_row)
         pace = None if known.flops_a_second is None else (1 / known.flops_a_second, 1 / known.flops_a_second)
         outlook = foresee(config, method, card.shape, shape, look, pace)
@@ -118,14 +119,14 @@ def foresee(
             return 0.0
         which = type(method)(method.options, steps)
         return over_a_run(
-            lambda step: _mean_flops(which, teacher, student, step, look), which.phases(teacher, student), steps
+            lambda step: _mean_flops(which, teacher, student, step, look), cost_phases(which, teacher, student), steps
         )
 
     def course(steps: int) -> list[tuple[int, float]]:
         assert pace is not None
         first, last = pace
         which = type(method)(method.options, steps)
-        phases = which.phases(teacher, student)
+        phases = cost_phases(which, teacher, student)
         counts = [_mean_flops(which, teacher, student, phase, look) for phase in phases]
         begin, end = counts[0], counts[-1]
         slope = (first * begin - last * end) / (begin - end) if begin != end else first
@@ -153,5 +154,5 @@ def foresee(
 
 def _mean_flops(method: Method, teacher: Shape, student: Shape, step: int, look: Look) -> float:
     """FLOPs of `step`, the mean over the batches of `look`."""
-    counts = [method.step_flops(teacher, student, parts, step) for parts in look.batches]
+    counts = [step_flops(method, teacher, student, parts, step) for parts in look.batches]
     return sum(counts) / len(counts)

@@ -100,7 +100,7 @@ PICTURES = 40  # how often a run shows what its student looks like inside
 
 
 @dataclass(frozen=True)
-class Moments:
+class Milestones:
     """At which of its steps a run tells, scores, draws and saves what."""
 
     log_every: int
@@ -110,11 +110,11 @@ class Moments:
     pictures: set[int]
 
 
-def moments_of(config: RunConfig) -> Moments:
+def milestones_of(config: RunConfig) -> Milestones:
     """Those of a run of `config.steps`."""
     evaluations = _spread(config.steps, config.evaluations, LEAST_BETWEEN_EVALUATIONS)
     checkpoints, pictures = (_spread(config.steps, times, 1) for times in (config.checkpoints, PICTURES))
-    return Moments(min(20, max(1, config.steps // 200)), evaluations, frames(evaluations), checkpoints, pictures)
+    return Milestones(min(20, max(1, config.steps // 200)), evaluations, frames(evaluations), checkpoints, pictures)
 
 
 def frames(evaluations: set[int]) -> set[int]:

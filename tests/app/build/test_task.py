@@ -16,7 +16,7 @@ def page(monkeypatch, tmp_path):
     monkeypatch.setattr(state, "RUNS", tmp_path / "runs")
     monkeypatch.setattr(state, "device", lambda: Device("cpu", "a CPU", False, 1))
     page = AppTest.from_file(str(PROJECT / "app" / "pages" / "build.py"), default_timeout=120).run()
-    name = next(name for name, method in METHODS.items() if "task-agnostic" not in method.uses)
+    name = next(name for name, method in METHODS.items() if "task-agnostic" not in method.about.uses)
     return page.selectbox[0].set_value(name).run()
 
 
@@ -33,4 +33,4 @@ def test_it_offers_its_task_and_no_text(page, monkeypatch):
     monkeypatch.setattr(job, "start", lambda root, config, name: started.append(config) or 1 / 0)
     next(button for button in page.button if button.label == "Start").click().run()
     ((method, student, corpus),) = [(one["method"], one["student"], one["corpus"]) for one in started]
-    assert (METHODS[method].chooses, student, corpus) == (("layers",), {"layers": 2}, "auto")
+    assert (METHODS[method].about.chooses, student, corpus) == (("layers",), {"layers": 2}, "auto")

@@ -6,6 +6,7 @@ import torch
 from engine.benches import methods as bench_methods
 from engine.benches.methods import CASES, measure, planned, table
 from engine.benches.methods import bench_methods as bench
+from engine.methods.kinds.shape_changing import cost_phases
 from engine.methods.registry import METHODS
 from engine.settings.options import ConfigError
 from engine.sizing.step_flops import TRAINED, Work, forward_flops
@@ -29,7 +30,7 @@ def test_wid_has_two_rows_and_its_ratio() -> None:
 def test_every_method_of_the_registry_can_be_measured(name) -> None:
     """Harm: a new method breaks the bench, or is left out of it. In this process: its memory is not asked about."""
     method, shape = planned(name, CASES["tiny"])
-    stages = bench_methods.STAGES if len(method.phases(CASES["tiny"].teacher, shape)) > 1 else ("begins",)
+    stages = bench_methods.STAGES if len(cost_phases(method, CASES["tiny"].teacher, shape)) > 1 else ("begins",)
     for stage in stages:
         found = measure(CASES["tiny"], name, stage, 1)
         assert len(found["seconds"]) == 1

@@ -240,6 +240,6 @@ def test_a_preset_sets_options_and_is_overruled_by_them(tmp_path):
     arguments = _parser().parse_args(
         ["train", "--preset", "paper", "--option", "interval=100", "--runs", str(tmp_path)]
     )
-    assert _config(arguments).options == {**Wid.presets["paper"], "interval": 100}
+    assert _config(arguments).options == {**Wid.about.presets["paper"], "interval": 100}
     assert main(["train", "--preset", "nonsense", "--runs", str(tmp_path)]) == 2
     assert list(tmp_path.iterdir()) == []

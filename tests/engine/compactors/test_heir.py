@@ -4,7 +4,8 @@ import torch
 
 from engine.compactors.cut_schedule import Schedule, smallest
 from engine.compactors.heir import Compactor, Heir
-from engine.methods.base import adamw, masked_lm
+from engine.learning.losses import masked_lm
+from engine.learning.optimizers import adamw
 from engine.model.bert import Bert, LayerNorm, mix_the_table
 from engine.sizing.cost import compactor_parameters, parameters
 from engine.sizing.shape import Shape, ShapeError

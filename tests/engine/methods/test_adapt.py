@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from engine.learning.closeness import sentence_embeddings
+from engine.learning.losses import masked_lm
 from engine.methods.adapt import Adapt, AdaptOptions, LowRankEmbedding, LowRankLinear, merge
-from engine.methods.base import masked_lm
 from engine.model.bert import Bert
 from engine.sizing.shape import ShapeError
 from tests.fixtures.builders import masked_batch, randomise, teacher
@@ -15,7 +15,7 @@ from tests.fixtures.builders import masked_batch, randomise, teacher
 def adapted(original, steps=8, **options):
     """(method, student) after a few steps on one batch."""
     method = Adapt(AdaptOptions(**{"rank": 3, "word_rank": 2, "attention": True, **options}), steps)
-    student = method.prepare(original, method.student_shape(original.shape, {}), seed=0).requires_grad_(True)
+    student = method.init_student(original, method.student_shape(original.shape, {}), seed=0).requires_grad_(True)
     optimizer = method.optimizer(student)
     for _ in range(steps):
         optimizer.zero_grad()
@@ -40,7 +40,7 @@ def test_it_starts_as_the_original():
     """Harm: the first step throws away what the encoder knows."""
     original, batch = headless(), masked_batch()
     method = Adapt(AdaptOptions(), 1)
-    student = method.prepare(original, method.student_shape(original.shape, {}), seed=0)
+    student = method.init_student(original, method.student_shape(original.shape, {}), seed=0)
     with torch.no_grad():
         found, expected = (model.encode(batch.ids, batch.visible) for model in (student, original))
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
@@ -85,7 +85,7 @@ def test_a_headless_encoder_learns_to_fill_in():
     """Harm: a run of hours that only anchors."""
     original, batch = headless(), masked_batch()
     method = Adapt(AdaptOptions(anchor=0.0), 1)
-    fresh = method.prepare(original, method.student_shape(original.shape, {}), seed=0)
+    fresh = method.init_student(original, method.student_shape(original.shape, {}), seed=0)
     student = adapted(original, steps=40, lr=1e-2, anchor=0.0)[1]
     with torch.no_grad():
         before, after = masked_lm(fresh, batch), masked_lm(student, batch)

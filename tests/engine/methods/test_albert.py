@@ -26,11 +26,11 @@ def test_albert_is_the_shape_that_was_asked_for(sharing, pairs):
     method = Albert(AlbertOptions(embedding=10, sharing=sharing, groups=2, pairs=pairs), STEPS)
     shape = method.student_shape(Shape(layers=4, hidden=32, heads=4, vocab=50), {"hidden": 24})
     assert (shape.embedding, shape.sharing, shape.groups, shape.family) == (10, sharing, 2, "albert")
-    student = method.prepare(teacher(), shape, 0)
+    student = method.init_student(teacher(), shape, 0)
     assert sum(p.numel() for p in student.parameters()) == parameters(shape)
     attentions, ffns = {"none": (4, 4), "attention": (2, 4), "ffn": (4, 2), "all": (2, 2)}[sharing]
     assert (len(student.attentions), len(student.ffns)) == (attentions, ffns)
-    assert (student.pair is None) == (pairs == "none") == (method.pairs == "none")
+    assert (student.pair is None) == (pairs == "none") == (method.task.pairs == "none")
     assert bool(method.notes(shape, shape)) == bool(inexpressible(shape)) == (sharing in ("attention", "ffn"))
 
 
@@ -38,7 +38,7 @@ def test_albert_learns_the_order_of_sentences():
     """Harm: a sentence-order loss that does not reach the pair head, or looks at the wrong labels."""
     method = Albert(AlbertOptions(sharing="all", lr=3e-3), 60)
     text = open_text("microworld", tokenizer(), 32, 600, "sop")
-    student = method.prepare(teacher(), method.student_shape(teacher().shape, {"hidden": 32, "heads": 4}), 0)
+    student = method.init_student(teacher(), method.student_shape(teacher().shape, {"hidden": 32, "heads": 4}), 0)
     optimizer, batch = method.optimizer(student), text.batch(0, 16, 0)
     with torch.no_grad():
         before = method.losses(student, teacher(), batch)["sentence order"].item()
@@ -57,7 +57,7 @@ def test_albert_listens_to_its_teacher_as_much_as_asked(corpus):
     batch, big = masked_batch(), teacher()
     hard = Albert(AlbertOptions(pairs="none"), STEPS)
     soft = Albert(AlbertOptions(pairs="none", soft=1.0), STEPS)
-    student = hard.prepare(big, hard.student_shape(big.shape, {}), 0)
+    student = hard.init_student(big, hard.student_shape(big.shape, {}), 0)
     assert set(hard.losses(student, big, batch)) == {"masked-LM"}
     terms = soft.losses(student, big, batch)
     assert terms["masked-LM"].item() == 0
@@ -69,10 +69,10 @@ def test_fresh_weights_have_the_deviation_that_is_asked_for():
     for deviation in (0.02, 0.08):
         method = Albert(AlbertOptions(deviation=deviation), STEPS)
         shape = method.student_shape(teacher().shape, {"layers": 2, "hidden": 48, "heads": 4})
-        student = method.prepare(teacher(), shape, 3)
+        student = method.init_student(teacher(), shape, 3)
         weights = torch.cat([p.flatten() for p in student.parameters() if p.ndim == 2])
         assert weights.std().item() == pytest.approx(deviation, rel=0.02)
-        again = method.prepare(teacher(), shape, 3)
+        again = method.init_student(teacher(), shape, 3)
         assert all(torch.equal(a, b) for a, b in zip(student.parameters(), again.parameters(), strict=True))
 
 
@@ -83,7 +83,7 @@ def test_what_it_exports_is_an_albert_of_the_librarys_or_it_says_why_not(sharing
     """Harm: a student whose layers meet other groups' weights in the library, or whose pooler is a random one."""
     method = Albert(AlbertOptions(embedding=8, sharing=sharing, groups=groups, pairs=pairs), STEPS)
     shape = method.student_shape(teacher(layers=4).shape, {})
-    student, folder = randomise(method.prepare(teacher(layers=4), shape, 0), seed=2), tmp_path / "out"
+    student, folder = randomise(method.init_student(teacher(layers=4), shape, 0), seed=2), tmp_path / "out"
     if sharing in ("attention", "ffn"):
         assert method.notes(shape, shape) == [
             "The library's ALBERT shares attention and FFN together or not at all: this one stays in this app."

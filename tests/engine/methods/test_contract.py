@@ -7,7 +7,9 @@ import pytest
 import torch
 from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification
 
-from engine.methods.base import SHAPE_FIELDS, USES, Data, Method
+from engine.methods.base import SHAPE_FIELDS, USES, Method, description
+from engine.methods.kinds.calibrated import Calibrated, calibrated, calibration_batches, shape_after
+from engine.methods.kinds.one_shot import OneShot
 from engine.methods.registry import METHODS, find
 from engine.model.bert import Bert
 from engine.model.saved_models import Model, export_model, load_lineage, load_model, save_model
@@ -16,6 +18,7 @@ from engine.settings.device import pick
 from engine.settings.options import ConfigError, check
 from engine.sizing.cost import parameters
 from engine.sizing.shape import Shape, ShapeError
+from engine.text.corpora import Data
 from engine.text.masking import Masking
 from tests.fixtures.builders import masked_batch, returned, tokenizer, wanted_of
 
@@ -29,7 +32,7 @@ IN_A_HURRY = {  # a sixth of 16 dims is too few to learn anything in 30 steps
 
 def presets_of(kind):
     """(note, options) of every preset."""
-    return [(kind.preset_notes[name], options) for name, options in kind.presets.items()]
+    return [(kind.about.preset_notes[name], options) for name, options in kind.about.presets.items()]
 
 
 @dataclasses.dataclass
@@ -48,7 +51,7 @@ class Taught:
     @property
     def whole(self) -> torch.nn.Module:
         """The student with what was kept beside it."""
-        return self.method.whole(self.student, self.lineage)
+        return self.method.task.scored_model(self.student, self.lineage)
 
 
 @pytest.fixture(scope="module", params=METHODS)
@@ -56,14 +59,14 @@ def taught(request, knowing):
     """30 steps of every method, by the loop's own verbs."""
     kind, cpu = METHODS[request.param], pick("cpu")
     method = kind(kind.Options(**IN_A_HURRY.get(request.param, {})), STEPS)
-    data = method.data(method.text("auto", "microworld"), tokenizer(), 64, 200, Masking())
+    data = method.task.open_data(method.task.corpus("auto", "microworld"), tokenizer(), 64, 200, Masking())
     shape = method.student_shape(knowing.shape, wanted_of(kind))
     before = {name: tensor.clone() for name, tensor in knowing.state_dict().items()}
-    student = method.prepare(knowing, shape, seed=0).requires_grad_(True)
-    guide = returned(method.guide(knowing, data, 0, cpu))
-    student = method.calibrate(student, (data.batch(look, 16, 0) for look in range(method.calibration_batches)))
-    shape = method.settled(student, shape)
-    born = method.score(student, data, cpu)
+    student = method.init_student(knowing, shape, seed=0).requires_grad_(True)
+    guide = returned(method.task.fit_teacher(knowing, data, 0, cpu))
+    student = calibrated(method, student, (data.batch(look, 16, 0) for look in range(calibration_batches(method))))
+    shape = shape_after(method, student, shape)
+    born = method.task.score(student, data, cpu)
     optimizer, losses = method.optimizer(student), []
     for step in range(1, STEPS + 1):
         terms = method.losses(student, guide, data.batch(step - 1, 16, 0))
@@ -79,7 +82,7 @@ def taught(request, knowing):
     assert all(torch.equal(tensor, before[name]) for name, tensor in knowing.state_dict().items())
     bert = method.finish(student)
     lineage = method.lineage(student)
-    grown = method.score(method.whole(bert, lineage), data, cpu)
+    grown = method.task.score(method.task.scored_model(bert, lineage), data, cpu)
     return Taught(method, shape, losses, bert, lineage, data, born, grown)
 
 
@@ -87,13 +90,13 @@ def taught(request, knowing):
 def test_a_method_explains_itself(name):
     """Harm: a choice on the build page that nobody can make, for it says nothing."""
     kind = METHODS[name]
-    assert kind.name == name
-    assert kind.label
-    assert len(kind.description()) > 80
-    assert not kind.description().startswith(" ")
+    assert kind.about.name == name
+    assert kind.about.label
+    assert len(description(kind)) > 80
+    assert not description(kind).startswith(" ")
     assert check(kind.Options()) == []
-    assert set(kind.uses) <= set(USES)
-    assert kind.formula.count("{") == kind.formula.count("}")
+    assert set(kind.about.uses) <= set(USES)
+    assert kind.about.formula.count("{") == kind.about.formula.count("}")
     assert all(note and options.keys() <= vars(kind.Options()).keys() for note, options in presets_of(kind))
     assert kind.Options.__doc__
 
@@ -105,8 +108,8 @@ def test_a_finished_student_is_a_plain_bert_of_the_promised_shape_and_count(taug
     assert taught.student.shape == shape
     said = method.student_shape(knowing.shape, wanted_of(type(method)))
     assert parameters(said) == parameters(shape) == sum(p.numel() for p in taught.student.parameters())
-    assert said == shape or method.corpus_decides
-    if not method.one_shot:
+    assert said == shape or (isinstance(method, Calibrated) and method.corpus_decides_shape)
+    if not isinstance(method, OneShot):
         promised = {"hidden": 32, "heads": 4, "ffn": 64, "layers": 2} | wanted_of(type(method))
         assert {name: getattr(shape, name) for name in promised} == promised
 
@@ -115,25 +118,25 @@ def test_its_loss_falls_and_its_score_rises(taught):
     """Harm: a method that runs to the end and teaches nothing. Three exceptions start as, or of, their teacher."""
     assert set(taught.grown) == set(taught.born) >= {"accuracy", "loss"}
     first, last = np.mean(taught.losses[:5]), np.mean(taught.losses[-5:])
-    if taught.method.name == "wid":  # it loses width meanwhile, and is better again at the end
+    if taught.method.about.name == "wid":  # it loses width meanwhile, and is better again at the end
         assert last < max(taught.losses) - 0.1
         assert taught.grown["loss"] < np.log(taught.shape.vocab)
         return
-    if taught.method.one_shot:  # it starts as what a compression leaves of its teacher
+    if isinstance(taught.method, OneShot):  # it starts as what a compression leaves of its teacher
         return
     assert taught.grown["loss"] < taught.born["loss"]
-    assert last < first - (min(0.1, first / 10) if taught.method.name not in ("distilbert", "adapt") else 0.0)
+    assert last < first - (min(0.1, first / 10) if taught.method.about.name not in ("distilbert", "adapt") else 0.0)
 
 
 def test_a_finished_student_is_read_by_the_library(taught, tmp_path):
     """Harm: a student that lives in this app only, or an export that knows its task's answers no more."""
     student, folder = taught.student.eval(), tmp_path / "out"
-    if taught.method.one_shot and inexpressible(student.shape):
+    if isinstance(taught.method, OneShot) and inexpressible(student.shape):
         with pytest.raises(ShapeError, match="cannot hold this model"):
             export_model(Model(student, tokenizer(), {}), folder)
         return
     assert not inexpressible(student.shape)
-    card = {"classes": list(taught.method.classes)}
+    card = {"classes": list(taught.method.task.classes)}
     export_model(Model(student, tokenizer(), card), folder, taught.lineage)
     auto = AutoModelForMaskedLM if student.shape.mlm_head else AutoModelForSequenceClassification
     assert auto.__name__ in (folder / "README.md").read_text()
@@ -147,15 +150,18 @@ def test_a_finished_student_is_read_by_the_library(taught, tmp_path):
         found, ours = found[batch.visible], ours[batch.visible]
     near = 0.2 if student.shape.marks else 1e-5  # int8 weights are exported as floats, and their inputs not rounded
     torch.testing.assert_close(found, ours, rtol=0, atol=near)
-    if taught.method.classes:
-        assert tuple(theirs.config.id2label[i] for i in range(len(taught.method.classes))) == taught.method.classes
+    if taught.method.task.classes:
+        assert (
+            tuple(theirs.config.id2label[i] for i in range(len(taught.method.task.classes)))
+            == taught.method.task.classes
+        )
 
 
 def test_what_is_saved_scores_what_the_card_says(taught, tmp_path):
     """Harm: a number on the card that the student which was saved does not reach."""
     save_model(tmp_path / "saved", taught.student, tokenizer(), {}, taught.lineage)
-    again = taught.method.whole(load_model(tmp_path / "saved").bert, load_lineage(tmp_path / "saved"))
-    assert taught.method.score(again, taught.data, pick("cpu")) == taught.grown
+    again = taught.method.task.scored_model(load_model(tmp_path / "saved").bert, load_lineage(tmp_path / "saved"))
+    assert taught.method.task.score(again, taught.data, pick("cpu")) == taught.grown
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -163,9 +169,9 @@ def test_parts_of_a_batch_add_up(name, knowing):
     """Harm: micro-batches or two processes minimise another loss than one process with the whole batch."""
     kind = METHODS[name]
     method = kind(kind.Options(), STEPS)
-    data = method.data("microworld", tokenizer(), 64, 100, Masking())
-    student = method.prepare(knowing, method.student_shape(knowing.shape, wanted_of(kind)), 0)
-    guide, batch = returned(method.guide(knowing, data, 0, pick("cpu"))), data.batch(0, 6, 0)
+    data = method.task.open_data("microworld", tokenizer(), 64, 100, Masking())
+    student = method.init_student(knowing, method.student_shape(knowing.shape, wanted_of(kind)), 0)
+    guide, batch = returned(method.task.fit_teacher(knowing, data, 0, pick("cpu"))), data.batch(0, 6, 0)
     with torch.no_grad():
         whole = method.losses(student, guide, batch)
         shares = [len(part.targets) / len(batch.targets) for part in batch.parts(3)]
@@ -182,7 +188,7 @@ def test_the_student_follows_its_seed(name, knowing):
     kind = METHODS[name]
     method = kind(kind.Options(), STEPS)
     shape = method.student_shape(knowing.shape, wanted_of(kind))
-    one, two = (dict(method.prepare(knowing, shape, seed=3).named_parameters()) for _ in range(2))
+    one, two = (dict(method.init_student(knowing, shape, seed=3).named_parameters()) for _ in range(2))
     assert all(torch.equal(one[key], two[key]) for key in one | two)
 
 

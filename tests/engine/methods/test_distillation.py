@@ -98,7 +98,7 @@ def test_minilmv2_bridges_different_heads(knowing, corpus):
     kind = METHODS["minilmv2"]
     method = kind(kind.Options(), STEPS)
     shape = method.student_shape(knowing.shape, {"hidden": 24, "heads": 3})
-    student = method.prepare(knowing, shape, 0)
+    student = method.init_student(knowing, shape, 0)
     assert method.notes(knowing.shape, shape) == ["It imitates the teacher's layer 2 in 8 relation heads."]
     assert method.heads(32, 24) == 8  # the largest that divides both
     assert all(term.isfinite() for term in method.losses(student, knowing, corpus.batch(0, 8, 0)).values())
@@ -110,7 +110,7 @@ def test_distilbert_starts_from_layers_of_its_teacher(knowing):
     method = kind(kind.Options(), STEPS)
     shape = method.student_shape(knowing.shape, {"layers": 2})
     assert shape.token_types == 0
-    student, batch = method.prepare(knowing, shape, 0), masked_batch()
+    student, batch = method.init_student(knowing, shape, 0), masked_batch()
     torch.testing.assert_close(student(batch.ids, batch.visible), knowing(batch.ids, batch.visible), rtol=0, atol=1e-5)
     assert method.student_shape(Shape(layers=12), {}).layers == 6
 
@@ -119,8 +119,8 @@ def test_distilbert_starts_from_layers_of_its_teacher(knowing):
 def test_the_papers_own_preset_teaches_no_head(name, knowing, corpus):
     """Harm: a preset called `paper` whose loss is another than the paper's."""
     kind = METHODS[name]
-    method = kind(read_options(kind.Options, kind.presets["paper"]), STEPS)
-    student = method.prepare(knowing, method.student_shape(knowing.shape, wanted_of(kind)), 0)
+    method = kind(read_options(kind.Options, kind.about.presets["paper"]), STEPS)
+    student = method.init_student(knowing, method.student_shape(knowing.shape, wanted_of(kind)), 0)
     terms = method.losses(student, knowing, corpus.batch(0, 8, 0))
     assert terms["masked-LM"].item() == 0
     assert sum(term.item() > 0 for term in terms.values()) == len(terms) - 1

@@ -100,7 +100,7 @@ def test_healing_looks_at_what_will_be_saved():
     """Harm: quantisation-aware steps train a network that is not the one that is written."""
     guide = teacher()
     method = METHODS["int8"](METHODS["int8"].Options(), 5)
-    student = method.prepare(guide, method.student_shape(guide.shape, {}), 0)
+    student = method.init_student(guide, method.student_shape(guide.shape, {}), 0)
     assert isinstance(student.ffns[0].up, RoundedLinear)
     before = method.finish(student).eval()
     torch.testing.assert_close(logits(student), logits(before), rtol=0, atol=0.05)  # a tie may round the other way

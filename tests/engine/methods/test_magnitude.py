@@ -13,7 +13,7 @@ def test_the_smallest_weights_are_zero_and_stay_zero(ranking):
     guide = teacher()
     kind = METHODS["magnitude"]
     method = kind(kind.Options(share=0.6, ranking=ranking, lr=1e-2), 4)
-    student = method.prepare(guide, guide.shape, 0).requires_grad_(True)
+    student = method.init_student(guide, guide.shape, 0).requires_grad_(True)
     pairs = [
         (mine, dict(guide.named_parameters())[name])
         for name, mine in student.named_parameters()

@@ -8,6 +8,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForMaskedLM
 
+from engine.methods.kinds.calibrated import calibrated
+from engine.methods.kinds.one_shot import OneShot
 from engine.methods.registry import METHODS
 from engine.model.bert import new_bert
 from engine.model.pruning import copy_of
@@ -70,26 +72,26 @@ def test_a_compressed_student_can_teach_in_its_turn(made, name):
     guide = teachers.load(f"run:{found[name].id}", root)
     corpus = open_corpus("microworld", tokenizer(), 16, 40)
     for kind in METHODS.values():
-        method = kind(kind.Options(**({"cuts": 2} if kind.name == "wid" else {})), 30)
+        method = kind(kind.Options(**({"cuts": 2} if kind.about.name == "wid" else {})), 30)
         refused, shape = "", guide.card.shape
         try:
             shape = method.student_shape(guide.card.shape, {})
         except ShapeError as error:
             refused = str(error)
         if refused:
-            assert guide.card.shape.marks or kind.one_shot, refused
+            assert guide.card.shape.marks or issubclass(kind, OneShot), refused
             assert len(refused) > 40
             continue
-        student = method.prepare(guide.bert, shape, 0)
-        student = method.calibrate(student, (corpus.batch(look, 4, 0) for look in range(2)))
+        student = method.init_student(guide.bert, shape, 0)
+        student = calibrated(method, student, (corpus.batch(look, 4, 0) for look in range(2)))
         for parameter in student.parameters():
             parameter.requires_grad_(parameter.is_floating_point())
         above, batch = guide.bert, masked_batch()
-        if method.classes:  # it learns from labelled texts, from a teacher that tells the same classes apart
-            above = method.prepare(guide.bert, guide.bert.shape.replace(pooler=True, mlm_head=False, tied=True), 0)
-            batch = method.data("microworld", tokenizer(), 16, 40, Masking()).batch(0, 4, 0)
+        if method.task.classes:  # it learns from labelled texts, from a teacher that tells the same classes apart
+            above = method.init_student(guide.bert, guide.bert.shape.replace(pooler=True, mlm_head=False, tied=True), 0)
+            batch = method.task.open_data("microworld", tokenizer(), 16, 40, Masking()).batch(0, 4, 0)
         terms = method.losses(student, above, batch)
-        assert all(term.isfinite() for term in terms.values()), kind.name
+        assert all(term.isfinite() for term in terms.values()), kind.about.name
 
 
 @pytest.mark.parametrize("name", ["wid", "distilbert", "adapt"])

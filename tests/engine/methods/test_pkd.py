@@ -52,11 +52,11 @@ def test_the_loss_is_the_papers_by_hand(matched):
     """Harm: alpha on the wrong term, T squared forgotten, the last layer or the embeddings among the imitated ones."""
     method = Pkd(PkdOptions(matched=matched, temperature=4.0, soft=0.3, patient=20.0), 10)
     big = teacher(layers=4)
-    data = method.data("microworld", tokenizer(), 64, 10, Masking())
+    data = method.task.open_data("microworld", tokenizer(), 64, 10, Masking())
     batch = data.batch(0, 6, 0)
-    student = method.prepare(big, method.student_shape(big.shape, TWO), 0)
+    student = method.init_student(big, method.student_shape(big.shape, TWO), 0)
     randomise(student, seed=3)
-    guide = method.whole(randomise(with_pooler(big, 0), seed=4), {
+    guide = method.task.scored_model(randomise(with_pooler(big, 0), seed=4), {
         "classifier.weight": torch.randn(2, 16), "classifier.bias": torch.randn(2)
     })  # fmt: skip
     for model in (student, guide):
@@ -93,7 +93,10 @@ def test_the_loss_is_the_papers_by_hand(matched):
 )
 def test_the_imitated_layers_are_the_papers(matched, have, want, layers):
     """Harm: the last layer, which the classifier reads, is pulled in two directions; or layers are off by one."""
-    assert Pkd(PkdOptions(matched=matched), 10).imitated(have, want) == layers
+    assert (
+        list(Pkd(PkdOptions(matched=matched), 10).imitated_layers(Shape(layers=have), Shape(layers=want)).values())
+        == layers
+    )
 
 
 @pytest.mark.parametrize(
@@ -115,9 +118,9 @@ def test_what_cannot_be_compared_is_refused_with_what_works(options, wanted, say
 def test_it_reads_no_corpus_and_only_tasks_with_classes():
     """Harm: `--corpus` obeyed in silence by a method that never opens it; a task whose score is no accuracy."""
     method = Pkd(PkdOptions(), 10)
-    assert method.text("auto", "nltk:not-there") == "nltk:not-there"  # nothing of it is read
+    assert method.task.corpus("auto", "nltk:not-there") == "nltk:not-there"  # nothing of it is read
     with pytest.raises(ConfigError, match="task grammar and reads no corpus, got nltk:brown"):
-        method.text("nltk:brown", "microworld")
+        method.task.corpus("nltk:brown", "microworld")
     assert {"grammar", "sentence_polarity", "qc", "rte", "glue-mnli"} <= set(TASKS)
     assert not {"squad", "glue-stsb", "glue-cola", "glue-mrpc"} & set(TASKS)
 
@@ -127,12 +130,12 @@ def test_the_student_starts_as_the_teachers_first_layers_without_a_head():
     big, method = teacher(layers=4), Pkd(PkdOptions(), 10)
     shape = method.student_shape(big.shape, {})
     assert (shape.layers, shape.pooler, shape.mlm_head) == (2, True, False)
-    student, known = method.prepare(big, shape, 0).bert, big.state_dict()
+    student, known = method.init_student(big, shape, 0).bert, big.state_dict()
     fresh = {"pooler.weight", "pooler.bias"}
     assert set(student.state_dict()) - set(known) == fresh
     assert all(torch.equal(tensor, known[name]) for name, tensor in student.state_dict().items() if name not in fresh)
     own = randomise(with_pooler(big, 0), seed=9)
-    again = method.prepare(own, shape, 0).bert
+    again = method.init_student(own, shape, 0).bert
     assert torch.equal(again.pooler.weight, own.pooler.weight)  # a teacher's own pooler is inherited
 
 

@@ -84,7 +84,7 @@ def test_the_dim_strategy_takes_as_many_from_every_head_and_the_smallest():
     with torch.no_grad():
         for member in group.members:
             member.parameter.mul_(scale[:, None] if member.axis == 0 else scale)
-    lesson.method._cut(lesson.heir, group, 1, lesson.method.turns)
+    lesson.method._cut(lesson.heir, group, 1, lesson.method.timetable)
     closed = group.closing.nonzero().squeeze(1).tolist()
     assert closed == sorted(head * 4 + int(scale[head * 4 : head * 4 + 4].argmin()) for head in range(4))
 
@@ -97,7 +97,7 @@ def test_the_head_strategy_takes_whole_heads_and_the_smallest():
     with torch.no_grad():
         for member in group.members:
             member.parameter.mul_(scale[:, None] if member.axis == 0 else scale)
-    lesson.method._cut(lesson.heir, group, 1, lesson.method.turns)
+    lesson.method._cut(lesson.heir, group, 1, lesson.method.timetable)
     assert group.closing.nonzero().squeeze(1).tolist() == [4, 5, 6, 7]
     lesson.run()
     for group in lesson.heir.groups.values():

@@ -26,7 +26,7 @@ def test_once_all_is_closed_the_plain_student_goes_on(lesson):
     changed = []
     while lesson.done < lesson.steps:
         numbers = lesson.step()
-        student, optimizer = lesson.method.pass_on(lesson.heir, lesson.optimizer)
+        student, optimizer = lesson.method.next_form(lesson.heir, lesson.optimizer)
         if student is not lesson.heir:
             changed.append(lesson.done)
             break
@@ -41,36 +41,36 @@ def test_once_all_is_closed_the_plain_student_goes_on(lesson):
     assert not optimizer.state
     # what is told of it stays what it was
     assert lesson.method.after_backward(student, optimizer, lesson.done + 1) == numbers
-    picture = lesson.method.picture(student, tokens=120, length=20, predicted=18)
-    before = lesson.method.picture(lesson.heir, tokens=120, length=20, predicted=18)
+    picture = lesson.method.snapshot(student, tokens=120, length=20, predicted=18)
+    before = lesson.method.snapshot(lesson.heir, tokens=120, length=20, predicted=18)
     assert picture["groups"] == before["groups"]
     assert picture["multiply_adds_per_token"] < before["multiply_adds_per_token"]
     lineage, expected = lesson.method.lineage(student), lesson.heir.lineage()
     assert set(lineage) == set(expected)
     assert all(torch.equal(lineage[name], expected[name]) for name in expected)
-    assert lesson.method.pass_on(student, optimizer) == (student, optimizer)
+    assert lesson.method.next_form(student, optimizer) == (student, optimizer)
 
 
 def test_kept_compactors_stay_to_the_end():
     """Harm: the `paper` preset trains another parametrisation than the authors did."""
-    assert Wid.presets["paper"]["after_closing"] == "kept"
+    assert Wid.about.presets["paper"]["after_closing"] == "kept"
     lesson = Lesson(*CASES["dim"][:2], {"after_closing": "kept"}).run()
-    assert lesson.method.pass_on(lesson.heir, lesson.optimizer) == (lesson.heir, lesson.optimizer)
+    assert lesson.method.next_form(lesson.heir, lesson.optimizer) == (lesson.heir, lesson.optimizer)
 
 
 def test_a_folded_student_comes_back_from_its_checkpoint(lesson, tmp_path):
     """Harm: a run killed in its second half cannot go on, or goes on without knowing what it was made of."""
     lesson.run()
-    student, optimizer = lesson.method.pass_on(lesson.heir, lesson.optimizer)
+    student, optimizer = lesson.method.next_form(lesson.heir, lesson.optimizer)
     save_checkpoint(tmp_path, lesson.done, student, optimizer, {"method": lesson.method.state(student)})
     saved = load_checkpoint(tmp_path)
     other = Wid(lesson.method.options, lesson.steps)
-    again = other.restore(other.prepare(lesson.bert, lesson.shape, seed=0), saved["extra"]["method"])
+    again = other.restore(other.init_student(lesson.bert, lesson.shape, seed=0), saved["extra"]["method"])
     restore_parameters(again, saved["student"])
     assert torch.equal(logits(again), logits(student))
     lineage = other.lineage(again)
     assert all(torch.equal(lineage[name], tensor) for name, tensor in lesson.method.lineage(student).items())
-    ours, theirs = (m.picture(student, 120, 20, 18) for m in (other, lesson.method))
+    ours, theirs = (m.snapshot(student, 120, 20, 18) for m in (other, lesson.method))
     assert ours == theirs
 
 
@@ -91,7 +91,7 @@ def test_a_picture_says_what_is_open(lesson):
     """Harm: the heatmap shows open dims as closed, or in the wrong column."""
     for _ in range(lesson.interval * 2 + 1):
         lesson.step()
-    picture = lesson.method.picture(lesson.heir, tokens=120, length=20, predicted=18)
+    picture = lesson.method.snapshot(lesson.heir, tokens=120, length=20, predicted=18)
     for drawn in picture["groups"]:
         group = lesson.heir.groups[drawn["name"]]
         norms = np.frombuffer(base64.b64decode(drawn["norms"]), np.uint8)
@@ -128,7 +128,9 @@ def test_a_checkpoint_folds_to_what_the_live_heir_folds_to(lesson, cuts, tmp_pat
     extra = {"method": lesson.method.state(lesson.heir)}
     save_checkpoint(tmp_path, lesson.done, lesson.heir, lesson.optimizer, extra)
     saved = load_checkpoint(tmp_path)
-    again = lesson.method.restore(lesson.method.prepare(lesson.bert, lesson.shape, seed=0), saved["extra"]["method"])
+    again = lesson.method.restore(
+        lesson.method.init_student(lesson.bert, lesson.shape, seed=0), saved["extra"]["method"]
+    )
     restore_parameters(again, saved["student"])
     torch.testing.assert_close(logits(again), logits(lesson.heir), rtol=0, atol=0)
     live, restored = (lesson.method.finish(heir) for heir in (lesson.heir, again))

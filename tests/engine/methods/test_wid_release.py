@@ -78,11 +78,11 @@ def test_the_reference_ranking_asks_one_compactor_only():
 
 def test_the_paper_s_preset_is_the_release_s_command_line():
     """Harm: "paper" on the button, something else in the run. Figures: README of the authors' release."""
-    options = read_options(WidOptions, Wid.presets["paper"])
+    options = read_options(WidOptions, Wid.about.presets["paper"])
     assert (options.interval, options.penalty, options.lr, options.compactor_lr) == (500, 20.0, 1e-6, 5e-5)
     assert (options.rule, options.ranking, options.closing) == ("release", "reference", "penalty")
     assert options.compactor_decay == 0.01
-    assert WidOptions(**Wid.presets["quick"]) == WidOptions()
+    assert WidOptions(**Wid.about.presets["quick"]) == WidOptions()
     closing_ends = Wid(options, 400_000).interval(None) * 17
     assert closing_ends / 400_000 == pytest.approx(0.02, abs=0.002)  # "everything in about 2% of the run"
 
@@ -91,7 +91,7 @@ def test_the_paper_s_preset_is_the_release_s_command_line():
     ("options", "steps", "words"),
     [
         ({"interval": 500}, 400, ["8,500 steps", "at most 23"]),
-        ({**Wid.presets["paper"]}, 5000, ["later than the run's 5,000", "at least"]),
+        ({**Wid.about.presets["paper"]}, 5000, ["later than the run's 5,000", "at least"]),
         ({"rule": "release", "closed_by": 1.0}, 10, ["at least 17 steps", "got 10"]),
         (
             {"layers_from": "listed", "layer_list": "1, 9"},

@@ -6,7 +6,7 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from engine.methods.base import adamw
+from engine.learning.optimizers import adamw
 from engine.model import saved_models as checkpoints
 from engine.model.bert import Bert
 from engine.model.saved_models import CheckpointError, Model, export_model, load_model, save_model

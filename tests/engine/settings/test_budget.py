@@ -13,7 +13,7 @@ from engine.settings.options import ConfigError
 from engine.settings.run_config import RunConfig
 from engine.storage.runs import create, list_runs
 from engine.training import budget_trial as stopwatch
-from engine.training import loop as train_module
+from engine.training import setup
 from engine.training.loop import train
 from engine.training.past_runs import experience
 from engine.training.plan import plan
@@ -115,7 +115,7 @@ def test_a_budget_is_a_number_of_steps_and_no_more(unit, plain, tmp_path, monkey
 @pytest.mark.parametrize("method", ["wid", "scratch"])
 def test_the_stopwatch_leaves_nothing_behind(method, tmp_path, monkeypatch) -> None:
     """Harm: a run that timed itself first learns something else than one that did not."""
-    monkeypatch.setattr(train_module, "Countdown", lambda *_: None)  # as if the clock had agreed with the plan
+    monkeypatch.setattr(setup, "Countdown", lambda *_: None)  # as if the clock had agreed with the plan
     spending = tiny(method, steps=1, budget="0.4s")
     run = new_run(tmp_path, spending)
     told = finish(spending, run)

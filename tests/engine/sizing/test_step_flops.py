@@ -6,13 +6,16 @@ import pytest
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from engine.methods.base import step_flops
+from engine.methods.kinds.calibrated import calibrated, calibration_batches, shape_after
+from engine.methods.kinds.shape_changing import ShapeChanging, cost_phases
 from engine.methods.registry import METHODS
 from engine.settings.device import pick
 from engine.settings.options import read_options
 from engine.sizing.step_flops import Work
 from engine.text.masking import Masking
 from engine.text.sentence_pairs import open_text
-from engine.training.gradients import learning
+from engine.training.step import trainable
 from tests.engine.methods.test_contract import wanted_of
 from tests.fixtures.builders import teacher, tokenizer
 
@@ -52,37 +55,41 @@ def test_every_step_is_counted_as_torch_counts_it(name, options) -> None:
     method = kind(read_options(kind.Options, options), steps)
     wanted = {"hidden": 16, "heads": 2, "ffn": 32} if options.get("strategy") == "head" else wanted_of(kind)
     shape = method.student_shape(big.shape, wanted)
-    student = learning(method.prepare(big, shape, 0), CPU)
+    student = trainable(method.init_student(big, shape, 0), CPU)
     big.requires_grad_(False)
-    guide, text = big, text_of(method.pairs)
-    if method.classes:
+    guide, text = big, text_of(method.task.pairs)
+    if method.task.classes:
         whole = big.shape.replace(pooler=True, mlm_head=False, tied=True)
-        guide, text = method.prepare(big, whole, 0), method.data("microworld", tokenizer(), 24, 200, Masking())
-    looks = (text.batch(look, 6, 0) for look in range(method.calibration_batches))
-    student = learning(method.calibrate(student, looks), CPU)
-    shape, optimizer = method.settled(student, shape), method.optimizer(student)
+        guide, text = (
+            method.init_student(big, whole, 0),
+            method.task.open_data("microworld", tokenizer(), 24, 200, Masking()),
+        )
+    looks = (text.batch(look, 6, 0) for look in range(calibration_batches(method)))
+    student = trainable(calibrated(method, student, looks), CPU)
+    shape, optimizer = shape_after(method, student, shape), method.optimizer(student)
     counted, found, known = [], [], []
     for step in range(1, steps + 1):
         parts = text.batch(step, 6, 0).parts(2)
         looked_at = [Work(*part.ids.shape, len(part.targets)) for part in parts]
-        found.append(method.step_flops(big.shape, shape, looked_at, step, student))
-        known.append(method.step_flops(big.shape, shape, looked_at, step))
+        found.append(step_flops(method, big.shape, shape, looked_at, step, student))
+        known.append(step_flops(method, big.shape, shape, looked_at, step))
         with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
             for part in parts:
                 sum(method.losses(student, guide, part).values()).backward()
             method.after_backward(student, optimizer, step)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            student, optimizer = method.pass_on(student, optimizer)
+            if isinstance(method, ShapeChanging):
+                student, optimizer = method.next_form(student, optimizer)
         counted.append(counter.get_total_flops())
     assert found == counted
     if options.get("closing") != "penalty":  # whose course is not known beforehand
         assert known == counted
         equal = [1, *(step for step in range(2, steps + 1) if _phase(method, big, shape, step))]
-        assert set(equal) <= set(method.phases(big.shape, shape))
+        assert set(equal) <= set(cost_phases(method, big.shape, shape))
 
 
 def _phase(method, big, shape, step):
     """Whether `step` costs something else than the one before it."""
-    one, other = (method.step_flops(big.shape, shape, [Work(8, 16, 20)], at) for at in (step - 1, step))
+    one, other = (step_flops(method, big.shape, shape, [Work(8, 16, 20)], at) for at in (step - 1, step))
     return one != other

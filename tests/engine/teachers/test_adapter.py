@@ -20,7 +20,7 @@ def test_original_and_adapter_are_the_student(tmp_path, word_rank):
     """Harm: the shipped teacher is not the one whose score is on its card."""
     original = randomise(Bert(teacher().shape.replace(mlm_head=False, pooler=True)), seed=3)
     method = Adapt(AdaptOptions(rank=3, word_rank=word_rank, attention=True), 1)
-    student = method.prepare(original, method.student_shape(original.shape, {}), seed=0)
+    student = method.init_student(original, method.student_shape(original.shape, {}), seed=0)
     with torch.no_grad():
         for parameter in student.parameters():  # as if it had learned something that int8 can hold
             parameter.add_(torch.randn_like(parameter) * 0.1)
@@ -37,7 +37,7 @@ def test_original_and_adapter_are_the_student(tmp_path, word_rank):
 def test_an_adapter_of_another_model_is_refused(tmp_path):
     """Harm: weights added to the wrong matrices, without a word."""
     method = Adapt(AdaptOptions(rank=2), 1)
-    student = method.prepare(teacher(), method.student_shape(teacher().shape, {}), seed=0)
+    student = method.init_student(teacher(), method.student_shape(teacher().shape, {}), seed=0)
     write_adapter(tmp_path / "adapter", method.lineage(student))
     for other in (teacher(hidden=8, ffn=24), teacher(layers=1), teacher(ffn=32)):
         with pytest.raises(AdapterError, match="belongs to another model"):

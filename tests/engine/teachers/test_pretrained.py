@@ -242,9 +242,9 @@ def test_an_outline_reads_no_weights(here, monkeypatch):
 def test_a_pre_trained_bert_with_all_its_heads_teaches_every_method(here, method, few_held_out):
     """Harm: the best known checkpoint of all, which has a pooler and two heads, is the one that cannot teach."""
     saved(here / "model", "BertForPreTraining")
-    chooses = METHODS[method].chooses
+    chooses = METHODS[method].about.chooses
     wanted = {"hidden": 8, "heads": 4, "ffn": 16} if "hidden" in chooses else dict.fromkeys(chooses, 1)
-    reads = "task-agnostic" in METHODS[method].uses
+    reads = "task-agnostic" in METHODS[method].about.uses
     if not reads:  # it learns a task, and compares all layers but the last
         wanted = {"layers": 2}
     options = {"cuts": 2} if method == "wid" else {}

@@ -22,7 +22,7 @@ from engine.training.loop import train
 from tests.fixtures.builders import new_run, tiny
 
 ENGINE = str(Path(engine.__file__).parent)
-MAY_WAIT = {"_totals", "_cut", "picture"}  # a step event, a cut of WID's schedule, a picture
+MAY_WAIT = {"_totals", "_cut", "snapshot"}  # a step event, a cut of WID's schedule, a picture
 MAY_WAIT |= {"_groups", "lineage", "fold"}  # the one step after which an heir goes on as a plain student
 WAITS = (torch.ops.aten.nonzero.default, torch.ops.aten.equal.default)  # their answer's size, or itself, is on the host
 

@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from engine.learning.masked_lm import masked_lm_score
+from engine.methods.base import step_flops
+from engine.methods.kinds.shape_changing import ShapeChanging
 from engine.methods.registry import METHODS
 from engine.methods.scratch import Scratch
 from engine.model.bert import Bert
@@ -103,7 +105,7 @@ def test_what_was_spent_is_counted_from_the_first_step_on(told):
         batch = corpus.batch(event["step"] - 1, config.batch, config.seed)
         tokens += int(batch.visible.sum())
         work = [Work(*batch.ids.shape, len(batch.targets))]
-        flops += planned.method.step_flops(teacher_shape, planned.shape, work, event["step"])
+        flops += step_flops(planned.method, teacher_shape, planned.shape, work, event["step"])
         assert (event["tokens"], event["flops"]) == (tokens, flops)
     seconds = [event["training_seconds"] for event in of_kind(events, "step")]
     assert seconds == sorted(seconds)
@@ -310,12 +312,28 @@ def test_a_part_without_a_hidden_word_teaches_nothing(tmp_path, monkeypatch):
     assert all(tensor.isfinite().all() for tensor in load_model(run.student_dir).bert.state_dict().values())
 
 
-class Painted(Scratch):
-    """A method with a picture."""
+class Painted(ShapeChanging, Scratch):
+    """A method whose student could change shape, with something to draw of it."""
 
-    def picture(self, student, tokens, length, predicted):
+    def snapshot(self, student, tokens, length, predicted):
         """Something small."""
         return {"forward": [tokens, length, predicted]}
+
+    def next_form(self, student, optimizer):
+        """The same."""
+        return student, optimizer
+
+    def cost_phases(self, teacher, student):
+        """One."""
+        return [1]
+
+    def state(self, student):
+        """Nothing."""
+        return {}
+
+    def restore(self, student, state):
+        """Nothing."""
+        return student
 
 
 def test_pictures_come_with_the_steps_they_are_of(tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ def test_a_plan_names_who_learns_what_where():
     assert planned.teacher.name == "blank"
     assert planned.corpus == planned.teacher.corpus
     assert (planned.shape.layers, planned.shape.hidden, planned.shape.ffn) == (1, 32, 64)
-    assert (planned.method.name, planned.device.type) == ("wid", "cpu")
+    assert (planned.method.about.name, planned.device.type) == ("wid", "cpu")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from engine.methods.kinds.one_shot import OneShot
 from engine.methods.registry import METHODS
 from engine.model.saved_models import load_model
 from engine.storage.runs import ENDED
@@ -72,7 +73,9 @@ def test_two_processes_take_the_steps_that_one_would_have_taken(tmp_path):
     assert list(found) == list(range(2, max(found) + 1, 2))
 
 
-TOGETHER = [name for name, kind in METHODS.items() if kind.one_shot or "task-agnostic" not in kind.uses]
+TOGETHER = [
+    name for name, kind in METHODS.items() if issubclass(kind, OneShot) or "task-agnostic" not in kind.about.uses
+]
 
 
 @pytest.fixture(scope="module")

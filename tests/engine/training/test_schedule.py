@@ -8,7 +8,7 @@ from engine.compactors.cut_schedule import Schedule, Timetable
 from engine.methods.wid import Wid
 from engine.sizing.shape import Shape
 from engine.training import budget_trial as stopwatch
-from engine.training import loop as train_module
+from engine.training import setup
 from engine.training.loop import train
 from engine.training.schedule import Countdown, LearningRate
 from tests.fixtures.builders import finish, new_run, slow_steps, tiny
@@ -79,7 +79,7 @@ def test_a_resumed_run_keeps_its_seconds(tmp_path, monkeypatch):
 
 def test_other_budgets_know_no_clock(tmp_path, monkeypatch):
     """Harm: a published seed that gives another student on a slower machine."""
-    monkeypatch.setattr(train_module, "Countdown", None)
+    monkeypatch.setattr(setup, "Countdown", None)
     slow_steps(monkeypatch, lambda step: 100.0)
     assert finish(config := tiny("scratch", steps=3), new_run(tmp_path, config))[-1]["card"]["steps_done"] == 3
 
@@ -140,6 +140,6 @@ def test_wid_asked_for_an_interval_keeps_it():
     """Harm: `--option interval=500` that a slow machine overrules."""
     method = Wid(Wid.Options(interval=5, cuts=2), 40)
     small = Shape(layers=1, hidden=32, heads=4, mlm_head=True)
-    method.turns = Timetable(method.schedule(small, small.replace(hidden=16, heads=4, head_dim=4)), 5)
-    method.replan(20)
-    assert (method.steps, method.turns.moved) == (20, None)
+    method.timetable = Timetable(method.schedule(small, small.replace(hidden=16, heads=4, head_dim=4)), 5)
+    method.move_end(20)
+    assert (method.steps, method.timetable.moved) == (20, None)

@@ -1,4 +1,4 @@
-"""What one-shot compressions have in common: the student is there before the first step, and steps, if any, heal it."""
+"""Whole heads or neurons leave, the least important first: what head and FFN pruning have in common."""
 
 from __future__ import annotations
 
@@ -9,29 +9,22 @@ import torch
 from torch import Tensor, nn
 
 from engine.inspection.importance import RANKINGS, choose, shared_out
-from engine.methods.base import Method
+from engine.methods.kinds.calibrated import Calibrated
+from engine.methods.kinds.one_shot import OneShot
 from engine.model.bert import Bert
-from engine.model.new_head import with_head
-from engine.model.pruning import Kept, copy_of, cut_shape, keep, sizes_of
+from engine.model.pruning import Kept, cut_shape, keep, sizes_of
 from engine.settings.options import option
-from engine.sizing.shape import Shape, ShapeError
+from engine.sizing.shape import Shape
 from engine.text.masking import Batch
 
 
-def healing_rate() -> Any:
-    """The field `lr` of a method's options."""
-    return option(
-        5e-4, "Peak learning rate of healing steps.", least=1e-7, most=1.0, label="learning rate", advanced=True
-    )
-
-
 def share_of(things: str) -> Any:
-    """The field `share` of a Cut's options, which takes `things` out."""
+    """The field `share` of a StructuredPruning's options, which takes `things` out."""
     return option(0.5, f"Share of all {things} that leave.", least=0.01, most=1.0, label="share that leaves")
 
 
 def ranking_of(things: str) -> Any:
-    """The field `ranking` of a Cut's options."""
+    """The field `ranking` of a StructuredPruning's options."""
     return option(
         "global",
         f"{things.capitalize()} of all layers are ranked together, each layer's importances divided by their L2 norm, "
@@ -41,61 +34,13 @@ def ranking_of(things: str) -> Any:
 
 
 def batches_to_look_at() -> Any:
-    """The field `batches` of a Cut's options."""
+    """The field `batches` of a StructuredPruning's options."""
     return option(
         16, "Batches of the corpus over which importance is averaged.", least=1, most=10_000, label="batches to look at"
     )
 
 
-class OneShot(Method):
-    """A method whose work is done in `prepare`, `calibrate` or `finish`."""
-
-    one_shot = True
-    chooses: ClassVar[tuple[str, ...]] = ()
-
-    def student_shape(self, teacher: Shape, wanted: dict[str, Any]) -> Shape:
-        """The teacher's shape, as the method changes it.
-
-        Raises:
-            ConfigError: a field is not for choosing.
-            ShapeError: other sizes than the teacher's are wanted, or the teacher does not suit the method.
-        """
-        asked, start = super().student_shape(teacher.plain(), wanted), self.start(teacher)
-        if asked != start.plain():
-            raise ShapeError(
-                [
-                    f"{self.label} starts from its teacher's sizes, {start}, and its options say what becomes of "
-                    f"them, got {asked}; leave the student's sizes alone."
-                ]
-            )
-        problems = self.refusals(teacher)
-        if problems:
-            raise ShapeError(problems)
-        return self.outcome(start)
-
-    def start(self, teacher: Shape) -> Shape:
-        """The teacher without what a student has no use for."""
-        return teacher.replace(pooler=False, pair_head=False, mlm_head=True)
-
-    def refusals(self, teacher: Shape) -> list[str]:
-        """Why this teacher cannot be compressed so, one sentence each."""
-        if teacher.linear_bits == 8 or teacher.table_bits == 8:
-            return [
-                f"{self.label} needs weights that can learn, and this teacher's are int8 already; take the run that it "
-                "was made from, and make int8 the last step."
-            ]
-        return []
-
-    def outcome(self, start: Shape) -> Shape:
-        """What becomes of a student that begins as `start`."""
-        return start
-
-    def prepare(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
-        """A copy of the teacher."""
-        return copy_of(with_head(teacher), self.start(teacher.shape))
-
-
-class Cut(OneShot):
+class StructuredPruning(Calibrated, OneShot):
     """Whole heads or neurons leave, the least important first.
 
     Its options have `share`, what leaves, and `ranking`: "global" over all layers, or the same in each "layer".
@@ -106,7 +51,7 @@ class Cut(OneShot):
     kept: Kept  # of each block with weights of its own, once it is known
 
     @property
-    def corpus_decides(self) -> bool:  # type: ignore[override]
+    def corpus_decides_shape(self) -> bool:
         """Only when layers are ranked against one another."""
         return self.options.ranking == "global"
 
@@ -137,14 +82,14 @@ class Cut(OneShot):
         """How many leave, and who decides which."""
         sizes, left = sizes_of(self.start(teacher), self.part), self.left(self.start(teacher))
         notes = [f"{sum(sizes) - sum(left):,} of {sum(sizes):,} {self.things} leave; every layer keeps at least one."]
-        if self.corpus_decides:
+        if self.corpus_decides_shape:
             notes.append(
                 "Which layers lose them is found out at the start of the run, so layers may come out uneven; "
                 + ("their parameters are about as many." if teacher.rank else "the number of parameters is exact.")
             )
         return notes
 
-    def scores(self, student: Bert, batches: Iterable[Batch]) -> list[Tensor]:
+    def importance(self, student: Bert, batches: Iterable[Batch]) -> list[Tensor]:
         """The importance of every head or neuron, a tensor a block."""
         raise NotImplementedError
 
@@ -152,11 +97,11 @@ class Cut(OneShot):
         """Finds out who matters, and cuts."""
         assert isinstance(student, Bert)
         left, device = self.left(student.shape), next(student.parameters()).device
-        scores = self.scores(student, batches)
-        self.kept = choose(scores, sum(left) if self.options.ranking == "global" else left)
+        importance = self.importance(student, batches)
+        self.kept = choose(importance, sum(left) if self.options.ranking == "global" else left)
         return keep(student, self.part, self.kept).to(device)
 
-    def settled(self, student: nn.Module, shape: Shape) -> Shape:
+    def calibrated_shape(self, student: nn.Module) -> Shape:
         """What the cut has left."""
         assert isinstance(student, Bert)
         return student.shape

@@ -1,0 +1,192 @@
+"""Before the first step: who learns what from whom, and where an earlier process of the run left off."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Generator
+from typing import Any
+
+import torch
+from torch import nn
+
+from engine.inheritance.attention_film import begin
+from engine.methods.base import Method
+from engine.methods.kinds.calibrated import calibrated, calibration_batches, shape_after
+from engine.methods.kinds.stateful import restored, state_of
+from engine.model.saved_models import sweep
+from engine.settings.budget import Outlook, read
+from engine.settings.device import Device
+from engine.settings.run_config import RunConfig
+from engine.storage.runs import Run
+from engine.teachers.card import Teacher
+from engine.teachers.catalog import load
+from engine.text.corpora import Data
+from engine.text.masking import Masking
+from engine.training.budget_trial import SAMPLE, settle
+from engine.training.checkpoints import load_checkpoint, restore_parameters, restore_random_state
+from engine.training.meter import Meter
+from engine.training.plan import Plan, plan
+from engine.training.processes import Processes
+from engine.training.run_card import start_event
+from engine.training.schedule import Countdown, LearningRate
+from engine.training.session import Event, Session, TrainingError
+from engine.training.step import Learner, trainable
+
+
+def set_up(config: RunConfig, run: Run, processes: Processes) -> Generator[Event, None, Session | None]:
+    """Everything that `config` needs in the folder `run`; None: a stop was asked for meanwhile.
+
+    Raises:
+        ValueError: (ConfigError, ShapeError, TeacherError, CorpusError, CheckpointError, TrainingError) it cannot be
+            run as asked.
+    """
+    meter = Meter(processes)
+
+    # the teacher and the text
+    planned = plan(config, run.path.parent)
+    task, device = planned.method.task, planned.device
+    yield {"kind": "prepare", "message": f"Loading the teacher {planned.teacher.label}"}
+    teacher = load(config.teacher, run.path.parent)
+    yield {"kind": "prepare", "message": f"Reading {task.describe(planned.corpus)}"}
+    steps = max(SAMPLE if config.budget else config.steps, 1)
+    data = _open_data(config, planned, teacher, steps)
+    teacher_bert = teacher.bert.to(device.type).eval().requires_grad_(False)
+    work = task.fit_teacher(teacher_bert, data, config.seed, device)
+    fitted = yield from _fit_teacher(work, run, processes)
+    if fitted is None:
+        return None
+    teacher_bert.to("cpu")  # where students are initialised
+
+    # how many steps its budget comes to
+    if config.budget:
+        yield {"kind": "prepare", "message": f"Finding out how many steps {read(config.budget)} are"}
+    outlook = settle(config, planned, teacher_bert, fitted, data, device, processes, run)
+    if config.budget:
+        assert outlook.steps is not None
+        config = dataclasses.replace(config, steps=outlook.steps)
+        data = _open_data(config, planned, teacher, config.steps)
+    planned = plan(config, run.path.parent, outlook)
+    method = planned.method
+
+    # the student, as it begins or where an earlier process left off
+    student = method.init_student(teacher.bert, planned.shape, config.seed)
+    teacher_bert.to(device.type)
+    if processes.rank == 0:
+        sweep(run.path)
+        sweep(run.checkpoints_dir)
+    saved = load_checkpoint(run.checkpoints_dir)
+    if saved:
+        student = restored(method, student, saved["extra"]["method"])
+        restore_parameters(student, saved["student"])
+    student = trainable(student, device)
+    if not saved and (looks := calibration_batches(method)):
+        yield {"kind": "prepare", "message": f"Looking at {looks:,} batches of the corpus"}
+        student = trainable(_calibrate(method, student, data, config, device, processes), device)
+    planned = dataclasses.replace(planned, shape=shape_after(method, student, planned.shape))
+    session = Session(
+        config=config,
+        run=run,
+        processes=processes,
+        meter=meter,
+        plan=planned,
+        teacher=teacher,
+        data=data,
+        length=_length(config, planned),
+        learner=Learner(method, student, method.optimizer(student), fitted, device, processes),
+        rate=LearningRate(config.steps, config.warmup),
+        countdown=_countdown(config, outlook),
+        done=0,
+    )
+    if saved:
+        _resume(session, saved)
+    if processes.sums(torch.tensor([float(session.done)])) != [session.done * processes.size]:
+        raise TrainingError("The run's processes see different checkpoints; wait until its folder is the same for all.")
+
+    # what is known before the first step
+    parameters = sum(parameter.numel() for parameter in student.parameters())
+    yield start_event(
+        session.config, planned, teacher.bert.shape, parameters, session.length, len(data.rows), session.done
+    )
+    session.teacher_score = session.score(fitted)
+    yield {"kind": "teacher", **session.teacher_score}
+    if processes.rank == 0:
+        session.film = begin(run.attention_dir, teacher_bert, data, planned.shape, device.type)
+    return session
+
+
+def _length(config: RunConfig, planned: Plan) -> int:
+    """The longest row, in tokens, that was asked for and that the student has positions for."""
+    return min(config.length, planned.shape.positions)
+
+
+def _open_data(config: RunConfig, planned: Plan, teacher: Teacher, steps: int) -> Data:
+    """Rows for so many steps, or for the look before the first one."""
+    method = planned.method
+    rows = max(steps, calibration_batches(method)) * config.batch
+    masking = Masking(config.masking, config.mask_share)
+    return method.task.open_data(planned.corpus, teacher.tokenizer, _length(config, planned), rows, masking)
+
+
+def _fit_teacher(
+    work: Generator[tuple[str, float], None, Any], run: Run, processes: Processes
+) -> Generator[Event, None, Any]:
+    """What `work` returns, with an event for each time it tells how far it is; None: a stop was asked for meanwhile.
+
+    Of several processes the first one works; the others find in the cache what it has kept there, or work after it.
+    """
+    began, fitted, stopped = time.perf_counter(), None, False
+    while processes.rank == 0 and fitted is None and not stopped:
+        try:
+            doing, share = next(work)
+        except StopIteration as end:
+            fitted = end.value
+            break
+        left = (time.perf_counter() - began) * (1 - share) / share if share else None
+        yield {"kind": "prepare", "message": doing, "share": share, "seconds_left": left}
+        stopped = run.stop_requested()
+    if processes.agree(stopped):
+        return None
+    while fitted is None:
+        try:
+            next(work)
+        except StopIteration as end:
+            fitted = end.value
+    return fitted
+
+
+def _calibrate(
+    method: Method, student: nn.Module, data: Data, config: RunConfig, device: Device, processes: Processes
+) -> nn.Module:
+    """The initialised student after the method has looked at the corpus; rank 0 looks, and all do what it decided.
+
+    Two GPUs that round differently would otherwise take different heads out of one student.
+    """
+    if processes.rank == 0:
+        looks = range(calibration_batches(method))
+        decided = calibrated(
+            method, student, (data.batch(at, config.batch, config.seed).to(device.type) for at in looks)
+        )
+        processes.tell(state_of(method, decided))
+        return decided
+    return restored(method, student.to("cpu"), processes.tell(None))
+
+
+def _countdown(config: RunConfig, outlook: Outlook) -> Countdown | None:
+    """What moves the end of a run whose budget is time."""
+    if not config.budget or read(config.budget).unit != "seconds" or not outlook.course:
+        return None
+    return Countdown(read(config.budget).amount, config.steps, outlook.course)
+
+
+def _resume(session: Session, saved: dict[str, Any]) -> None:
+    """Takes everything but the student, which is there already, to where the checkpoint `saved` was written."""
+    extra = saved["extra"]
+    if session.countdown is not None and "countdown" in extra:
+        session.rate.restore(extra["rate"])
+        session.countdown.restore(extra["countdown"])
+        session.config = dataclasses.replace(session.config, steps=session.rate.steps)
+    session.learner.optimizer.load_state_dict(saved["optimizer"])
+    restore_random_state(saved["random"])
+    session.meter.restore(extra)
+    session.done = saved["step"]
