@@ -59,6 +59,31 @@ def test_maps_name_every_file_once() -> None:
         assert (ROOT / name).exists(), name
 
 
+def anchor(heading: str) -> str:
+    """The anchor that GitHub gives a heading."""
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+
+
+def test_the_log_is_an_index_whose_links_lead_somewhere() -> None:
+    """Harm: a decision that nobody finds again, and an entry that cannot be read on a screen."""
+    folder = ROOT / "log"
+    index = (folder / "README.md").read_text()
+    named = re.findall(r"\| \[([\w-]+\.md)\]", index)
+    assert sorted(named) == sorted(path.name for path in folder.iterdir() if path.name != "README.md")
+    for path in folder.iterdir():
+        text = path.read_text()
+        assert max(map(len, text.splitlines())) <= 160, path.name
+        if path.name != "README.md":
+            dates = re.findall(r"^## (\d{4}-\d\d-\d\d): .", text, re.MULTILINE)
+            assert len(dates) == len(re.findall(r"^## ", text, re.MULTILINE)) > 0, path.name
+            assert dates == sorted(dates), path.name
+        for link in re.findall(r"\]\(([^)#]*)(?:#[^)]*)?\)", text):
+            assert not link or (folder / link).exists(), f"{path.name}: {link}"
+        for link, place in re.findall(r"\]\(([\w-]+\.md)?#([^)]+)\)", text):
+            headings = re.findall(r"^#+ (.+)$", (folder / (link or path.name)).read_text(), re.MULTILINE)
+            assert place in map(anchor, headings), f"{path.name}: {link}#{place}"
+
+
 def test_pictures_and_targets_exist() -> None:
     """Harm: the README shows a broken picture or names a make target that is not there."""
     for picture in re.findall(r"!\[[^]]+\]\(([^)]+)\)", README):
