@@ -3,11 +3,13 @@
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
+EXAMPLES = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 COMMANDS = [line for line in README.splitlines() if line.startswith("python -m engine")]
 
 
@@ -48,6 +50,23 @@ def test_commands_are_understood(command) -> None:
         wanted = {"layers": arguments.layers, "hidden": arguments.hidden, "heads": arguments.heads}
         shape = method(method.Options(), config.steps).student_shape(card(config.teacher).shape, wanted)
         assert (shape.layers, shape.hidden, shape.heads) == tuple(wanted.values())
+
+
+def test_python_examples_run(tmp_path, monkeypatch, capsys) -> None:
+    """Harm: the first lines that a notebook is given fail, or print what the text around them does not say."""
+    monkeypatch.chdir(tmp_path)
+    assert len(EXAMPLES) == 3
+    names: dict[str, Any] = {}
+    for example in EXAMPLES:  # one after another, as a reader would
+        exec(compile(example, "README.md", "exec"), names)
+    said = capsys.readouterr()
+    assert f"{names['counted'].total:,} parameters" in said.out
+    assert "inheritance 0." in said.out
+    assert "20/20" in said.err  # the progress bar
+    assert names["seen"].student.shape == names["seen"].teacher.shape == (4, 4, 10, 10)
+    assert (tmp_path / "attention.html").stat().st_size > 10_000
+    assert {path.name for path in (tmp_path / "student").iterdir()} >= {"config.json", "model.safetensors"}
+    assert list((tmp_path / "runs").glob("*-wid-4x64/card.json"))
 
 
 def test_maps_name_every_file_once() -> None:
