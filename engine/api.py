@@ -85,7 +85,7 @@ class TrainedStudent:
         title = measure_of(self.card).title.lower()
         return (
             f"<student of {self.run.id}: {self.card['parameters']:,} of {self.card['teacher_parameters']:,} "
-            f"parameters, {title} {learned:.1%} of the teacher's {taught:.1%}>"
+            f"parameters, {title} {learned:.1%} (teacher: {taught:.1%})>"
         )
 
 

@@ -64,7 +64,8 @@ def test_train_hands_back_run_card_and_student(made) -> None:
     assert (made.student.bert.shape.layers, made.student.bert.shape.hidden) == (2, 32)
     assert made.student is made.student
     assert sum(it.numel() for it in made.student.bert.parameters()) == made.card["parameters"]
-    assert re.fullmatch(r"<student of \S+: [\d,]+ of 845,779 parameters, masked accuracy .+% of .+%>", repr(made))
+    said = r"<student of \S+: [\d,]+ of 845,779 parameters, masked accuracy [\d.]+% \(teacher: [\d.]+%\)>"
+    assert re.fullmatch(said, repr(made))
 
 
 def test_train_draws_a_bar_when_asked(few_held_out, tmp_path, capsys) -> None:
