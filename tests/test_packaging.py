@@ -1,12 +1,13 @@
 """What a person downloads: the pins, the assets, `make`, and how the app is served."""
 
+import hashlib
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
-from importlib.metadata import packages_distributions
+from importlib.metadata import metadata, packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ OURS = {"engine", "app", "tests", "streamlit_app"}
 OPTIONAL = {"datasets"}  # asked for by name where it is missing; a test for each place sees that it is
 MACHINE_PATH = re.compile(r"(?<![\w.])/(?:work|farm|root|home|Users)/\w+")
 TEACHER_AND_STUDENT = {"light": ["#0B5CAD", "#C8500A"], "dark": ["#6CB4F5", "#FFA552"]}
+APACHE_2_SHA256 = "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"  # of apache.org's own file
 CONFIG: dict[str, Any] = tomllib.loads((ROOT / ".streamlit/config.toml").read_text(encoding="utf-8"))
 
 
@@ -80,6 +82,45 @@ def test_assets_are_small() -> None:
     big = {str(path.relative_to(ROOT)): size for path, size in sizes.items() if size > 6 * MEGABYTE}
     assert not big, big
     assert sum(sizes.values()) < 25 * MEGABYTE
+
+
+def licence_table(column: str) -> dict[str, str]:
+    """The table of LICENSES.md whose first column is called `column`: first cell -> second cell."""
+    table = (ROOT / "LICENSES.md").read_text(encoding="utf-8").partition(f"| {column} |")[2].partition("\n\n")[0]
+    rows = [line.strip("|").split("|") for line in table.splitlines()[2:]]
+    return {cells[0].strip().strip("`"): cells[1].strip() for cells in rows}
+
+
+def stated_licence(distribution: str) -> str:
+    """What an installed distribution's metadata says of its licence: an expression, a line, or its classifiers."""
+    about = metadata(distribution)
+    line = (about["License"] or "").strip()
+    classifiers = [it.rpartition(" :: ")[2] for it in about.get_all("Classifier") or [] if it.startswith("License ::")]
+    return about["License-Expression"] or ("" if "\n" in line else line) or ", ".join(classifiers)
+
+
+def test_the_licence_is_the_whole_apache_licence() -> None:
+    """Harm: a text that looks like Apache-2.0 and grants something else; a package index that is told another one."""
+    ours, theirs = "Copyright 2026 the Heirloom authors", "Copyright [yyyy] [name of copyright owner]"
+    text = (ROOT / "LICENSE").read_text(encoding="utf-8")
+    assert hashlib.sha256(text.replace(ours, theirs).encode()).hexdigest() == APACHE_2_SHA256
+    assert text.count(ours) == 1
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["license"] == "Apache-2.0"
+
+
+def test_every_requirement_has_its_licence_told() -> None:
+    """Harm: somebody ships the app with a library whose terms nobody has read."""
+    names = [re.split(r"[\[=]", line)[0] for line in requirements("requirements.txt")]
+    told = licence_table("package")
+    assert list(told) == names
+    wrong = {name: said for name in names if told[name] != (said := stated_licence(name))}
+    assert not wrong, f"LICENSES.md says otherwise than these packages' own metadata: {wrong}"
+
+
+def test_every_shipped_folder_has_its_licence_told() -> None:
+    """Harm: weights of unknown origin in a repository that says it is free to use."""
+    folders = {path.parent for path in project_files() if ROOT / "assets" in path.parents}
+    assert set(licence_table("folder")) == {f"{folder.relative_to(ROOT)}/" for folder in folders}
 
 
 def test_make_has_the_promised_targets() -> None:

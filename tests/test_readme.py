@@ -3,6 +3,7 @@
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from engine.methods.registry import METHODS, method_names
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
+EXAMPLES = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 COMMANDS = [line for line in README.splitlines() if line.startswith("python -m engine")]
 
 
@@ -52,6 +54,23 @@ def test_commands_are_understood(command) -> None:
         assert (shape.layers, shape.hidden, shape.heads) == tuple(wanted.values())
 
 
+def test_python_examples_run(tmp_path, monkeypatch, capsys) -> None:
+    """Harm: the first lines that a notebook is given fail, or print what the text around them does not say."""
+    monkeypatch.chdir(tmp_path)
+    assert len(EXAMPLES) == 3
+    names: dict[str, Any] = {}
+    for example in EXAMPLES:  # one after another, as a reader would
+        exec(compile(example, "README.md", "exec"), names)
+    said = capsys.readouterr()
+    assert f"{names['counted'].total:,} parameters" in said.out
+    assert "inheritance 0." in said.out
+    assert "20/20" in said.err  # the progress bar
+    assert names["seen"].student.shape == names["seen"].teacher.shape == (4, 4, 10, 10)
+    assert (tmp_path / "attention.html").stat().st_size > 10_000
+    assert {path.name for path in (tmp_path / "student").iterdir()} >= {"config.json", "model.safetensors"}
+    assert list((tmp_path / "runs").glob("*-wid-4x64/card.json"))
+
+
 def test_maps_name_every_file_once() -> None:
     """Harm: the map leads to a file that is gone, or leaves out one that is there."""
     assert len(set(MAP)) == len(MAP)
@@ -60,6 +79,31 @@ def test_maps_name_every_file_once() -> None:
     assert {name for name in files if not name.endswith("__init__.py")} - methods == set(MAP)
     for name in PLACES:
         assert (ROOT / name).exists(), name
+
+
+def anchor(heading: str) -> str:
+    """The anchor that GitHub gives a heading."""
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+
+
+def test_the_log_is_an_index_whose_links_lead_somewhere() -> None:
+    """Harm: a decision that nobody finds again, and an entry that cannot be read on a screen."""
+    folder = ROOT / "log"
+    index = (folder / "README.md").read_text()
+    named = re.findall(r"\| \[([\w-]+\.md)\]", index)
+    assert sorted(named) == sorted(path.name for path in folder.iterdir() if path.name != "README.md")
+    for path in folder.iterdir():
+        text = path.read_text()
+        assert max(map(len, text.splitlines())) <= 160, path.name
+        if path.name != "README.md":
+            dates = re.findall(r"^## (\d{4}-\d\d-\d\d): .", text, re.MULTILINE)
+            assert len(dates) == len(re.findall(r"^## ", text, re.MULTILINE)) > 0, path.name
+            assert dates == sorted(dates), path.name
+        for link in re.findall(r"\]\(([^)#]*)(?:#[^)]*)?\)", text):
+            assert not link or (folder / link).exists(), f"{path.name}: {link}"
+        for link, place in re.findall(r"\]\(([\w-]+\.md)?#([^)]+)\)", text):
+            headings = re.findall(r"^#+ (.+)$", (folder / (link or path.name)).read_text(), re.MULTILINE)
+            assert place in map(anchor, headings), f"{path.name}: {link}#{place}"
 
 
 def test_pictures_and_targets_exist() -> None:

@@ -79,7 +79,7 @@ def show_what_is_there() -> None:
     """Once a session: gives the browser a moment to draw what has been sent before it is sent more.
 
     It takes everything that arrives together as one piece: four numbers then wait half a second for the controls, the
-    bars and the formula that nobody has looked at yet (LOG.md, 2026-11-25).
+    bars and the formula that nobody has looked at yet (log/size.md, 2026-11-25).
     """
     if not recall(_SHOWN) and st.context.url:
         time.sleep(A_MOMENT)

@@ -53,7 +53,7 @@ def train(arguments: argparse.Namespace) -> int:
         begin = job.start if config.processes > 1 else runs.create
         run = begin(arguments.runs, config.to_json(), f"{config.method}-{shape.layers}x{shape.hidden}")
     job.stop_on(run, signal.SIGTERM, signal.SIGINT)
-    last = _show(run, _follow(run, seen) if config.processes > 1 else job.perform(run))
+    last = show_progress(run, follow(run, seen) if config.processes > 1 else job.perform(run))
     return _report(run, last, arguments.json)
 
 
@@ -63,7 +63,9 @@ def _config(arguments: argparse.Namespace) -> RunConfig:
 
     given = {name: getattr(arguments, name) for name in SETTINGS if getattr(arguments, name) is not None}
     student = {name: getattr(arguments, name) for name in SIZES if getattr(arguments, name) is not None}
-    options = _preset(given.get("method", RunConfig().method), arguments.preset) | _option_values(arguments.option)
+    options = preset_options(given.get("method", RunConfig().method), arguments.preset) | _option_values(
+        arguments.option
+    )
     if arguments.budget is not None:
         spend = budget.read(arguments.budget)
         if "steps" in given:
@@ -76,7 +78,7 @@ def _config(arguments: argparse.Namespace) -> RunConfig:
     return RunConfig(**given, student=student, options=options)
 
 
-def _preset(method: str, name: str | None) -> dict[str, Any]:
+def preset_options(method: str, name: str | None) -> dict[str, Any]:
     """The options that the method's preset `name` sets."""
     if name is None:
         return {}
@@ -102,7 +104,7 @@ def _option_values(pairs: list[str]) -> dict[str, Any]:
     return values
 
 
-def _follow(run: Run, seen: int) -> Iterator[dict[str, Any]]:
+def follow(run: Run, seen: int) -> Iterator[dict[str, Any]]:
     """The run's events from byte offset `seen` on, as its processes append them, until it has ended."""
     while True:
         ended = run.status() in ENDED  # asked first: whatever ended it has written its last event by then
@@ -113,7 +115,7 @@ def _follow(run: Run, seen: int) -> Iterator[dict[str, Any]]:
         time.sleep(POLL_S)
 
 
-def _show(run: Run, events: Iterator[dict[str, Any]]) -> dict[str, Any]:
+def show_progress(run: Run, events: Iterator[dict[str, Any]]) -> dict[str, Any]:
     """Draws the run's progress on stderr until it ends; its last event."""
     from tqdm import tqdm
 

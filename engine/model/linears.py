@@ -5,7 +5,7 @@ found as it passes ("dynamic"): y = (Q_x Q_W^T) s_x s_W + b, the product exact i
 arXiv 2208.07339, section 2, without its outlier columns).
 
 Ours, because of the libraries' two ways one is deprecated with its tensors (torch.ao.quantization), and the other
-(torchao) takes several times as long as float32 at these sizes unless it is compiled (see LOG.md).
+(torchao) takes several times as long as float32 at these sizes unless it is compiled (see log/one-shot.md).
 """
 
 from __future__ import annotations

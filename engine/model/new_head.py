@@ -30,7 +30,7 @@ def with_pooler(bert: Bert, seed: int) -> Bert:
     """`bert`, or if it has no pooler a copy of it with a fresh one.
 
     Its weights are normal with a deviation of one over the root of the width, so that it hands on as much as it reads:
-    BERT's 0.02 is for 768 dims and more, and lets a narrow model's classifier see next to nothing (LOG.md).
+    BERT's 0.02 is for 768 dims and more, and lets a narrow model's classifier see next to nothing (log/methods.md).
     """
     if bert.pooler is not None:
         return bert

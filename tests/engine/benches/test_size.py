@@ -1,4 +1,4 @@
-"""The calculator's bench: every answer that has a bar is timed. The bars themselves are no test; they are in LOG.md."""
+"""The calculator's bench: every answer that has a bar is timed. The bars are no test; they are in log/size.md."""
 
 from engine.benches import size as bench_size
 

@@ -12,7 +12,7 @@ from engine.text import microworld
 from engine.text.corpora import open_corpus
 
 UNSEEN = 777  # the corpus is the language with seed 0
-MASS = {"agreement": 0.8, "determiner": 0.85, "reflexive": 0.55, "pronoun": 0.55, "order": 0.45}  # measured: LOG.md
+MASS = {"agreement": 0.8, "determiner": 0.85, "reflexive": 0.55, "pronoun": 0.55, "order": 0.45}  # log/teachers.md
 
 
 @pytest.fixture(scope="module")
