@@ -51,3 +51,8 @@ def find(name: str) -> type[Method]:
     if name not in METHODS:
         raise ConfigError([f"There is no method {name!r}; choose one of {', '.join(METHODS)}."])
     return METHODS[name]
+
+
+def method_names() -> list[str]:
+    """Every method's name, in the order in which they are offered."""
+    return list(METHODS)
