@@ -51,11 +51,11 @@ def bench_methods(name: str, rounds: int = 3, steps: int = 5, only: tuple[str, .
     answers: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for method in only or METHODS:
         try:
-            trained, shape = plan_method(method, case)
+            planned, shape = plan_method(method, case)
         except (ShapeError, ConfigError) as error:
             refused[method] = str(error)
         else:
-            several = len(trained.phases(case.teacher, shape)) > 1
+            several = len(planned.phases(case.teacher, shape)) > 1
             answers |= {(method, stage): [] for stage in STAGES[: 1 + several]}
     for _ in range(rounds):
         for (method, stage), parts in answers.items():
@@ -149,10 +149,10 @@ def time_method_steps(case: Case, name: str, stage: str, steps: int) -> dict[str
         guide = method.prepare(new_bert(case.teacher, 0), whole, 0).to(device.type).eval().requires_grad_(False)
     train_step = _training_step(method, student, guide, batch, device)
     memory.reset()
-    seconds = time_repeats(train_step, steps, WARMUP, device)
+    seconds, peak = time_repeats(train_step, steps, WARMUP, device), memory.peak_bytes()
     work = [Work(case.rows, case.length, len(batch.targets))]
     flops = method.step_flops(case.teacher, shape, work, phases[-1] if late else 1, student)
-    return {"student": str(shape), "seconds": seconds, "peak_bytes": memory.peak_bytes(), "flops": flops}
+    return {"student": str(shape), "seconds": seconds, "peak_bytes": peak, "flops": flops}
 
 
 def _training_step(

@@ -73,7 +73,11 @@ def bench_wid(name: str, repeats: int = 7, with_memory: bool = True) -> dict[str
 
 
 def _time_variants(case: Case, student: Shape, device: Device, repeats: int) -> dict[str, dict[str, Any]]:
-    """{variant: its times and its multiply-adds}; all variants are in memory at once and take turns."""
+    """{variant: its times and its multiply-adds}; all variants are in memory at once and take turns.
+
+    Seconds of a step (`seconds` the median, `spread` fastest and slowest), tokens a second, and multiply-adds of a
+    forward pass.
+    """
     batch = case.random_batch()
     variants = {name: Variant(name, case, student, device) for name in VARIANTS}
     steps = {name: partial(variant.train_step, batch) for name, variant in variants.items()}
@@ -104,34 +108,34 @@ def as_text(found: dict[str, Any]) -> str:
         lines += [
             "",
             f"student {student['student']}",
-            _cells("", "ms a step", "tokens/s", "GMAC", "peak MB", "of rate"),
+            _table_line("", "ms a step", "tokens/s", "GMAC", "peak MB", "of rate"),
         ]
         for row, figures in student["rows"].items():
             memory = f"{figures['peak_bytes'] / 1e6:,.0f}" if figures["peak_bytes"] else "-"
             cells = f"{1000 * figures['seconds']:,.0f}", f"{figures['tokens_per_second']:,.0f}"
             work = f"{figures['multiply_adds'] / 1e9:,.1f}"
-            lines.append(_cells(row, *cells, work, memory, f"{figures['utilisation']:.0%}"))
+            lines.append(_table_line(row, *cells, work, memory, f"{figures['utilisation']:.0%}"))
         lines += [
             f"GMAC: billions of multiply-adds of a forward pass; of rate: of {rate / 1e9:,.0f} GFLOP/s, which a large "
             "matrix product reaches here",
-            *(f"{row}: {_in_words(ratios)}" for row, ratios in student["against"].items()),
+            *(f"{row}: {_ratios_in_words(ratios)}" for row, ratios in student["against"].items()),
         ]
     return "\n".join(lines)
 
 
-def _compare(found: dict[str, dict[str, Any]], row: str) -> dict[str, float | None]:
-    """How `row` compares: how many times as fast as activation space, how many plain steps long, how much memory."""
-    seconds = {name: figures["seconds"] for name, figures in found.items()}
+def _compare(figures: dict[str, dict[str, Any]], variant: str) -> dict[str, float | None]:
+    """How many times as fast as the activation-space variants, how many plain steps long, how much of the memory."""
+    seconds = {name: one["seconds"] for name, one in figures.items()}
     return {
-        "times_activation_speed": seconds[ACTIVATION] / seconds[row],
-        "times_release_speed": seconds[RELEASED] / seconds[row],
-        "student_steps": seconds[row] / seconds[STUDENT],
-        "teacher_steps": seconds[row] / seconds[TEACHER],
-        "teacher_memories": _ratio(found[row]["peak_bytes"], found[TEACHER]["peak_bytes"]),
+        "times_activation_speed": seconds[ACTIVATION] / seconds[variant],
+        "times_release_speed": seconds[RELEASED] / seconds[variant],
+        "student_steps": seconds[variant] / seconds[STUDENT],
+        "teacher_steps": seconds[variant] / seconds[TEACHER],
+        "teacher_memories": _ratio(figures[variant]["peak_bytes"], figures[TEACHER]["peak_bytes"]),
     }
 
 
-def _in_words(ratios: dict[str, float | None]) -> str:
+def _ratios_in_words(ratios: dict[str, float | None]) -> str:
     memory = f", {ratios['teacher_memories']:.2f} of a teacher's memory" if ratios["teacher_memories"] else ""
     return (
         f"{ratios['times_release_speed']:.2f}x as fast as the release's step, {ratios['times_activation_speed']:.2f}x "
@@ -140,7 +144,7 @@ def _in_words(ratios: dict[str, float | None]) -> str:
     )
 
 
-def _cells(*cells: str) -> str:
+def _table_line(*cells: str) -> str:
     """A line of the table: a wide column and narrow ones, aligned to the right."""
     return f"{cells[0]:<30}" + "".join(f"{cell:>11}" for cell in cells[1:])
 
