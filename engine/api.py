@@ -125,6 +125,7 @@ def train(
         RunError: it ended before there was a student.
     """
     from engine.cli.train import follow, preset_options, show_progress
+    from engine.methods.kinds.one_shot import OneShot
     from engine.methods.registry import find
     from engine.training import job
     from engine.training.plan import plan
@@ -140,7 +141,7 @@ def train(
         if budget is not None:
             spend = budgets.read(budget)
             given |= {"steps": int(spend.amount)} if spend.unit == "steps" else {"budget": spend.exact}
-        elif steps is not None or find(method).one_shot:
+        elif steps is not None or issubclass(find(method), OneShot):
             given["steps"] = steps or 0
         given |= {name: absolute(given[name]) for name in ("teacher", "corpus") if isinstance(given.get(name), str)}
         student = {name: size for name, size in sizes.items() if size is not None}

@@ -38,9 +38,9 @@ def test_commands_were_found() -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_are_understood(command) -> None:
     """Harm: the first thing that a newcomer copies fails."""
-    from engine.__main__ import _parser
+    from engine.__main__ import parse
 
-    arguments = _parser().parse_args(shlex.split(command)[3:])
+    arguments = parse(shlex.split(command)[3:])
     if arguments.command == "train":
         from engine.methods.registry import find
         from engine.settings.run_config import RunConfig

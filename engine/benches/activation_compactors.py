@@ -1,4 +1,7 @@
-"""The bench's yardstick: weight-inherited distillation with compactors on the activations, as the release has them."""
+"""The baseline of the bench of WID: compactors as layers on the activations, as the release of the paper has them.
+
+heir.py multiplies compactors into the weights instead. Paper: arXiv 2305.09098.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,12 @@ from engine.sizing.shape import Shape
 
 
 class ActivationSpace(nn.Module):
-    """The yardstick: WID as the authors' release formulates it, every compactor a linear layer on the activations.
+    """WID as its authors' release formulates it: every compactor is a linear layer on the activations.
 
     Written anew for this measurement; computes what Heir computes before anything closes. On its own it differs from
     Heir in nothing but the place of the compactors. `as_released` adds what else a step of the release does: dropout
     on the stream, LayerNorm spelled out, every compactor's norms taken and every compactor pulled by its own value
-    (see Contestant.step), and an optimizer that goes tensor by tensor.
+    (see Variant.train_step), and an optimizer that goes tensor by tensor.
     """
 
     def __init__(self, teacher: Bert, as_released: bool) -> None:

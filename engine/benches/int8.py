@@ -1,35 +1,25 @@
 """At which width int8 pays: python -m engine bench int8.
 
-A forward pass of one model in float32 and rounded to int8, taking turns, so that a slow moment of the machine hits both
-alike; medians.
+A forward pass of one model in float32 and rounded to int8, taking turns; medians.
 """
 
 from __future__ import annotations
 
 import statistics
-import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from engine.benches.wid_contestants import Case, chosen, new_batch, not_here
+from engine.benches.cases import INT8_CASES, INT8_TEACHER, find_case, why_unavailable
+from engine.benches.timing import measured_on, time_in_turn
 from engine.model.bert import Bert, new_bert
 from engine.model.pruning import copy_of
-from engine.settings.device import Device, pick
+from engine.settings.device import pick
 from engine.sizing.shape import Shape
 from engine.text.masking import Batch
 
-START = Shape(layers=4, hidden=128, heads=4)
-WIDTHS = (64, 128, 192, 256, 384, 768)
-CASES = {
-    name: Case(device, START, tuple(START.replace(hidden=width) for width in widths), rows, 64)
-    for name, device, widths, rows in (
-        ("cpu", "cpu", WIDTHS, 16),
-        ("cuda", "cuda", WIDTHS, 64),
-        ("tiny", "cpu", WIDTHS[:2], 2),  # the same path in a second, for tests
-    )
-}
-WARM = 2  # passes that make buffers
+WARMUP = 2  # passes that make buffers
 
 
 def bench_int8(name: str, repeats: int = 21) -> dict[str, Any]:
@@ -38,43 +28,42 @@ def bench_int8(name: str, repeats: int = 21) -> dict[str, Any]:
     Raises:
         ConfigError: there is no such case, or too many or too few repeats.
     """
-    case = chosen(CASES, name, repeats)
-    if why := not_here(case):
+    case = find_case(INT8_CASES, name, repeats)
+    if why := why_unavailable(case):
         return {"case": name, "measured": False, "why": why}
-    device, batch = pick(case.device), new_batch(case).to(case.device)
+    device, batch = pick(case.device), case.random_batch()
     rows = []
     for shape in case.students:
-        plain = new_bert(shape, 0).eval()
-        small = copy_of(plain, Shape(**{**vars(shape), "linear_bits": 8, "table_bits": 8})).eval()
-        seconds = _passes([plain.to(device.type), small.to(device.type)], batch, device, repeats)
-        rows.append({"width": shape.hidden, "float32": seconds[0], "int8": seconds[1]})
+        whole = new_bert(shape, 0).eval()
+        rounded = copy_of(whole, Shape(**{**vars(shape), "linear_bits": 8, "table_bits": 8})).eval()
+        passes = {
+            "float32": _forward_pass(whole.to(device.type), batch),
+            "int8": _forward_pass(rounded.to(device.type), batch),
+        }
+        seconds = time_in_turn(passes, repeats, WARMUP, device)
+        rows.append({"width": shape.hidden, **{name: statistics.median(taken) for name, taken in seconds.items()}})
     return {
         "case": name,
         "measured": True,
-        "device": device.name,
-        "layers": START.layers,
-        "tokens": case.rows * case.length,
+        **measured_on(device),
+        "layers": INT8_TEACHER.layers,
+        "tokens": case.tokens,
         "repeats": repeats,
-        "torch": torch.__version__,
         "rows": rows,
     }
 
 
-@torch.inference_mode()
-def _passes(models: list[Bert], batch: Batch, device: Device, repeats: int) -> list[float]:
-    """Median seconds of a pass of each model, hidden words predicted. In float32 wherever nothing is rounded."""
-    taken: list[list[float]] = [[] for _ in models]
-    for _ in range(WARM + repeats):
-        for model, times in zip(models, taken, strict=True):
-            device.wait()
-            began = time.perf_counter()
-            model(batch.ids, batch.visible, positions=batch.positions)
-            device.wait()
-            times.append(time.perf_counter() - began)
-    return [statistics.median(times[WARM:]) for times in taken]
+def _forward_pass(model: Bert, batch: Batch) -> Callable[[], object]:
+    """One forward pass, hidden words predicted; in float32 wherever nothing is rounded."""
+
+    @torch.inference_mode()
+    def forward_pass() -> None:
+        model(batch.ids, batch.visible, positions=batch.positions)
+
+    return forward_pass
 
 
-def table(found: dict[str, Any]) -> str:
+def as_markdown(found: dict[str, Any]) -> str:
     """What `bench_int8` found, for people: a markdown table."""
     if not found["measured"]:
         return found["why"]
@@ -86,6 +75,6 @@ def table(found: dict[str, Any]) -> str:
         "|--:|--:|--:|--:|",
     ]
     for row in found["rows"]:
-        plain, small = 1000 * row["float32"], 1000 * row["int8"]
-        lines.append(f"| {row['width']:,} | {plain:,.1f} | {small:,.1f} | {plain / small:.2f} |")
+        float32, int8 = 1000 * row["float32"], 1000 * row["int8"]
+        lines.append(f"| {row['width']:,} | {float32:,.1f} | {int8:,.1f} | {float32 / int8:.2f} |")
     return "\n".join(lines)

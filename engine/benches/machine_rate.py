@@ -1,29 +1,33 @@
-"""This machine's rates: matrix products, memory, and a training step. Started as a program (see apart.py)."""
+"""This machine's rates: matrix products, memory, and a training step.
+
+Started as a program by those who load no torch themselves (engine.settings.torch_subprocess).
+"""
 
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
 
-from engine.learning.losses import masked_lm
-from engine.learning.optimizers import adamw
+from engine.benches.timing import time_within, training_precision
+from engine.methods.registry import find
 from engine.model.bert import new_bert
-from engine.settings import torch_subprocess as apart
 from engine.settings.device import Device, pick
+from engine.settings.torch_subprocess import serve, tell
 from engine.sizing.footprint import Batch, training_flops
 from engine.sizing.shape import Shape
-from engine.text.corpora import Batch as Words
+from engine.text.masking import Batch as TokenBatch
+from engine.training.processes import Processes
+from engine.training.step import Learner
 
 STEP = Shape(layers=4, hidden=256, heads=4, vocab=8192, positions=128)  # the model whose step is timed
 SECONDS = 1.0  # about as long each rate is measured
 
 
-def measure(device: Device | None = None, seconds: float = SECONDS) -> dict[str, Any]:
+def machine_rates(device: Device | None = None, seconds: float = SECONDS) -> dict[str, Any]:
     """Rates of the best device here: FLOP/s of float32 and bfloat16 products and of a training step, bytes a second.
 
     A training step is one of `STEP` on eight sequences of 128 tokens, in the precision that training uses here; its
@@ -31,62 +35,50 @@ def measure(device: Device | None = None, seconds: float = SECONDS) -> dict[str,
     """
     device = device or pick()
     size = 4096 if device.type == "cuda" else 1024
-    rates = {}
-    for share, name, kind in ((0.1, "float32", torch.float32), (0.3, "bfloat16", torch.bfloat16)):
-        apart.tell(share, f"{name} products on {device.name}")
-        a = torch.randn(size, size, device=device.type).to(kind)
-        rates[name] = 2 * size**3 / _median(partial(torch.matmul, a, a), device, seconds)
-    apart.tell(0.5, "memory")
-    block = torch.zeros(2**28 if device.type == "cuda" else 2**26, device=device.type)  # 1 GB or 256 MB
-    bandwidth = 2 * block.nbytes / _median(partial(torch.empty_like(block).copy_, block), device, seconds)
-    del block
-    apart.tell(0.7, "training steps")
-    precision = "bfloat16" if device.mixed_precision else "float32"
-    batch = Batch(8, 128, precision)
-    step_seconds = _median(_training_step(batch, device), device, seconds)
+    tell(0.1, f"float32 products on {device.name}")
+    float32 = matmul_rate(size, torch.float32, device, seconds)
+    tell(0.3, f"bfloat16 products on {device.name}")
+    bfloat16 = matmul_rate(size, torch.bfloat16, device, seconds)
+    tell(0.5, "memory")
+    bandwidth = _copy_rate(device, seconds)
+    tell(0.7, "training steps")
+    batch = Batch(8, 128, training_precision(device))
+    step_seconds = statistics.median(time_within(_training_step(batch, device), seconds, device))
     return {
         "device": device.name,
-        "float32": rates["float32"],
-        "bfloat16": rates["bfloat16"],
+        "float32": float32,
+        "bfloat16": bfloat16,
         "bandwidth": bandwidth,
         "step": training_flops(STEP, batch) / step_seconds,
-        "step_precision": precision,
+        "step_precision": batch.precision,
         "step_model": f"{STEP}, {batch.sequences} x {batch.tokens} tokens",
     }
 
 
+def matmul_rate(size: int, dtype: torch.dtype, device: Device, seconds: float = SECONDS) -> float:
+    """FLOP/s of products of two square matrices of width `size`, measured for about `seconds`."""
+    matrix = torch.randn(size, size, device=device.type).to(dtype)
+    return 2 * size**3 / statistics.median(time_within(partial(torch.matmul, matrix, matrix), seconds, device))
+
+
+def _copy_rate(device: Device, seconds: float) -> float:
+    """Bytes of memory that are read or written in a second while a large block is copied."""
+    block = torch.zeros(2**28 if device.type == "cuda" else 2**26, device=device.type)  # 1 GB or 256 MB
+    copy = partial(torch.empty_like(block).copy_, block)
+    return 2 * block.nbytes / statistics.median(time_within(copy, seconds, device))
+
+
 def _training_step(batch: Batch, device: Device) -> Callable[[], object]:
-    model = new_bert(STEP, seed=0).to(device.type).train()
-    optimizer = adamw([(model, 1e-4)])
+    """One training step of a new model `STEP` from scratch on random tokens, to be called as often as is wanted."""
+    model, kind = new_bert(STEP, seed=0).to(device.type).train(), find("scratch")
+    method = kind(kind.Options(), 1)
     ids = torch.randint(0, STEP.vocab, (batch.sequences, batch.tokens))
     positions = torch.arange(batch.predicted) * (ids.numel() // batch.predicted)
-    words = Words(ids, torch.ones_like(ids, dtype=torch.bool), positions, ids.flatten()[positions]).to(device.type)
-
-    def step() -> None:
-        with device.autocast():
-            loss = masked_lm(model, words)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-
-    return step
-
-
-def _median(action: Callable[[], object], device: Device, seconds: float) -> float:
-    """Median seconds of one `action`, the first left out; as many as fit into `seconds`, at least three."""
-    times: list[float] = []
-    began = time.perf_counter()
-    while len(times) < 4 or (time.perf_counter() - began < seconds and len(times) < 200):
-        start = time.perf_counter()
-        action()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        elif device.type == "mps":
-            torch.mps.synchronize()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times[1:])
+    visible = torch.ones_like(ids, dtype=torch.bool)
+    tokens = TokenBatch(ids, visible, positions, ids.flatten()[positions])
+    learner = Learner(method, model, method.optimizer(model), None, device, Processes(0, 1))
+    return lambda: learner.step(tokens, [tokens], 1)
 
 
 if __name__ == "__main__":
-    apart.serve(lambda question: measure())
+    serve(lambda question: machine_rates())

@@ -1,27 +1,22 @@
 """Time a step and peak memory of every method at one shape: python -m engine bench methods.
 
-Every method runs in a process of its own, so that its memory is its own; rounds of all methods take turns, so that a
-slow moment of the machine hits every one alike. A method that changes while it trains, as WID does, has two rows: as it
-begins and as it ends. The registry says which methods there are.
+Every method runs in a process of its own, so that its memory is its own, and rounds of all methods take turns. A method
+that changes while it trains, as WID does, has two rows: as it begins and as it ends. The registry says which methods
+there are.
 """
 
 from __future__ import annotations
 
-import gc
-import json
-import os
 import statistics
-import subprocess
-import sys
-import time
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from engine.benches import process_memory as memory
-from engine.benches.wid_contestants import BASE, MINI, TINY, Case, chosen, new_batch, not_here
+from engine.benches.cases import METHOD_CASES, Case, find_case, why_unavailable
+from engine.benches.process_memory import PeakMemory
+from engine.benches.timing import measured_on, median_and_spread, time_repeats, training_precision
 from engine.methods.base import Method, step_flops
 from engine.methods.kinds.calibrated import calibrated, calibration_batches
 from engine.methods.kinds.shape_changing import ShapeChanging, cost_phases
@@ -29,24 +24,18 @@ from engine.methods.registry import METHODS
 from engine.model.bert import new_bert
 from engine.settings.device import pick
 from engine.settings.options import ConfigError
-from engine.settings.project import PROJECT
+from engine.settings.torch_subprocess import ask, serve
 from engine.sizing.shape import Shape, ShapeError
-from engine.sizing.step_flops import Work
 from engine.tasks.batches import TaskBatch
 from engine.text.masking import Batch
 from engine.text.sentence_pairs import PairBatch
 from engine.training.plan import MANY_STEPS
 from engine.training.processes import Processes
-from engine.training.step import Learner, trainable
+from engine.training.step import Learner, trainable, work_of
 
-CASES = {
-    "cpu": Case("cpu", MINI, (MINI.replace(hidden=192),), 16, 64),
-    "cuda": Case("cuda", BASE, (BASE.replace(hidden=384),), 64, 128),
-    "tiny": Case("cpu", TINY, (TINY.replace(hidden=16),), 4, 16),  # the same path in seconds, for tests
-}
-YARDSTICK = "scratch"
-WARM = 2  # steps that make buffers and moments
-STAGES = ("begins", "ends")
+BASELINE = "scratch"
+WARMUP = 2  # steps that make buffers and moments
+STAGES = ("begins", "ends")  # of a method whose steps change while it trains
 
 
 def bench_methods(name: str, rounds: int = 3, steps: int = 5, only: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -55,42 +44,42 @@ def bench_methods(name: str, rounds: int = 3, steps: int = 5, only: tuple[str, .
     Raises:
         ConfigError: there is no such case, or too many or too few rounds.
     """
-    case = chosen(CASES, name, rounds)
-    if why := not_here(case):
+    case = find_case(METHOD_CASES, name, rounds)
+    if why := why_unavailable(case):
         return {"case": name, "measured": False, "why": why}
     device, refused = pick(case.device), {}
     answers: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for method in only or METHODS:
         try:
-            trained, shape = planned(method, case)
+            planned, shape = plan_method(method, case)
         except (ShapeError, ConfigError) as error:
             refused[method] = str(error)
         else:
-            several = len(cost_phases(trained, case.teacher, shape)) > 1
+            several = len(cost_phases(planned, case.teacher, shape)) > 1
             answers |= {(method, stage): [] for stage in STAGES[: 1 + several]}
     for _ in range(rounds):
-        for row, parts in answers.items():
-            parts.append(_apart(name, *row, steps))
+        for (method, stage), parts in answers.items():
+            question = {"case": name, "method": method, "stage": stage, "steps": steps}
+            parts.append(ask("engine.benches.methods", question))
     figures = {row: _figures(parts) for row, parts in answers.items()}
-    yardstick = figures.get((YARDSTICK, STAGES[0]))
+    baseline = figures.get((BASELINE, STAGES[0]))
     for one in figures.values():
-        one["times_scratch"] = one["seconds"] / yardstick["seconds"] if yardstick else None
+        one["times_scratch"] = one["seconds"] / baseline["seconds"] if baseline else None
     return {
         "case": name,
         "measured": True,
-        "device": device.name,
-        "precision": "bfloat16" if device.mixed_precision else "float32",
+        **measured_on(device),
+        "precision": training_precision(device),
         "teacher": str(case.teacher),
         "student": str(case.students[0]),
-        "tokens": case.rows * case.length,
+        "tokens": case.tokens,
         "steps": rounds * steps,
-        "torch": torch.__version__,
         "rows": [{"method": method, "stage": stage, **one} for (method, stage), one in figures.items()],
         "refused": refused,
     }
 
 
-def table(found: dict[str, Any]) -> str:
+def as_markdown(found: dict[str, Any]) -> str:
     """What `bench_methods` found, for people: a markdown table."""
     if not found["measured"]:
         return found["why"]
@@ -114,7 +103,7 @@ def table(found: dict[str, Any]) -> str:
     return "\n".join([*lines, *(f"not run: {method}: {why}" for method, why in found["refused"].items())])
 
 
-def planned(name: str, case: Case) -> tuple[Method, Shape]:
+def plan_method(name: str, case: Case) -> tuple[Method, Shape]:
     """The method `name` with its default options, and the case's student, or what of it can be chosen.
 
     Raises:
@@ -127,38 +116,28 @@ def planned(name: str, case: Case) -> tuple[Method, Shape]:
 
 
 def _figures(parts: list[dict[str, Any]]) -> dict[str, Any]:
-    seconds = [one for part in parts for one in part["seconds"]]
+    """What is shown of one row: the answers of its rounds, put together."""
     peaks = [part["peak_bytes"] for part in parts if part["peak_bytes"] is not None]
     return {
         "student": parts[0]["student"],
-        "seconds": statistics.median(seconds),
-        "spread": [min(seconds), max(seconds)],
+        **median_and_spread([one for part in parts for one in part["seconds"]]),
         "flops": parts[0]["flops"],
         "peak_bytes": statistics.median(peaks) if peaks else None,
     }
 
 
-def _apart(case: str, method: str, stage: str, steps: int) -> dict[str, Any]:
-    """What one process finds: its steps' seconds, its peak, the FLOPs counted."""
-    command = [sys.executable, "-m", "engine.benches.methods", case, method, stage, str(steps)]
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
-    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)
-
-
 # ---- in that process -------------------------------------------------------------------------------------------------
 
 
-def measure(case: Case, name: str, stage: str, steps: int) -> dict[str, Any]:
+def time_method_steps(case: Case, name: str, stage: str, steps: int) -> dict[str, Any]:
     """Seconds of `steps` training steps of the method `name`, the bytes they take, the FLOPs counted for one."""
-    (method, shape), late = planned(name, case), stage == STAGES[1]
+    (method, shape), late = plan_method(name, case), stage == STAGES[1]
     phases = cost_phases(method, case.teacher, shape)
     device, teacher = pick(case.device), new_bert(case.teacher, 0)
-    batch = new_batch(case)
+    batch = case.random_batch()
     if method.task.pairs != "none":
-        batch = _paired(batch)
-    torch.randn(256, 256, device=device.type) @ torch.randn(256, 256, device=device.type)  # what the libraries take
-    empty = memory.resident()
+        batch = _as_sentence_pairs(batch)
+    memory = PeakMemory(device)
     student = method.init_student(teacher, shape, 0)
     if looks := calibration_batches(method):
         student = calibrated(method, trainable(student, device), [batch.to(device.type)] * looks)
@@ -167,32 +146,19 @@ def measure(case: Case, name: str, stage: str, steps: int) -> dict[str, Any]:
     student = trainable(student, device)
     teacher = teacher.to(device.type).eval().requires_grad_(False)
     guide: nn.Module = teacher
-    if method.task.classes:  # it learns from labelled texts, and from a teacher that tells the same classes apart
-        batch, whole = _labelled(batch, len(method.task.classes)), case.teacher.replace(pooler=True, mlm_head=False)
+    if classes := method.task.classes:  # labelled texts, and a teacher that tells the same classes apart
+        batch, whole = _as_labelled_texts(batch, len(classes)), case.teacher.replace(pooler=True, mlm_head=False)
         guide = method.init_student(new_bert(case.teacher, 0), whole, 0).to(device.type).eval().requires_grad_(False)
-    learner, taken = Learner(method, student, method.optimizer(student), guide, device, Processes(0, 1)), []
-    gc.collect()
-    known = True
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
-    else:
-        known = memory.forget_the_past()
-    for _ in range(WARM + steps):
-        device.wait()
-        began = time.perf_counter()
-        learner.step(batch, [batch], 1)
-        device.wait()
-        taken.append(time.perf_counter() - began)
-    peak = torch.cuda.max_memory_allocated() if device.type == "cuda" else memory.peak()
-    if device.type != "cuda":
-        peak = peak - empty if known and peak is not None and empty is not None else None
-    work = [Work(case.rows, case.length, len(batch.targets))]
+    learner = Learner(method, student, method.optimizer(student), guide, device, Processes(0, 1))
+    memory.reset()
+    seconds = time_repeats(lambda: learner.step(batch, [batch], 1), steps, WARMUP, device)
+    peak = memory.peak_bytes()
+    work = work_of([batch])
     flops = step_flops(method, case.teacher, shape, work, phases[-1] if late else 1, student)
-    return {"student": str(shape), "seconds": taken[WARM:], "peak_bytes": peak, "flops": flops}
+    return {"student": str(shape), "seconds": seconds, "peak_bytes": peak, "flops": flops}
 
 
-def _paired(batch: Batch) -> PairBatch:
+def _as_sentence_pairs(batch: Batch) -> PairBatch:
     """The batch as pairs of halves, half of them in order."""
     types = torch.zeros_like(batch.ids)
     types[:, batch.ids.shape[1] // 2 :] = 1
@@ -200,12 +166,18 @@ def _paired(batch: Batch) -> PairBatch:
     return PairBatch(batch.ids, batch.visible, batch.positions, batch.targets, types, labels)
 
 
-def _labelled(batch: Batch, classes: int) -> TaskBatch:
+def _as_labelled_texts(batch: Batch, classes: int) -> TaskBatch:
     """The batch as labelled texts with nothing hidden."""
     rows, length = batch.ids.shape
     first, labels = torch.arange(rows) * length, torch.arange(rows) % classes
     return TaskBatch(batch.ids, batch.visible, first, labels, torch.zeros_like(batch.ids))
 
 
+def _answer(question: dict[str, Any]) -> dict[str, Any]:
+    """The answer to what `bench_methods` asks this process."""
+    case = METHOD_CASES[question["case"]]
+    return time_method_steps(case, question["method"], question["stage"], question["steps"])
+
+
 if __name__ == "__main__":
-    print(json.dumps(measure(CASES[sys.argv[1]], sys.argv[2], sys.argv[3], int(sys.argv[4]))))
+    serve(_answer)

@@ -1,19 +1,18 @@
 """How fast the calculator is: python -m engine bench size.
 
-Answers are timed here; the whole command, and one changed control on the page, in processes of their own.
+Answers are timed in this process, the whole command in processes of its own. What the size page takes beside them is
+measured by the page's bench, which stands in the app.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
+from engine.benches.cases import check_repeats
+from engine.benches.timing import conditions, load_average, median_and_worst, time_repeats, times_table
 from engine.settings.project import PROJECT
 from engine.sizing.comparison import Comparison, Configuration, fields_of
 from engine.sizing.comparison_link import from_link, to_link
@@ -33,38 +32,34 @@ WANTED = {  # seconds: what each answer may take
     "every what-if curve": 0.5,
     "link, there and back": 0.1,
     "whole command": 0.4,
-    "changed control, server": 0.1,
 }
 FOUR = Comparison(tuple(map(Configuration.of, ("bert-base", "wid55-516", "albert-base", "tinybert-4"))))
 
 
-def bench_size(repeats: int = 7, page: bool = True) -> dict[str, Any]:
-    """Median and worst seconds of every answer in WANTED. Without `page` (or the app) its row is missing."""
-    found = {name: _timed(action, repeats) for name, action in _actions().items()}
-    found["whole command"] = _timed(_command, repeats)
-    if page:
-        seconds = _page(repeats)
-        if seconds:
-            found["changed control, server"] = {"median": statistics.median(seconds), "worst": max(seconds)}
+def bench_size(repeats: int = 7) -> dict[str, Any]:
+    """Median and worst seconds of every answer in WANTED; a plain dict, JSON-ready.
+
+    Raises:
+        ConfigError: too many or too few repeats.
+    """
+    check_repeats(repeats)
+    seconds = {name: time_repeats(action, repeats) for name, action in _answers().items()}
     return {
-        "answers": {name: times | {"wanted": WANTED[name]} for name, times in found.items()},
+        "answers": {name: median_and_worst(taken) | {"wanted": WANTED[name]} for name, taken in seconds.items()},
         "repeats": repeats,
         "python": sys.version.split()[0],
-        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "load": load_average(),
     }
 
 
-def table(found: dict[str, Any]) -> str:
+def as_text(found: dict[str, Any]) -> str:
     """What `bench_size` found, for people."""
-    lines = [f"{'':30}{'median ms':>12}{'worst ms':>12}{'wanted':>12}"]
-    for name, times in found["answers"].items():
-        cells = (f"{1000 * times[key]:,.1f}" for key in ("median", "worst", "wanted"))
-        lines.append(f"{name:30}" + "".join(f"{cell:>12}" for cell in cells))
-    load = "" if found["load"] is None else f"; load {found['load']:.1f}"
-    return "\n".join([*lines, f"{found['repeats']} repeats, Python {found['python']}{load}"])
+    table = times_table(found["answers"], "ms", 30)
+    return "\n".join([*table, conditions(found["repeats"], found["load"], found["python"])])
 
 
-def _actions() -> dict[str, Callable[[], object]]:
+def _answers() -> dict[str, Callable[[], object]]:
+    """What is timed, by its name in WANTED."""
     base, batch = Shape(), Batch()
 
     def four() -> None:
@@ -87,25 +82,10 @@ def _actions() -> dict[str, Callable[[], object]]:
         "link, there and back": lambda: from_link(
             {k: [v] if isinstance(v, str) else v for k, v in to_link(FOUR).items()}
         ),
+        "whole command": _whole_command,
     }
 
 
-def _timed(action: Callable[[], object], repeats: int) -> dict[str, float]:
-    times = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        action()
-        times.append(time.perf_counter() - began)
-    return {"median": statistics.median(times), "worst": max(times)}
-
-
-def _command() -> None:
+def _whole_command() -> None:
     command = [sys.executable, "-m", "engine", "size", "--preset", "bert-base"]
     subprocess.run(command, cwd=PROJECT, capture_output=True, check=True)
-
-
-def _page(repeats: int) -> list[float] | None:
-    """Seconds of server time for one moved slider each; None where the app is not installed."""
-    command = [sys.executable, "-m", "app.size.bench", str(repeats)]
-    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
-    return json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else None

@@ -5,24 +5,60 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from engine.learning.closeness import closeness
-from engine.learning.masked_lm import masked_lm_report
-from engine.settings.device import Device, pick
-from engine.tasks import catalog as tasks
-from engine.tasks.finetune import Recipe
-from engine.tasks.scores import Progress, quick, retained, score
-from engine.teachers.catalog import AnyModel, open_model
-from engine.text.corpora import open_corpus
+from engine.cli.arguments import add_runs_folder
+
+if TYPE_CHECKING:
+    from engine.settings.device import Device
+    from engine.tasks.catalog import Task
+    from engine.tasks.scores import Progress
+    from engine.teachers.catalog import AnyModel
+
+TEXT_SCORES = {  # what a model is scored by on held-out text -> what it is called in the table
+    "loss": "loss, nats",
+    "accuracy": "masked accuracy",
+    "top5": "among the first five",
+    "agreement": "agrees with {teacher}",
+    "kl": "KL from {teacher}, nats",
+}
+CLOSENESS = {
+    "sentence_cosine": "cosine of sentence embeddings",
+    "attention_cosine": "cosine of attention",
+    "attention_js": "attention apart, bits",
+}
+CORRELATIONS = ("matthews", "pearson", "spearman")  # metrics that are no percentages
 
 
-def evaluate(arguments: argparse.Namespace) -> None:
-    """Prints what the command line asks for.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of the verb. Names of tasks come from their catalog."""
+    from engine.tasks.catalog import TASKS
+
+    add_runs_folder(parser)
+    parser.add_argument("model", help="a teacher's name or a run's id")
+    parser.add_argument("--against", metavar="TEACHER", help="the model to be compared with (default: its teacher)")
+    parser.add_argument("--task", help=f"fine-tune and score on this task: {', '.join(TASKS)}")
+    parser.add_argument("--probe", action="store_true", help="a linear layer on frozen features instead: quick")
+    parser.add_argument("--seeds", type=int, default=3, help="how many times the task is learned (default: 3)")
+    parser.add_argument("--epochs", type=int, help="how often the training set is seen")
+    parser.add_argument("--lr", type=float, help="peak learning rate of fine-tuning")
+    parser.add_argument("--limit", type=int, default=0, help="at most so many examples of each split (default: all)")
+    parser.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
+    parser.add_argument("--precision", default="auto", help="auto, float32 or bfloat16")
+    parser.add_argument("--corpus", default="auto", help="the text (default: the model's own)")
+    parser.add_argument("--rows", type=int, default=512, help="held-out rows to score (default: 512)")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Scores the model and its teacher, and prints both.
 
     Raises:
         ValueError: it cannot be scored as asked.
     """
+    from engine.settings.device import pick
+    from engine.tasks.catalog import TASKS, find
+    from engine.teachers.catalog import open_model
+
     if arguments.rows < 1:
         raise ValueError(f"--rows must be at least 1, got {arguments.rows}; 512 is usual.")
     for name in ("epochs", "lr"):
@@ -32,19 +68,24 @@ def evaluate(arguments: argparse.Namespace) -> None:
     if arguments.limit < 0:
         raise ValueError(f"--limit must be 0 (all) or more, got {arguments.limit}.")
     if arguments.probe and not arguments.task:
-        raise ValueError(f"--probe needs a --task: one of {', '.join(tasks.TASKS)}.")
+        raise ValueError(f"--probe needs a --task: one of {', '.join(TASKS)}.")
     device = pick(arguments.device, arguments.precision)
-    task = tasks.find(arguments.task) if arguments.task else None
+    task = find(arguments.task) if arguments.task else None
     model = open_model(arguments.model, arguments.runs)
     other = arguments.against or model.teacher
     teacher = open_model(other, arguments.runs) if other else None
     if task is not None:
-        _task(arguments, task, model, teacher, device)
+        _score_on_task(arguments, task, model, teacher, device)
     else:
-        _text(arguments, model, teacher, device)
+        _score_on_text(arguments, model, teacher, device)
 
 
-def _text(arguments: argparse.Namespace, model: AnyModel, teacher: AnyModel | None, device: Device) -> None:
+def _score_on_text(arguments: argparse.Namespace, model: AnyModel, teacher: AnyModel | None, device: Device) -> None:
+    """Prints masked-LM scores on held-out text, and how close the model is to its teacher."""
+    from engine.learning.closeness import closeness
+    from engine.learning.masked_lm import masked_lm_report
+    from engine.text.corpora import open_corpus
+
     for one in (model, teacher):
         if one is not None and one.bert.head is None:
             raise ValueError(f"{one.name} has no masked-LM head and fills in no words; score it on a --task.")
@@ -70,75 +111,62 @@ def _text(arguments: argparse.Namespace, model: AnyModel, teacher: AnyModel | No
         print(json.dumps(answer))
         return
     print(f"{model.name} on {len(corpus.held_out):,} held-out rows of {name}, with 95% intervals over rows")
-    labels = {
-        "loss": "loss, nats",
-        "accuracy": "masked accuracy",
-        "top5": "among the first five",
-        "agreement": f"agrees with {other_name(teacher)}",
-        "kl": f"KL from {other_name(teacher)}, nats",
-    }
-    for key, label in labels.items():
+    for key, words in TEXT_SCORES.items():
         if key in report:
-            print(f"{label:>32} {_number(report[key]['value'], report[key]['interval'], key not in ('loss', 'kl'))}")
-    names = {
-        "sentence_cosine": "cosine of sentence embeddings",
-        "attention_cosine": "cosine of attention",
-        "attention_js": "attention apart, bits",
-    }
+            label, found = words.format(teacher=teacher.name if teacher else "nobody"), report[key]
+            print(f"{label:>32} {_number(found['value'], found['interval'], key not in ('loss', 'kl'))}")
     for key, value in near.items():
-        print(f"{names[key]:>32} {value:.3f}")
+        print(f"{CLOSENESS[key]:>32} {value:.3f}")
 
 
-def _task(
-    arguments: argparse.Namespace, task: tasks.Task, model: AnyModel, teacher: AnyModel | None, device: Device
+def _score_on_task(
+    arguments: argparse.Namespace, task: Task, model: AnyModel, teacher: AnyModel | None, device: Device
 ) -> None:
+    """Prints scores on a labelled task over several seeds, and how much of its teacher's the model retains."""
+    from engine.tasks.finetune import Recipe
+    from engine.tasks.scores import quick, retained, score
+
     recipe = None if arguments.probe else quick(Recipe(), arguments.epochs, arguments.lr)
     answers = {}
     for one in (model, teacher):
         if one is not None:
-            say = _progress(one.name) if sys.stderr.isatty() else None
+            progress = _show_progress(one.name) if sys.stderr.isatty() else None
             answers[one.name] = score(
-                one.bert, one.tokenizer, task, recipe, arguments.seeds, device, say, arguments.limit
+                one.bert, one.tokenizer, task, recipe, arguments.seeds, device, progress, arguments.limit
             )
-    mine = answers[model.name]
-    kept = retained(mine, answers[teacher.name]) if teacher is not None else None
+    own = answers[model.name]
+    kept = retained(own, answers[teacher.name]) if teacher is not None else None
     if arguments.json:
-        answer: dict[str, Any] = {"model": model.name, **mine}
+        answer: dict[str, Any] = {"model": model.name, **own}
         if teacher is not None:
             answer |= {"teacher": teacher.name, "teacher_scores": answers[teacher.name]["scores"], "retained": kept}
         print(json.dumps(answer))
         return
     how = "a linear layer on frozen features" if arguments.probe else "fine-tuned"
-    sizes, count = mine["examples"], f"{len(mine['seeds'])} seed{'s' if len(mine['seeds']) > 1 else ''}"
+    sizes, count = own["examples"], f"{len(own['seeds'])} seed{'s' if len(own['seeds']) > 1 else ''}"
     print(f"{task.name}: {task.label} {how}, {count}, {sizes['test']:,} test examples")
     for name, answer in answers.items():
         for metric, found in answer["scores"].items():
-            print(f"{name:>40} {metric:>12} {_number(found['mean'], found['interval'], _share(metric))}", end="")
+            print(
+                f"{name:>40} {metric:>12} {_number(found['mean'], found['interval'], metric not in CORRELATIONS)}",
+                end="",
+            )
             print(f"  spread {found['spread']:.4f}" if found["spread"] is not None else "")
-    for metric, value in mine["baseline"].items():
-        print(f"{'always the most frequent':>40} {metric:>12} {_number(value, None, _share(metric))}")
+    for metric, value in own["baseline"].items():
+        print(f"{'always the most frequent':>40} {metric:>12} {_number(value, None, metric not in CORRELATIONS)}")
     if kept is not None:
-        print(f"{'retained':>40} {mine['metric']:>12} {_number(kept['retained'], kept['interval'], True)}")
-    print(f"recipe {json.dumps(mine['recipe'])}; {sum(a['seconds'] for a in answers.values()):,.0f} s; {device.name}")
+        print(f"{'retained':>40} {own['metric']:>12} {_number(kept['retained'], kept['interval'], True)}")
+    print(f"recipe {json.dumps(own['recipe'])}; {sum(a['seconds'] for a in answers.values()):,.0f} s; {device.name}")
 
 
-def _progress(name: str) -> Progress:
-    def say(what: str, share: float) -> None:
+def _show_progress(name: str) -> Progress:
+    def show(what: str, share: float) -> None:
         print(f"\r{name}: {what}, {share:4.0%}\033[K", end="" if share < 1 else "\n", file=sys.stderr, flush=True)
 
-    return say
+    return show
 
 
-def _share(metric: str) -> bool:
-    return metric not in ("matthews", "pearson", "spearman")
-
-
-def _number(value: float, interval: float | None, share: bool) -> str:
-    scale, unit, digits = (100, "%", 1) if share else (1, "", 3)
+def _number(value: float, interval: float | None, as_percent: bool) -> str:
+    scale, unit, digits = (100, "%", 1) if as_percent else (1, "", 3)
     width = "" if interval is None else f" ± {scale * interval:.{digits}f}"
-    return f"{scale * value:.{digits}f}{unit}{width}{' points' if share and width else ''}"
-
-
-def other_name(teacher: AnyModel | None) -> str:
-    """What the teacher is called in a table."""
-    return teacher.name if teacher else "nobody"
+    return f"{scale * value:.{digits}f}{unit}{width}{' points' if as_percent and width else ''}"

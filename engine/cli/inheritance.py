@@ -5,28 +5,44 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from engine.inheritance.probe_sentences import LONGEST, ProbeSet, held_out_sentences, typed_sentences
-from engine.inheritance.report import PAIRING_WORDS, Report, check_vocabulary, inheritance_report
-from engine.inheritance.score import DEFINITION, Figure
-from engine.inheritance.scratch_twin import find_twin, twin_command
-from engine.model.saved_models import load_model
-from engine.storage.runs import RunError, open_run
-from engine.teachers.catalog import AnyModel, open_model
-from engine.text.corpora import open_corpus
+from engine.cli.arguments import add_runs_folder
+from engine.storage.runs import Run, RunError, open_run
+
+if TYPE_CHECKING:
+    from engine.inheritance.probe_sentences import ProbeSet
+    from engine.inheritance.report import Report
+    from engine.inheritance.score import Figure
+    from engine.teachers.catalog import AnyModel
 
 MOST_SENTENCES = 4096
-OWNERS = {"teacher": "teacher", "student": "student", "from_scratch": "from scratch"}
-NAMES = {"random": "random student", "shuffled": "heads shuffled", "from_scratch": "from scratch, same budget"}
+MODELS = {"teacher": "teacher", "student": "student", "from_scratch": "from scratch"}
+NULLS = {"random": "random student", "shuffled": "heads shuffled", "from_scratch": "from scratch, same budget"}
 
 
-def inheritance(arguments: argparse.Namespace) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of the verb."""
+    add_runs_folder(parser)
+    parser.add_argument("model", help="a run's id, or a teacher's name")
+    parser.add_argument("--against", metavar="TEACHER", help="compare with this teacher (default: its own)")
+    parser.add_argument("--sentences", type=int, default=64, help="held-out sentences (default: 64)")
+    parser.add_argument("--corpus", default="auto", help="the text (default: the student's own)")
+    parser.add_argument("--file", type=Path, metavar="FILE", help="your own sentences instead, one a line")
+    parser.add_argument("--keep-special", action="store_true", help="count [CLS] and [SEP], too")
+
+
+def run(arguments: argparse.Namespace) -> None:
     """Prints the score and its nulls.
 
     Raises:
         ValueError: it cannot be scored as asked.
     """
+    from engine.inheritance.report import check_vocabulary, inheritance_report
+    from engine.model.saved_models import load_model
+    from engine.teachers.catalog import open_model
+
     if not 1 <= arguments.sentences <= MOST_SENTENCES:
         raise ValueError(
             f"--sentences must be between 1 and {MOST_SENTENCES:,}, got {arguments.sentences}; 64 is usual."
@@ -38,8 +54,8 @@ def inheritance(arguments: argparse.Namespace) -> None:
     teacher = open_model(other, arguments.runs)
     check_vocabulary(student.tokenizer, teacher.tokenizer)
     sentences = _sentences(arguments, student)
-    twin, advice = _twin(arguments, student)
-    show = _show if sys.stderr.isatty() else None
+    twin, twin_advice = _scratch_twin(arguments, student)
+    show = _show_progress if sys.stderr.isatty() else None
     report = inheritance_report(
         student.bert.eval(),
         teacher.bert.eval(),
@@ -51,15 +67,19 @@ def inheritance(arguments: argparse.Namespace) -> None:
     )
     if arguments.json:
         whole = {"student": student.name, "teacher": teacher.name, "from_scratch": twin.id if twin else None}
-        print(json.dumps({**whole, "from_scratch_command": advice, **report.to_json()}))
+        print(json.dumps({**whole, "from_scratch_command": twin_advice, **report.to_json()}))
         return
     for line in _lines(report, student.name, teacher.name):
         print(line)
-    if advice:
-        print(f"No run from scratch of this budget stands beside it; make one with:\n  {advice}")
+    if twin_advice:
+        print(f"No run from scratch of this budget stands beside it; make one with:\n  {twin_advice}")
 
 
 def _sentences(arguments: argparse.Namespace, student: AnyModel) -> ProbeSet:
+    """The sentences of --file, or held-out ones of the student's corpus."""
+    from engine.inheritance.probe_sentences import LONGEST, held_out_sentences, typed_sentences
+    from engine.text.corpora import open_corpus
+
     if arguments.file:
         try:
             text = arguments.file.read_text("utf-8", "replace")
@@ -72,8 +92,10 @@ def _sentences(arguments: argparse.Namespace, student: AnyModel) -> ProbeSet:
     return held_out_sentences(corpus, arguments.sentences, min(LONGEST, length))
 
 
-def _twin(arguments: argparse.Namespace, student: AnyModel) -> tuple[Any, str | None]:
+def _scratch_twin(arguments: argparse.Namespace, student: AnyModel) -> tuple[Run | None, str | None]:
     """(the run from scratch to compare with, the command that would make it): one of them, or none for a teacher."""
+    from engine.inheritance.scratch_twin import find_twin, twin_command
+
     try:
         card = open_run(arguments.runs, student.name.removeprefix("run:")).card()
     except RunError:
@@ -85,6 +107,10 @@ def _twin(arguments: argparse.Namespace, student: AnyModel) -> tuple[Any, str | 
 
 
 def _lines(report: Report, student: str, teacher: str) -> list[str]:
+    """The report as a table for people."""
+    from engine.inheritance.report import PAIRING_WORDS
+    from engine.inheritance.score import DEFINITION
+
     special = "counted" if report.keep_special else "left out"
     lines = [
         f"Attention that {student} has from {teacher}, on {len(report.sentences)} sentences, special tokens {special}; "
@@ -94,7 +120,7 @@ def _lines(report: Report, student: str, teacher: str) -> list[str]:
         + ", ".join(f"{share:.0%} of the {who}'s" for who, share in report.left.items())
         + " goes to words and is what is compared.",
         "Rows are on average "
-        + ", ".join(f"{bits:.3f} bits ({OWNERS[who]})" for who, bits in report.sharpness.items())
+        + ", ".join(f"{bits:.3f} bits ({MODELS[who]})" for who, bits in report.sharpness.items())
         + " away from even attention.",
     ]
     for measure, measured in report.measures.items():
@@ -105,7 +131,7 @@ def _lines(report: Report, student: str, teacher: str) -> list[str]:
             lines += ["", f"{measure}, {PAIRING_WORDS[pairing]}", _line("student", found.total, unit)]
             for name, figure in measured.nulls[pairing].items():
                 if figure is not None:
-                    lines.append(_line(NAMES[name], figure, unit))
+                    lines.append(_line(NULLS[name], figure, unit))
             for number, layer in enumerate(found.layers, start=1):
                 if layer is not None:
                     lines.append(_line(f"layer {number}", layer, unit))
@@ -119,6 +145,6 @@ def _line(name: str, figure: Figure, unit: str) -> str:
     )
 
 
-def _show(share: float, doing: str) -> None:
+def _show_progress(share: float, doing: str) -> None:
     end = "\r" if share < 1 else "\r\033[K"
     print(f"{share:4.0%} {doing[:60]:60}", end=end, file=sys.stderr, flush=True)

@@ -1,4 +1,7 @@
-"""The verb recipe: a whole experiment, its progress on stderr, its table or JSON on stdout."""
+"""The verb recipe: a whole experiment, its progress on stderr, its table or JSON on stdout.
+
+Two kinds of experiments have a name here: grids (rows times seeds) and recipes whose students are scored on tasks.
+"""
 
 from __future__ import annotations
 
@@ -7,29 +10,57 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from engine.experiments import outcome
+from engine.cli.arguments import add_flags, add_runs_folder, given_values
 from engine.experiments.albert_tables import ALBERT_TABLES
 from engine.experiments.family import FAMILY, FAMILY_ENGLISH
 from engine.experiments.grid import Grid
-from engine.experiments.outcome import Outcome
-from engine.experiments.outcome_table import markdown
-from engine.experiments.recipes import RECIPES, as_outcome, changed, find, perform, table
 from engine.settings.options import ConfigError
+from engine.settings.project import EXPERIMENTS
 from engine.storage.cache import digest
 
+if TYPE_CHECKING:
+    from engine.experiments.outcome import Outcome
+
 GRIDS: dict[str, Grid] = {grid.name: grid for grid in (FAMILY, FAMILY_ENGLISH, *ALBERT_TABLES)}
-FOR_SCORES = ("tasks", "epochs", "lr", "limit", "probe")  # what only experiments that score on tasks have
+TASK_SETTINGS = ("tasks", "epochs", "lr", "limit", "probe")  # what only experiments that score on tasks have
+NAMES = {"teacher": "another teacher", "corpus": "another text", "tasks": "other tasks: NAME,NAME"}
+NUMBERS = {name: f"other {name} than the recipe's" for name in ("steps", "batch", "seeds", "epochs", "limit")}
+OVERRIDES = (*NAMES, *NUMBERS, "lr", "precision")
 
 
-def recipe(arguments: argparse.Namespace) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of the verb. Names of experiments come from their lists."""
+    from engine.experiments.recipes import RECIPES
+
+    add_runs_folder(parser)
+    parser.add_argument("name", help=", ".join([*GRIDS, *RECIPES]))
+    parser.add_argument(
+        "--save",
+        nargs="?",
+        type=Path,
+        const=EXPERIMENTS,
+        metavar="DIR",
+        help="write what came out into this folder, too (default: assets/experiments)",
+    )
+    add_flags(parser, str, NAMES)
+    add_flags(parser, int, NUMBERS)
+    parser.add_argument("--lr", type=float, help="another peak learning rate of fine-tuning")
+    parser.add_argument("--precision", help="auto, float32 or bfloat16")
+    parser.add_argument("--probe", action="store_true", help="a linear probe instead of fine-tuning")
+
+
+def run(arguments: argparse.Namespace) -> None:
     """Does the experiment that the command line names, with what it changes, and keeps what came out.
 
     Raises:
         ValueError: it cannot be done as asked.
     """
+    from engine.experiments.recipes import RECIPES, as_outcome, changed, find, perform, table
+
     if arguments.name in GRIDS:
-        _grid(GRIDS[arguments.name], arguments)
+        _run_grid(GRIDS[arguments.name], arguments)
         return
     if arguments.name not in RECIPES:
         raise ConfigError(
@@ -53,18 +84,19 @@ def recipe(arguments: argparse.Namespace) -> None:
         if getattr(experiment, name) < 1:
             raise ValueError(f"--{name} must be at least 1, got {getattr(experiment, name)}.")
     answer = perform(experiment, arguments.runs, _say)
-    whole = experiment == find(arguments.name)
-    kept = _named(as_outcome(answer, _command(arguments)), whole, dataclasses.asdict(experiment))
-    _keep(kept, arguments.runs / outcome.FOLDER)
+    as_published = experiment == find(arguments.name)
+    outcome = _named(as_outcome(answer, _command(arguments)), as_published, dataclasses.asdict(experiment))
+    _write(outcome, _outcomes_folder(arguments))
     if arguments.save:
-        _keep(kept, arguments.save)
+        _write(outcome, arguments.save)
     print(json.dumps(answer) if arguments.json else f"{answer['about']}\n\n{table(answer)}")
 
 
-def _grid(original: Grid, arguments: argparse.Namespace) -> None:
-    from engine.experiments.grid_runs import perform as perform_grid
+def _run_grid(original: Grid, arguments: argparse.Namespace) -> None:
+    from engine.experiments.grid_runs import perform
+    from engine.experiments.outcome_table import markdown
 
-    useless = [f"--{name}" for name in FOR_SCORES if getattr(arguments, name)]
+    useless = [f"--{name}" for name in TASK_SETTINGS if getattr(arguments, name)]
     if useless:
         raise ConfigError([f"The recipe {original.name} has no {', '.join(useless)}; leave that out."])
     grid = original.changed(
@@ -77,32 +109,39 @@ def _grid(original: Grid, arguments: argparse.Namespace) -> None:
     )
     settings = {**grid.settings, "seeds": grid.seeds}
 
-    def keep(found: Outcome) -> None:
-        _keep(_named(found, grid == original, settings), arguments.runs / outcome.FOLDER, quiet=True)
+    def keep(outcome: Outcome) -> None:
+        _write(_named(outcome, grid == original, settings), _outcomes_folder(arguments), quiet=True)
 
-    found = perform_grid(grid, arguments.runs, _say, _command(arguments), keep)
+    outcome = perform(grid, arguments.runs, _say, _command(arguments), keep)
     if arguments.save:
-        _keep(_named(found, grid == original, settings), arguments.save)
-    print(json.dumps(dataclasses.asdict(found)) if arguments.json else markdown(found))
+        _write(_named(outcome, grid == original, settings), arguments.save)
+    print(json.dumps(dataclasses.asdict(outcome)) if arguments.json else markdown(outcome))
 
 
-def _named(found: Outcome, whole: bool, settings: dict[str, object]) -> Outcome:
+def _named(outcome: Outcome, as_published: bool, settings: dict[str, object]) -> Outcome:
     """The outcome; one of other settings than the recipe's gets a name of its own."""
-    return found if whole else dataclasses.replace(found, name=f"{found.name}-{digest(settings)[:6]}")
+    return outcome if as_published else dataclasses.replace(outcome, name=f"{outcome.name}-{digest(settings)[:6]}")
 
 
 def _command(arguments: argparse.Namespace) -> str:
     """What a person types to have the same again; folders are theirs to choose."""
     words = [f"python -m engine recipe {arguments.name}"]
-    for name in ("teacher", "corpus", "tasks", "steps", "batch", "seeds", "epochs", "limit", "lr", "precision"):
-        if getattr(arguments, name) is not None:
-            words.append(f"--{name} {getattr(arguments, name)}")
+    words += [f"--{name} {value}" for name, value in given_values(arguments, OVERRIDES).items()]
     return " ".join([*words, *(["--probe"] if arguments.probe else []), "--save"])
 
 
-def _keep(found: Outcome, folder: Path, quiet: bool = False) -> None:
+def _outcomes_folder(arguments: argparse.Namespace) -> Path:
+    """Where outcomes are kept beside the runs that they were made of."""
+    from engine.experiments.outcome import FOLDER
+
+    return arguments.runs / FOLDER
+
+
+def _write(outcome: Outcome, folder: Path, quiet: bool = False) -> None:
+    from engine.experiments.outcome import write
+
     try:
-        path = outcome.write(found, folder)
+        path = write(outcome, folder)
     except OSError as error:
         raise ValueError(f"The outcome could not be written into {folder}: {error.strerror}.") from error
     if not quiet:

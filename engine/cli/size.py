@@ -1,42 +1,46 @@
-"""python -m engine size: the calculator in a terminal. Only --verify and --measure load torch, in another process."""
+"""The verb size: the calculator in a terminal. Only --verify and --measure load torch, in a process of their own."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from engine.sizing.shape import Shape
+from engine.cli.arguments import add_flags
+from engine.sizing.shape import FAMILIES, SHARINGS, Shape
 
 NUMBERS = {
     "layers": "layers",
     "hidden": "width of the residual stream",
     "heads": "attention heads",
-    "head-dim": "dims of a head (default: hidden / heads)",
+    "head_dim": "dims of a head (default: hidden / heads)",
     "ffn": "width of the feed-forward network (default: 4 x hidden)",
     "vocab": "words in the vocabulary",
     "positions": "longest sequence",
-    "token-types": "token types; 0: none",
+    "token_types": "token types; 0: none",
     "embedding": "embedding width, below hidden for factorised embeddings",
     "groups": "groups of layers that share",
 }
-CHANGES = [name.replace("-", "_") for name in NUMBERS]
 
 
-def add_arguments(size: argparse.ArgumentParser) -> None:
-    """The options of the verb."""
-    which = size.add_argument_group("which model")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the verb, in three groups: which model, more answers, and shapes for a budget."""
+    from engine.sizing.footprint import PRECISIONS
+    from engine.sizing.roofline import CARDS
+    from engine.sizing.solver import KINDS, USUALLY_KEPT
+
+    which = parser.add_argument_group("which model")
     which.add_argument(
         "--preset", action="append", default=[], metavar="NAME", help="a known model; up to four stand side by side"
     )
     which.add_argument("--presets", action="store_true", help="list the presets and stop")
     which.add_argument("--link", metavar="URL", help="the comparison of a page's link")
-    for name, help in NUMBERS.items():
-        which.add_argument(f"--{name}", type=int, help=help)
-    which.add_argument("--family", help="bert or albert")
-    which.add_argument("--sharing", help="what layers share: none, attention, ffn or all")
+    add_flags(which, int, NUMBERS)
+    which.add_argument("--family", help=_one_of(FAMILIES))
+    which.add_argument("--sharing", help=f"what layers share: {_one_of(SHARINGS)}")
     which.add_argument("--pooler", action="store_true", help="count the pooler")
     which.add_argument("--no-mlm-head", action="store_true", help="leave out the masked-LM head")
     which.add_argument("--pair-head", action="store_true", help="count the sentence-order head and its pooler")
@@ -44,7 +48,7 @@ def add_arguments(size: argparse.ArgumentParser) -> None:
     which.add_argument("--wid", type=int, metavar="WIDTH", help="the WID student of this width, beside its teacher")
     which.add_argument("--strategy", default="dim", help="of --wid: dim narrows every head, head drops whole ones")
 
-    more = size.add_argument_group("more answers")
+    more = parser.add_argument_group("more answers")
     more.add_argument("--tensors", action="store_true", help="every tensor: name, formula, count")
     more.add_argument("--formula", action="store_true", help="the count as a formula, in LaTeX")
     more.add_argument("--csv", action="store_true", help="every tensor of every model as CSV")
@@ -52,30 +56,36 @@ def add_arguments(size: argparse.ArgumentParser) -> None:
     more.add_argument("--tokens", type=int, default=128, help="tokens of a sequence (default: 128)")
     more.add_argument("--batch", type=int, default=32, help="sequences of a training step (default: 32)")
     more.add_argument("--steps", type=int, default=100_000, help="training steps, for --measure (default: 100,000)")
-    more.add_argument("--precision", default="float32", help="float32, bfloat16, int8 or int4 (default: float32)")
-    more.add_argument("--device", help="a card for the latency bound: h200, h100, a100, l4, t4, rtx4090 or rtx3090")
+    more.add_argument("--precision", default="float32", help=f"{_one_of(PRECISIONS)} (default: float32)")
+    more.add_argument("--device", help=f"a card for the latency bound: {_one_of(CARDS)}")
     more.add_argument("--verify", action="store_true", help="build the models without weights and count their tensors")
     more.add_argument("--measure", action="store_true", help="measure this machine's rates; takes a few seconds")
 
-    back = size.add_argument_group("backwards")
+    back = parser.add_argument_group("backwards")
     back.add_argument("--budget", metavar="AMOUNT", help="find shapes that cost this: 55M, 110MB, 22G, 1.5ms")
-    back.add_argument("--of", default="parameters", help="what the budget is of: parameters, bytes, flops or latency")
-    back.add_argument("--keep", metavar="NAMES", help="what stays, with commas (default: layers,ffn,embedding,vocab)")
+    back.add_argument("--of", default="parameters", help=f"what the budget is of: {_one_of(KINDS)}")
+    back.add_argument("--keep", metavar="NAMES", help=f"what stays, with commas (default: {','.join(USUALLY_KEPT)})")
     back.add_argument("--most", type=int, default=12, help="shapes to list (default: 12)")
     back.add_argument("--sweep", metavar="NAME", help="the count while one control moves, such as embedding")
 
 
+def _one_of(names: Iterable[str]) -> str:
+    """The names as one writes a choice: a, b or c."""
+    *first, last = names
+    return f"{', '.join(first)} or {last}"
+
+
 def run(arguments: argparse.Namespace) -> None:
-    """Prints what was asked for.
+    """Prints the answer as JSON, as text or as CSV.
 
     Raises:
         ValueError: the shape, the budget or anything else does not fit.
     """
     if arguments.presets:
-        _presets(arguments.json)
+        _print_presets(arguments.json)
         return
     models = _models(arguments)
-    chosen = models[-1]
+    _, shape = models[-1]
     if arguments.csv:
         from engine.sizing.comparison_export import to_csv
 
@@ -85,17 +95,17 @@ def run(arguments: argparse.Namespace) -> None:
     if len(models) > 1:
         answer["models"] = [_answer(model, arguments) for model in models]
     if arguments.budget:
-        answer |= _backwards(chosen[1], arguments)
+        answer |= _shapes_for_budget(shape, arguments)
     if arguments.sweep:
-        answer["sweep"] = _sweep(chosen[1], arguments.sweep)
+        answer["sweep"] = _sweep(shape, arguments.sweep)
     if arguments.verify or arguments.measure:
-        answer |= _apart(models, arguments)
+        answer |= _verify_and_measure(models, arguments)
     if arguments.json:
         print(json.dumps(answer))
         return
-    from engine.cli.size_text import report
+    from engine.cli.size_text import as_text
 
-    print(report(answer))
+    print(as_text(answer))
 
 
 def _models(arguments: argparse.Namespace) -> list[tuple[str, Shape]]:
@@ -116,7 +126,7 @@ def _models(arguments: argparse.Namespace) -> list[tuple[str, Shape]]:
         models = [(preset.label, preset.shape) for preset in map(find, arguments.preset or ["bert-base"])]
     name, shape = models[-1]
     fields = fields_of(shape)
-    for change in [*CHANGES, "family", "sharing"]:
+    for change in [*NUMBERS, "family", "sharing"]:
         if getattr(arguments, change) is not None:
             fields = edited(fields, change, getattr(arguments, change))
     if arguments.pooler or arguments.pair_head:
@@ -204,7 +214,7 @@ def _cost(shape: Shape, tokens: int, arguments: argparse.Namespace) -> dict[str,
     return found
 
 
-def _backwards(shape: Shape, arguments: argparse.Namespace) -> dict[str, Any]:
+def _shapes_for_budget(shape: Shape, arguments: argparse.Namespace) -> dict[str, Any]:
     from engine.settings.amounts import read
     from engine.sizing.roofline import card
     from engine.sizing.solver import KINDS, USUALLY_KEPT, Budget, front, solve
@@ -235,9 +245,9 @@ def _sweep(shape: Shape, name: str) -> dict[str, Any]:
     return vars(sweep(fields_of(shape), name.replace("-", "_")))
 
 
-def _apart(models: list[tuple[str, Shape]], arguments: argparse.Namespace) -> dict[str, Any]:
-    """What another process builds or measures; progress on stderr."""
-    from engine.settings import torch_subprocess as apart
+def _verify_and_measure(models: list[tuple[str, Shape]], arguments: argparse.Namespace) -> dict[str, Any]:
+    """What a process with torch builds and counts, or measures; progress on stderr."""
+    from engine.settings.torch_subprocess import ask
 
     def progress(share: float, doing: str) -> None:
         print(f"{share:4.0%} {doing}", file=sys.stderr)
@@ -245,12 +255,12 @@ def _apart(models: list[tuple[str, Shape]], arguments: argparse.Namespace) -> di
     found: dict[str, Any] = {}
     if arguments.verify:
         question = {"shapes": [shape.to_json() for _, shape in models]}
-        found["verified"] = apart.ask("engine.model.count_check", question, progress)["verdicts"]
+        found["verified"] = ask("engine.model.count_check", question, progress)["verdicts"]
     if arguments.measure:
         from engine.sizing.footprint import Batch
         from engine.sizing.roofline import training_seconds
 
-        rates = apart.ask("engine.benches.machine_rate", {}, progress)
+        rates = ask("engine.benches.machine_rate", {}, progress)
         if not 1 <= arguments.steps <= 10**12:
             raise ValueError(f"--steps must be between 1 and {10**12:,}, got {arguments.steps:,}.")
         shape = models[-1][1]
@@ -260,7 +270,7 @@ def _apart(models: list[tuple[str, Shape]], arguments: argparse.Namespace) -> di
     return found
 
 
-def _presets(as_json: bool) -> None:
+def _print_presets(as_json: bool) -> None:
     from engine.sizing.cost import parameters
     from engine.sizing.presets import PRESETS
 

@@ -1,4 +1,4 @@
-"""What `python -m engine size` found, for people."""
+"""The answers of the verb size as text for people."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from engine.sizing.shape import Shape
 TENSORS_HEAD = f"{'tensor':32} {'formula':>20} {'in one':>15} {'stored':>6} {'runs':>5} {'total':>15}"
 
 
-def report(answer: dict[str, Any]) -> str:
-    """The answer of size_command as text."""
+def as_text(answer: dict[str, Any]) -> str:
+    """The answer of the verb, as its --json prints it, as lines for people."""
     models = answer.get("models", [answer])
     lines = _comparison(models) if len(models) > 1 else _one(answer)
     for model in models:

@@ -1,4 +1,4 @@
-"""The verb train: a run in the foreground, from a command line's arguments over a progress bar to its card."""
+"""The verb train: a run in the foreground, from the command line's arguments over a progress bar to its card."""
 
 from __future__ import annotations
 
@@ -11,59 +11,121 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from engine.cli.arguments import add_flags, add_runs_folder, given_values
 from engine.learning.score_kind import accuracies, measure_of
 from engine.settings import budget
 from engine.settings.run_config import RunConfig
-from engine.storage import runs
 from engine.storage.allowed_folders import absolute
-from engine.storage.runs import ENDED, Run
-from engine.training import job
-from engine.training.device_queue import POLL_S
+from engine.storage.runs import ENDED, Run, create, open_run
 
-SETTINGS = (
-    *("teacher", "method", "corpus", "device", "steps", "batch", "accumulate", "processes", "length", "seed"),
-    *("evaluations", "checkpoints", "precision", "masking", "mask_share", "warmup", "clip"),
-)
-SIZES = ("layers", "hidden", "heads", "head_dim", "ffn")
+# Flags that are called as the fields of RunConfig, by the type of their value.
+NAMES = {
+    "corpus": "microworld, nltk:NAME[+NAME...], file:PATH[#COLUMN] or hub:DATASET[:CONFIG]; default: the teacher's",
+    "device": "auto, cuda, mps or cpu",
+    "precision": "auto, float32 or bfloat16",
+    "masking": "token, word or ngram: what is hidden together",
+}
+NUMBERS = {
+    "steps": "optimizer steps (default: 500; 0 for one-shot methods, whose steps only heal)",
+    "batch": "sequences a step",
+    "accumulate": "micro-batches that a step's batch is split into, to save memory (default: 1)",
+    "processes": "processes on this machine that share every batch, one a GPU (default: 1)",
+    "length": "longest sequence, in tokens",
+    "seed": "fixes initial weights, data order and masks",
+    "evaluations": "how often held-out text is scored",
+    "checkpoints": "how often the state is saved",
+}
+FRACTIONS = {
+    "mask_share": "share of the tokens that training hides (default: 0.15)",
+    "warmup": "share of the steps with a rising learning rate (default: 0.05)",
+    "clip": "largest gradient norm (default: 1)",
+}
+STUDENT_SIZES = {  # flags that say what is different in the student's shape
+    "layers": "student's layers (default: the teacher's)",
+    "hidden": "student's width",
+    "heads": "student's heads",
+    "head_dim": "dims of a student's head",
+    "ffn": "width of the student's feed-forward network (default: 4 x hidden)",
+}
+SETTINGS = ("teacher", "method", *NAMES, *NUMBERS, *FRACTIONS)
 
 
-def train(arguments: argparse.Namespace) -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the verb. Names of teachers and methods come from their registries."""
+    from engine.methods.registry import method_names
+    from engine.teachers.shipped import SHIPPED
+
+    add_runs_folder(parser)
+    parser.add_argument("--resume", metavar="RUN", help="continue a stopped run; other settings come from its folder")
+    parser.add_argument("--teacher", help=f"{', '.join(SHIPPED)}, hub:ID, local:FOLDER or run:ID")
+    parser.add_argument("--method", help=", ".join(method_names()))
+    add_flags(parser, str, NAMES)
+    add_flags(parser, int, {**STUDENT_SIZES, **NUMBERS})
+    parser.add_argument("--budget", metavar="AMOUNT", help=f"instead of --steps: {budget.EXAMPLES}")
+    add_flags(parser, float, FRACTIONS)
+    parser.add_argument("--preset", help="options that belong together, such as paper: the method's authors' choices")
+    parser.add_argument(
+        "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the method; may be repeated"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
     """Trains what the command line asks for, to its end. Returns the exit code: 0 well, 1 without a student.
 
     Raises:
         ValueError: it cannot be run as asked.
     """
-    if arguments.resume:
-        run = runs.open_run(arguments.runs, arguments.resume)
-        if job.at_work(run):
-            raise ValueError(f"Run {run.id} is at work already; stop it first, or wait for it.")
-        config = RunConfig.from_json(run.config())
-        if arguments.processes is not None:
-            config = dataclasses.replace(config, processes=arguments.processes)
-        seen = run.events()[1]
-        if config.processes > 1:
-            job.resume(run, processes=config.processes)
-        else:
-            job.queue(run)
+    from engine.training import job
+
+    started, processes, offset = _resumed(arguments) if arguments.resume else _started(arguments)
+    job.stop_on(started, signal.SIGTERM, signal.SIGINT)
+    events = follow(started, offset) if processes > 1 else job.perform(started)
+    last_event = show_progress(started, events)
+    return _print_outcome(started, last_event, arguments.json)
+
+
+def _resumed(arguments: argparse.Namespace) -> tuple[Run, int, int]:
+    """(the stopped run, queued or at work again; its processes; the byte from which its events are new)."""
+    from engine.training import job
+
+    stopped = open_run(arguments.runs, arguments.resume)
+    if job.at_work(stopped):
+        raise ValueError(f"Run {stopped.id} is at work already; stop it first, or wait for it.")
+    config = RunConfig.from_json(stopped.config())
+    if arguments.processes is not None:
+        config = dataclasses.replace(config, processes=arguments.processes)
+    offset = stopped.events()[1]
+    if config.processes > 1:
+        job.resume(stopped, processes=config.processes)
     else:
-        config = _config(arguments)
-        from engine.training.plan import plan
-
-        shape, seen = plan(config, arguments.runs).shape, 0  # refuses before a folder is made
-        begin = job.start if config.processes > 1 else runs.create
-        run = begin(arguments.runs, config.to_json(), f"{config.method}-{shape.layers}x{shape.hidden}")
-    job.stop_on(run, signal.SIGTERM, signal.SIGINT)
-    last = show_progress(run, follow(run, seen) if config.processes > 1 else job.perform(run))
-    return _report(run, last, arguments.json)
+        job.queue(stopped)
+    return stopped, config.processes, offset
 
 
-def _config(arguments: argparse.Namespace) -> RunConfig:
+def _started(arguments: argparse.Namespace) -> tuple[Run, int, int]:
+    """(a new run, at work if it has several processes; how many; the byte from which its events are new)."""
+    from engine.training import job
+    from engine.training.plan import plan
+
+    config = run_config(arguments)
+    shape = plan(config, arguments.runs).shape  # refuses before a folder is made
+    begin = job.start if config.processes > 1 else create
+    started = begin(arguments.runs, config.to_json(), f"{config.method}-{shape.layers}x{shape.hidden}")
+    return started, config.processes, 0
+
+
+def run_config(arguments: argparse.Namespace) -> RunConfig:
+    """The config of the run that the command line asks for.
+
+    Raises:
+        ValueError: it asks for two lengths at once, for a method or a preset that there is not, or out of range.
+    """
     from engine.methods.kinds.one_shot import OneShot
     from engine.methods.registry import find
 
-    given = {name: getattr(arguments, name) for name in SETTINGS if getattr(arguments, name) is not None}
-    student = {name: getattr(arguments, name) for name in SIZES if getattr(arguments, name) is not None}
-    options = preset_options(given.get("method", RunConfig().method), arguments.preset) | _option_values(
+    given = given_values(arguments, SETTINGS)
+    student = given_values(arguments, STUDENT_SIZES)
+    options = preset_options(given.get("method", RunConfig().method), arguments.preset) | _read_options(
         arguments.option
     )
     if arguments.budget is not None:
@@ -91,73 +153,76 @@ def preset_options(method: str, name: str | None) -> dict[str, Any]:
     return dict(presets[name])
 
 
-def _option_values(pairs: list[str]) -> dict[str, Any]:
+def _read_options(pairs: list[str]) -> dict[str, Any]:
+    """NAME=VALUE pairs as a dict; a value that is JSON (a number, true, false) is read as such."""
     values: dict[str, Any] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
             raise ValueError(f"--option needs NAME=VALUE, got {pair!r}.")
         try:
-            values[name.strip()] = json.loads(value)  # numbers, true and false
+            values[name.strip()] = json.loads(value)
         except json.JSONDecodeError:
             values[name.strip()] = value
     return values
 
 
-def follow(run: Run, seen: int) -> Iterator[dict[str, Any]]:
-    """The run's events from byte offset `seen` on, as its processes append them, until it has ended."""
+def follow(started: Run, offset: int) -> Iterator[dict[str, Any]]:
+    """The run's events from byte `offset` on, as its processes append them, until it has ended."""
+    from engine.training.device_queue import POLL_S
+
     while True:
-        ended = run.status() in ENDED  # asked first: whatever ended it has written its last event by then
-        events, seen = run.events(seen)
+        ended = started.status() in ENDED  # asked first: whatever ended it has written its last event by then
+        events, offset = started.events(offset)
         yield from events
         if ended:
             return
         time.sleep(POLL_S)
 
 
-def show_progress(run: Run, events: Iterator[dict[str, Any]]) -> dict[str, Any]:
-    """Draws the run's progress on stderr until it ends; its last event."""
+def show_progress(started: Run, events: Iterator[dict[str, Any]]) -> dict[str, Any]:
+    """Draws the run's progress on stderr until it ends; returns its last event."""
     from tqdm import tqdm
 
     bar: Any = None
-    last: dict[str, Any] = {}
+    event: dict[str, Any] = {}
     accuracy, title, doing = "", "", None
-    for last in events:
-        if doing is not None and (last["kind"] != "prepare" or "share" not in last):
+    for event in events:
+        if doing is not None and (event["kind"] != "prepare" or "share" not in event):
             doing.close()
             doing = None
-        if last["kind"] == "prepare" and "share" in last:
-            doing = doing or tqdm(total=100, unit="%", desc=last["message"], file=sys.stderr, dynamic_ncols=True)
-            doing.update(round(100 * last["share"]) - doing.n)
-        elif last["kind"] == "prepare":
-            tqdm.write(last["message"], file=sys.stderr)
-        elif last["kind"] == "waiting":
+        if event["kind"] == "prepare" and "share" in event:
+            doing = doing or tqdm(total=100, unit="%", desc=event["message"], file=sys.stderr, dynamic_ncols=True)
+            doing.update(round(100 * event["share"]) - doing.n)
+        elif event["kind"] == "prepare":
+            tqdm.write(event["message"], file=sys.stderr)
+        elif event["kind"] == "waiting":
             tqdm.write("Another run is using the device; waiting for it to end.", file=sys.stderr)
-        elif last["kind"] == "start":
-            title = measure_of(last).title
-            several = f"{last['processes']} processes, " if last["processes"] > 1 else ""
-            tqdm.write(f"{run.id} on {several}{last['device_name']}; Ctrl-C saves and stops", file=sys.stderr)
-            bar = tqdm(total=last["steps"], initial=last["step"], unit="step", file=sys.stderr, dynamic_ncols=True)
-        elif last["kind"] == "teacher":
-            tqdm.write(f"teacher: {title[:1].lower()}{title[1:]} {last['accuracy']:.1%}", file=sys.stderr)
-        elif last["kind"] == "evaluation":
-            accuracy = f"accuracy {last['accuracy']:.1%}"
-        if last["kind"] == "step" and bar is not None:
-            bar.total = last.get("steps", bar.total)  # a budget in seconds moves it
-            bar.update(last["step"] - bar.n)
-        if last["kind"] in ("step", "evaluation") and bar is not None:
-            loss = f"loss {last['loss']:.3f}" if last["kind"] == "step" else ""
+        elif event["kind"] == "start":
+            title = measure_of(event).title
+            several = f"{event['processes']} processes, " if event["processes"] > 1 else ""
+            tqdm.write(f"{started.id} on {several}{event['device_name']}; Ctrl-C saves and stops", file=sys.stderr)
+            bar = tqdm(total=event["steps"], initial=event["step"], unit="step", file=sys.stderr, dynamic_ncols=True)
+        elif event["kind"] == "teacher":
+            tqdm.write(f"teacher: {title[:1].lower()}{title[1:]} {event['accuracy']:.1%}", file=sys.stderr)
+        elif event["kind"] == "evaluation":
+            accuracy = f"accuracy {event['accuracy']:.1%}"
+        if event["kind"] == "step" and bar is not None:
+            bar.total = event.get("steps", bar.total)  # a budget in seconds moves it
+            bar.update(event["step"] - bar.n)
+        if event["kind"] in ("step", "evaluation") and bar is not None:
+            loss = f"loss {event['loss']:.3f}" if event["kind"] == "step" else ""
             bar.set_postfix_str(", ".join(filter(None, [loss, accuracy])) or "")
     if bar is not None:
         bar.close()
-    return last
+    return event
 
 
-def _report(run: Run, last: dict[str, Any], as_json: bool) -> int:
-    """Prints what came out; the exit code."""
-    card = last.get("card")
+def _print_outcome(ended: Run, last_event: dict[str, Any], as_json: bool) -> int:
+    """Prints what came out; returns the exit code."""
+    card = last_event.get("card")
     if card is None:
-        print(last.get("message", "The run ended without a student."), file=sys.stderr)
+        print(last_event.get("message", "The run ended without a student."), file=sys.stderr)
         return 1
     if as_json:
         print(json.dumps(card))
@@ -169,5 +234,5 @@ def _report(run: Run, last: dict[str, Any], as_json: bool) -> int:
     print(
         f" ({scores['retained']:.1%} retained), {card['seconds']:.0f} s{'' if card['complete'] else ', stopped early'}"
     )
-    print(f"saved in {run.student_dir}")
+    print(f"saved in {ended.student_dir}")
     return 0

@@ -98,12 +98,12 @@ def test_the_command_for_a_twin_makes_that_very_twin(made):
     """Harm: the command beside the button trains another model than the button."""
     import shlex
 
-    from engine.__main__ import _parser
-    from engine.cli import train as foreground
+    from engine.__main__ import parse
+    from engine.cli.train import run_config
 
     card = load_model(made[1].student_dir).card
-    arguments = _parser().parse_args(shlex.split(twin_command(card))[3:])
-    asked, offered = foreground._config(arguments), RunConfig.from_json(twin_config(card))
+    arguments = parse(shlex.split(twin_command(card))[3:])
+    asked, offered = run_config(arguments), RunConfig.from_json(twin_config(card))
     for name in ("teacher", "method", "student", "corpus", "steps", "batch", "length", "seed", "masking", "mask_share"):
         assert getattr(asked, name) == getattr(offered, name), name
 

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.benches import wid as bench
-from engine.benches import wid_contestants as contestants
+from engine.benches import wid_variants as variants
 from engine.benches.activation_compactors import ActivationSpace
+from engine.benches.cases import WID_CASES
+from engine.benches.wid import bench_wid, peak_memory
 from engine.compactors.heir import Heir
 from engine.model.bert import new_bert
 from engine.settings.options import ConfigError
@@ -16,51 +17,51 @@ from engine.settings.options import ConfigError
 @pytest.fixture(scope="module", name="found")
 def measured():
     """The smallest case, measured once."""
-    return bench.bench_wid("tiny", repeats=2, with_memory=False)
+    return bench_wid("tiny", repeats=2, with_memory=False)
 
 
 def test_every_row_has_its_figures(found):
     """Harm: a ratio whose two sides nobody can see."""
     (student,) = found["students"]
-    assert set(student["rows"]) == set(contestants.ROWS)
+    assert set(student["rows"]) == set(variants.VARIANTS)
     for figures in student["rows"].values():
         low, high = figures["spread"]
         assert 0 < low <= figures["seconds"] <= high
         assert figures["multiply_adds"] > 0
     rows = {row: figures["seconds"] for row, figures in student["rows"].items()}
-    assert set(student["against"]) == {contestants.OPEN, contestants.CLOSED, contestants.FOLDED}
+    assert set(student["against"]) == {variants.OPEN, variants.CLOSED, variants.FOLDED}
     for row, ratios in student["against"].items():
-        assert ratios["times_release_speed"] == pytest.approx(rows[contestants.RELEASED] / rows[row])
-        assert ratios["times_activation_speed"] == pytest.approx(rows[contestants.ACTIVATION] / rows[row])
-        assert ratios["student_steps"] == pytest.approx(rows[row] / rows[contestants.STUDENT])
-        assert ratios["teacher_steps"] == pytest.approx(rows[row] / rows[contestants.TEACHER])
+        assert ratios["times_release_speed"] == pytest.approx(rows[variants.RELEASED] / rows[row])
+        assert ratios["times_activation_speed"] == pytest.approx(rows[variants.ACTIVATION] / rows[row])
+        assert ratios["student_steps"] == pytest.approx(rows[row] / rows[variants.STUDENT])
+        assert ratios["teacher_steps"] == pytest.approx(rows[row] / rows[variants.TEACHER])
 
 
 def test_a_folded_student_is_as_much_work_as_a_plain_one(found):
     """Harm: a row that is called folded and still carries compactors."""
     rows = found["students"][0]["rows"]
-    assert rows[contestants.FOLDED]["multiply_adds"] == rows[contestants.STUDENT]["multiply_adds"]
-    assert rows[contestants.CLOSED]["multiply_adds"] > rows[contestants.FOLDED]["multiply_adds"]
+    assert rows[variants.FOLDED]["multiply_adds"] == rows[variants.STUDENT]["multiply_adds"]
+    assert rows[variants.CLOSED]["multiply_adds"] > rows[variants.FOLDED]["multiply_adds"]
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux tells a process its peak memory")
 def test_memory_is_measured_in_a_process_of_its_own():
     """Harm: a row that is charged for what the row before it left behind."""
-    peak = bench.peak_memory("tiny", contestants.CLOSED, 0)
+    peak = peak_memory("tiny", variants.CLOSED, 0)
     assert peak is not None
     assert 0 < peak < 2e9
 
 
-def test_the_yardstick_computes_what_the_heir_computes():
+def test_the_baseline_computes_what_the_heir_computes():
     """Harm: a speed-up over a network that does something else."""
-    case = contestants.CASES["tiny"]
+    case = WID_CASES["tiny"]
     heir = Heir(new_bert(case.teacher, 0))
-    yardstick = ActivationSpace(new_bert(case.teacher, 0), as_released=False)
-    batch, noise = contestants.new_batch(case), torch.Generator().manual_seed(0)
-    assert sum(p.numel() for p in yardstick.compactors()) == sum(p.numel() for p in heir.compactors.parameters())
+    baseline = ActivationSpace(new_bert(case.teacher, 0), as_released=False)
+    batch, noise = case.random_batch(), torch.Generator().manual_seed(0)
+    assert sum(p.numel() for p in baseline.compactors()) == sum(p.numel() for p in heir.compactors.parameters())
     with torch.no_grad():
         for layer in range(case.teacher.layers):
-            attention, ffn = yardstick.bert.blocks(layer)
+            attention, ffn = baseline.bert.blocks(layer)
             for name, linear in [
                 *((f"attentions.{layer}.{part}", getattr(attention, part)) for part in ("query", "value", "output")),
                 (f"ffns.{layer}.up", ffn.up),
@@ -70,15 +71,15 @@ def test_the_yardstick_computes_what_the_heir_computes():
                     matrix.weight.add_(0.1 * torch.randn(matrix.weight.shape, generator=noise))
                     ours.copy_(matrix.weight)
     expected = heir(batch.ids, batch.visible, positions=batch.positions)
-    found = yardstick(batch.ids, batch.visible, positions=batch.positions)
+    found = baseline(batch.ids, batch.visible, positions=batch.positions)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
 def test_no_gpu_no_figure(monkeypatch):
     """Harm: a number for a card that is not there."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    found = bench.bench_wid("gpu")
+    found = bench_wid("gpu")
     assert not found["measured"]
     assert "not measured here" in found["why"]
     with pytest.raises(ConfigError, match="choose one of cpu, gpu"):
-        bench.bench_wid("tpu")
+        bench_wid("tpu")

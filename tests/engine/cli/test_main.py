@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from engine.__main__ import _parser, main
+from engine.__main__ import main, parse
 
 TINY = ["--layers", "2", "--hidden", "32", "--heads", "4", "--batch", "8", "--length", "32", "--seed", "0"]
 
@@ -101,7 +101,7 @@ def test_a_report_holds_the_run_and_reaches_for_nothing(finished, tmp_path, caps
 
 def test_the_command_in_a_report_starts_the_same_run() -> None:
     """Harm: somebody repeats a run from its report and gets another one."""
-    from engine.cli.train import _config
+    from engine.cli.train import run_config
     from engine.settings.run_config import RunConfig, command_line
 
     config = RunConfig(
@@ -120,7 +120,7 @@ def test_the_command_in_a_report_starts_the_same_run() -> None:
     )
     words = shlex.split(command_line(config.to_json()))
     assert words[:3] == ["python", "-m", "engine"]
-    assert _config(_parser().parse_args(words[3:])) == config
+    assert run_config(parse(words[3:])) == config
 
 
 def test_evaluate_scores_as_many_rows_as_are_wanted(capsys) -> None:
@@ -234,12 +234,45 @@ def test_bench_speaks_json_and_prose(capsys):
 
 def test_a_preset_sets_options_and_is_overruled_by_them(tmp_path):
     """Harm: the paper's settings typed by hand, one of them wrong; or a preset that cannot be changed."""
-    from engine.cli.train import _config
+    from engine.cli.train import run_config
     from engine.methods.wid import Wid
 
-    arguments = _parser().parse_args(
-        ["train", "--preset", "paper", "--option", "interval=100", "--runs", str(tmp_path)]
-    )
-    assert _config(arguments).options == {**Wid.about.presets["paper"], "interval": 100}
+    arguments = parse(["train", "--preset", "paper", "--option", "interval=100", "--runs", str(tmp_path)])
+    assert run_config(arguments).options == {**Wid.about.presets["paper"], "interval": 100}
     assert main(["train", "--preset", "nonsense", "--runs", str(tmp_path)]) == 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_help_lists_what_there_is(capsys):
+    """Harm: a new method, teacher, task or recipe works, and nobody learns of it; or one that is gone is offered."""
+    from engine.__main__ import VERBS
+    from engine.cli.recipe import GRIDS
+    from engine.experiments.recipes import RECIPES
+    from engine.methods.registry import METHODS
+    from engine.tasks.catalog import TASKS
+    from engine.teachers.shipped import SHIPPED
+
+    wanted = {"train": [*METHODS, *SHIPPED], "evaluate": TASKS, "recipe": [*GRIDS, *RECIPES]}
+    for verb in VERBS:
+        with pytest.raises(SystemExit) as stopped:
+            main([verb, "--help"])
+        assert stopped.value.code == 0
+        told = re.sub(r"-\s+", "-", capsys.readouterr().out)  # names with hyphens are broken at the end of a line
+        assert [name for name in wanted.get(verb, []) if not re.search(rf"\b{name}\b", told)] == [], verb
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    told = capsys.readouterr().out
+    assert all(re.search(rf"^ +{verb}\b", told, re.MULTILINE) for verb in VERBS)
+
+
+def test_a_page_has_a_bench_of_its_own(capsys, monkeypatch):
+    """Harm: somebody measures the calculator and takes it for the page; or the engine starts the app."""
+    from engine.benches import size
+
+    monkeypatch.setattr(size, "_answers", lambda: {"four models counted": lambda: None})
+    assert main(["bench", "size", "--repeats", "1", "--json"]) == 0
+    told = capsys.readouterr()
+    assert list(json.loads(told.out)["answers"]) == ["four models counted"]
+    assert told.err == "This with the page: python -m app.size.bench\n"
+    assert main(["bench", "size", "--repeats", "0"]) == 2
+    assert "repeats must be between 1" in capsys.readouterr().err

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.benches.wid_contestants import close_all
+from engine.benches.wid_variants import close_all
 from engine.compactors.cut_schedule import Schedule
 from engine.compactors.heir import Heir
 from engine.methods.wid import Wid, WidOptions
