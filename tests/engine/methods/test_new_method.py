@@ -19,9 +19,10 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.learning.losses import masked_lm, state_error
+from engine.learning.losses import full, state_error
 from engine.methods.base import About, Method
 from engine.methods.kinds.layer_map import ImitatesLayers, StartsFromLayers
 from engine.model.bert import Bert, Trace
@@ -59,7 +60,8 @@ class StateMatching(ImitatesLayers, StartsFromLayers, Method):
 
     def student_shape(self, teacher: Shape, wanted: dict[str, Any]) -> Shape:
         """Half of the layers unless chosen."""
-        return super().student_shape(teacher, {**wanted, "layers": wanted.get("layers") or max(1, teacher.layers // 2)})
+        layers = max(1, teacher.layers // 2) if wanted.get("layers") is None else wanted["layers"]
+        return super().student_shape(teacher, {**wanted, "layers": layers})
 
     def objections(self, teacher: Shape, student: Shape) -> list[str]:
         """Whole layers are taken over, a divisor of the teacher's."""
@@ -86,17 +88,18 @@ class StateMatching(ImitatesLayers, StartsFromLayers, Method):
         """Masked-LM, and the squared distance of states."""
         ours: Trace = {"hidden": []}
         theirs: Trace = {"hidden": []}
-        student(batch.ids, batch.visible, positions=batch.positions, trace=ours)
+        logits = full(student(batch.ids, batch.visible, positions=batch.positions, trace=ours))
         with torch.no_grad():
             teacher.encode(batch.ids, batch.visible, trace=theirs)
         apart = (len(theirs["hidden"]) - 1) // (len(ours["hidden"]) - 1)
         pairs = [(own, theirs["hidden"][apart * m]) for m, own in enumerate(ours["hidden"]) if m]
         errors = torch.stack([state_error(own, imitated, batch) for own, imitated in pairs])
-        return {"masked-LM": masked_lm(student, batch), "states": self.options.states * errors.sum()}
+        hard = F.cross_entropy(logits, batch.targets)
+        return {"masked-LM": hard, "states": self.options.states * errors.sum()}
 
     def pass_flops(self, teacher: Shape, student: Shape, work: Any, step: int, network: nn.Module | None = None) -> int:
-        """Two forward passes of the student, one of which is thrown away: an example, not a fast one."""
-        return TRAINED * forward_flops(student, work) + forward_flops(student, work) + encoder_flops(teacher, work)
+        """The student's, and a forward pass of the teacher without its head."""
+        return TRAINED * forward_flops(student, work) + encoder_flops(teacher, work)
 
 
 def loss_by_hand(seen: Any, options: StateMatchingOptions) -> float:
