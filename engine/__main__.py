@@ -223,10 +223,10 @@ def _attention(arguments: argparse.Namespace) -> None:
     model = open_model(arguments.model, arguments.runs)
     seen = probe(model.bert.eval(), model.tokenizer, arguments.text)
     if arguments.html:
-        from engine.reports.html_page import write
-        from engine.reports.run_report import attention_html
+        from engine.reports.html_page import write_page
+        from engine.reports.run_report import model_attention_page
 
-        write(arguments.html, attention_html(model, seen, arguments.text, arguments.runs))
+        write_page(arguments.html, model_attention_page(model, seen, arguments.text, arguments.runs))
         print(json.dumps({"html": str(arguments.html)}) if arguments.json else f"written to {arguments.html}")
         return
     if arguments.json:
@@ -251,13 +251,13 @@ def _inheritance(arguments: argparse.Namespace) -> None:
 
 
 def _report(arguments: argparse.Namespace) -> None:
-    from engine.reports.html_page import write
-    from engine.reports.run_report import report
+    from engine.reports.html_page import write_page
+    from engine.reports.run_report import run_report
     from engine.storage.runs import open_run
 
     run = open_run(arguments.runs, arguments.run)
     path = arguments.html or Path(f"{run.id}.html")
-    write(path, report(run, arguments.runs, arguments.text))
+    write_page(path, run_report(run, arguments.runs, arguments.text))
     print(json.dumps({"html": str(path)}) if arguments.json else f"written to {path}")
 
 

@@ -28,7 +28,7 @@ def measure(repeats: int) -> dict[str, Any]:
     colours, rng = theme(False), np.random.default_rng(0)
     maps = rng.dirichlet(np.full(TOKENS, 0.1), (LAYERS, HEADS, TOKENS)).astype(np.float32)
     words, grid = [f"word{place}" for place in range(TOKENS)], maps[0, 0]
-    teacher = teachers.load(TEACHER)
+    teacher = teachers.load_teacher(TEACHER)
     teacher.bert.eval()
 
     def new_sentence() -> None:

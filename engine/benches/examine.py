@@ -66,7 +66,7 @@ def _score() -> Callable[[], object]:
     from engine.model.bert import new_bert
     from engine.teachers import catalog as teachers
 
-    teacher = teachers.load(TEACHER)
+    teacher = teachers.load_teacher(TEACHER)
     full = teacher.bert.shape
     narrow = full.replace(hidden=192, embedding=192, ffn=768, head_dim=16, pooler=False)
     students = [new_bert(narrow, seed).eval() for seed in (0, 1)]

@@ -11,9 +11,9 @@ from engine.learning.closeness import closeness
 from engine.learning.masked_lm import masked_lm_report
 from engine.settings.device import Device, pick
 from engine.tasks import catalog as tasks
-from engine.tasks.finetune import Recipe
-from engine.tasks.scores import Progress, quick, retained, score
-from engine.teachers.catalog import AnyModel, open_model
+from engine.tasks.finetune import FineTuneRecipe
+from engine.tasks.scores import Progress, retained_score, score_task, with_epochs_and_rate
+from engine.teachers.catalog import NamedModel, open_model
 from engine.text.corpora import open_corpus
 
 
@@ -34,7 +34,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     if arguments.probe and not arguments.task:
         raise ValueError(f"--probe needs a --task: one of {', '.join(tasks.TASKS)}.")
     device = pick(arguments.device, arguments.precision)
-    task = tasks.find(arguments.task) if arguments.task else None
+    task = tasks.find_task(arguments.task) if arguments.task else None
     model = open_model(arguments.model, arguments.runs)
     other = arguments.against or model.teacher
     teacher = open_model(other, arguments.runs) if other else None
@@ -44,7 +44,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
         _text(arguments, model, teacher, device)
 
 
-def _text(arguments: argparse.Namespace, model: AnyModel, teacher: AnyModel | None, device: Device) -> None:
+def _text(arguments: argparse.Namespace, model: NamedModel, teacher: NamedModel | None, device: Device) -> None:
     for one in (model, teacher):
         if one is not None and one.bert.head is None:
             raise ValueError(f"{one.name} has no masked-LM head and fills in no words; score it on a --task.")
@@ -90,18 +90,18 @@ def _text(arguments: argparse.Namespace, model: AnyModel, teacher: AnyModel | No
 
 
 def _task(
-    arguments: argparse.Namespace, task: tasks.Task, model: AnyModel, teacher: AnyModel | None, device: Device
+    arguments: argparse.Namespace, task: tasks.Task, model: NamedModel, teacher: NamedModel | None, device: Device
 ) -> None:
-    recipe = None if arguments.probe else quick(Recipe(), arguments.epochs, arguments.lr)
+    recipe = None if arguments.probe else with_epochs_and_rate(FineTuneRecipe(), arguments.epochs, arguments.lr)
     answers = {}
     for one in (model, teacher):
         if one is not None:
             say = _progress(one.name) if sys.stderr.isatty() else None
-            answers[one.name] = score(
+            answers[one.name] = score_task(
                 one.bert, one.tokenizer, task, recipe, arguments.seeds, device, say, arguments.limit
             )
     mine = answers[model.name]
-    kept = retained(mine, answers[teacher.name]) if teacher is not None else None
+    kept = retained_score(mine, answers[teacher.name]) if teacher is not None else None
     if arguments.json:
         answer: dict[str, Any] = {"model": model.name, **mine}
         if teacher is not None:
@@ -139,6 +139,6 @@ def _number(value: float, interval: float | None, share: bool) -> str:
     return f"{scale * value:.{digits}f}{unit}{width}{' points' if share and width else ''}"
 
 
-def other_name(teacher: AnyModel | None) -> str:
+def other_name(teacher: NamedModel | None) -> str:
     """What the teacher is called in a table."""
     return teacher.name if teacher else "nobody"

@@ -7,13 +7,13 @@ import json
 import sys
 from typing import Any
 
-from engine.inheritance.probe_sentences import LONGEST, ProbeSet, held_out_sentences, typed_sentences
-from engine.inheritance.report import PAIRING_WORDS, Report, check_vocabulary, inheritance_report
-from engine.inheritance.score import DEFINITION, Figure
-from engine.inheritance.scratch_twin import find_twin, twin_command
+from engine.inheritance.probe_sentences import LONGEST, ProbeSentences, held_out_sentences, typed_sentences
+from engine.inheritance.report import PAIRING_WORDS, InheritanceReport, check_vocabulary, inheritance_report
+from engine.inheritance.score import DEFINITION, ScoreInterval
+from engine.inheritance.scratch_baseline import find_scratch_baseline, scratch_baseline_command
 from engine.model.saved_models import load_model
 from engine.storage.runs import RunError, open_run
-from engine.teachers.catalog import AnyModel, open_model
+from engine.teachers.catalog import NamedModel, open_model
 from engine.text.corpora import open_corpus
 
 MOST_SENTENCES = 4096
@@ -59,7 +59,7 @@ def inheritance(arguments: argparse.Namespace) -> None:
         print(f"No run from scratch of this budget stands beside it; make one with:\n  {advice}")
 
 
-def _sentences(arguments: argparse.Namespace, student: AnyModel) -> ProbeSet:
+def _sentences(arguments: argparse.Namespace, student: NamedModel) -> ProbeSentences:
     if arguments.file:
         try:
             text = arguments.file.read_text("utf-8", "replace")
@@ -72,7 +72,7 @@ def _sentences(arguments: argparse.Namespace, student: AnyModel) -> ProbeSet:
     return held_out_sentences(corpus, arguments.sentences, min(LONGEST, length))
 
 
-def _twin(arguments: argparse.Namespace, student: AnyModel) -> tuple[Any, str | None]:
+def _twin(arguments: argparse.Namespace, student: NamedModel) -> tuple[Any, str | None]:
     """(the run from scratch to compare with, the command that would make it): one of them, or none for a teacher."""
     try:
         card = open_run(arguments.runs, student.name.removeprefix("run:")).card()
@@ -80,11 +80,11 @@ def _twin(arguments: argparse.Namespace, student: AnyModel) -> tuple[Any, str | 
         return None, None  # a teacher, which no run has made
     if not card or card.get("method") == "scratch":
         return None, None
-    twin = find_twin(card, arguments.runs)
-    return twin, None if twin else twin_command(card)
+    twin = find_scratch_baseline(card, arguments.runs)
+    return twin, None if twin else scratch_baseline_command(card)
 
 
-def _lines(report: Report, student: str, teacher: str) -> list[str]:
+def _lines(report: InheritanceReport, student: str, teacher: str) -> list[str]:
     special = "counted" if report.keep_special else "left out"
     lines = [
         f"Attention that {student} has from {teacher}, on {len(report.sentences)} sentences, special tokens {special}; "
@@ -112,7 +112,7 @@ def _lines(report: Report, student: str, teacher: str) -> list[str]:
     return [*lines, *report.notes]
 
 
-def _line(name: str, figure: Figure, unit: str) -> str:
+def _line(name: str, figure: ScoreInterval, unit: str) -> str:
     return (
         f"{name:>26} {figure.score:7.3f} [{figure.low:6.3f}, {figure.high:6.3f}]   "
         f"{figure.distance:.4f} {unit}, random {figure.null:.4f}"

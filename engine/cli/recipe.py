@@ -13,8 +13,8 @@ from engine.experiments.albert_tables import ALBERT_TABLES
 from engine.experiments.family import FAMILY, FAMILY_ENGLISH
 from engine.experiments.grid import Grid
 from engine.experiments.outcome import Outcome
-from engine.experiments.outcome_table import markdown
-from engine.experiments.recipes import RECIPES, as_outcome, changed, find, perform, table
+from engine.experiments.outcome_table import outcome_markdown
+from engine.experiments.recipes import RECIPES, find_recipe, recipe_markdown, recipe_outcome, run_recipe, with_changes
 from engine.settings.options import ConfigError
 from engine.storage.cache import digest
 
@@ -35,8 +35,8 @@ def recipe(arguments: argparse.Namespace) -> None:
         raise ConfigError(
             [f"There is no recipe {arguments.name[:60]!r}; choose one of {', '.join([*GRIDS, *RECIPES])}."]
         )
-    experiment = changed(
-        find(arguments.name),
+    experiment = with_changes(
+        find_recipe(arguments.name),
         teacher=arguments.teacher,
         corpus=arguments.corpus,
         steps=arguments.steps,
@@ -52,17 +52,17 @@ def recipe(arguments: argparse.Namespace) -> None:
     for name in ("seeds", "epochs"):
         if getattr(experiment, name) < 1:
             raise ValueError(f"--{name} must be at least 1, got {getattr(experiment, name)}.")
-    answer = perform(experiment, arguments.runs, _say)
-    whole = experiment == find(arguments.name)
-    kept = _named(as_outcome(answer, _command(arguments)), whole, dataclasses.asdict(experiment))
+    answer = run_recipe(experiment, arguments.runs, _say)
+    whole = experiment == find_recipe(arguments.name)
+    kept = _named(recipe_outcome(answer, _command(arguments)), whole, dataclasses.asdict(experiment))
     _keep(kept, arguments.runs / outcome.FOLDER)
     if arguments.save:
         _keep(kept, arguments.save)
-    print(json.dumps(answer) if arguments.json else f"{answer['about']}\n\n{table(answer)}")
+    print(json.dumps(answer) if arguments.json else f"{answer['about']}\n\n{recipe_markdown(answer)}")
 
 
 def _grid(original: Grid, arguments: argparse.Namespace) -> None:
-    from engine.experiments.grid_runs import perform as perform_grid
+    from engine.experiments.grid_runs import run_grid as perform_grid
 
     useless = [f"--{name}" for name in FOR_SCORES if getattr(arguments, name)]
     if useless:
@@ -83,7 +83,7 @@ def _grid(original: Grid, arguments: argparse.Namespace) -> None:
     found = perform_grid(grid, arguments.runs, _say, _command(arguments), keep)
     if arguments.save:
         _keep(_named(found, grid == original, settings), arguments.save)
-    print(json.dumps(dataclasses.asdict(found)) if arguments.json else markdown(found))
+    print(json.dumps(dataclasses.asdict(found)) if arguments.json else outcome_markdown(found))
 
 
 def _named(found: Outcome, whole: bool, settings: dict[str, object]) -> Outcome:
@@ -102,7 +102,7 @@ def _command(arguments: argparse.Namespace) -> str:
 
 def _keep(found: Outcome, folder: Path, quiet: bool = False) -> None:
     try:
-        path = outcome.write(found, folder)
+        path = outcome.write_outcome(found, folder)
     except OSError as error:
         raise ValueError(f"The outcome could not be written into {folder}: {error.strerror}.") from error
     if not quiet:

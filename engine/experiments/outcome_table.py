@@ -14,14 +14,14 @@ def percent(one: Summary | None, signed: bool = False) -> str:
     return (value if float(value) else f"{0:.1f}") + ("" if one.interval is None else f" ± {100 * one.interval:.1f}")
 
 
-def measures_of(found: Outcome) -> list[str]:
+def measured_names(found: Outcome) -> list[str]:
     """The measures that some row has, in the outcome's order."""
     return [name for name in found.measures if any(name in row.measured for row in found.rows)]
 
 
-def cells(found: Outcome, differences: bool = True) -> tuple[list[str], list[list[str]]]:
+def table_cells(found: Outcome, differences: bool = True) -> tuple[list[str], list[list[str]]]:
     """(head, rows): a label, parameters, each measure in percent, each difference in points, the paper's score."""
-    measures, paper = measures_of(found), any(row.paper is not None for row in found.rows)
+    measures, paper = measured_names(found), any(row.paper is not None for row in found.rows)
     different = [name for name in measures if differences and any(name in row.differences for row in found.rows)]
     head = ["", "parameters", *(f"{MEASURES.get(name, name)}, %" for name in measures)]
     head += [f"{MEASURES.get(name, name)}, points apart" for name in different]
@@ -71,9 +71,9 @@ def probe_line(found: Outcome) -> str:
     return f"{' and '.join(tasks).capitalize()}: a linear probe on frozen states."
 
 
-def markdown(found: Outcome) -> str:
+def outcome_markdown(found: Outcome) -> str:
     """The outcome in markdown: what it is, its table, its nulls and notes."""
-    head, rows = cells(found)
+    head, rows = table_cells(found)
     lines = [found.about, "", f"| {' | '.join(head)} |", "|---|" + "--:|" * (len(head) - 1)]
     lines += [f"| {' | '.join(row)} |" for row in rows]
     lines += ["", "± is half the 95% interval of the mean over seeds. Points apart: from the row compared with."]

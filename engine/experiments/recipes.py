@@ -13,17 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from engine.experiments.grid import NLTK_ENGLISH
-from engine.experiments.outcome import Outcome, RowOutcome, summary
+from engine.experiments.outcome import Outcome, RowOutcome, summarise
 from engine.methods.registry import METHODS
 from engine.settings.device import pick
 from engine.settings.options import ConfigError
 from engine.settings.run_config import RunConfig
 from engine.sizing.cost import parameters
-from engine.tasks import catalog as tasks
-from engine.tasks.finetune import Recipe as FineTuning
-from engine.tasks.scores import retained, score
-from engine.teachers import catalog as teachers
-from engine.teachers.catalog import open_model
+from engine.tasks.catalog import find_task
+from engine.tasks.finetune import FineTuneRecipe as FineTuning
+from engine.tasks.scores import retained_score, score_task
+from engine.teachers.catalog import open_model, teacher_card
 from engine.training import find_or_run as once
 from engine.training.find_or_run import Say
 from engine.training.plan import plan
@@ -86,7 +85,7 @@ RECIPES: dict[str, Experiment] = {
 }
 
 
-def find(name: str) -> Experiment:
+def find_recipe(name: str) -> Experiment:
     """The experiment called `name`.
 
     Raises:
@@ -97,19 +96,19 @@ def find(name: str) -> Experiment:
     return RECIPES[name]
 
 
-def changed(experiment: Experiment, **changes: Any) -> Experiment:
+def with_changes(experiment: Experiment, **changes: Any) -> Experiment:
     """The experiment with those of `changes` that are not None."""
     return replace(experiment, **{name: value for name, value in changes.items() if value is not None})
 
 
-def perform(experiment: Experiment, root: Path, say: Say) -> dict[str, Any]:
+def run_recipe(experiment: Experiment, root: Path, say: Say) -> dict[str, Any]:
     """Trains and scores everything; `say` is told what is done now. The answer is plain values.
 
     Raises:
         ValueError: something of it cannot be run as asked, or a run ended without a student.
     """
-    configs = {method: _config(experiment, method) for method in experiment.methods}
-    found_tasks = [tasks.find(name) for name in experiment.tasks]
+    configs = {method: _run_config(experiment, method) for method in experiment.methods}
+    found_tasks = [find_task(name) for name in experiment.tasks]
     for config in configs.values():
         plan(config, root)  # refuses all before one begins
     made = {method: once.done(config, root, method, say) for method, config in configs.items()}
@@ -132,9 +131,11 @@ def perform(experiment: Experiment, root: Path, say: Say) -> dict[str, Any]:
         model = open_model(row["run"], root)
         for task in found_tasks:
             say(f"{who} on {task.name}, {experiment.seeds} seeds")
-            answer = score(model.bert, model.tokenizer, task, tuning, experiment.seeds, device, limit=experiment.limit)
+            answer = score_task(
+                model.bert, model.tokenizer, task, tuning, experiment.seeds, device, limit=experiment.limit
+            )
             answers.setdefault(who, {})[task.name] = answer
-            kept = retained(answer, answers["teacher"][task.name])
+            kept = retained_score(answer, answers["teacher"][task.name])
             row["tasks"][task.name] = {
                 "metric": answer["metric"],
                 **answer["scores"][answer["metric"]],
@@ -158,7 +159,7 @@ def perform(experiment: Experiment, root: Path, say: Say) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _config(experiment: Experiment, method: str) -> RunConfig:
+def _run_config(experiment: Experiment, method: str) -> RunConfig:
     return RunConfig(
         teacher=experiment.teacher,
         method=method,
@@ -175,7 +176,7 @@ def _config(experiment: Experiment, method: str) -> RunConfig:
 
 
 def _teacher_row(experiment: Experiment, root: Path) -> dict[str, Any]:
-    card = teachers.card(experiment.teacher, root)
+    card = teacher_card(experiment.teacher, root)
     return {
         "run": experiment.teacher,
         "parameters": parameters(card.shape),
@@ -187,8 +188,8 @@ def _teacher_row(experiment: Experiment, root: Path) -> dict[str, Any]:
     }
 
 
-def as_outcome(answer: dict[str, Any], command: str) -> Outcome:
-    """The answer of `perform` as an outcome, for a page to show beside others."""
+def recipe_outcome(answer: dict[str, Any], command: str) -> Outcome:
+    """The answer of `run_recipe` as an outcome, for a page to show beside others."""
     first, rows = answer["models"]["teacher"], []
     for who, row in answer["models"].items():
         measured = {"masked_accuracy": [row["masked_accuracy"]], "retained": [row["masked_retained"]]}
@@ -205,7 +206,7 @@ def as_outcome(answer: dict[str, Any], command: str) -> Outcome:
                 {},
                 tuple(range(seeds)),
                 (row["run"],),
-                {name: summary(values) for name, values in measured.items() if None not in values},
+                {name: summarise(values) for name, values in measured.items() if None not in values},
             )  # fmt: skip
         )
     card = {
@@ -220,13 +221,12 @@ def as_outcome(answer: dict[str, Any], command: str) -> Outcome:
     nulls = {name: found["baseline"] for name, found in first["tasks"].items()}
     name, tuning = answer["recipe"], answer["fine_tuning"]
     how = f"fine-tuned at {tuning['lr']:g}" if "lr" in tuning else "by a probe"
-    return Outcome(
-        name, f"{find(name).title}, {how}", answer["about"], measures, tuple(rows), nulls, "", "", len(rows), card
-    )  # fmt: skip
+    title = f"{find_recipe(name).title}, {how}"
+    return Outcome(name, title, answer["about"], measures, tuple(rows), nulls, "", "", len(rows), card)
 
 
-def table(answer: dict[str, Any]) -> str:
-    """The answer of `perform` as a markdown table."""
+def recipe_markdown(answer: dict[str, Any]) -> str:
+    """The answer of `run_recipe` as a markdown table."""
     names = list(answer["models"]["teacher"]["tasks"])
     lines = [
         "| | encoder's parameters | masked accuracy, % | "

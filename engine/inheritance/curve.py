@@ -8,12 +8,16 @@ from typing import Any
 from engine.storage.runs import Run
 
 AXES = {"steps": "steps", "tokens": "tokens", "flops": "FLOPs", "seconds": "seconds"}
-TOLD = {"tokens": ("tokens",), "flops": ("flops",), "seconds": ("training_seconds", "seconds")}  # by step events
+STEP_EVENT_KEYS = {
+    "tokens": ("tokens",),
+    "flops": ("flops",),
+    "seconds": ("training_seconds", "seconds"),
+}  # by step events
 PAIRINGS = ("matched", "same_place")
 
 
 @dataclass(frozen=True)
-class Curve:
+class InheritanceCurve:
     """The scores of one run. Every list has one entry a snapshot, oldest first."""
 
     run: str
@@ -26,55 +30,56 @@ class Curve:
     shuffled: list[dict[str, float] | None]
 
 
-def read_curve(run: Run) -> Curve | None:
+def read_inheritance_curve(run: Run) -> InheritanceCurve | None:
     """The curve of `run`; None where it has none (yet).
 
     Raises:
         RunError: its files cannot be read.
     """
     events, config = run.events()[0], run.config()
-    taken = {event["step"]: event for event in events if event["kind"] == "attention" and _whole(event)}
+    taken = {event["step"]: event for event in events if event["kind"] == "attention" and _is_complete(event)}
     if not taken:
         return None
     told = {event["step"]: event for event in events if event["kind"] == "step" and isinstance(event.get("step"), int)}
     steps = sorted(taken)
     axes: dict[str, list[float | None]] = {"steps": [float(step) for step in steps]}
-    for name, keys in TOLD.items():
+    for name, keys in STEP_EVENT_KEYS.items():
         found = (
-            (step, next((event[key] for key in keys if _number(event.get(key))), None)) for step, event in told.items()
+            (step, next((event[key] for key in keys if _is_number(event.get(key))), None))
+            for step, event in told.items()
         )
         known = sorted((step, float(value)) for step, value in found if value is not None)
-        axes[name] = [_at(step, known) for step in steps]
+        axes[name] = [_reached_at(step, known) for step in steps]
     start: dict[str, Any] = next((event for event in reversed(events) if event["kind"] == "start"), {})
     shape = start.get("student_shape") or {}
-    return Curve(
+    return InheritanceCurve(
         run.id,
         str(config.get("method", "")),
         f"{shape.get('layers', '?')}x{shape.get('hidden', '?')}",
         (config.get("teacher"), start.get("corpus") or config.get("corpus"), config.get("length")),
         axes,
-        {pairing: [_figure(taken[step].get(pairing)) for step in steps] for pairing in PAIRINGS},
-        [_figure(taken[step].get("random")) for step in steps],
-        [_figure(taken[step].get("shuffled")) for step in steps],
+        {pairing: [_checked_score(taken[step].get(pairing)) for step in steps] for pairing in PAIRINGS},
+        [_checked_score(taken[step].get("random")) for step in steps],
+        [_checked_score(taken[step].get("shuffled")) for step in steps],
     )
 
 
-def _at(step: int, known: list[tuple[int, float]]) -> float | None:
+def _reached_at(step: int, known: list[tuple[int, float]]) -> float | None:
     """What was reached after `step` steps; nothing before the first."""
     before = [value for at, value in known if at <= step]
     return before[-1] if before else (0.0 if step == 0 and known else None)
 
 
-def _whole(event: dict[str, Any]) -> bool:
-    return isinstance(event.get("step"), int) and _figure(event.get("matched")) is not None
+def _is_complete(event: dict[str, Any]) -> bool:
+    return isinstance(event.get("step"), int) and _checked_score(event.get("matched")) is not None
 
 
-def _figure(told: Any) -> dict[str, float] | None:
+def _checked_score(told: Any) -> dict[str, float] | None:
     names = ("score", "low", "high", "distance", "null")
-    if isinstance(told, dict) and all(_number(told.get(name)) for name in names):
+    if isinstance(told, dict) and all(_is_number(told.get(name)) for name in names):
         return {name: float(told[name]) for name in names}
     return None
 
 
-def _number(value: Any) -> bool:
+def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)

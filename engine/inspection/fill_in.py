@@ -15,7 +15,7 @@ BLANK = "[MASK]"
 
 
 @dataclass(frozen=True)
-class Filled:
+class FilledBlanks:
     """What a model says of every blank of one text."""
 
     tokens: list[str]  # the text as the model sees it
@@ -32,7 +32,7 @@ class Filled:
 
 
 @torch.no_grad()
-def fill_in(bert: Bert, tokenizer: Any, text: str, most_tokens: int = 128) -> Filled:
+def fill_in(bert: Bert, tokenizer: Any, text: str, most_tokens: int = 128) -> FilledBlanks:
     """What `bert` puts into every [MASK] of `text`, all of them hidden at the same time.
 
     Raises:
@@ -55,12 +55,12 @@ def fill_in(bert: Bert, tokenizer: Any, text: str, most_tokens: int = 128) -> Fi
     device = bert.embeddings.word.weight.device
     logits = bert(torch.tensor([ids], device=device), positions=torch.tensor(blanks, device=device))
     words = tokenizer.convert_ids_to_tokens(range(bert.shape.vocab))
-    return Filled(
+    return FilledBlanks(
         tokenizer.convert_ids_to_tokens(ids), blanks, logits.float().softmax(-1).cpu().numpy(), words, unknown
     )
 
 
-def agreement(teacher: Filled, student: Filled) -> list[tuple[bool, float]]:
+def blank_agreement(teacher: FilledBlanks, student: FilledBlanks) -> list[tuple[bool, float]]:
     """Of each blank: whether both models' first candidates are the same, and the probability that they share.
 
     The shared probability is the sum over all tokens of the smaller of the two, 0 to 1: one minus the total variation.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from engine.inspection.importance import first_order, weight_norms
+from engine.inspection.importance import first_order_importance, weight_norm_importance
 from engine.methods.one_shot import Cut, batches_to_look_at, healing_rate, ranking_of, share_of
 from engine.model.bert import Bert
 from engine.settings.options import option
@@ -57,5 +57,5 @@ class FfnPruning(Cut):
     def scores(self, student: Bert, batches: Iterable[Batch]) -> list[Tensor]:
         """First order, or by the weights."""
         if self.options.importance == "weights":
-            return weight_norms(student)
-        return first_order(student, self.part, batches)
+            return weight_norm_importance(student)
+        return first_order_importance(student, self.part, batches)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from engine.inspection.importance import first_order
+from engine.inspection.importance import first_order_importance
 from engine.methods.one_shot import Cut, batches_to_look_at, healing_rate, ranking_of, share_of
 from engine.model.bert import Bert
 from engine.text.masking import Batch
@@ -45,4 +45,4 @@ class HeadPruning(Cut):
 
     def scores(self, student: Bert, batches: Iterable[Batch]) -> list[Tensor]:
         """The paper's importance."""
-        return first_order(student, self.part, batches)
+        return first_order_importance(student, self.part, batches)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from engine.inspection.importance import RANKINGS, choose, shared_out
+from engine.inspection.importance import RANKINGS, most_important, proportional_counts
 from engine.methods.base import Method
 from engine.model.bert import Bert
 from engine.model.new_head import with_head
@@ -114,7 +114,7 @@ class Cut(OneShot):
         """How many heads or neurons stay in each block; a guess with the right sum, where the ranking is global."""
         sizes = sizes_of(shape, self.part)
         if self.options.ranking == "global":
-            return shared_out(sizes, max(len(sizes), sum(sizes) - round(self.options.share * sum(sizes))))
+            return proportional_counts(sizes, max(len(sizes), sum(sizes) - round(self.options.share * sum(sizes))))
         return [max(1, size - round(self.options.share * size)) for size in sizes]
 
     def refusals(self, teacher: Shape) -> list[str]:
@@ -153,7 +153,7 @@ class Cut(OneShot):
         assert isinstance(student, Bert)
         left, device = self.left(student.shape), next(student.parameters()).device
         scores = self.scores(student, batches)
-        self.kept = choose(scores, sum(left) if self.options.ranking == "global" else left)
+        self.kept = most_important(scores, sum(left) if self.options.ranking == "global" else left)
         return keep(student, self.part, self.kept).to(device)
 
     def settled(self, student: nn.Module, shape: Shape) -> Shape:

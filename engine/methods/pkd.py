@@ -22,8 +22,8 @@ from engine.sizing.shape import Shape, nearest_divisors
 from engine.sizing.step_flops import TRAINED, Work, encoder_flops, projection_flops
 from engine.tasks import catalog as tasks
 from engine.tasks.batches import TaskBatch, TaskData, open_task
-from engine.tasks.finetune import Recipe, TaskModel
-from engine.tasks.taught_teacher import taught
+from engine.tasks.fine_tuned_teacher import fine_tuned_teacher
+from engine.tasks.finetune import FineTuneRecipe, TaskModel
 from engine.text.masking import Batch, Masking
 
 TASKS = tuple(name for name, task in tasks.TASKS.items() if task.classes and task.metrics[0] == "accuracy")
@@ -115,7 +115,7 @@ class Pkd(Method):
     @property
     def task(self) -> tasks.Task:
         """What is learned."""
-        return tasks.find(self.options.task)
+        return tasks.find_task(self.options.task)
 
     @property
     def measure(self) -> Measure:
@@ -194,8 +194,8 @@ class Pkd(Method):
     def guide(self, teacher: Bert, data: Data, seed: int, device: Device) -> Generator[tuple[str, float], None, Any]:
         """The teacher fine-tuned on the task, read off [CLS] as the student is."""
         assert isinstance(data, TaskData)
-        recipe = Recipe(epochs=self.options.teacher_epochs, lr=self.options.teacher_lr, pooling="cls")
-        learning = taught(with_pooler(teacher, seed).to(device.type), data, recipe, seed, device)
+        recipe = FineTuneRecipe(epochs=self.options.teacher_epochs, lr=self.options.teacher_lr, pooling="cls")
+        learning = fine_tuned_teacher(with_pooler(teacher, seed).to(device.type), data, recipe, seed, device)
         while True:
             try:
                 share = next(learning)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.reports.html_page import document, escape, island
+from engine.reports.html_page import escape, html_document, island
 
 MAX_TOKENS = 64  # a pair of heads is then 12,000 cells, which a browser still draws at once
 STYLE = """<style>
@@ -22,7 +22,7 @@ STYLE = """<style>
 
 
 @dataclass(frozen=True)
-class Look:
+class ModelAttention:
     """What one model did with a text."""
 
     role: str  # "teacher" or "student": its colour
@@ -31,7 +31,7 @@ class Look:
     attentions: np.ndarray  # (layer, head, pos, pos) in 0-1
 
 
-def attention_part(looks: Sequence[Look], opened: tuple[int, int] = (0, 0)) -> tuple[str, str]:
+def attention_section(looks: Sequence[ModelAttention], opened: tuple[int, int] = (0, 0)) -> tuple[str, str]:
     """Markup and script of the attention of one or two models, with the head `opened` (layer, head) of the first.
 
     Shares are kept to 1/255, a byte each: 12 x 12 heads and 32 tokens are 200 kB a model.
@@ -68,16 +68,16 @@ def attention_part(looks: Sequence[Look], opened: tuple[int, int] = (0, 0)) -> t
     ), _script()
 
 
-def attention_page(looks: Sequence[Look], text: str, notes: Sequence[str] = ()) -> str:
-    """A whole document of `attention_part` for the sentence `text`; `notes` are said below the title.
+def attention_page(looks: Sequence[ModelAttention], text: str, notes: Sequence[str] = ()) -> str:
+    """A whole document of `attention_section` for the sentence `text`; `notes` are said below the title.
 
     Raises:
         ValueError: as attention_part.
     """
-    part, script = attention_part(looks)
+    part, script = attention_section(looks)
     title = " and ".join(look.label for look in looks)
     said = "".join(f"<p>{escape(note)}</p>" for note in notes)
-    return document(f"Attention: {title}", [f"<h1>{escape(text)}</h1>", said, part], [script])
+    return html_document(f"Attention: {title}", [f"<h1>{escape(text)}</h1>", said, part], [script])
 
 
 @cache

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from engine.inheritance.attention_film import begin, take
+from engine.inheritance.attention_film import frame_events, start_film
 from engine.learning.masked_lm import pair_score
 from engine.methods.base import Data, Method
 from engine.model.saved_models import save_model, sweep
@@ -63,7 +63,7 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     planned = plan(config, run.path.parent)
     method, shape, device = planned.method, planned.shape, planned.device
     yield {"kind": "prepare", "message": f"Loading the teacher {planned.teacher.label}"}
-    teacher = teachers.load(config.teacher, run.path.parent)
+    teacher = teachers.load_teacher(config.teacher, run.path.parent)
     length = min(config.length, shape.positions)
     yield {"kind": "prepare", "message": f"Reading {method.subject(planned.corpus)}"}
     masking = Masking(config.masking, config.mask_share)
@@ -123,11 +123,11 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     yield start_event(config, planned, teacher.bert.shape, training_parameters, length, len(corpus.rows), done)
     teacher_score = method.score(guide, corpus, device)
     yield {"kind": "teacher", **teacher_score}
-    film = begin(run.attention_dir, teacher_bert, corpus, shape, device.type) if processes.rank == 0 else None
+    film = start_film(run.attention_dir, teacher_bert, corpus, shape, device.type) if processes.rank == 0 else None
     if not saved and config.steps:  # without steps the student is scored as it is at the end, once
         yield {"kind": "evaluation", "step": 0, **method.score(student, corpus, device)}
         yield from _picture(method, student, config, length, 0)
-        yield from take(film, student, 0)
+        yield from frame_events(film, student, 0)
 
     # the steps
     moments = moments_of(config)
@@ -204,7 +204,7 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
             yield from _picture(method, student, config, length, step)
         if step in moments.evaluations and step < config.steps and not stopped:
             yield {"kind": "evaluation", "step": step, **method.score(student, corpus, device)}
-            yield from take(film if step in moments.filmed else None, student, step)
+            yield from frame_events(film if step in moments.filmed else None, student, step)
         if step in moments.checkpoints or stopped:
             said = {**window, "losses": _totals(window, processes)}
             extra = {"method": method.state(student), "window": said, "spent": spent}
@@ -226,7 +226,7 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     if isinstance(corpus, Pairs):
         score["pair_accuracy"] = pair_score(bert, corpus, device)["accuracy"]
     yield {"kind": "evaluation", "step": done, **score}
-    yield from take(film, bert, done)
+    yield from frame_events(film, bert, done)
     seconds = time.perf_counter() - began
     sides = measured(teacher_bert, bert, corpus, device) if processes.rank == 0 else {}
     scores = (teacher_score, score)

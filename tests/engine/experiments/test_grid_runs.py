@@ -7,10 +7,10 @@ import pytest
 from engine.__main__ import main
 from engine.cli import recipe as grids
 from engine.experiments.grid import Grid, Row
-from engine.experiments.outcome import read
+from engine.experiments.outcome import read_outcome
 from engine.settings.device import pick
 from engine.storage.runs import create, list_runs
-from engine.tasks.cross_task import read_out
+from engine.tasks.cross_task import pair_probe_accuracy
 from engine.text.sentence_pairs import open_pairs
 from engine.training import find_or_run as once
 from tests.fixtures import builders
@@ -57,8 +57,8 @@ def test_a_grid_is_done_once_and_kept(done, capsys, monkeypatch):
     assert told.err.count("has done this before") == 4
     assert len(list_runs(done / "runs")) == 4
     answer = json.loads(told.out)
-    saved = read(done / "saved" / "tiny.json")
-    assert saved == read(done / "runs" / "experiments" / "tiny.json")
+    saved = read_outcome(done / "saved" / "tiny.json")
+    assert saved == read_outcome(done / "runs" / "experiments" / "tiny.json")
     assert saved.complete
     assert [row["name"] for row in answer["rows"]] == ["teacher", "none", "sop"]
     assert answer["rows"][2]["measured"]["masked_accuracy"]["values"] == list(
@@ -68,7 +68,7 @@ def test_a_grid_is_done_once_and_kept(done, capsys, monkeypatch):
 
 def test_a_grid_measures_what_its_runs_did(done):
     """Harm: a row shows another run's number, or a time that is not its own."""
-    saved = read(done / "saved" / "tiny.json")
+    saved = read_outcome(done / "saved" / "tiny.json")
     runs = {run.id: run for run in list_runs(done / "runs")}
     for row in saved.rows[1:]:
         for seed, id, accuracy, seconds in zip(
@@ -92,7 +92,7 @@ def test_other_settings_make_another_file(done, capsys, monkeypatch):
     assert main(["recipe", "tiny", "--steps", "1", "--seeds", "1", "--runs", str(done / "runs")]) == 0
     assert (done / "runs" / "experiments" / "tiny.json").read_bytes() == before
     (other,) = (done / "runs" / "experiments").glob("tiny-*.json")
-    assert "--steps 1 --seeds 1" in read(other).card["command"]
+    assert "--steps 1 --seeds 1" in read_outcome(other).card["command"]
     assert "| sop" in capsys.readouterr().out.replace("| order", "| sop")
 
 
@@ -153,7 +153,7 @@ def test_a_read_out_finds_what_is_there_and_no_more():
         (sum((batch.labels == kind).sum().item() for batch in held) / sum(len(b.labels) for b in held))
         for kind in (0, 1)
     )
-    assert read_out(bert, pairs, device) <= commonest + 1e-9
+    assert pair_probe_accuracy(bert, pairs, device) <= commonest + 1e-9
 
     original = type(pairs)._paired
 
@@ -166,4 +166,4 @@ def test_a_read_out_finds_what_is_there_and_no_more():
     kept = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(pairs), "_paired", remembered)
-        assert read_out(bert, pairs, device) == 1.0
+        assert pair_probe_accuracy(bert, pairs, device) == 1.0

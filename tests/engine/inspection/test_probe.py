@@ -7,14 +7,14 @@ from transformers import BertConfig, BertModel, BertTokenizer
 
 from engine.inspection.probe import ProbeError, probe, relation_attention
 from engine.model.transformers_format import from_library
-from engine.teachers import catalog as teachers
+from engine.teachers.catalog import load_teacher
 from engine.text.microworld import Document, Relation
 
 
 @pytest.fixture(scope="module")
 def teacher():
     """The shipped microworld teacher."""
-    return teachers.load("microworld")
+    return load_teacher("microworld")
 
 
 def test_hidden_states_and_attentions_are_the_library_s() -> None:

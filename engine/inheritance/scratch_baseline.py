@@ -8,12 +8,12 @@ from typing import Any
 from engine.settings.run_config import command_line
 from engine.storage.runs import Run, RunError, list_runs
 
-SAME = ("teacher", "corpus", "steps", "batch", "length", "seed", "masking", "mask_share")  # what a budget is
-SHAPE = ("layers", "hidden", "heads", "head_dim", "ffn")
+SAME_BUDGET = ("teacher", "corpus", "steps", "batch", "length", "seed", "masking", "mask_share")  # what a budget is
+SHAPE_SIZES = ("layers", "hidden", "heads", "head_dim", "ffn")
 METHOD = "scratch"
 
 
-def find_twin(card: dict[str, Any], runs: Path) -> Run | None:
+def find_scratch_baseline(card: dict[str, Any], runs: Path) -> Run | None:
     """The newest finished run from scratch in `runs` with the shape, text, steps and seed of the run with this card.
 
     A run from scratch has no other twin than itself: None.
@@ -26,26 +26,30 @@ def find_twin(card: dict[str, Any], runs: Path) -> Run | None:
         except RunError:
             continue  # somebody else's damaged card
         if other and other.get("method") == METHOD and other.get("complete") and run.student_dir.is_dir():
-            same = all(other.get(name) == card.get(name) for name in SAME)
-            if same and _sizes(other) == _sizes(card):
+            same = all(other.get(name) == card.get(name) for name in SAME_BUDGET)
+            if same and _shape_sizes(other) == _shape_sizes(card):
                 return run
     return None
 
 
-def twin_config(card: dict[str, Any]) -> dict[str, Any]:
+def scratch_baseline_config(card: dict[str, Any]) -> dict[str, Any]:
     """The settings of the twin that the run with this card would need, as RunConfig takes them."""
-    return {**{name: card[name] for name in SAME if name in card}, "method": METHOD, "student": _sizes(card)}
+    return {
+        **{name: card[name] for name in SAME_BUDGET if name in card},
+        "method": METHOD,
+        "student": _shape_sizes(card),
+    }
 
 
-def twin_command(card: dict[str, Any]) -> str:
+def scratch_baseline_command(card: dict[str, Any]) -> str:
     """The command that makes the twin."""
-    return command_line(twin_config(card))
+    return command_line(scratch_baseline_config(card))
 
 
-def twin_name(card: dict[str, Any]) -> str:
+def scratch_baseline_name(card: dict[str, Any]) -> str:
     """What the twin's run is called."""
     return f"{METHOD}-{card['shape']['layers']}x{card['shape']['hidden']}"
 
 
-def _sizes(card: dict[str, Any]) -> dict[str, Any]:
-    return {name: card["shape"][name] for name in SHAPE if name in card["shape"]}
+def _shape_sizes(card: dict[str, Any]) -> dict[str, Any]:
+    return {name: card["shape"][name] for name in SHAPE_SIZES if name in card["shape"]}
