@@ -156,7 +156,7 @@ def _draw(report: InheritanceReport, run_id: str, colours: Theme) -> None:
     head, rows = _table({**figures, **layers}, unit)
     st.html(table(head, rows, colours, bold=[0]))
     as_csv(head, rows, "inheritance-score", f"inheritance_csv_{run_id}")
-    words = ", ".join(f"{share:.0%} of the {who}'s" for who, share in report.left.items())
+    words = ", ".join(f"{share:.0%} of the {who}'s" for who, share in report.attention_among_words.items())
     tokens = sum(map(len, report.sentences.ids))
     st.caption(
         f"Over {len(report.sentences):,} sentences of {tokens:,} tokens. Of the attention of words, {words} goes to "

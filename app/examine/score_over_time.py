@@ -32,7 +32,7 @@ def _kin(curve: InheritanceCurve) -> dict[str, InheritanceCurve]:
     for other in list_runs(state.RUNS):
         with contextlib.suppress(RunError):  # another run's damage is shown on its own page
             its = course(other)
-            if its is not None and its.kin == curve.kin:
+            if its is not None and its.comparable_by == curve.comparable_by:
                 found[other.id] = its
     return found
 

@@ -91,7 +91,7 @@ def _lines(report: InheritanceReport, student: str, teacher: str) -> list[str]:
         "in brackets 95% intervals over sentences",
         DEFINITION,
         "Of the attention of words, "
-        + ", ".join(f"{share:.0%} of the {who}'s" for who, share in report.left.items())
+        + ", ".join(f"{share:.0%} of the {who}'s" for who, share in report.attention_among_words.items())
         + " goes to words and is what is compared.",
         "Rows are on average "
         + ", ".join(f"{bits:.3f} bits ({OWNERS[who]})" for who, bits in report.sharpness.items())

@@ -1,4 +1,4 @@
-"""An experiment as a grid: rows, each what a run is set to, times seeds. Knows no result, no method and no torch."""
+"""An experiment as a grid: rows, each the settings of a run, times seeds. Knows no result, no method and no torch."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Row:
     base: str = ""  # the row that this one is compared with, seed by seed; empty: none
     note: str = ""  # what a reader must know of this row
     paper: float | None = None  # the paper's score of this row, as printed
-    said: str = ""  # its parameters, as the paper prints them
+    paper_parameters: str = ""  # as the paper prints them
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A grid done: its runs, found again or made now, measured, and put together as an outcome.
+"""A grid carried out: its runs, found again or made now, measured, and put together as an outcome.
 
 Seeds are the outer loop, so that what is there when the work is interrupted is as many whole tables as there was time
 for. The outcome is written after each run.
@@ -31,7 +31,7 @@ from engine.tasks.scores import score_task
 from engine.teachers.catalog import load_teacher
 from engine.text.corpora import open_corpus
 from engine.text.sentence_pairs import Pairs, open_text
-from engine.training import find_or_run as once
+from engine.training import find_or_run
 from engine.training.find_or_run import Say
 from engine.training.plan import plan
 
@@ -57,15 +57,15 @@ def run_grid(grid: Grid, root: Path, say: Say, command: str, keep: Callable[[Out
     seconds = 0.0
     nulls: dict[str, float] = {}
     teacher = _teacher_row(grid, root, device, say) if grid.with_teacher else None
-    made_now = grid_outcome(grid, measured, made, shapes, nulls, {}, teacher)
+    outcome = grid_outcome(grid, measured, made, shapes, nulls, {}, teacher)
     for (name, seed), config in configs.items():
-        run = once.done(config, root, f"{name}, seed {seed}", say)
+        run = find_or_run.done(config, root, f"{name}, seed {seed}", say)
         card, model = run.card() or {}, load_model(run.student_dir)
         made[name, seed], seconds = run, seconds + float(card["seconds"])
         shapes.setdefault(name, card["shape"])
         measured[name][seed] = measure_run(grid, run, card, model, device)
         nulls = nulls or _nulls(grid, model, card, device)
-        told = {
+        how_made = {
             "command": command,
             "date": datetime.date.today().isoformat(),
             "seconds": round(seconds, 1),
@@ -73,18 +73,16 @@ def run_grid(grid: Grid, root: Path, say: Say, command: str, keep: Callable[[Out
             "versions": card["versions"],
             "settings": dict(grid.settings),
         }
-        made_now = grid_outcome(grid, measured, made, shapes, nulls, told, teacher)
-        keep(made_now)
-    return made_now
+        outcome = grid_outcome(grid, measured, made, shapes, nulls, how_made, teacher)
+        keep(outcome)
+    return outcome
 
 
 def measure_run(grid: Grid, run: Run, card: dict[str, Any], model: Model, device: Device) -> dict[str, float]:
     """What the grid wants to know of one finished run, and what it cost."""
     scores = card["scores"]
     found: dict[str, float] = {}
-    if (
-        "masked_accuracy" in scores
-    ):  # a student of a task is never asked for a word, and what it retains is of that task
+    if "masked_accuracy" in scores:  # a task's student is asked for no word, and what it retains is of that task
         found = {name: float(scores[name]) for name in ("masked_accuracy", "retained")}
     if scores.get("pair_accuracy") is not None:
         found["pair_accuracy"] = float(scores["pair_accuracy"])
@@ -96,7 +94,7 @@ def measure_run(grid: Grid, run: Run, card: dict[str, Any], model: Model, device
         if isinstance(card.get(name), int | float):
             found[name] = float(card[name])
     if grid.timed:
-        found["seconds"] = once.step_seconds(run) or 0.0
+        found["seconds"] = find_or_run.step_seconds(run) or 0.0
     return found
 
 
@@ -145,7 +143,8 @@ def _row_outcome(
     card = made[row.name, seeds[0]].card() or {}
     return RowOutcome(
         row.name, row.label, row.series, find_method(card["method"]).name, row.note, int(card["parameters"]), shape,
-        tuple(seeds), tuple(made[row.name, seed].id for seed in seeds), summaries, row.base, {}, row.paper, row.said,
+        tuple(seeds), tuple(made[row.name, seed].id for seed in seeds), summaries, row.base, {},
+        row.paper, row.paper_parameters,
     )  # fmt: skip
 
 

@@ -55,7 +55,7 @@ class RowOutcome:
     base: str = ""
     differences: dict[str, Summary] = field(default_factory=dict)  # measure -> row minus base, seed by seed
     paper: float | None = None
-    said: str = ""
+    paper_parameters: str = ""  # as the paper prints them; "said" in the file
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,10 @@ def write_outcome(outcome: Outcome, folder: Path) -> Path:
     """Writes the outcome into `folder`, made if need be, as NAME.json; whole or not at all. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{outcome.name}.json"
-    write_json(path, {"layout": LAYOUT, **asdict(outcome)})
+    record = asdict(outcome)
+    for row in record["rows"]:
+        row["said"] = row.pop("paper_parameters")
+    write_json(path, {"layout": LAYOUT, **record})
     return path
 
 

@@ -1,4 +1,4 @@
-"""An outcome as a table for people. Knows no screen and no torch."""
+"""An experiment's outcome as a table for people: cells for a page, or markdown. Knows no screen and no torch."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ def table_cells(found: Outcome, differences: bool = True) -> tuple[list[str], li
     different = [name for name in measures if differences and any(name in row.differences for row in found.rows)]
     head = ["", "parameters", *(f"{MEASURES.get(name, name)}, %" for name in measures)]
     head += [f"{MEASURES.get(name, name)}, points apart" for name in different]
+    with_paper_parameters = any(row.paper_parameters for row in found.rows)
     if paper:
-        head += ["paper's parameters"] * any(row.said for row in found.rows)
+        head += ["paper's parameters"] * with_paper_parameters
         head += ["paper's score"] + ["paper's, points apart"] * differences
     rows = []
     for row in found.rows:
@@ -34,7 +35,8 @@ def table_cells(found: Outcome, differences: bool = True) -> tuple[list[str], li
         line += [percent(row.differences.get(name), signed=True) for name in different]
         if paper:
             apart = paper_difference(found, row)
-            line += [row.said] * any(it.said for it in found.rows) + ["" if row.paper is None else f"{row.paper:.1f}"]
+            line += [row.paper_parameters] * with_paper_parameters
+            line += ["" if row.paper is None else f"{row.paper:.1f}"]
             line += ["" if apart is None else f"{apart:+.1f}"] * differences
         rows.append(line)
     return head, rows

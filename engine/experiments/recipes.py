@@ -1,4 +1,4 @@
-"""Whole experiments, from a teacher to a table of task scores, one registry line each.
+"""Recipes: whole experiments, from a teacher through its students to a table of task scores, one entry each.
 
 Methods are compared at an equal budget: the same student, text, order, number of steps and seed. What was finished
 before, with the same settings, is not done again.
@@ -23,7 +23,7 @@ from engine.tasks.catalog import find_task
 from engine.tasks.finetune import FineTuneRecipe as FineTuning
 from engine.tasks.scores import retained_score, score_task
 from engine.teachers.catalog import open_model, teacher_card
-from engine.training import find_or_run as once
+from engine.training import find_or_run
 from engine.training.find_or_run import Say
 from engine.training.plan import plan
 
@@ -111,7 +111,7 @@ def run_recipe(experiment: Experiment, root: Path, say: Say) -> dict[str, Any]:
     found_tasks = [find_task(name) for name in experiment.tasks]
     for config in configs.values():
         plan(config, root)  # refuses all before one begins
-    made = {method: once.done(config, root, method, say) for method, config in configs.items()}
+    made = {method: find_or_run.done(config, root, method, say) for method, config in configs.items()}
     rows: dict[str, dict[str, Any]] = {"teacher": _teacher_row(experiment, root)}
     for method, run in made.items():
         card = run.card() or {}

@@ -1,6 +1,7 @@
-"""A run's film: at every evaluation its student's attention on fixed probe sentences, kept and scored.
+"""A run's film: at every evaluation its student's attention on fixed probe sentences, kept on disk and scored.
 
-Costs a forward pass over a dozen short sentences. Takes no random number and changes nothing of what is learned.
+The training loop calls `start_film` once and `frame_events` at every evaluation. It costs a forward pass over a dozen
+short sentences, takes no random number and changes nothing of what is learned.
 """
 
 from __future__ import annotations
@@ -44,18 +45,18 @@ def start_film(folder: Path, teacher: Bert, data: Any, student: Shape, device: s
 
 
 def frame_events(film: AttentionFilm | None, student: nn.Module, step: int) -> Iterator[dict[str, Any]]:
-    """The event of the student's picture at `step`, if there is a film."""
+    """The event of the student's frame at `step`, if there is a film."""
     if film is not None:
-        yield film.picture(student, step)
+        yield film.record(student, step)
 
 
 class AttentionFilm:
-    """What is needed to take a picture of a student: the sentences, and where its teacher and its nulls look."""
+    """Records where a student looks: holds the sentences, and where its teacher and its nulls look in them."""
 
     def __init__(
         self, folder: Path, teacher: Bert, data: Corpus | Pairs | TaskData, student: Shape, device: str
     ) -> None:
-        """`folder`: where the snapshots go. `student`: the shape that the student will have at the end.
+        """`folder`: where the frames go. `student`: the shape that the student will have at the end.
 
         Raises:
             InheritanceError: the held-out text has no sentence of two words.
@@ -71,7 +72,7 @@ class AttentionFilm:
             write_frame_sentences(folder, self.sentences.tokens)
             write_teacher_frame(folder, self.teacher.maps, self.teacher.layers)
 
-    def picture(self, student: nn.Module, step: int) -> dict[str, Any]:
+    def record(self, student: nn.Module, step: int) -> dict[str, Any]:
         """Keeps the student's attention at `step`; the event that tells its inheritance score, nulls beside it.
 
         "matched" pairs heads by optimal assignment, "same_place" by number and depth (None where head counts differ);

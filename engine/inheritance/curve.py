@@ -1,10 +1,11 @@
-"""A run's inheritance score over its training, read from its events. Knows no torch."""
+"""A run's inheritance score over its training, read from the events that the run has written. Knows no torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
+from engine.inheritance.score import PAIRINGS
 from engine.storage.runs import Run
 
 AXES = {"steps": "steps", "tokens": "tokens", "flops": "FLOPs", "seconds": "seconds"}
@@ -13,17 +14,16 @@ STEP_EVENT_KEYS = {
     "flops": ("flops",),
     "seconds": ("training_seconds", "seconds"),
 }  # by step events
-PAIRINGS = ("matched", "same_place")
 
 
 @dataclass(frozen=True)
 class InheritanceCurve:
-    """The scores of one run. Every list has one entry a snapshot, oldest first."""
+    """The scores of one run. Every list has one entry a frame of attention, oldest first."""
 
     run: str
     method: str
     shape: str  # such as 4x64
-    kin: tuple[Any, ...]  # teacher, text, length: what curves on one chart must have in common
+    comparable_by: tuple[Any, ...]  # teacher, text, length: what curves on one chart must have in common
     axes: dict[str, list[float | None]]  # by name among AXES; None: not told
     scores: dict[str, list[dict[str, float] | None]]  # by pairing: {"score", "low", "high", "distance", "null"}
     random: list[dict[str, float] | None]
@@ -37,16 +37,18 @@ def read_inheritance_curve(run: Run) -> InheritanceCurve | None:
         RunError: its files cannot be read.
     """
     events, config = run.events()[0], run.config()
-    taken = {event["step"]: event for event in events if event["kind"] == "attention" and _is_complete(event)}
-    if not taken:
+    frames = {event["step"]: event for event in events if event["kind"] == "attention" and _is_complete(event)}
+    if not frames:
         return None
-    told = {event["step"]: event for event in events if event["kind"] == "step" and isinstance(event.get("step"), int)}
-    steps = sorted(taken)
+    step_events = {
+        event["step"]: event for event in events if event["kind"] == "step" and isinstance(event.get("step"), int)
+    }
+    steps = sorted(frames)
     axes: dict[str, list[float | None]] = {"steps": [float(step) for step in steps]}
     for name, keys in STEP_EVENT_KEYS.items():
         found = (
             (step, next((event[key] for key in keys if _is_number(event.get(key))), None))
-            for step, event in told.items()
+            for step, event in step_events.items()
         )
         known = sorted((step, float(value)) for step, value in found if value is not None)
         axes[name] = [_reached_at(step, known) for step in steps]
@@ -58,9 +60,9 @@ def read_inheritance_curve(run: Run) -> InheritanceCurve | None:
         f"{shape.get('layers', '?')}x{shape.get('hidden', '?')}",
         (config.get("teacher"), start.get("corpus") or config.get("corpus"), config.get("length")),
         axes,
-        {pairing: [_checked_score(taken[step].get(pairing)) for step in steps] for pairing in PAIRINGS},
-        [_checked_score(taken[step].get("random")) for step in steps],
-        [_checked_score(taken[step].get("shuffled")) for step in steps],
+        {pairing: [_checked_score(frames[step].get(pairing)) for step in steps] for pairing in PAIRINGS},
+        [_checked_score(frames[step].get("random")) for step in steps],
+        [_checked_score(frames[step].get("shuffled")) for step in steps],
     )
 
 

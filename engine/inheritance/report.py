@@ -1,4 +1,4 @@
-"""Whose attention a student has: models and sentences in, the inheritance score with its nulls out."""
+"""Whose attention a student has: two models and sentences in, the inheritance score with its nulls out."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from engine.inheritance.random_null import random_student_distances
 from engine.inheritance.score import (
     DEFINITION,
     NEGLIGIBLE_NULL,
+    PAIRINGS,
     InheritanceScore,
     ScoreInterval,
     best_pairs,
@@ -28,7 +29,6 @@ from engine.inspection.attention_divergence import content_only, jensen_shannon
 from engine.model.bert import Bert
 
 Progress = Callable[[float, str], object]  # a share 0-1 and what is being done
-PAIRINGS = ("matched", "same_place")
 PAIRING_WORDS = {
     "matched": "best matching (optimal assignment, one to one)",
     "same_place": "same place (same head number, same relative depth)",
@@ -58,10 +58,8 @@ class InheritanceReport:
     student_layers: list[int]  # of each head, from 0
     teacher_layers: list[int]
     measures: dict[str, MeasuredInheritance]
-    left: dict[str, float]  # "teacher", "student": share of the attention of words that goes to words, 0 to 1
-    sharpness: dict[
-        str, float
-    ]  # "teacher", "student", "from_scratch": how far rows are from even attention, bits, mean
+    attention_among_words: dict[str, float]  # of "teacher", "student": share of words' attention on words, 0 to 1
+    sharpness: dict[str, float]  # of each model: how far rows are from even attention, bits, mean
     notes: list[str]
 
     def to_json(self) -> dict[str, Any]:
@@ -71,7 +69,7 @@ class InheritanceReport:
             "sentences": len(self.sentences),
             "tokens": sum(map(len, self.sentences.ids)),
             "special_tokens": "kept" if self.keep_special else "left out",
-            "attention_among_words": {name: round(value, 4) for name, value in self.left.items()},
+            "attention_among_words": {name: round(value, 4) for name, value in self.attention_among_words.items()},
             "bits_from_even": {name: round(value, 4) for name, value in self.sharpness.items()},
             "notes": self.notes,
             "measures": {name: self._measured(measured) for name, measured in self.measures.items()},
@@ -142,32 +140,24 @@ def inheritance_report(
     if longest > room:
         raise InheritanceError(f"A sentence has {longest} tokens and the models hold {room}; shorten it.")
     students = {"student": student, **({"from_scratch": scratch} if scratch is not None else {})}
-    whole = 2 + 2 * len(students) + 1.5
-    done = 0.0
-
-    def part(size: float, doing: str) -> Callable[[float], object]:
-        nonlocal done
-        start, done = done, done + size
-        return lambda share: progress((start + share * size) / whole, doing) if progress else None
-
+    stages = _Stages(progress, 2 + 2 * len(students) + 1.5)
     keep = sentences.counted(keep_special)
-    theirs = sentence_attention(teacher, sentences, "cpu", pad, part(0.5, "The teacher reads"))
+    theirs = sentence_attention(teacher, sentences, "cpu", pad, stages.begin(0.5, "The teacher reads"))
     nulls = random_student_distances(
-        student.shape, theirs.maps, sentences, keep, pad, measures, part(3.0, "Random students are compared")
+        student.shape, theirs.maps, sentences, keep, pad, measures, stages.begin(3.0, "Random students are compared")
     )
     seen, apart = {}, {}
     for name, model in students.items():
-        words = "The student" if name == "student" else "The student from scratch"
-        seen[name] = sentence_attention(model, sentences, "cpu", pad, part(0.5, f"{words} reads"))
+        who = "The student" if name == "student" else "The student from scratch"
+        seen[name] = sentence_attention(model, sentences, "cpu", pad, stages.begin(0.5, f"{who} reads"))
         apart[name] = {
             measure: head_distances(
-                seen[name].maps, theirs.maps, keep, measure, part(1.5 / len(measures), f"{words} is compared")
+                seen[name].maps, theirs.maps, keep, measure, stages.begin(1.5 / len(measures), f"{who} is compared")
             )
             for measure in measures
         }
-    part(0.0, "The figures")(0.0)
+    stages.begin(0.0, "The figures")(0.0)
     mine = seen["student"].layers
-    in_place = same_place_pairs(mine, theirs.layers)
     report = InheritanceReport(
         sentences,
         keep_special,
@@ -175,7 +165,7 @@ def inheritance_report(
         theirs.layers,
         {
             measure: _measured(
-                {name: found[measure] for name, found in apart.items()}, nulls[measure], in_place, mine, theirs.layers
+                {name: found[measure] for name, found in apart.items()}, nulls[measure], mine, theirs.layers
             )
             for measure in measures
         },
@@ -189,14 +179,24 @@ def inheritance_report(
     return report
 
 
+class _Stages:
+    """Makes one progress, 0 to 1, of the progress of several stages."""
+
+    def __init__(self, progress: Progress | None, total: float) -> None:
+        self.progress, self.total, self.done = progress, total, 0.0
+
+    def begin(self, size: float, doing: str) -> Callable[[float], object]:
+        """The next stage, whose sizes add up to the total; what is returned is told its share, 0 to 1."""
+        start, self.done = self.done, self.done + size
+        tell = self.progress
+        return lambda share: tell((start + share * size) / self.total, doing) if tell else None
+
+
 def _measured(
-    apart: dict[str, np.ndarray],
-    nulls: np.ndarray,
-    in_place: np.ndarray | None,
-    mine: list[int],
-    theirs: list[int],
+    apart: dict[str, np.ndarray], nulls: np.ndarray, mine: list[int], theirs: list[int]
 ) -> MeasuredInheritance:
-    student = apart["student"]
+    """The scores by one measure, from the distances of each student, of the nulls, and of each head its layer."""
+    student, in_place = apart["student"], same_place_pairs(mine, theirs)
     scores: dict[str, InheritanceScore | None] = {
         "matched": inheritance_score(student, nulls, best_pairs(student.mean(0)), mine, True)
     }

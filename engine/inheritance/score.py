@@ -1,7 +1,7 @@
 """How much of a teacher's attention a student has. Pure mathematics on arrays; knows no model and no torch.
 
-A distance between heads (head_distances.py) says little by itself, for heads that look at everything alike resemble one
-another; so the score sets it against a student that knows nothing:
+A distance between heads (engine.inheritance.head_distances) says little by itself, for heads that look at everything
+alike resemble one another; so the score sets it against a student that knows nothing:
 
     score = 1 - distance(student, teacher) / distance(random student, teacher)
 
@@ -20,6 +20,7 @@ DEFINITION = (
     "divergence (base 2) between the rows of paired heads' attention: 0 is no better than a freshly initialised "
     "student of the same shape, 1 is the same attention; below 0, further away than chance."
 )
+PAIRINGS = ("matched", "same_place")  # how student heads find their teacher heads: best_pairs, same_place_pairs
 NEGLIGIBLE_NULL = 0.01  # bits: a random student this near leaves nothing to inherit, and the score is noise over noise
 RESAMPLES, SHUFFLES = 1000, 200
 

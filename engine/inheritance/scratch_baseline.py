@@ -1,4 +1,7 @@
-"""A run's twin: the student of the same shape that learned from scratch on the same budget. Reads cards; no torch."""
+"""A run's baseline: the student of the same shape that learned from scratch on the same budget, found among the runs.
+
+Reads cards; no torch.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ METHOD = "scratch"
 def find_scratch_baseline(card: dict[str, Any], runs: Path) -> Run | None:
     """The newest finished run from scratch in `runs` with the shape, text, steps and seed of the run with this card.
 
-    A run from scratch has no other twin than itself: None.
+    A run from scratch has no other baseline than itself: None.
     """
     if card.get("method") == METHOD:
         return None
@@ -33,7 +36,7 @@ def find_scratch_baseline(card: dict[str, Any], runs: Path) -> Run | None:
 
 
 def scratch_baseline_config(card: dict[str, Any]) -> dict[str, Any]:
-    """The settings of the twin that the run with this card would need, as RunConfig takes them."""
+    """The settings of the baseline that the run with this card would need, as RunConfig takes them."""
     return {
         **{name: card[name] for name in SAME_BUDGET if name in card},
         "method": METHOD,
@@ -42,12 +45,12 @@ def scratch_baseline_config(card: dict[str, Any]) -> dict[str, Any]:
 
 
 def scratch_baseline_command(card: dict[str, Any]) -> str:
-    """The command that makes the twin."""
+    """The command that makes the baseline."""
     return command_line(scratch_baseline_config(card))
 
 
 def scratch_baseline_name(card: dict[str, Any]) -> str:
-    """What the twin's run is called."""
+    """What the baseline's run is called."""
     return f"{METHOD}-{card['shape']['layers']}x{card['shape']['hidden']}"
 
 

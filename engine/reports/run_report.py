@@ -100,13 +100,13 @@ def model_attentions(teacher: str, student: Model, seen: Mapping[str, Probe]) ->
 def reading_notes(seen: Mapping[str, Probe]) -> list[str]:
     """What a reader should know of how a text was read, one sentence each."""
     first = next(iter(seen.values()))
-    said = []
+    found = []
     if first.unknown:
         words = ", ".join(dict.fromkeys(first.unknown))
-        said.append(f"The vocabulary does not have: {words}. These words appear as [UNK].")
+        found.append(f"The vocabulary does not have: {words}. These words appear as [UNK].")
     if first.cut:
-        said.append(f"The sentence is long: its last {first.cut} tokens were left out.")
-    return said
+        found.append(f"The sentence is long: its last {first.cut} tokens were left out.")
+    return found
 
 
 def _summary_sentence(card: Mapping[str, Any]) -> str:
@@ -120,8 +120,8 @@ def _summary_sentence(card: Mapping[str, Any]) -> str:
 
 def _method_description(method: str) -> list[str]:
     """What the method says of itself, a paragraph each; it is markdown with nothing in it but emphasis."""
-    said = find(method).description().replace("*", "")
-    return [f"<p>{escape(paragraph)}</p>" for paragraph in said.split("\n\n")]
+    text = find(method).description().replace("*", "")
+    return [f"<p>{escape(paragraph)}</p>" for paragraph in text.split("\n\n")]
 
 
 def _tiles(card: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -133,11 +133,11 @@ def _tiles(card: Mapping[str, Any]) -> list[tuple[str, str, str]]:
             f"{card['teacher_parameters']:,}",
         )
     ]
-    learned, taught = accuracies(card)
+    students, teachers = accuracies(card)
     title = measure_of(card).title
     return [
         ("Retained", f"{card['scores']['retained']:.1%}", "of what the teacher reaches"),
-        (title, f"{learned:.1%}", f"teacher {taught:.1%}"),
+        (title, f"{students:.1%}", f"teacher {teachers:.1%}"),
         *shown,
         ("Took", f"{card['seconds']:,.0f} s", str(card["device_name"])),
     ]
