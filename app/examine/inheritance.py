@@ -19,7 +19,7 @@ from app.examine import inheritance_charts as charts
 from app.session import caches as state
 from engine.inheritance.score import DEFINITION
 from engine.inheritance.scratch_baseline import (
-    METHOD,
+    SCRATCH,
     find_scratch_baseline,
     scratch_baseline_command,
     scratch_baseline_config,
@@ -68,7 +68,7 @@ def show_inheritance(teacher: Model, student: Model, run: Run) -> None:
         )
     else:
         _draw(report, run.id, colours)
-    if student.card.get("method") != METHOD and twin is None:
+    if student.card.get("method") != SCRATCH and twin is None:
         _offer_twin(student.card)
 
 

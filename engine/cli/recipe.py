@@ -67,7 +67,7 @@ def _grid(original: Grid, arguments: argparse.Namespace) -> None:
     useless = [f"--{name}" for name in FOR_SCORES if getattr(arguments, name)]
     if useless:
         raise ConfigError([f"The recipe {original.name} has no {', '.join(useless)}; leave that out."])
-    grid = original.changed(
+    grid = original.with_changes(
         arguments.seeds,
         teacher=arguments.teacher,
         corpus=arguments.corpus,

@@ -24,7 +24,7 @@ MEASURES = {
     "sop": "sentence order, read out",
 }
 NLTK_ENGLISH = "nltk:brown+movie_reviews+abc+webtext+state_union+inaugural"  # what experiments in English read
-PROBED = ("grammar", "sentence_polarity")  # tasks that a linear probe on a row's students is scored on
+PROBE_TASKS = ("grammar", "sentence_polarity")  # tasks that a linear probe on a row's students is scored on
 OVERRIDES = ("teacher", "corpus", "steps", "batch", "precision", "device")  # settings that a person may change
 
 
@@ -70,7 +70,7 @@ class Grid:
         """
         return RunConfig(**{**self.settings, **row.changes, "seed": seed})
 
-    def changed(self, seeds: int | None = None, **overrides: Any) -> Grid:
+    def with_changes(self, seeds: int | None = None, **overrides: Any) -> Grid:
         """The grid with those of `overrides`, settings named in OVERRIDES, that are not None.
 
         Rows that set one of them for themselves keep their own; runs of no steps stay so.

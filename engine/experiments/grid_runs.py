@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.experiments.grid import PROBED, Grid, Row
+from engine.experiments.grid import PROBE_TASKS, Grid, Row
 from engine.experiments.outcome import Outcome, RowOutcome, Summary, differences_from_base, summarise
 from engine.learning.masked_lm import masked_lm_score
 from engine.methods.registry import find as find_method
@@ -86,7 +86,7 @@ def measure_run(grid: Grid, run: Run, card: dict[str, Any], model: Model, device
         found = {name: float(scores[name]) for name in ("masked_accuracy", "retained")}
     if scores.get("pair_accuracy") is not None:
         found["pair_accuracy"] = float(scores["pair_accuracy"])
-    found |= _probed(grid, model, device)
+    found |= _probe_scores(grid, model, device)
     if set(CROSS_TASK) & set(grid.measures):
         length = min(int(card["length"]), model.bert.shape.positions)
         found |= cross_task_accuracies(model.bert, model.tokenizer, card["corpus"], length, device)
@@ -98,14 +98,14 @@ def measure_run(grid: Grid, run: Run, card: dict[str, Any], model: Model, device
     return found
 
 
-def _probe_tasks(grid: Grid) -> list[str]:
-    return [name for name in PROBED if name in grid.measures]
+def _tasks_to_probe(grid: Grid) -> list[str]:
+    return [name for name in PROBE_TASKS if name in grid.measures]
 
 
-def _probed(grid: Grid, model: Model, device: Device) -> dict[str, float]:
+def _probe_scores(grid: Grid, model: Model, device: Device) -> dict[str, float]:
     """What a linear probe on the model's frozen states scores, for each task of the grid."""
     found = {}
-    for name in _probe_tasks(grid):
+    for name in _tasks_to_probe(grid):
         answer = score_task(model.bert, model.tokenizer, find_task(name), None, 1, device)
         found[name] = float(answer["scores"][answer["metric"]]["mean"])
     return found
@@ -156,7 +156,7 @@ def _teacher_row(grid: Grid, root: Path, device: Device, say: Say) -> RowOutcome
     bert, corpus = found.bert.to(device.type), str(grid.settings.get("corpus", found.card.corpus))
     text = open_corpus(corpus, found.tokenizer, length, 64)
     values = {"retained": 1.0, "masked_accuracy": masked_lm_score(bert, text, device)["accuracy"]}
-    values |= _probed(grid, Model(bert, found.tokenizer, {}), device)
+    values |= _probe_scores(grid, Model(bert, found.tokenizer, {}), device)
     return RowOutcome(
         "teacher", "Teacher", "", "", found.card.about, parameters(bert.shape), bert.shape.to_json(), (0,), (),
         {name: summarise([value]) for name, value in values.items()},
@@ -172,7 +172,7 @@ def _nulls(grid: Grid, model: Model, card: dict[str, Any], device: Device) -> di
     found = {"masked_accuracy": _commonest_share(batch.targets.numpy() for batch in text.held_out_batches())}
     if isinstance(text, Pairs):
         found["pair_accuracy"] = _commonest_share(batch.labels.numpy() for batch in text.held_out_batches())
-    for name in _probe_tasks(grid):
+    for name in _tasks_to_probe(grid):
         task = find_task(name)
         found[name] = float(task.baseline(task.load())[task.metrics[0]])
     if set(CROSS_TASK) & set(grid.measures):

@@ -126,7 +126,7 @@ def read_outcome(path: Path) -> Outcome:
         if path.stat().st_size > LARGEST:
             raise OutcomeError(f"{path.name} is larger than {LARGEST:,} bytes, which no experiment's outcome is.")
         found = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
-        return _read_checked(found)
+        return _read_record(found)
     except OutcomeError as error:
         raise OutcomeError(f"The experiment in {path.name} cannot be shown: {error}") from error
     except (OSError, ValueError, RecursionError) as error:
@@ -157,7 +157,7 @@ def _refuse_constant(constant: str) -> float:
     raise ValueError(f"{constant} is no number")
 
 
-def _read_checked(data: Any) -> Outcome:
+def _read_record(data: Any) -> Outcome:
     record = _record(data, "the file")
     if record.get("layout") != LAYOUT:
         raise OutcomeError(f"its layout is {str(record.get('layout'))[:20]}, and {LAYOUT} was expected.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.experiments.grid import MEASURES, PROBED
+from engine.experiments.grid import MEASURES, PROBE_TASKS
 from engine.experiments.outcome import Outcome, RowOutcome, Summary
 
 
@@ -67,7 +67,7 @@ def nulls_line(found: Outcome) -> str:
 
 def probe_line(found: Outcome) -> str:
     """How tasks were scored, where that was a linear probe; titles of fine-tuned ones say so themselves."""
-    tasks = [MEASURES[name] for name in PROBED if name in found.measures]
+    tasks = [MEASURES[name] for name in PROBE_TASKS if name in found.measures]
     if not tasks or "fine-tuned" in found.title:
         return ""
     return f"{' and '.join(tasks).capitalize()}: a linear probe on frozen states."

@@ -20,7 +20,7 @@ from engine.settings.options import ConfigError
 from engine.settings.run_config import RunConfig
 from engine.sizing.cost import parameters
 from engine.tasks.catalog import find_task
-from engine.tasks.finetune import FineTuneRecipe as FineTuning
+from engine.tasks.finetune import FineTuneRecipe
 from engine.tasks.scores import retained_score, score_task
 from engine.teachers.catalog import open_model, teacher_card
 from engine.training import find_or_run
@@ -29,8 +29,8 @@ from engine.training.plan import plan
 
 
 @dataclass(frozen=True)
-class Experiment:
-    """One experiment: who teaches, who learns, how each learns, and by what all are scored."""
+class Recipe:
+    """One whole experiment: who teaches, who learns, how each learns, and by what all are scored."""
 
     name: str
     title: str
@@ -54,10 +54,10 @@ class Experiment:
     options: dict[str, dict[str, Any]] = field(default_factory=dict)  # method -> its options
 
 
-RECIPES: dict[str, Experiment] = {
+RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
-        Experiment(
+        Recipe(
             "paper-small",
             "A real teacher halved",
             "minilm-early (22.7M) compressed to half its width by WID, by soft targets and from scratch.",
@@ -69,7 +69,7 @@ RECIPES: dict[str, Experiment] = {
             32,
             ("sentence_polarity", "qc"),
         ),
-        Experiment(
+        Recipe(
             "microworld-small",
             "The microworld's teacher halved",
             "The same in the microworld, in minutes: 4 x 128 to 4 x 64, scored on grammaticality.",
@@ -85,8 +85,8 @@ RECIPES: dict[str, Experiment] = {
 }
 
 
-def find_recipe(name: str) -> Experiment:
-    """The experiment called `name`.
+def find_recipe(name: str) -> Recipe:
+    """The recipe called `name`.
 
     Raises:
         ConfigError: there is none.
@@ -96,23 +96,23 @@ def find_recipe(name: str) -> Experiment:
     return RECIPES[name]
 
 
-def with_changes(experiment: Experiment, **changes: Any) -> Experiment:
-    """The experiment with those of `changes` that are not None."""
-    return replace(experiment, **{name: value for name, value in changes.items() if value is not None})
+def with_changes(recipe: Recipe, **changes: Any) -> Recipe:
+    """The recipe with those of `changes` that are not None."""
+    return replace(recipe, **{name: value for name, value in changes.items() if value is not None})
 
 
-def run_recipe(experiment: Experiment, root: Path, say: Say) -> dict[str, Any]:
+def run_recipe(recipe: Recipe, root: Path, say: Say) -> dict[str, Any]:
     """Trains and scores everything; `say` is told what is done now. The answer is plain values.
 
     Raises:
         ValueError: something of it cannot be run as asked, or a run ended without a student.
     """
-    configs = {method: _run_config(experiment, method) for method in experiment.methods}
-    found_tasks = [find_task(name) for name in experiment.tasks]
+    configs = {method: _run_config(recipe, method) for method in recipe.methods}
+    found_tasks = [find_task(name) for name in recipe.tasks]
     for config in configs.values():
         plan(config, root)  # refuses all before one begins
     made = {method: find_or_run.done(config, root, method, say) for method, config in configs.items()}
-    rows: dict[str, dict[str, Any]] = {"teacher": _teacher_row(experiment, root)}
+    rows: dict[str, dict[str, Any]] = {"teacher": _teacher_row(recipe, root)}
     for method, run in made.items():
         card = run.card() or {}
         rows[method] = {
@@ -124,16 +124,14 @@ def run_recipe(experiment: Experiment, root: Path, say: Say) -> dict[str, Any]:
             "seconds": card["seconds"],
             "tasks": {},
         }
-    device = pick(experiment.device, experiment.precision)
-    tuning = None if experiment.probe else FineTuning(epochs=experiment.epochs, lr=experiment.lr)
+    device = pick(recipe.device, recipe.precision)
+    tuning = None if recipe.probe else FineTuneRecipe(epochs=recipe.epochs, lr=recipe.lr)
     answers: dict[str, dict[str, Any]] = {}
     for who, row in rows.items():
         model = open_model(row["run"], root)
         for task in found_tasks:
-            say(f"{who} on {task.name}, {experiment.seeds} seeds")
-            answer = score_task(
-                model.bert, model.tokenizer, task, tuning, experiment.seeds, device, limit=experiment.limit
-            )
+            say(f"{who} on {task.name}, {recipe.seeds} seeds")
+            answer = score_task(model.bert, model.tokenizer, task, tuning, recipe.seeds, device, limit=recipe.limit)
             answers.setdefault(who, {})[task.name] = answer
             kept = retained_score(answer, answers["teacher"][task.name])
             row["tasks"][task.name] = {
@@ -146,11 +144,11 @@ def run_recipe(experiment: Experiment, root: Path, say: Say) -> dict[str, Any]:
             }
     first = next(iter(answers["teacher"].values()))
     return {
-        "recipe": experiment.name,
-        "about": experiment.about,
+        "recipe": recipe.name,
+        "about": recipe.about,
         "budget": {
-            "steps": experiment.steps, "batch": experiment.batch, "length": experiment.length,
-            "corpus": experiment.corpus, "seed": experiment.seed,
+            "steps": recipe.steps, "batch": recipe.batch, "length": recipe.length,
+            "corpus": recipe.corpus, "seed": recipe.seed,
         },
         "fine_tuning": first["recipe"],
         "machine": f"{device.name}, {platform.machine()}",
@@ -159,26 +157,26 @@ def run_recipe(experiment: Experiment, root: Path, say: Say) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _run_config(experiment: Experiment, method: str) -> RunConfig:
+def _run_config(recipe: Recipe, method: str) -> RunConfig:
     return RunConfig(
-        teacher=experiment.teacher,
+        teacher=recipe.teacher,
         method=method,
-        student=experiment.student,
-        options=experiment.options.get(method, {}),
-        corpus=experiment.corpus,
-        steps=experiment.steps,
-        batch=experiment.batch,
-        length=experiment.length,
-        seed=experiment.seed,
-        device=experiment.device,
-        precision=experiment.precision,
+        student=recipe.student,
+        options=recipe.options.get(method, {}),
+        corpus=recipe.corpus,
+        steps=recipe.steps,
+        batch=recipe.batch,
+        length=recipe.length,
+        seed=recipe.seed,
+        device=recipe.device,
+        precision=recipe.precision,
     )
 
 
-def _teacher_row(experiment: Experiment, root: Path) -> dict[str, Any]:
-    card = teacher_card(experiment.teacher, root)
+def _teacher_row(recipe: Recipe, root: Path) -> dict[str, Any]:
+    card = teacher_card(recipe.teacher, root)
     return {
-        "run": experiment.teacher,
+        "run": recipe.teacher,
         "parameters": parameters(card.shape),
         "encoder_parameters": parameters(card.shape.replace(mlm_head=False)),
         "masked_accuracy": card.scores.get("masked_accuracy"),

@@ -13,7 +13,7 @@ from engine.storage.runs import Run, RunError, list_runs
 
 SAME_BUDGET = ("teacher", "corpus", "steps", "batch", "length", "seed", "masking", "mask_share")  # what a budget is
 SHAPE_SIZES = ("layers", "hidden", "heads", "head_dim", "ffn")
-METHOD = "scratch"
+SCRATCH = "scratch"
 
 
 def find_scratch_baseline(card: dict[str, Any], runs: Path) -> Run | None:
@@ -21,14 +21,14 @@ def find_scratch_baseline(card: dict[str, Any], runs: Path) -> Run | None:
 
     A run from scratch has no other baseline than itself: None.
     """
-    if card.get("method") == METHOD:
+    if card.get("method") == SCRATCH:
         return None
     for run in list_runs(runs):
         try:
             other = run.card()
         except RunError:
             continue  # somebody else's damaged card
-        if other and other.get("method") == METHOD and other.get("complete") and run.student_dir.is_dir():
+        if other and other.get("method") == SCRATCH and other.get("complete") and run.student_dir.is_dir():
             same = all(other.get(name) == card.get(name) for name in SAME_BUDGET)
             if same and _shape_sizes(other) == _shape_sizes(card):
                 return run
@@ -39,7 +39,7 @@ def scratch_baseline_config(card: dict[str, Any]) -> dict[str, Any]:
     """The settings of the baseline that the run with this card would need, as RunConfig takes them."""
     return {
         **{name: card[name] for name in SAME_BUDGET if name in card},
-        "method": METHOD,
+        "method": SCRATCH,
         "student": _shape_sizes(card),
     }
 
@@ -51,7 +51,7 @@ def scratch_baseline_command(card: dict[str, Any]) -> str:
 
 def scratch_baseline_name(card: dict[str, Any]) -> str:
     """What the baseline's run is called."""
-    return f"{METHOD}-{card['shape']['layers']}x{card['shape']['hidden']}"
+    return f"{SCRATCH}-{card['shape']['layers']}x{card['shape']['hidden']}"
 
 
 def _shape_sizes(card: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +10,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from engine.inspection.head_roles import ratio_interval
+from engine.inspection.head_roles import Progress, ratio_interval
 from engine.inspection.interventions import all_heads, head_counts, intervened
 from engine.model.bert import Bert, Trace
 from engine.sizing.shape import ShapeError
 from engine.text.masking import Batch
-
-Progress = Callable[[float], None]  # which share is done, 0 to 1
 
 
 @dataclass(frozen=True)

@@ -52,11 +52,7 @@ def score_task(
     splits = task.load()
     if limit:
         splits = Splits(splits.train[:limit], splits.validation[:limit], splits.test[:limit])
-    how = (
-        {"method": "probe", "penalties": list(PENALTIES), "length": LENGTH}
-        if recipe is None
-        else {"method": "fine-tuning", **recipe.to_json()}
-    )
+    how = _method_json(recipe)
     identity = [CACHE_VERSION, weights_fingerprint(bert), task.name, how, limit, device.type, device.mixed_precision]
     identity.append(len(splits.train))
     per_seed, features = [], None
@@ -86,6 +82,13 @@ def score_task(
         "seconds": round(sum(one["seconds"] for one in per_seed) + (features.seconds if features else 0.0), 1),
         "device": device.name,
     }
+
+
+def _method_json(recipe: FineTuneRecipe | None) -> dict[str, Any]:
+    """How a model is scored, as plain values."""
+    if recipe is None:
+        return {"method": "probe", "penalties": list(PENALTIES), "length": LENGTH}
+    return {"method": "fine-tuning", **recipe.to_json()}
 
 
 def _read_kept(path: Path, seed: int, task: Task) -> dict[str, Any] | None:

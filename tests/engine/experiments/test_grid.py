@@ -84,8 +84,8 @@ def test_the_family_has_every_published_row(name):
 def test_only_what_keeps_rows_comparable_can_be_changed():
     """Harm: a changed setting makes rows that differ in two things, or a grid without a seed divides by zero."""
     grid = GRIDS["family"]
-    assert grid.changed(2, steps=7, batch=None).config(grid.rows[0], 1).steps == 7
+    assert grid.with_changes(2, steps=7, batch=None).config(grid.rows[0], 1).steps == 7
     with pytest.raises(ConfigError, match="method cannot be changed"):
-        grid.changed(method="wid")
+        grid.with_changes(method="wid")
     with pytest.raises(ConfigError, match="At least one seed"):
-        grid.changed(0)
+        grid.with_changes(0)

@@ -14,12 +14,12 @@ from engine.inspection.head_roles import (
     positional_attention,
     ratio_interval,
 )
-from engine.inspection.probe import relation_attention
 from engine.learning.held_out import attention_maps, held_out_rows
 from engine.teachers.catalog import load_teacher
 from engine.text import microworld
 from engine.text.microworld import Document, Relation
 from engine.text.sources import document_number, find_corpus
+from tests.fixtures.relation_attention import relation_attention
 
 
 @pytest.fixture(scope="module")

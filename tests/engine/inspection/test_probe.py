@@ -5,10 +5,11 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel, BertTokenizer
 
-from engine.inspection.probe import ProbeError, probe, relation_attention
+from engine.inspection.probe import ProbeError, probe
 from engine.model.transformers_format import from_library
 from engine.teachers.catalog import load_teacher
 from engine.text.microworld import Document, Relation
+from tests.fixtures.relation_attention import relation_attention
 
 
 @pytest.fixture(scope="module")

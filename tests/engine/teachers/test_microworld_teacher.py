@@ -4,12 +4,12 @@ import itertools
 
 import pytest
 
-from engine.inspection.probe import relation_attention
 from engine.learning.masked_lm import masked_lm_score
 from engine.settings.device import pick
 from engine.teachers.catalog import load_teacher
 from engine.text import microworld
 from engine.text.corpora import open_corpus
+from tests.fixtures.relation_attention import relation_attention
 
 UNSEEN = 777  # the corpus is the language with seed 0
 MASS = {"agreement": 0.8, "determiner": 0.85, "reflexive": 0.55, "pronoun": 0.55, "order": 0.45}  # measured: LOG.md
