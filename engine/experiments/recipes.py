@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.experiments.grid import NLTK_ENGLISH
-from engine.experiments.outcome import Outcome, RowOutcome, summarise
+from engine.experiments.outcome import Outcome, RowOutcome, Summary, summarise
+from engine.experiments.outcome_table import percent
 from engine.methods.registry import METHODS
 from engine.settings.device import pick
 from engine.settings.options import ConfigError
@@ -242,6 +243,4 @@ def recipe_markdown(answer: dict[str, Any]) -> str:
 
 
 def _percent(value: float | None, width: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{100 * value:.1f}" + ("" if width is None else f" ± {100 * width:.1f}")
+    return percent(None if value is None else Summary(value, width, (value,)))

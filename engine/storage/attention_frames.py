@@ -25,12 +25,12 @@ FORMAT = 1
 
 
 class AttentionFramesError(ValueError):
-    """Snapshots that cannot be read, in one sentence."""
+    """Frames that cannot be read, in one sentence."""
 
 
 @dataclass(frozen=True)
 class AttentionFrames:
-    """The snapshots in a folder, oldest first. Maps are read when they are asked for."""
+    """The frames of attention in a folder, oldest first. Maps are read when they are asked for."""
 
     folder: Path
     tokens: list[list[str]]  # of each sentence
@@ -72,7 +72,7 @@ def read_frames(folder: Path) -> AttentionFrames | None:
 
 
 def write_frame_sentences(folder: Path, tokens: Sequence[Sequence[str]]) -> None:
-    """Says which sentences the snapshots in `folder` are of. Raises OSError."""
+    """Says which sentences the frames in `folder` are of. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "sentences.json", {"format": FORMAT, "tokens": [list(sentence) for sentence in tokens]})
 

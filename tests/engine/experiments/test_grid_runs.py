@@ -5,14 +5,14 @@ import json
 import pytest
 
 from engine.__main__ import main
-from engine.cli import recipe as grids
+from engine.cli import recipe
 from engine.experiments.grid import Grid, Row
 from engine.experiments.outcome import read_outcome
 from engine.settings.device import pick
 from engine.storage.runs import create, list_runs
 from engine.tasks.cross_task import pair_probe_accuracy
 from engine.text.sentence_pairs import open_pairs
-from engine.training import find_or_run as once
+from engine.training import find_or_run
 from tests.fixtures import builders
 from tests.fixtures.builders import tiny, tokenizer
 
@@ -44,14 +44,14 @@ def done(tmp_path_factory):
     """(folder of runs, stdout as JSON, stderr of a second time) of the tiny grid done by the command line."""
     folder = tmp_path_factory.mktemp("grid")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(grids.GRIDS, "tiny", TINY)
+        patch.setitem(recipe.GRIDS, "tiny", TINY)
         assert main(["recipe", "tiny", "--runs", str(folder / "runs"), "--save", str(folder / "saved")]) == 0
     return folder
 
 
 def test_a_grid_is_done_once_and_kept(done, capsys, monkeypatch):
     """Harm: hours of training again for the same table, a JSON that scripts cannot read, a result that is nowhere."""
-    monkeypatch.setitem(grids.GRIDS, "tiny", TINY)
+    monkeypatch.setitem(recipe.GRIDS, "tiny", TINY)
     assert main(["recipe", "tiny", "--runs", str(done / "runs"), "--json"]) == 0
     told = capsys.readouterr()
     assert told.err.count("has done this before") == 4
@@ -87,7 +87,7 @@ def test_a_grid_measures_what_its_runs_did(done):
 
 def test_other_settings_make_another_file(done, capsys, monkeypatch):
     """Harm: a quick try with one step overwrites the result of a night."""
-    monkeypatch.setitem(grids.GRIDS, "tiny", TINY)
+    monkeypatch.setitem(recipe.GRIDS, "tiny", TINY)
     before = (done / "runs" / "experiments" / "tiny.json").read_bytes()
     assert main(["recipe", "tiny", "--steps", "1", "--seeds", "1", "--runs", str(done / "runs")]) == 0
     assert (done / "runs" / "experiments" / "tiny.json").read_bytes() == before
@@ -108,7 +108,7 @@ def test_other_settings_make_another_file(done, capsys, monkeypatch):
 )
 def test_what_cannot_be_done_is_refused_before_it_begins(more, says, tmp_path, capsys, monkeypatch):
     """Harm: an hour of training before a typing error is noticed, or an option that silently does nothing."""
-    monkeypatch.setitem(grids.GRIDS, "tiny", TINY)
+    monkeypatch.setitem(recipe.GRIDS, "tiny", TINY)
     assert main(["recipe", "tiny", *more, "--runs", str(tmp_path)]) == 2
     assert says in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
@@ -121,11 +121,11 @@ def test_a_run_that_was_begun_goes_on(tmp_path):
     run.append({"kind": "stopped", "message": "Stopped before training began."})
     failed = create(tmp_path, config.to_json(), "scratch-recipe")
     failed.append({"kind": "failed", "message": "The disk was full."})
-    found = once.done(config, tmp_path, "a row", said.append)
+    found = find_or_run.done(config, tmp_path, "a row", said.append)
     assert found.id == run.id
     assert found.status() == "finished"
     assert "goes on" in said[0]
-    assert once.done(config, tmp_path, "a row", said.append).id == run.id
+    assert find_or_run.done(config, tmp_path, "a row", said.append).id == run.id
     assert len(list_runs(tmp_path)) == 2
 
 

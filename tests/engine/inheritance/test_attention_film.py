@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.inheritance import attention_film as film_module
+from engine.inheritance import attention_film
 from engine.inheritance.attention_film import AttentionFilm
 from engine.inheritance.head_distances import head_distances
 from engine.inheritance.probe_sentences import held_out_sentences, sentence_attention
@@ -23,7 +23,7 @@ from engine.storage.attention_frames import (
 from engine.teachers.catalog import load_teacher, teacher_card
 from engine.text.corpora import open_corpus
 from engine.text.sentence_pairs import open_pairs
-from engine.training import loop as train_module
+from engine.training import loop
 from engine.training.loop import train
 from engine.training.schedule import frames
 from tests.fixtures.builders import finish, losses, new_run, tiny, tokenizer
@@ -50,9 +50,9 @@ def test_every_evaluation_has_its_picture(filmed):
     _, run, events = filmed
     found = attention_events(events)
     assert [event["step"] for event in found] == [e["step"] for e in events if e["kind"] == "evaluation"] == [0, 12, 24]
-    snapshots = read_frames(run.attention_dir)
-    assert snapshots.steps == [0, 12, 24]
-    assert [event["snapshot"] for event in found] == [f"step-{step:09d}.npz" for step in snapshots.steps]
+    stored = read_frames(run.attention_dir)
+    assert stored.steps == [0, 12, 24]
+    assert [event["snapshot"] for event in found] == [f"step-{step:09d}.npz" for step in stored.steps]
     for event in found:
         assert json.loads(json.dumps(event, allow_nan=False)) == event
         for name in ("matched", "random", "shuffled"):
@@ -63,15 +63,15 @@ def test_every_evaluation_has_its_picture(filmed):
 def test_the_last_picture_is_the_saved_student_s(filmed):
     """Harm: the film shows the network that trained, and its score is of another model than the one on disk."""
     config, run, events = filmed
-    model, snapshots = load_model(run.student_dir), read_frames(run.attention_dir)
+    model, stored = load_model(run.student_dir), read_frames(run.attention_dir)
     corpus = open_corpus("microworld", model.tokenizer, config.length, 10)
-    sentences, pad = held_out_sentences(corpus, film_module.SENTENCES), model.tokenizer.pad_token_id
+    sentences, pad = held_out_sentences(corpus, attention_film.SENTENCES), model.tokenizer.pad_token_id
     seen, taught = (
         sentence_attention(one, sentences, "cpu", pad) for one in (model.bert, load_teacher("blank").bert.eval())
     )
-    for index, words in enumerate(snapshots.tokens):
+    for index, words in enumerate(stored.tokens):
         assert words == sentences.tokens[index]
-        for found, maps in ((snapshots.student(24, index), seen), (snapshots.teacher(index), taught)):
+        for found, maps in ((stored.student(24, index), seen), (stored.teacher(index), taught)):
             kept = np.concatenate(found).astype(float) / 255
             np.testing.assert_allclose(kept, maps.maps[index], atol=0.5 / 255 + 1e-4)
     apart = head_distances(seen.maps, taught.maps, sentences.counted())
@@ -94,7 +94,7 @@ def test_filming_changes_nothing_of_what_is_learned(method, tmp_path, monkeypatc
     states, results = [], []
     for filmed in (True, False):
         if not filmed:
-            monkeypatch.setattr(train_module, "start_film", lambda *_: None)
+            monkeypatch.setattr(loop, "start_film", lambda *_: None)
         run = new_run(tmp_path, config)
         events = []
         for event in train(config, run):
@@ -149,8 +149,8 @@ def test_heads_that_close_on_the_way_are_filmed(tmp_path):
     config = tiny("wid", student=student, options={"cuts": 2, "strategy": "head"}, evaluations=2)
     run = new_run(tmp_path, config)
     finish(config, run)
-    snapshots = read_frames(run.attention_dir)
-    assert [len(snapshots.student(step, 0)[0]) for step in (0, 24)] == [4, 2]
+    stored = read_frames(run.attention_dir)
+    assert [len(stored.student(step, 0)[0]) for step in (0, 24)] == [4, 2]
 
 
 def test_a_full_disk_costs_the_film_and_not_the_run(tmp_path, monkeypatch):
@@ -160,7 +160,7 @@ def test_a_full_disk_costs_the_film_and_not_the_run(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     for name in ("write_frame_sentences", "write_teacher_frame", "write_student_frame"):
-        monkeypatch.setattr(film_module, name, full)
+        monkeypatch.setattr(attention_film, name, full)
     config = tiny("scratch", steps=2)
     events = finish(config, new_run(tmp_path, config))
     assert events[-1]["kind"] == "finished"
@@ -171,7 +171,7 @@ def test_text_without_a_sentence_costs_the_film_and_not_the_run():
     """Harm: a corpus of single words cannot be trained on any more."""
     corpus = open_corpus("microworld", tokenizer(), 16, 10)
     bare = type(corpus)("bare", corpus.rows, corpus.held_out.first(0), corpus.tokenizer)
-    assert film_module.start_film(None, load_teacher("blank").bert, bare, teacher_card("blank").shape, "cpu") is None
+    assert attention_film.start_film(None, load_teacher("blank").bert, bare, teacher_card("blank").shape, "cpu") is None
 
 
 # ---- the sentences --------------------------------------------------------------------------------------------------
@@ -217,10 +217,10 @@ def test_a_damaged_snapshot_is_named(tmp_path):
     write_frame_sentences(tmp_path, [["[CLS]", "a", "[SEP]"]])
     maps = np.full((4, 3, 3), 1 / 3)
     write_student_frame(tmp_path, 5, [maps], [0, 0, 1, 1])
-    snapshots = read_frames(tmp_path)
-    assert [layer.shape for layer in snapshots.student(5, 0)] == [(2, 3, 3), (2, 3, 3)]
+    stored = read_frames(tmp_path)
+    assert [layer.shape for layer in stored.student(5, 0)] == [(2, 3, 3), (2, 3, 3)]
     with pytest.raises(AttentionFramesError, match="teacher.npz is missing"):
-        snapshots.teacher(0)
+        stored.teacher(0)
     path = tmp_path / "step-000000005.npz"
     whole = path.read_bytes()
     hostile = {"heads": np.array([2, 2]), "s0": np.array([print], dtype=object)}
@@ -234,7 +234,7 @@ def test_a_damaged_snapshot_is_named(tmp_path):
     }.items():
         write()
         with pytest.raises(AttentionFramesError, match="step-000000005"):
-            raise AssertionError(name, snapshots.student(5, 0))
+            raise AssertionError(name, stored.student(5, 0))
     (tmp_path / "sentences.json").write_text('{"tokens": 3}')
     with pytest.raises(AttentionFramesError, match="damaged"):
         read_frames(tmp_path)
@@ -250,6 +250,6 @@ def test_the_score_in_the_film_is_the_score_of_the_report(filmed):
     seen = sentence_attention(model.bert, film.sentences, "cpu", film.pad)
     apart = head_distances(seen.maps, film.teacher.maps, film.keep)
     found = inheritance_score(
-        apart, film.nulls, best_pairs(apart.mean(0)), seen.layers, True, film_module.RESAMPLES
+        apart, film.nulls, best_pairs(apart.mean(0)), seen.layers, True, attention_film.RESAMPLES
     ).total
     assert attention_events(events)[-1]["matched"] == pytest.approx(found.to_json(), abs=1e-4)

@@ -9,7 +9,7 @@ from torch import nn
 
 from engine.model.bert import new_bert
 from engine.settings.device import pick
-from engine.tasks import scores as task_scores
+from engine.tasks import scores
 from engine.tasks.batches import EncodedExamples, encode_examples
 from engine.tasks.finetune import (
     FineTuneRecipe,
@@ -187,7 +187,7 @@ def test_scores_are_made_once(fresh, monkeypatch, tmp_path):
     assert set(first["scores"]) == {"accuracy", "f1"}
     assert first["scores"]["accuracy"]["mean"] == pytest.approx(np.mean(first["scores"]["accuracy"]["values"]))
     assert first["recipe"]["method"] == "probe"
-    monkeypatch.setattr(task_scores, "FrozenFeatures", None)  # from here on nothing may be computed
+    monkeypatch.setattr(scores, "FrozenFeatures", None)  # from here on nothing may be computed
     assert score_task(fresh, tokenizer(), EASY, None, 2, pick("cpu"))["scores"] == first["scores"]
     assert score_task(fresh, tokenizer(), EASY, None, 1, pick("cpu"))["scores"]["accuracy"]["interval"] is None
     with pytest.raises(TypeError):
