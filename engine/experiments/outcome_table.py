@@ -57,12 +57,12 @@ def paper_difference(found: Outcome, row: RowOutcome) -> float | None:
 
 def nulls_line(found: Outcome) -> str:
     """What one gets without having learned, in a sentence; empty where nothing is known."""
-    told = [
+    shares = [
         f"{MEASURES.get(name, name)} {100 * value:.1f}%"
         for name, value in found.nulls.items()
         if name in found.measures
     ]
-    return f"Nulls: {'; '.join(told)}." if told else ""
+    return f"Nulls: {'; '.join(shares)}." if shares else ""
 
 
 def probe_line(found: Outcome) -> str:

@@ -76,10 +76,10 @@ def _is_complete(event: dict[str, Any]) -> bool:
     return isinstance(event.get("step"), int) and _checked_score(event.get("matched")) is not None
 
 
-def _checked_score(told: Any) -> dict[str, float] | None:
+def _checked_score(record: Any) -> dict[str, float] | None:
     names = ("score", "low", "high", "distance", "null")
-    if isinstance(told, dict) and all(_is_number(told.get(name)) for name in names):
-        return {name: float(told[name]) for name in names}
+    if isinstance(record, dict) and all(_is_number(record.get(name)) for name in names):
+        return {name: float(record[name]) for name in names}
     return None
 
 

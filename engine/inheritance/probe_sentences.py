@@ -102,14 +102,14 @@ def typed_sentences(lines: Sequence[str], tokenizer: Any, longest: int = LONGEST
     Raises:
         InheritanceError: there is nothing to look at, or too much; says which line and why.
     """
-    told = [(number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip()]
-    if not told:
+    numbered = [(number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip()]
+    if not numbered:
         raise InheritanceError("There is no sentence: type at least one, a line each.")
-    if len(told) > MOST_LINES:
-        raise InheritanceError(f"At most {MOST_LINES} sentences can be scored at once, got {len(told):,} lines.")
+    if len(numbered) > MOST_LINES:
+        raise InheritanceError(f"At most {MOST_LINES} sentences can be scored at once, got {len(numbered):,} lines.")
     tokenizer.backend_tokenizer.no_truncation()  # some tokenizer files come with it switched on
     chosen, cut, short, strange = [], [], [], []
-    for number, line in told:
+    for number, line in numbered:
         ids = tokenizer(line)["input_ids"]
         if len(ids) > longest:
             cut.append(number)

@@ -234,19 +234,21 @@ def _sharpness(seen: AttentionMaps, keep: Sequence[np.ndarray]) -> float:
 
 
 def _warnings(report: InheritanceReport) -> list[str]:
-    told = []
+    warnings = []
     measured = report.measures.get("divergence")
     matched = measured.scores["matched"] if measured else None
     if matched and matched.total.null < NEGLIGIBLE_NULL:
-        told.append(
+        warnings.append(
             f"A random student is only {matched.total.null:.4f} bits away from this teacher: there is hardly any "
             "attention to inherit, and the score is noise over noise."
         )
     if measured and measured.scores["same_place"] is None:
-        told.append("Teacher and student have another number of heads a layer, so there is no same place to compare.")
+        warnings.append(
+            "Teacher and student have another number of heads a layer, so there is no same place to compare."
+        )
     if len(report.student_layers) < len(report.teacher_layers):
-        told.append(
+        warnings.append(
             f"The student has {len(report.student_layers)} heads and the teacher {len(report.teacher_layers)}: each "
             "student head is paired with a teacher head of its own, and the other teacher heads have no heir."
         )
-    return told
+    return warnings

@@ -41,16 +41,16 @@ def fill_in(bert: Bert, tokenizer: Any, text: str, most_tokens: int = 128) -> Fi
     if bert.head is None:
         raise ProbeError("The model has no masked-LM head: it learned a task and was never asked for a word.")
     most_tokens = min(most_tokens, bert.shape.positions)
-    encoded = tokenizer(text.replace(BLANK, tokenizer.mask_token), return_offsets_mapping=True)
+    masked = text.replace(BLANK, tokenizer.mask_token)
+    encoded = tokenizer(masked, return_offsets_mapping=True)
     ids = encoded["input_ids"]
     blanks = [place for place, token in enumerate(ids) if token == tokenizer.mask_token_id]
     if not blanks:
         raise ProbeError(f"There is no blank in the sentence: write {BLANK} where a word should be found.")
     if len(ids) > most_tokens:
         raise ProbeError(f"The sentence has {len(ids):,} tokens and the model sees {most_tokens}; make it shorter.")
-    said = text.replace(BLANK, tokenizer.mask_token)
     unknown = [
-        said[a:b] for t, (a, b) in zip(ids, encoded["offset_mapping"], strict=True) if t == tokenizer.unk_token_id
+        masked[a:b] for t, (a, b) in zip(ids, encoded["offset_mapping"], strict=True) if t == tokenizer.unk_token_id
     ]
     device = bert.embeddings.word.weight.device
     logits = bert(torch.tensor([ids], device=device), positions=torch.tensor(blanks, device=device))

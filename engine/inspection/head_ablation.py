@@ -76,8 +76,8 @@ def ablate_heads(
         base = F.cross_entropy(logits.float(), batch.targets, reduction="none")
         change = torch.empty(len(heads), len(base))
         for place, (layer, head) in enumerate(heads):
-            with intervened(bert, [(layer, head)], how) as walk:
-                walk.next_layer = layer
+            with intervened(bert, [(layer, head)], how) as forward:
+                forward.next_layer = layer
                 x = run_from_layer(bert, trace["hidden"][layer], batch.visible, layer)
             logits = bert.head(x.flatten(0, 1)[batch.positions], tables[0])
             change[place] = F.cross_entropy(logits.float(), batch.targets, reduction="none") - base

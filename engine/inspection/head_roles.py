@@ -118,7 +118,8 @@ def gold_attention(
 def gold_stories(count: int) -> list[Document]:
     """The first `count` stories of the microworld that are held out: no training batch has seen them."""
     stories = microworld.documents(MICROWORLD_SEED)
-    texts = ((story, [" ".join(sentence) for sentence in story.sentences]) for story in stories)  # as sources.py does
+    # as engine.text.sources does
+    texts = ((story, [" ".join(sentence) for sentence in story.sentences]) for story in stories)
     held_out = (story for story, text in texts if document_number(text) % HELD_OUT_IN == 0)
     return list(itertools.islice(held_out, count))
 

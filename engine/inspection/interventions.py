@@ -68,21 +68,21 @@ def intervened(bert: Bert, heads: Iterable[tuple[int, int]], how: str = "off") -
         chosen.setdefault(layer, set()).add(head)
     if how not in INTERVENTIONS:
         raise InterventionError(f"A head can be changed by {' or '.join(INTERVENTIONS)}, got {how[:40]!r}.")
-    walk = ForwardPass()
+    forward = ForwardPass()
 
     def start(*_: Any) -> None:
-        walk.next_layer = 0
+        forward.next_layer = 0
 
     def enter(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        walk.layer, walk.next_layer = walk.next_layer, walk.next_layer + 1
-        walk.visible = inputs[1]
+        forward.layer, forward.next_layer = forward.next_layer, forward.next_layer + 1
+        forward.visible = inputs[1]
 
     def keep_value(module: nn.Module, inputs: Any, output: Tensor) -> None:
-        walk.value = output
+        forward.value = output
 
     def change(heads_here: int) -> Any:
         def changed(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
-            wanted = chosen.get(walk.layer)
+            wanted = chosen.get(forward.layer)
             if not wanted:
                 return None
             mixed = inputs[0].unflatten(-1, (heads_here, -1)).clone()  # (batch, pos, head, head_dim)
@@ -90,8 +90,8 @@ def intervened(bert: Bert, heads: Iterable[tuple[int, int]], how: str = "off") -
             if how == "off":
                 mixed[:, :, places] = 0
             else:
-                assert walk.value is not None
-                mixed[:, :, places] = _visible_mean(walk.value.unflatten(-1, (heads_here, -1)), walk.visible)[
+                assert forward.value is not None
+                mixed[:, :, places] = _visible_mean(forward.value.unflatten(-1, (heads_here, -1)), forward.visible)[
                     :, :, places
                 ]
             return (mixed.flatten(2), *inputs[1:])
@@ -106,11 +106,11 @@ def intervened(bert: Bert, heads: Iterable[tuple[int, int]], how: str = "off") -
             hooks.append(module.output.register_forward_pre_hook(change(module.heads)))
             if how == "uniform":
                 hooks.append(module.value.register_forward_hook(keep_value))
-        yield walk
+        yield forward
     finally:
         for hook in hooks:
             hook.remove()
-        walk.value = walk.visible = None
+        forward.value = forward.visible = None
 
 
 def _visible_mean(value: Tensor, visible: Tensor | None) -> Tensor:
