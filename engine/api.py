@@ -28,13 +28,13 @@ from engine.sizing.cost import by_part, model_bytes, parameters
 from engine.sizing.shape import Shape
 from engine.storage.allowed_folders import absolute
 from engine.storage.runs import Run, RunError, create, open_run
-from engine.teachers.catalog import RUNS, TEACHERS, card
+from engine.teachers.catalog import RUNS, TEACHERS, teacher_card
 
 if TYPE_CHECKING:
-    from engine.inheritance.report import Report
-    from engine.inheritance.score import Figure
+    from engine.inheritance.report import InheritanceReport
+    from engine.inheritance.score import ScoreInterval
     from engine.model.saved_models import Model
-    from engine.teachers.catalog import AnyModel
+    from engine.teachers.catalog import NamedModel
 
 __all__ = ["Shape", "count", "examine", "export", "train"]
 
@@ -175,9 +175,9 @@ class HtmlFigure:
         Raises:
             ValueError: it cannot be written.
         """
-        from engine.reports.html_page import write
+        from engine.reports.html_page import write_page
 
-        write(Path(path), self.page)
+        write_page(Path(path), self.page)
         return Path(path)
 
     def _repr_html_(self) -> str:
@@ -193,11 +193,11 @@ class Examination:
     tokens: list[str]  # [CLS] and [SEP] among them
     student: np.ndarray  # (layer, head, pos, pos) float32: where the student looks; a row sums to 1
     teacher: np.ndarray  # the same of the teacher; a layer with fewer heads than the widest is filled up with zeros
-    inheritance: Report  # the inheritance score by both measures and both pairings, its nulls, and every head's
+    inheritance: InheritanceReport  # the score by both measures and both pairings, its nulls, and every head's
     labels: tuple[str, str]  # what student and teacher are called
 
     @property
-    def score(self) -> Figure:
+    def score(self) -> ScoreInterval:
         """The inheritance score with its 95% interval: 0 is a random student, 1 the teacher's own attention.
 
         By Jensen-Shannon divergence, heads paired as well as they can be; see engine.inheritance.score.
@@ -212,7 +212,7 @@ class Examination:
         Raises:
             ValueError: the text has more tokens than such a page holds.
         """
-        from engine.reports.attention_page import Look, attention_page
+        from engine.reports.attention_page import ModelAttention, attention_page
 
         score = self.score
         said = (
@@ -220,8 +220,8 @@ class Examination:
             f"{len(self.inheritance.sentences)} sentences: 0 is a random student, 1 the teacher itself."
         )
         looks = [
-            Look("teacher", f"Teacher {self.labels[1]}", self.tokens, self.teacher),
-            Look("student", f"Student {self.labels[0]}", self.tokens, self.student),
+            ModelAttention("teacher", f"Teacher {self.labels[1]}", self.tokens, self.teacher),
+            ModelAttention("student", f"Student {self.labels[0]}", self.tokens, self.student),
         ]
         return HtmlFigure(attention_page(looks, self.text, [said, *self.inheritance.notes]))
 
@@ -268,7 +268,7 @@ def examine(
         length = min(learned.length, room)
         corpus = open_corpus(learned.corpus, learned.tokenizer, length, rows=1, held_out_rows=4 * sentences)
         chosen = held_out_sentences(corpus, sentences, min(LONGEST, length))
-    text = text.strip() or card(_teacher_name(taught.name), _folder(teacher, runs)).example
+    text = text.strip() or teacher_card(_teacher_name(taught.name), _folder(teacher, runs)).example
     seen = [probe(model.bert.eval(), model.tokenizer, text, min(64, room)) for model in (learned, taught)]
     report = inheritance_report(learned.bert, taught.bert, chosen, learned.tokenizer.pad_token_id)
     return Examination(
@@ -307,7 +307,7 @@ def _folder(model: TrainedStudent | str | None, runs: Path) -> Path:
     return model.run.path.parent if isinstance(model, TrainedStudent) else runs
 
 
-def _opened(model: TrainedStudent | str, runs: Path) -> AnyModel:
+def _opened(model: TrainedStudent | str, runs: Path) -> NamedModel:
     from engine.teachers.catalog import open_model
 
     return open_model(model.run.id if isinstance(model, TrainedStudent) else model, _folder(model, runs))

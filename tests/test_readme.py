@@ -44,13 +44,13 @@ def test_commands_are_understood(command) -> None:
     if arguments.command == "train":
         from engine.methods.registry import find
         from engine.settings.run_config import RunConfig
-        from engine.teachers.catalog import card
+        from engine.teachers.catalog import teacher_card
 
         length = {name: getattr(arguments, name) for name in ("steps", "budget") if getattr(arguments, name)}
         config = RunConfig(teacher=arguments.teacher, method=arguments.method, **length)
         method = find(config.method)
         wanted = {"layers": arguments.layers, "hidden": arguments.hidden, "heads": arguments.heads}
-        shape = method(method.Options(), config.steps).student_shape(card(config.teacher).shape, wanted)
+        shape = method(method.Options(), config.steps).student_shape(teacher_card(config.teacher).shape, wanted)
         assert (shape.layers, shape.hidden, shape.heads) == tuple(wanted.values())
 
 
@@ -127,25 +127,25 @@ def test_nobody_but_its_file_names_a_method() -> None:
 
 def test_english_teachers_fill_in_what_it_says() -> None:
     """Harm: the README praises a teacher for what its adapter does not reach."""
-    from engine.teachers.catalog import card
+    from engine.teachers.catalog import teacher_card
 
     words = " ".join(README.split())
     for name, claim in (("minilm", "fills in {} of held-out words"), ("minilm-early", "`minilm-early` ({})")):
-        scores = card(name).scores
+        scores = teacher_card(name).scores
         accuracy, interval = scores["masked_accuracy"], scores["masked_accuracy_interval"]
         assert claim.format(f"{100 * accuracy:.1f} ± {100 * interval:.1f}%") in words
 
 
 def test_results_are_the_shipped_ones() -> None:
     """Harm: a figure in the README that nobody measured, or that was measured anew and is another one now."""
-    from engine.experiments.outcome import read
+    from engine.experiments.outcome import read_outcome
     from engine.settings.project import EXPERIMENTS
 
     def said(numbers) -> str:
         more = f" ± {100 * numbers.interval:.1f}" if numbers.interval is not None else ""
         return f"{100 * numbers.mean:.1f}{more}"
 
-    both = [read(path) for path in sorted(EXPERIMENTS.glob("paper-small-*.json"), reverse=True)]
+    both = [read_outcome(path) for path in sorted(EXPERIMENTS.glob("paper-small-*.json"), reverse=True)]
     one, two = sorted(both, key=lambda found: -len(found.nulls))
     for row in one.rows:
         columns = [row.measured[name] for name in ("masked_accuracy", "sentence_polarity", "qc")]
@@ -154,11 +154,11 @@ def test_results_are_the_shipped_ones() -> None:
     for found in (one, two):
         assert found.card["command"].replace("0.0003", "3e-4") in README
     words = " ".join(README.split())
-    again = read(EXPERIMENTS / "paper-small.json")
+    again = read_outcome(EXPERIMENTS / "paper-small.json")
     filled = [said(again.row(name).measured["masked_accuracy"]) for name in ("wid", "soft_targets", "scratch")]
     assert "WID fills in {}%, soft targets {}%, scratch {}%".format(*filled) in words
     assert "H200" in again.card["machine"]
-    english, family = read(EXPERIMENTS / "family-english.json"), read(EXPERIMENTS / "family.json")
+    english, family = read_outcome(EXPERIMENTS / "family-english.json"), read_outcome(EXPERIMENTS / "family.json")
     rows = re.findall(r"^\| ([A-Z][\w, ]+) \| [\d,]+ \| [\d.]+ ± ", README, re.MULTILINE)
     assert len(rows) == 10
     for row in (row for row in family.rows if row.label in rows):

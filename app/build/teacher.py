@@ -42,7 +42,7 @@ def choose_teacher() -> str:
 
 def _label(name: str) -> str:
     try:
-        return teachers.card(name).label
+        return teachers.teacher_card(name).label
     except teachers.TeacherError:  # said in full once it is chosen
         return name
 

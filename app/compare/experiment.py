@@ -18,7 +18,7 @@ from app.session import caches as state
 from app.watch.run import duration
 from engine.experiments.grid import MEASURES
 from engine.experiments.outcome import Outcome
-from engine.experiments.outcome_table import cells, measures_of, nulls_line, paper_difference, probe_line
+from engine.experiments.outcome_table import measured_names, nulls_line, paper_difference, probe_line, table_cells
 from engine.sizing.published_tables import SENTENCE_ORDER, SENTENCE_ORDER_SOURCE
 from engine.storage.runs import Run
 
@@ -37,7 +37,7 @@ def outcome_view(found: Outcome, runs: Sequence[Run]) -> None:
         )
     if not found.rows:
         st.info("There is no row in it yet.", icon=":material/hourglass:")
-    elif set(CROSS_TASK) <= set(measures_of(found)):
+    elif set(CROSS_TASK) <= set(measured_names(found)):
         _cross_task(found)
     elif any(row.paper is not None for row in found.rows):
         _replay(found)
@@ -94,7 +94,7 @@ def choose_axis(place: Any, key: str) -> Axis:
 
 def _measure(place: Any, found: Outcome) -> str:
     key = f"measure_{found.name}"
-    return str(place.selectbox("Quality", measures_of(found), format_func=measure_title, key=key))
+    return str(place.selectbox("Quality", measured_names(found), format_func=measure_title, key=key))
 
 
 def measure_title(name: str) -> str:
@@ -210,8 +210,8 @@ def _cross_task(found: Outcome) -> None:
 def _table(found: Outcome) -> None:
     if not found.rows:
         return
-    crossed = set(CROSS_TASK) <= set(measures_of(found))
-    head, rows = cells(found, differences=not crossed)
+    crossed = set(CROSS_TASK) <= set(measured_names(found))
+    head, rows = table_cells(found, differences=not crossed)
     with st.expander("The numbers as a table", expanded=crossed):
         st.html(table(head, rows, theme(state.dark())))
         as_csv(head, rows, found.name, "outcome_csv")

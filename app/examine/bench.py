@@ -20,7 +20,7 @@ from engine.benches.examine import TEACHER, WIDTH, bench_examine, stories
 from engine.benches.timing import conditions, median_and_worst, time_repeats, times_table
 from engine.cli.bench import run_page_bench
 from engine.inspection.probe import probe
-from engine.teachers.catalog import load
+from engine.teachers.catalog import load_teacher
 
 LAYERS, HEADS, TOKENS, FRAMES = 12, 12, 32, 11
 WANTED = {"new sentence, minilm": 1.0, "mosaic, 12 x 12 heads, 32 tokens": 0.5}  # seconds
@@ -53,7 +53,7 @@ def measure_views(repeats: int) -> tuple[dict[str, list[float]], dict[str, int]]
     colours, rng = theme(False), np.random.default_rng(0)
     maps = rng.dirichlet(np.full(TOKENS, 0.1), (LAYERS, HEADS, TOKENS)).astype(np.float32)
     words, grid = [f"word{place}" for place in range(TOKENS)], maps[0, 0]
-    teacher = load(TEACHER)
+    teacher = load_teacher(TEACHER)
     teacher.bert.eval()
 
     def new_sentence() -> None:

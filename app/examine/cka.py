@@ -14,7 +14,7 @@ from app.elements.tables import table
 from app.elements.theme import Theme
 from app.examine.pair import Pair, minus
 from app.session import caches as state
-from engine.inspection.layer_similarity import Cka, cka
+from engine.inspection.layer_similarity import LayerCka, linear_cka
 from engine.inspection.probe import ProbeError
 from engine.text.token_store import CorpusError
 
@@ -75,8 +75,8 @@ def show_cka(pair: Pair, colours: Theme) -> None:
     )
 
 
-def _both_ckas(pair: Pair) -> tuple[Cka, Cka]:
-    def make() -> tuple[Cka, Cka]:
+def _both_ckas(pair: Pair) -> tuple[LayerCka, LayerCka]:
+    def make() -> tuple[LayerCka, LayerCka]:
         from engine.learning.held_out import hidden_states
         from engine.model.bert import new_bert
 
@@ -85,10 +85,10 @@ def _both_ckas(pair: Pair) -> tuple[Cka, Cka]:
         bar.progress(0.3, "Hidden states of the student")
         student = pair.hidden("Student")
         bar.progress(0.5, "Comparing layers")
-        found = cka(teacher, student)
+        found = linear_cka(teacher, student)
         bar.progress(0.8, "The same with an untrained student")
         blank = hidden_states(new_bert(pair.student.bert.shape, seed=0), pair.rows(), pair.pad)
-        null = cka(teacher, blank)
+        null = linear_cka(teacher, blank)
         bar.empty()
         return found, null
 
@@ -97,7 +97,7 @@ def _both_ckas(pair: Pair) -> tuple[Cka, Cka]:
 
 def show_weights(pair: Pair, colours: Theme) -> None:
     """Draws how far apart the weights of neighbouring layers are, for both models."""
-    from engine.inspection.weight_distances import KINDS, weight_steps
+    from engine.inspection.weight_distances import KINDS, weight_distances
 
     measure = st.segmented_control(
         "Measure",
@@ -109,7 +109,7 @@ def show_weights(pair: Pair, colours: Theme) -> None:
         bind="query-params",
     )
     found = {
-        role: state.computed(("weights", pair.key(role)), functools.partial(weight_steps, model.bert))
+        role: state.computed(("weights", pair.key(role)), functools.partial(weight_distances, model.bert))
         for role, model in pair.models.items()
     }
     if not any(steps[measure].size for steps in found.values()):

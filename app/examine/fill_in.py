@@ -10,7 +10,7 @@ import streamlit as st
 from app.elements.text import plain, some_words
 from app.session import caches as state
 from app.session import widget_values as given
-from engine.inspection.fill_in import BLANK, Filled, agreement
+from engine.inspection.fill_in import BLANK, FilledBlanks, blank_agreement
 from engine.inspection.probe import ProbeError
 from engine.model.saved_models import Model
 
@@ -59,7 +59,7 @@ def show_fill_in(teacher: Model, student: Model, start: str, key: str) -> None:
     state.keep_text("blanks", text, start)
     try:
         seen = {"Teacher": state.fill(teacher, text), "Student": state.fill(student, text)}
-        agreed = agreement(seen["Teacher"], seen["Student"])
+        agreed = blank_agreement(seen["Teacher"], seen["Student"])
     except ProbeError as error:
         st.warning(str(error), icon=":material/edit:")
         return
@@ -91,13 +91,13 @@ def show_fill_in(teacher: Model, student: Model, start: str, key: str) -> None:
         st.caption(f"Tables of the first {MOST_BLANKS} blanks; the sentence has {len(agreed)}.")
 
 
-def warn_of_unknown(filled: Filled) -> None:
+def warn_of_unknown(filled: FilledBlanks) -> None:
     """Names the words that the vocabulary does not have, if any."""
     if filled.unknown:
         st.warning(f"Not in the vocabulary: {some_words(filled.unknown)}.", icon=":material/help:")
 
 
-def _sentence(filled: Filled) -> str:
+def _sentence(filled: FilledBlanks) -> str:
     """The text with each blank's first candidate in it, as markdown in which nothing is markup."""
     words = list(filled.tokens)
     for blank, place in enumerate(filled.blanks):

@@ -15,8 +15,8 @@ from app.elements.theme import Theme, theme
 from app.examine.score_over_time import course, show_course
 from app.session import caches as state
 from app.session import widget_values as given
-from engine.inheritance.curve import Curve
-from engine.storage.attention_frames import SnapshotError, Snapshots, read_snapshots
+from engine.inheritance.curve import InheritanceCurve
+from engine.storage.attention_frames import AttentionFrames, AttentionFramesError, read_frames
 from engine.storage.runs import Run
 
 EVERY = 0.9  # seconds a picture stands while the film plays
@@ -27,7 +27,7 @@ def show_film(run: Run) -> None:
     """The tab of `run`."""
     colours = theme(state.dark())
     try:
-        snapshots, curve = read_snapshots(run.attention_dir), course(run)
+        snapshots, curve = read_frames(run.attention_dir), course(run)
     except ValueError as error:
         st.error(str(error), icon=":material/broken_image:")
         return
@@ -41,7 +41,7 @@ def show_film(run: Run) -> None:
     show_course(run, curve, colours)
 
 
-def _show(run: Run, snapshots: Snapshots, curve: Curve | None, colours: Theme) -> None:
+def _show(run: Run, snapshots: AttentionFrames, curve: InheritanceCurve | None, colours: Theme) -> None:
     st.caption(
         "At every evaluation the run keeps where its student looks in a dozen held-out sentences. Rows of a mosaic are "
         "layers, its columns heads; student and teacher are drawn on one scale."
@@ -159,8 +159,8 @@ def _keep_picture(words: str, make: Callable[[], str], name: str) -> None:
 
 def _numbers(run: Run, sentence: int, step: int) -> Iterator[list[object]]:
     """Every number of the two pictures of `step`; nothing where their file has been damaged meanwhile."""
-    with contextlib.suppress(SnapshotError):
-        snapshots = read_snapshots(run.attention_dir)
+    with contextlib.suppress(AttentionFramesError):
+        snapshots = read_frames(run.attention_dir)
         assert snapshots is not None
         tokens = snapshots.tokens[sentence]
         for name, maps in (("teacher", snapshots.teacher(sentence)), ("student", snapshots.student(step, sentence))):
@@ -170,7 +170,7 @@ def _numbers(run: Run, sentence: int, step: int) -> Iterator[list[object]]:
                     yield [name, layer, head + 1, *place, f"{byte / 255:.3f}"]
 
 
-def _scores(curve: Curve | None) -> dict[int, float]:
+def _scores(curve: InheritanceCurve | None) -> dict[int, float]:
     """Step -> score by best matching."""
     if curve is None:
         return {}

@@ -87,7 +87,7 @@ def show_ranking(pair: Pair, how: str, folder: Path, colours: Theme) -> None:
 
 def _heirs(pair: Pair, found: dict[str, Any], folder: Path, colours: Theme) -> None:
     """Whether an heir is missed as its ancestors are."""
-    from engine.inspection.head_ablation import alike_in_damage
+    from engine.inspection.head_ablation import ablation_correlation
 
     try:
         lineage = lineage_of(pair, folder)
@@ -102,7 +102,7 @@ def _heirs(pair: Pair, found: dict[str, Any], folder: Path, colours: Theme) -> N
     expected = np.concatenate(
         [share @ teacher.of_layer(of).mean(1) for share, of in zip(shares, lineage.layers, strict=True)]
     )
-    alike = [alike_in_damage(student, teacher, layer, of) for layer, of in enumerate(lineage.layers)]
+    alike = [ablation_correlation(student, teacher, layer, of) for layer, of in enumerate(lineage.layers)]
     tiles, chance = [], []
     try:
         amounts = rank_correlation(expected, student.means)

@@ -72,11 +72,11 @@ def lines_as_csv(found: Probe, role: str, run_id: str) -> None:
 
 def keep_page(seen: Mapping[str, Probe], sides: Mapping[str, str], text: str, run_id: str) -> None:
     """A button that saves what `show_heads` shows as one page that needs no network."""
-    from engine.reports.attention_page import Look, attention_page
+    from engine.reports.attention_page import ModelAttention, attention_page
 
     def page() -> str:
         names = {role: words.replace("**", "").replace("\\", "") for role, words in sides.items()}
-        looks = [Look(role, names[role], found.tokens, found.attentions) for role, found in seen.items()]
+        looks = [ModelAttention(role, names[role], found.tokens, found.attentions) for role, found in seen.items()]
         return attention_page(looks, text, [note.replace("\\", "") for note in notices(seen)])  # no markdown there
 
     st.download_button(

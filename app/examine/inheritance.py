@@ -18,13 +18,19 @@ from app.elements.tiles import tile_row
 from app.examine import inheritance_charts as charts
 from app.session import caches as state
 from engine.inheritance.score import DEFINITION
-from engine.inheritance.scratch_twin import METHOD, find_twin, twin_command, twin_config, twin_name
+from engine.inheritance.scratch_baseline import (
+    SCRATCH,
+    find_scratch_baseline,
+    scratch_baseline_command,
+    scratch_baseline_config,
+    scratch_baseline_name,
+)
 from engine.storage.runs import Run
 from engine.training import job
 
 if TYPE_CHECKING:
-    from engine.inheritance.report import Measured, Report
-    from engine.inheritance.score import Figure
+    from engine.inheritance.report import InheritanceReport, MeasuredInheritance
+    from engine.inheritance.score import ScoreInterval
     from engine.model.saved_models import Model
 
 MEASURES = {"divergence": "Jensen-Shannon divergence", "cosine": "Cosine"}
@@ -49,20 +55,20 @@ EXPLANATION = (
 
 def show_inheritance(teacher: Model, student: Model, run: Run) -> None:
     """The tab of `run`, whose student this is."""
-    colours, twin = theme(state.dark()), find_twin(student.card, state.RUNS)
+    colours, twin = theme(state.dark()), find_scratch_baseline(student.card, state.RUNS)
     st.markdown(f"**{DEFINITION.split(', where')[0]}**")
     st.caption(f"where {DEFINITION.split(', where ')[1]} {EXPLANATION}")
     lines, count, keep = _sentences(run.id)
     if st.button("Score", icon=":material/family_history:", type="primary", key=f"score_{run.id}"):
         _score(teacher, student, state.student_model(twin.student_dir) if twin else None, lines, count, keep, run.id)
-    report: Report | None = state.recall(f"inheritance_{run.id}")
+    report: InheritanceReport | None = state.recall(f"inheritance_{run.id}")
     if report is None:
         st.caption(
             "Nothing is scored yet. 64 sentences take a moment for a small model and some seconds for a real one."
         )
     else:
         _draw(report, run.id, colours)
-    if student.card.get("method") != METHOD and twin is None:
+    if student.card.get("method") != SCRATCH and twin is None:
         _offer_twin(student.card)
 
 
@@ -102,7 +108,7 @@ def _score(
         bar.empty()
 
 
-def _draw(report: Report, run_id: str, colours: Theme) -> None:
+def _draw(report: InheritanceReport, run_id: str, colours: Theme) -> None:
     for note in report.notes:
         st.info(note, icon=":material/info:")
     left, right = st.columns(2)
@@ -150,7 +156,7 @@ def _draw(report: Report, run_id: str, colours: Theme) -> None:
     head, rows = _table({**figures, **layers}, unit)
     st.html(table(head, rows, colours, bold=[0]))
     as_csv(head, rows, "inheritance-score", f"inheritance_csv_{run_id}")
-    words = ", ".join(f"{share:.0%} of the {who}'s" for who, share in report.left.items())
+    words = ", ".join(f"{share:.0%} of the {who}'s" for who, share in report.attention_among_words.items())
     tokens = sum(map(len, report.sentences.ids))
     st.caption(
         f"Over {len(report.sentences):,} sentences of {tokens:,} tokens. Of the attention of words, {words} goes to "
@@ -170,11 +176,11 @@ def thousandths(score: float) -> str:
     return written(score, ".3f")
 
 
-def _range(figure: Figure) -> str:
+def _range(figure: ScoreInterval) -> str:
     return f"{thousandths(figure.low)} to {thousandths(figure.high)}"
 
 
-def _figures(measured: Measured, pairing: str) -> dict[str, Figure]:
+def _figures(measured: MeasuredInheritance, pairing: str) -> dict[str, ScoreInterval]:
     """What stands on one axis: the student, then what to hold beside it."""
     score = measured.scores[pairing]
     assert score is not None
@@ -182,7 +188,7 @@ def _figures(measured: Measured, pairing: str) -> dict[str, Figure]:
     return {STUDENT: score.total, **{NULLS[name]: it for name in NULLS if (it := beside.get(name)) is not None}}
 
 
-def _table(figures: Mapping[str, Figure], unit: str) -> tuple[list[str], list[list[str]]]:
+def _table(figures: Mapping[str, ScoreInterval], unit: str) -> tuple[list[str], list[list[str]]]:
     rows = [
         [name, thousandths(it.score), _range(it), f"{it.distance:.4f}", f"{it.null:.4f}"]
         for name, it in figures.items()
@@ -191,10 +197,12 @@ def _table(figures: Mapping[str, Figure], unit: str) -> tuple[list[str], list[li
     return head, rows
 
 
-def _matrices(report: Report, measured: Measured, pairing: str, run_id: str, colours: Theme) -> None:
-    from engine.inheritance.report import places
+def _matrices(
+    report: InheritanceReport, measured: MeasuredInheritance, pairing: str, run_id: str, colours: Theme
+) -> None:
+    from engine.inheritance.report import head_places
 
-    mine, theirs = places(report.student_layers), places(report.teacher_layers)
+    mine, theirs = head_places(report.student_layers), head_places(report.teacher_layers)
     score = measured.scores[pairing]
     assert score is not None
     left, right = st.columns(2, gap="large")
@@ -224,7 +232,7 @@ def _matrices(report: Report, measured: Measured, pairing: str, run_id: str, col
             st.dataframe(_pairs(report, measured, pairing), hide_index=True)
 
 
-def _pairs(report: Report, measured: Measured, pairing: str) -> pd.DataFrame:
+def _pairs(report: InheritanceReport, measured: MeasuredInheritance, pairing: str) -> pd.DataFrame:
     found = measured.scores[pairing]
     assert found is not None
     return pd.DataFrame(
@@ -235,7 +243,7 @@ def _pairs(report: Report, measured: Measured, pairing: str) -> pd.DataFrame:
     )
 
 
-def _downloads(report: Report, measured: Measured, run_id: str) -> None:
+def _downloads(report: InheritanceReport, measured: MeasuredInheritance, run_id: str) -> None:
     with st.container(horizontal=True):
         st.download_button(
             "Everything as JSON",
@@ -264,9 +272,9 @@ def _offer_twin(card: Mapping[str, Any]) -> None:
         )
         if st.button("Train it now", icon=":material/play_arrow:", key=f"twin_{card.get('id')}"):
             try:
-                run = job.start(state.RUNS, twin_config(card), twin_name(card))
+                run = job.start(state.RUNS, scratch_baseline_config(card), scratch_baseline_name(card))
             except ValueError as error:
                 st.error(str(error), icon=":material/error:")
             else:
                 st.switch_page("app/pages/watch.py", query_params={"run": run.id})
-        st.code(twin_command(card), language="sh", wrap_lines=True)
+        st.code(scratch_baseline_command(card), language="sh", wrap_lines=True)

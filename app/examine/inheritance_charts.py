@@ -12,14 +12,14 @@ from app.elements.plotly_base import COLOURBAR, band, escape, layout
 from app.elements.theme import Theme
 
 if TYPE_CHECKING:
-    from engine.inheritance.curve import Curve
-    from engine.inheritance.score import Figure
+    from engine.inheritance.curve import InheritanceCurve
+    from engine.inheritance.score import ScoreInterval
 
 LEAST = -0.25  # the left end of a score's axis, unless something lies further away
 SYMBOLS = ("diamond", "circle", "square", "triangle-up", "x", "star")
 
 
-def score_dots(figures: Mapping[str, Figure], colours: Theme, strong: str) -> go.Figure:
+def score_dots(figures: Mapping[str, ScoreInterval], colours: Theme, strong: str) -> go.Figure:
     """Scores with their 95% intervals on one axis, a row each; `strong` is the one that matters, or empty: all do."""
     names, values = list(figures), list(figures.values())
     tints = [colours.student if strong in (name, "") else colours.quiet for name in names]
@@ -102,7 +102,7 @@ def score_matrix(
 
 
 def score_curves(
-    curves: Sequence[Curve], names: Sequence[str], pairing: str, axis: str, unit: str, colours: Theme
+    curves: Sequence[InheritanceCurve], names: Sequence[str], pairing: str, axis: str, unit: str, colours: Theme
 ) -> go.Figure:
     """The scores of several runs over their training, intervals as bands; nulls of the first as dotted lines.
 

@@ -200,15 +200,14 @@ def _losses(pair: Pair, role: str, heads: list[tuple[int, int]], how: str) -> tu
     """(loss before, after, half the interval of the change, share right before, after) over held-out rows."""
 
     def make() -> tuple[float, ...]:
-        from engine.inspection.head_ablation import answers
         from engine.inspection.head_roles import ratio_interval
-        from engine.inspection.interventions import intervened
+        from engine.inspection.interventions import intervened, masked_word_losses
         from engine.learning.held_out import masked
 
         bert, batches = pair.own(role), masked(pair.rows(pair.asked_rows), pair.student.tokenizer)
-        loss, right, row = answers(bert, batches)
+        loss, right, row = masked_word_losses(bert, batches)
         with intervened(bert, heads, how):
-            loss_after, right_after, _ = answers(bert, batches)
+            loss_after, right_after, _ = masked_word_losses(bert, batches)
         width = ratio_interval(loss_after - loss, row)
         return tuple(map(float, (loss.mean(), loss_after.mean(), width, right.mean(), right_after.mean())))
 
@@ -217,7 +216,7 @@ def _losses(pair: Pair, role: str, heads: list[tuple[int, int]], how: str) -> tu
 
 def _downstream(looks: tuple[Any, Any], heads: list[tuple[int, int]], role: str, colours: Theme) -> None:
     """How far the attention of the heads above has moved in this sentence."""
-    from engine.inspection.head_ablation import moved
+    from engine.inspection.interventions import attention_shift
 
     before, after = looks
     first = min((layer for layer, _ in heads), default=0)
@@ -229,7 +228,7 @@ def _downstream(looks: tuple[Any, Any], heads: list[tuple[int, int]], role: str,
             else "No head is chosen, so nothing changes."
         )
         return
-    found = moved(before.attentions, after.attentions)[first + 1 :]
+    found = attention_shift(before.attentions, after.attentions)[first + 1 :]
     st.markdown(
         "**What it does downstream**: how far the attention of the heads in the layers above moves in this sentence, "
         "though nobody touched them"

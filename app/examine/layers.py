@@ -18,7 +18,7 @@ from app.examine.charts import step_lines
 from app.examine.pair import ROWS, Pair, minus
 from app.session import caches as state
 from app.session import widget_values as given
-from engine.inspection.layer_similarity import layer_steps
+from engine.inspection.layer_similarity import layer_movement
 from engine.storage.runs import list_runs
 from engine.teachers import catalog as teachers
 from engine.text.token_store import CorpusError
@@ -156,7 +156,7 @@ def _model(pair: Pair, name: str) -> tuple[Model, str]:
 
 
 def _steps(pair: Pair, model: Model, key: str, text: str) -> tuple[dict[str, np.ndarray], str]:
-    """`layer_steps` over held-out text, or over `text`, and the name of the corpus, empty for `text`.
+    """`layer_movement` over held-out text, or over `text`, and the name of the corpus, empty for `text`.
 
     The student's corpus for every model; one that does not speak its language reads its own.
 
@@ -164,7 +164,7 @@ def _steps(pair: Pair, model: Model, key: str, text: str) -> tuple[dict[str, np.
         ValueError: (ProbeError, CorpusError) there is no text.
     """
     if text:
-        return layer_steps(state.look(model, text).hidden), ""
+        return layer_movement(state.look(model, text).hidden), ""
 
     def make(corpus: str, length: int) -> dict[str, np.ndarray]:
         from engine.learning.held_out import held_out_rows, hidden_states
@@ -172,7 +172,7 @@ def _steps(pair: Pair, model: Model, key: str, text: str) -> tuple[dict[str, np.
         with st.spinner("Reading held-out text"):
             rows = held_out_rows(corpus, model.tokenizer, min(length, model.bert.shape.positions), ROWS)
             states = hidden_states(copy.deepcopy(model.bert), rows, int(model.tokenizer.pad_token_id))
-        return layer_steps(states)
+        return layer_movement(states)
 
     asked = (pair.corpus, pair.length)
     try:
@@ -189,5 +189,5 @@ def _text_of(model: Model, key: str) -> tuple[str, int]:
     card: dict[str, Any] = model.card
     if card.get("corpus"):
         return str(card["corpus"]), int(card.get("length") or 64)
-    known = teachers.card(key, state.RUNS)
+    known = teachers.teacher_card(key, state.RUNS)
     return known.corpus, known.length

@@ -108,19 +108,19 @@ class Pair:
         return state.computed(("hidden", self.key(role), self.student_key), make)
 
     def damage(self, role: str, how: str, progress: Callable[[float], None]) -> Any:
-        """`head_ablation.damage` of "Teacher" or "Student" over `asked_rows`, kept once it is computed."""
+        """`head_ablation.ablate_heads` of "Teacher" or "Student" over `asked_rows`, kept once it is computed."""
 
         def make() -> Any:
-            from engine.inspection.head_ablation import damage
+            from engine.inspection.head_ablation import ablate_heads
             from engine.learning.held_out import masked
 
             batches = masked(self.rows(self.asked_rows), self.student.tokenizer)
-            return damage(self.own(role), batches, how, progress)
+            return ablate_heads(self.own(role), batches, how, progress)
 
         return state.computed(self.damage_key(role, how), make)
 
     def damage_key(self, role: str, how: str) -> tuple[str, ...]:
-        """Under which key `damage` is kept."""
+        """Under which key `ablation` is kept."""
         return ("damage", self.key(role), self.student_key, how)
 
     def own(self, role: str) -> Bert:

@@ -14,30 +14,30 @@ from app.elements.theme import Theme
 from app.examine import inheritance_charts as charts
 from app.examine.inheritance import PAIRINGS, thousandths
 from app.session import caches as state
-from engine.inheritance.curve import AXES, Curve
+from engine.inheritance.curve import AXES, InheritanceCurve
 from engine.storage.runs import Run, RunError, list_runs
 
 MOST_RUNS = 6  # on one chart
 
 
-def course(run: Run) -> Curve | None:
+def course(run: Run) -> InheritanceCurve | None:
     """The score of `run` at its evaluations; None where it has not told any."""
     size = run.events_path.stat().st_size if run.events_path.exists() else 0
     return state.score_curve(str(run.path), size)
 
 
-def _kin(curve: Curve) -> dict[str, Curve]:
+def _kin(curve: InheritanceCurve) -> dict[str, InheritanceCurve]:
     """The curves that can share a chart with `curve`: same teacher, text and length. Newest first."""
-    found: dict[str, Curve] = {}
+    found: dict[str, InheritanceCurve] = {}
     for other in list_runs(state.RUNS):
         with contextlib.suppress(RunError):  # another run's damage is shown on its own page
             its = course(other)
-            if its is not None and its.kin == curve.kin:
+            if its is not None and its.comparable_by == curve.comparable_by:
                 found[other.id] = its
     return found
 
 
-def show_course(run: Run, curve: Curve | None, colours: Theme) -> None:
+def show_course(run: Run, curve: InheritanceCurve | None, colours: Theme) -> None:
     """The curves, and where they end as a table. `curve`: the run's own."""
     st.markdown("**The inheritance score over training**")
     if curve is None:
@@ -81,7 +81,7 @@ def show_course(run: Run, curve: Curve | None, colours: Theme) -> None:
     _curves_as_csv(drawn, names, pairing)
 
 
-def _suggested(run_id: str, curves: dict[str, Curve]) -> list[str]:
+def _suggested(run_id: str, curves: dict[str, InheritanceCurve]) -> list[str]:
     """The run itself and the newest of every other method with its shape."""
     own = curves.get(run_id)
     found = [run_id] if own else []
@@ -93,7 +93,7 @@ def _suggested(run_id: str, curves: dict[str, Curve]) -> list[str]:
     return found
 
 
-def _names(curves: list[Curve]) -> list[str]:
+def _names(curves: list[InheritanceCurve]) -> list[str]:
     """The methods, with what tells two runs of one method apart."""
     methods = [curve.method for curve in curves]
     return [
@@ -102,7 +102,7 @@ def _names(curves: list[Curve]) -> list[str]:
     ]
 
 
-def _curves_as_csv(curves: list[Curve], names: list[str], pairing: str) -> None:
+def _curves_as_csv(curves: list[InheritanceCurve], names: list[str], pairing: str) -> None:
     """Every point of the curves, for a spreadsheet."""
     axes = list(dict.fromkeys(axis for curve in curves for axis in curve.axes))
     lines = [
@@ -115,7 +115,7 @@ def _curves_as_csv(curves: list[Curve], names: list[str], pairing: str) -> None:
     as_csv(["method", "run", *axes, "score", "low", "high"], lines, "inheritance-over-time", "film_csv")
 
 
-def _ends(curves: list[Curve], names: list[str], pairing: str, colours: Theme) -> str:
+def _ends(curves: list[InheritanceCurve], names: list[str], pairing: str, colours: Theme) -> str:
     """The last score of every run as a table, nulls beside."""
 
     def said(figure: Any) -> str:

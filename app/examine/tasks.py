@@ -12,7 +12,7 @@ from app.session import caches as state
 from engine.model.saved_models import Model
 from engine.tasks.catalog import TASKS
 from engine.tasks.labelled import TaskError
-from engine.tasks.scores import retained
+from engine.tasks.scores import retained_score
 
 OFFERED = [name for name in TASKS if not name.startswith("glue-") and name != "squad"]
 
@@ -69,7 +69,7 @@ def _draw(kept: dict[str, dict[str, dict]]) -> None:
             width = score["interval"] or 0.0
             row[role.lower()] = f"{100 * score['mean']:.1f} ± {100 * width:.1f}"
             bars[role][TASKS[name].label] = (100 * score["mean"], 100 * width)
-        ratio = retained(found["Student"], found["Teacher"])
+        ratio = retained_score(found["Student"], found["Teacher"])
         more = f" ± {100 * ratio['interval']:.1f}" if ratio["interval"] is not None else ""
         kept_bars[TASKS[name].label] = (100 * ratio["retained"], 100 * (ratio["interval"] or 0.0))
         row["retained, %"] = f"{100 * ratio['retained']:.1f}{more}"

@@ -32,7 +32,7 @@ with left:
     name = choose_teacher()
     try:
         with st.spinner("Asking for the teacher's card", show_time=True):
-            card = teachers.card(name, state.RUNS)
+            card = teachers.teacher_card(name, state.RUNS)
     except ValueError as error:
         st.error(str(error), icon=":material/school:")
         st.stop()

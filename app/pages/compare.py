@@ -9,7 +9,7 @@ from app.compare.own_runs import own_view
 from app.elements.text import plain
 from app.session import caches as state
 from app.session import widget_values as given
-from engine.experiments.outcome import FOLDER, listed
+from engine.experiments.outcome import FOLDER, list_outcomes
 from engine.settings import project
 from engine.storage.runs import RunError, list_runs
 
@@ -17,8 +17,8 @@ MY_RUNS = "My runs"
 CHOSEN = "compared_experiment"
 
 st.title("Compare")
-shipped, problems = listed(project.EXPERIMENTS)
-own, own_problems = listed(state.RUNS / FOLDER)
+shipped, problems = list_outcomes(project.EXPERIMENTS)
+own, own_problems = list_outcomes(state.RUNS / FOLDER)
 try:
     runs = [run for run in list_runs(state.RUNS) if run.card_path.is_file() and run.status() == "finished"]
 except RunError as error:

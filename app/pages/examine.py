@@ -34,7 +34,7 @@ try:
 except ValueError as error:
     st.error(str(error), icon=":material/broken_image:")
     st.stop()
-example = teachers.card(teacher_name, state.RUNS).example
+example = teachers.teacher_card(teacher_name, state.RUNS).example
 keys = {"text": f"sentence_{teacher_name}", "second": f"second_{teacher_name}"}
 for name, usual in (("text", example), ("second", "")):  # a link brings its sentences along
     given.begin(keys[name], name, usual)

@@ -106,7 +106,7 @@ def teacher_model(name: str) -> Model:
     from engine.model.saved_models import Model
     from engine.teachers import catalog as teachers
 
-    teacher = teachers.load(name, RUNS)
+    teacher = teachers.load_teacher(name, RUNS)
     return Model(teacher.bert.eval(), teacher.tokenizer, {"label": teacher.card.label})
 
 
@@ -154,18 +154,18 @@ def fill(model: Model, text: str) -> Any:
 
 
 def probe_task(model: Model, task: str, progress: Any) -> dict[str, Any]:
-    """`engine.tasks.scores.score` of `model`, three seeds of a linear probe; a session at a time.
+    """`engine.tasks.scores.score_task` of `model`, three seeds of a linear probe; a session at a time.
 
     Raises:
         TaskError: the task's data cannot be had.
     """
     import copy
 
-    from engine.tasks.catalog import find
-    from engine.tasks.scores import score
+    from engine.tasks.catalog import find_task
+    from engine.tasks.scores import score_task
 
     with _scoring:  # on a copy: on a machine with a GPU it moves there
-        return score(copy.deepcopy(model.bert), model.tokenizer, find(task), None, 3, device(), progress)
+        return score_task(copy.deepcopy(model.bert), model.tokenizer, find_task(task), None, 3, device(), progress)
 
 
 def look(model: Model, text: str, second: str = "") -> Any:
@@ -182,11 +182,11 @@ def look(model: Model, text: str, second: str = "") -> Any:
 
 @st.cache_data(max_entries=32, show_spinner=False)
 def score_curve(folder: str, size: int) -> Any:
-    """`engine.inheritance.curve.read_curve` of the run in `folder`, whose events are `size` bytes by now."""
-    from engine.inheritance.curve import read_curve
+    """The inheritance score over the training of the run in `folder`, whose events are `size` bytes by now."""
+    from engine.inheritance.curve import read_inheritance_curve
     from engine.storage.runs import Run
 
-    return read_curve(Run(Path(folder)))
+    return read_inheritance_curve(Run(Path(folder)))
 
 
 @st.cache_data(max_entries=64, show_spinner="Developing the film")
@@ -200,12 +200,12 @@ def film_pictures(folder: str, size: int, sentence: int, dark: bool) -> tuple[by
     """
     from app.elements.mosaic_image import mosaic_png, smaller
     from app.elements.theme import theme
-    from engine.storage.attention_frames import SnapshotError, read_snapshots
+    from engine.storage.attention_frames import AttentionFramesError, read_frames
 
-    snapshots, colours, found = read_snapshots(Path(folder)), theme(dark), {}
+    snapshots, colours, found = read_frames(Path(folder)), theme(dark), {}
     assert snapshots is not None
     for step in snapshots.steps:
-        with contextlib.suppress(SnapshotError):
+        with contextlib.suppress(AttentionFramesError):
             maps = snapshots.student(step, sentence)
             found[step] = mosaic_png(maps, "student", colours), mosaic_png(smaller(maps), "student", colours)
     return mosaic_png(snapshots.teacher(sentence), "teacher", colours), found
@@ -309,11 +309,11 @@ def changed_fill(model: Model, text: str, heads: Sequence[tuple[int, int]], how:
 
 def report(run: Run) -> str:
     """The report of `run` as one HTML page; where it cannot be made, a page that says why."""
-    from engine.reports.html_page import document, escape
-    from engine.reports.run_report import report as made
+    from engine.reports.html_page import escape, html_document
+    from engine.reports.run_report import run_report as made
 
     try:
         with _looking:
             return made(run, RUNS)
     except ValueError as error:
-        return document(run.id, [f"<h1>{escape(run.id)}</h1>", f"<p>{escape(error)}</p>"])
+        return html_document(run.id, [f"<h1>{escape(run.id)}</h1>", f"<p>{escape(error)}</p>"])

@@ -48,9 +48,9 @@ def _score() -> Callable[[], object]:
     from engine.inheritance.probe_sentences import typed_sentences
     from engine.inheritance.report import inheritance_report
     from engine.model.bert import new_bert
-    from engine.teachers.catalog import load
+    from engine.teachers.catalog import load_teacher
 
-    teacher = load(TEACHER)
+    teacher = load_teacher(TEACHER)
     narrow = teacher.bert.shape.replace(hidden=192, embedding=192, ffn=768, head_dim=16, pooler=False)
     student, scratch = (new_bert(narrow, seed).eval() for seed in (0, 1))
     sentences = typed_sentences(stories(SENTENCES), teacher.tokenizer, TOKENS)

@@ -34,9 +34,9 @@ def run(arguments: argparse.Namespace) -> None:
     model = open_model(arguments.model, arguments.runs)
     seen = probe(model.bert.eval(), model.tokenizer, arguments.text)
     if arguments.html:
-        from engine.reports.run_report import attention_html
+        from engine.reports.run_report import model_attention_page
 
-        page = attention_html(model, seen, arguments.text, arguments.runs)
+        page = model_attention_page(model, seen, arguments.text, arguments.runs)
         write_page(arguments.html, page, arguments.json)
     elif arguments.json:
         attentions = seen.attentions.round(4).tolist()

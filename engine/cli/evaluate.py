@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from engine.settings.device import Device
     from engine.tasks.catalog import Task
     from engine.tasks.scores import Progress
-    from engine.teachers.catalog import AnyModel
+    from engine.teachers.catalog import NamedModel
 
 TEXT_SCORES = {  # what a model is scored by on held-out text -> what it is called in the table
     "loss": "loss, nats",
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> None:
         ValueError: it cannot be scored as asked.
     """
     from engine.settings.device import pick
-    from engine.tasks.catalog import TASKS, find
+    from engine.tasks.catalog import TASKS, find_task
     from engine.teachers.catalog import open_model
 
     if arguments.rows < 1:
@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.probe and not arguments.task:
         raise ValueError(f"--probe needs a --task: one of {', '.join(TASKS)}.")
     device = pick(arguments.device, arguments.precision)
-    task = find(arguments.task) if arguments.task else None
+    task = find_task(arguments.task) if arguments.task else None
     model = open_model(arguments.model, arguments.runs)
     other = arguments.against or model.teacher
     teacher = open_model(other, arguments.runs) if other else None
@@ -80,7 +80,9 @@ def run(arguments: argparse.Namespace) -> None:
         _score_on_text(arguments, model, teacher, device)
 
 
-def _score_on_text(arguments: argparse.Namespace, model: AnyModel, teacher: AnyModel | None, device: Device) -> None:
+def _score_on_text(
+    arguments: argparse.Namespace, model: NamedModel, teacher: NamedModel | None, device: Device
+) -> None:
     """Prints masked-LM scores on held-out text, and how close the model is to its teacher."""
     from engine.learning.closeness import closeness
     from engine.learning.masked_lm import masked_lm_report
@@ -120,22 +122,22 @@ def _score_on_text(arguments: argparse.Namespace, model: AnyModel, teacher: AnyM
 
 
 def _score_on_task(
-    arguments: argparse.Namespace, task: Task, model: AnyModel, teacher: AnyModel | None, device: Device
+    arguments: argparse.Namespace, task: Task, model: NamedModel, teacher: NamedModel | None, device: Device
 ) -> None:
     """Prints scores on a labelled task over several seeds, and how much of its teacher's the model retains."""
-    from engine.tasks.finetune import Recipe
-    from engine.tasks.scores import quick, retained, score
+    from engine.tasks.finetune import FineTuneRecipe
+    from engine.tasks.scores import retained_score, score_task, with_epochs_and_rate
 
-    recipe = None if arguments.probe else quick(Recipe(), arguments.epochs, arguments.lr)
+    recipe = None if arguments.probe else with_epochs_and_rate(FineTuneRecipe(), arguments.epochs, arguments.lr)
     answers = {}
     for one in (model, teacher):
         if one is not None:
             progress = _show_progress(one.name) if sys.stderr.isatty() else None
-            answers[one.name] = score(
+            answers[one.name] = score_task(
                 one.bert, one.tokenizer, task, recipe, arguments.seeds, device, progress, arguments.limit
             )
     own = answers[model.name]
-    kept = retained(own, answers[teacher.name]) if teacher is not None else None
+    kept = retained_score(own, answers[teacher.name]) if teacher is not None else None
     if arguments.json:
         answer: dict[str, Any] = {"model": model.name, **own}
         if teacher is not None:

@@ -12,10 +12,10 @@ from engine.cli.arguments import add_runs_folder
 from engine.storage.runs import Run, RunError, open_run
 
 if TYPE_CHECKING:
-    from engine.inheritance.probe_sentences import ProbeSet
-    from engine.inheritance.report import Report
-    from engine.inheritance.score import Figure
-    from engine.teachers.catalog import AnyModel
+    from engine.inheritance.probe_sentences import ProbeSentences
+    from engine.inheritance.report import InheritanceReport
+    from engine.inheritance.score import ScoreInterval
+    from engine.teachers.catalog import NamedModel
 
 MOST_SENTENCES = 4096
 MODELS = {"teacher": "teacher", "student": "student", "from_scratch": "from scratch"}
@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"No run from scratch of this budget stands beside it; make one with:\n  {twin_advice}")
 
 
-def _sentences(arguments: argparse.Namespace, student: AnyModel) -> ProbeSet:
+def _sentences(arguments: argparse.Namespace, student: NamedModel) -> ProbeSentences:
     """The sentences of --file, or held-out ones of the student's corpus."""
     from engine.inheritance.probe_sentences import LONGEST, held_out_sentences, typed_sentences
     from engine.text.corpora import open_corpus
@@ -92,9 +92,9 @@ def _sentences(arguments: argparse.Namespace, student: AnyModel) -> ProbeSet:
     return held_out_sentences(corpus, arguments.sentences, min(LONGEST, length))
 
 
-def _scratch_twin(arguments: argparse.Namespace, student: AnyModel) -> tuple[Run | None, str | None]:
+def _scratch_twin(arguments: argparse.Namespace, student: NamedModel) -> tuple[Run | None, str | None]:
     """(the run from scratch to compare with, the command that would make it): one of them, or none for a teacher."""
-    from engine.inheritance.scratch_twin import find_twin, twin_command
+    from engine.inheritance.scratch_baseline import find_scratch_baseline, scratch_baseline_command
 
     try:
         card = open_run(arguments.runs, student.name.removeprefix("run:")).card()
@@ -102,11 +102,11 @@ def _scratch_twin(arguments: argparse.Namespace, student: AnyModel) -> tuple[Run
         return None, None  # a teacher, which no run has made
     if not card or card.get("method") == "scratch":
         return None, None
-    twin = find_twin(card, arguments.runs)
-    return twin, None if twin else twin_command(card)
+    twin = find_scratch_baseline(card, arguments.runs)
+    return twin, None if twin else scratch_baseline_command(card)
 
 
-def _lines(report: Report, student: str, teacher: str) -> list[str]:
+def _lines(report: InheritanceReport, student: str, teacher: str) -> list[str]:
     """The report as a table for people."""
     from engine.inheritance.report import PAIRING_WORDS
     from engine.inheritance.score import DEFINITION
@@ -117,7 +117,7 @@ def _lines(report: Report, student: str, teacher: str) -> list[str]:
         "in brackets 95% intervals over sentences",
         DEFINITION,
         "Of the attention of words, "
-        + ", ".join(f"{share:.0%} of the {who}'s" for who, share in report.left.items())
+        + ", ".join(f"{share:.0%} of the {who}'s" for who, share in report.attention_among_words.items())
         + " goes to words and is what is compared.",
         "Rows are on average "
         + ", ".join(f"{bits:.3f} bits ({MODELS[who]})" for who, bits in report.sharpness.items())
@@ -138,7 +138,7 @@ def _lines(report: Report, student: str, teacher: str) -> list[str]:
     return [*lines, *report.notes]
 
 
-def _line(name: str, figure: Figure, unit: str) -> str:
+def _line(name: str, figure: ScoreInterval, unit: str) -> str:
     return (
         f"{name:>26} {figure.score:7.3f} [{figure.low:6.3f}, {figure.high:6.3f}]   "
         f"{figure.distance:.4f} {unit}, random {figure.null:.4f}"

@@ -57,7 +57,14 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         ValueError: it cannot be done as asked.
     """
-    from engine.experiments.recipes import RECIPES, as_outcome, changed, find, perform, table
+    from engine.experiments.recipes import (
+        RECIPES,
+        find_recipe,
+        recipe_markdown,
+        recipe_outcome,
+        run_recipe,
+        with_changes,
+    )
 
     if arguments.name in GRIDS:
         _run_grid(GRIDS[arguments.name], arguments)
@@ -66,8 +73,8 @@ def run(arguments: argparse.Namespace) -> None:
         raise ConfigError(
             [f"There is no recipe {arguments.name[:60]!r}; choose one of {', '.join([*GRIDS, *RECIPES])}."]
         )
-    experiment = changed(
-        find(arguments.name),
+    experiment = with_changes(
+        find_recipe(arguments.name),
         teacher=arguments.teacher,
         corpus=arguments.corpus,
         steps=arguments.steps,
@@ -83,23 +90,23 @@ def run(arguments: argparse.Namespace) -> None:
     for name in ("seeds", "epochs"):
         if getattr(experiment, name) < 1:
             raise ValueError(f"--{name} must be at least 1, got {getattr(experiment, name)}.")
-    answer = perform(experiment, arguments.runs, _say)
-    as_published = experiment == find(arguments.name)
-    outcome = _named(as_outcome(answer, _command(arguments)), as_published, dataclasses.asdict(experiment))
+    answer = run_recipe(experiment, arguments.runs, _say)
+    as_published = experiment == find_recipe(arguments.name)
+    outcome = _named(recipe_outcome(answer, _command(arguments)), as_published, dataclasses.asdict(experiment))
     _write(outcome, _outcomes_folder(arguments))
     if arguments.save:
         _write(outcome, arguments.save)
-    print(json.dumps(answer) if arguments.json else f"{answer['about']}\n\n{table(answer)}")
+    print(json.dumps(answer) if arguments.json else f"{answer['about']}\n\n{recipe_markdown(answer)}")
 
 
 def _run_grid(original: Grid, arguments: argparse.Namespace) -> None:
-    from engine.experiments.grid_runs import perform
-    from engine.experiments.outcome_table import markdown
+    from engine.experiments.grid_runs import run_grid
+    from engine.experiments.outcome_table import outcome_markdown
 
     useless = [f"--{name}" for name in TASK_SETTINGS if getattr(arguments, name)]
     if useless:
         raise ConfigError([f"The recipe {original.name} has no {', '.join(useless)}; leave that out."])
-    grid = original.changed(
+    grid = original.with_changes(
         arguments.seeds,
         teacher=arguments.teacher,
         corpus=arguments.corpus,
@@ -112,10 +119,10 @@ def _run_grid(original: Grid, arguments: argparse.Namespace) -> None:
     def keep(outcome: Outcome) -> None:
         _write(_named(outcome, grid == original, settings), _outcomes_folder(arguments), quiet=True)
 
-    outcome = perform(grid, arguments.runs, _say, _command(arguments), keep)
+    outcome = run_grid(grid, arguments.runs, _say, _command(arguments), keep)
     if arguments.save:
         _write(_named(outcome, grid == original, settings), arguments.save)
-    print(json.dumps(dataclasses.asdict(outcome)) if arguments.json else markdown(outcome))
+    print(json.dumps(dataclasses.asdict(outcome)) if arguments.json else outcome_markdown(outcome))
 
 
 def _named(outcome: Outcome, as_published: bool, settings: dict[str, object]) -> Outcome:
@@ -138,10 +145,10 @@ def _outcomes_folder(arguments: argparse.Namespace) -> Path:
 
 
 def _write(outcome: Outcome, folder: Path, quiet: bool = False) -> None:
-    from engine.experiments.outcome import write
+    from engine.experiments.outcome import write_outcome
 
     try:
-        path = write(outcome, folder)
+        path = write_outcome(outcome, folder)
     except OSError as error:
         raise ValueError(f"The outcome could not be written into {folder}: {error.strerror}.") from error
     if not quiet:

@@ -23,12 +23,12 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         ValueError: there is no such run, it has no student yet, or the file cannot be written.
     """
-    from engine.reports.run_report import report
+    from engine.reports.run_report import run_report
     from engine.storage.runs import open_run
 
     shown = open_run(arguments.runs, arguments.run)
     path = arguments.html or Path(f"{shown.id}.html")
-    write_page(path, report(shown, arguments.runs, arguments.text), arguments.json)
+    write_page(path, run_report(shown, arguments.runs, arguments.text), arguments.json)
 
 
 def write_page(path: Path, page: str, as_json: bool) -> None:
@@ -37,7 +37,7 @@ def write_page(path: Path, page: str, as_json: bool) -> None:
     Raises:
         ValueError: the file cannot be written.
     """
-    from engine.reports.html_page import write
+    from engine.reports.html_page import write_page
 
-    write(path, page)
+    write_page(path, page)
     print(json.dumps({"html": str(path)}) if as_json else f"written to {path}")

@@ -93,7 +93,7 @@ def _row(
     point = next(point for point in table.points if (point.series, point.label) == place)
     options = {"sharing": sharing, "embedding": scale.embedding(embedding), "pairs": "sop", **scale.options}
     name = _name(scale, sharing, embedding)
-    return Row(name, label, series, {"options": options}, base, paper=point.score, said=point.said)
+    return Row(name, label, series, {"options": options}, base, paper=point.score, paper_parameters=point.said)
 
 
 def _name(scale: Scale, sharing: str, embedding: int) -> str:

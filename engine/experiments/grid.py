@@ -1,4 +1,4 @@
-"""An experiment as a grid: rows, each what a run is set to, times seeds. Knows no result, no method and no torch."""
+"""An experiment as a grid: rows, each the settings of a run, times seeds. Knows no result, no method and no torch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MEASURES = {
     "sop": "sentence order, read out",
 }
 NLTK_ENGLISH = "nltk:brown+movie_reviews+abc+webtext+state_union+inaugural"  # what experiments in English read
-PROBED = ("grammar", "sentence_polarity")  # tasks that a linear probe on a row's students is scored on
+PROBE_TASKS = ("grammar", "sentence_polarity")  # tasks that a linear probe on a row's students is scored on
 OVERRIDES = ("teacher", "corpus", "steps", "batch", "precision", "device")  # settings that a person may change
 
 
@@ -39,7 +39,7 @@ class Row:
     base: str = ""  # the row that this one is compared with, seed by seed; empty: none
     note: str = ""  # what a reader must know of this row
     paper: float | None = None  # the paper's score of this row, as printed
-    said: str = ""  # its parameters, as the paper prints them
+    paper_parameters: str = ""  # as the paper prints them
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Grid:
         """
         return RunConfig(**{**self.settings, **row.changes, "seed": seed})
 
-    def changed(self, seeds: int | None = None, **overrides: Any) -> Grid:
+    def with_changes(self, seeds: int | None = None, **overrides: Any) -> Grid:
         """The grid with those of `overrides`, settings named in OVERRIDES, that are not None.
 
         Rows that set one of them for themselves keep their own; runs of no steps stay so.

@@ -19,8 +19,8 @@ from engine.storage.atomic import write_json
 
 LAYOUT = 1  # of the file: raise it wherever an older reader would misread it
 LARGEST = 2_000_000  # bytes
-LONGEST = 2_000  # characters of a text
-MOST = 500  # rows of an outcome, files of a folder
+LONGEST_TEXT = 2_000  # characters of a text
+MOST_ROWS = 500  # rows of an outcome, files of a folder
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
 FOLDER = "experiments"  # inside a folder of runs
 
@@ -55,7 +55,7 @@ class RowOutcome:
     base: str = ""
     differences: dict[str, Summary] = field(default_factory=dict)  # measure -> row minus base, seed by seed
     paper: float | None = None
-    said: str = ""
+    paper_parameters: str = ""  # as the paper prints them; "said" in the file
 
 
 @dataclass(frozen=True)
@@ -83,12 +83,12 @@ class Outcome:
         return next((row for row in self.rows if row.name == name), None)
 
 
-def summary(values: Sequence[float]) -> Summary:
+def summarise(values: Sequence[float]) -> Summary:
     """Mean and interval of `values`, one a seed; there must be one at least."""
     return Summary(statistics.fmean(values), metrics.interval(values), tuple(values))
 
 
-def difference(row: RowOutcome, base: RowOutcome) -> dict[str, Summary]:
+def differences_from_base(row: RowOutcome, base: RowOutcome) -> dict[str, Summary]:
     """measure -> `row` minus `base` over the seeds that both have: the same seed sees the same text in the same order.
 
     A base with a single value, which no seed moves, is taken off every seed.
@@ -99,19 +99,22 @@ def difference(row: RowOutcome, base: RowOutcome) -> dict[str, Summary]:
         theirs = dict(zip(base.seeds, base.measured[name].values, strict=False))
         both = [seed for seed in row.seeds if seed in ours and seed in theirs]
         if both:
-            found[name] = summary([ours[seed] - theirs[seed] for seed in both])
+            found[name] = summarise([ours[seed] - theirs[seed] for seed in both])
     return dict(sorted(found.items()))
 
 
-def write(outcome: Outcome, folder: Path) -> Path:
+def write_outcome(outcome: Outcome, folder: Path) -> Path:
     """Writes the outcome into `folder`, made if need be, as NAME.json; whole or not at all. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{outcome.name}.json"
-    write_json(path, {"layout": LAYOUT, **asdict(outcome)})
+    record = asdict(outcome)
+    for row in record["rows"]:
+        row["said"] = row.pop("paper_parameters")
+    write_json(path, {"layout": LAYOUT, **record})
     return path
 
 
-def read(path: Path) -> Outcome:
+def read_outcome(path: Path) -> Outcome:
     """The outcome in a file.
 
     Raises:
@@ -122,8 +125,8 @@ def read(path: Path) -> Outcome:
             raise OutcomeError(f"{path.name} is not a file.")
         if path.stat().st_size > LARGEST:
             raise OutcomeError(f"{path.name} is larger than {LARGEST:,} bytes, which no experiment's outcome is.")
-        found = json.loads(path.read_bytes(), parse_constant=_refuse)
-        return _outcome(found)
+        found = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
+        return _read_record(found)
     except OutcomeError as error:
         raise OutcomeError(f"The experiment in {path.name} cannot be shown: {error}") from error
     except (OSError, ValueError, RecursionError) as error:
@@ -132,16 +135,16 @@ def read(path: Path) -> Outcome:
         ) from error
 
 
-def listed(folder: Path) -> tuple[list[Outcome], list[str]]:
+def list_outcomes(folder: Path) -> tuple[list[Outcome], list[str]]:
     """The outcomes in `folder`, by name, and a sentence for each file that cannot be shown."""
     try:
-        paths = sorted(folder.glob("*.json"))[:MOST] if folder.is_dir() else []
+        paths = sorted(folder.glob("*.json"))[:MOST_ROWS] if folder.is_dir() else []
     except OSError as error:
         return [], [f"The folder {folder.name} cannot be read: {error.strerror}."]
     found, problems = [], []
     for path in paths:
         try:
-            found.append(read(path))
+            found.append(read_outcome(path))
         except OutcomeError as error:
             problems.append(str(error))
     return found, problems
@@ -150,15 +153,15 @@ def listed(folder: Path) -> tuple[list[Outcome], list[str]]:
 # ---- from plain values, checked -------------------------------------------------------------------------------------
 
 
-def _refuse(constant: str) -> float:
+def _refuse_constant(constant: str) -> float:
     raise ValueError(f"{constant} is no number")
 
 
-def _outcome(data: Any) -> Outcome:
+def _read_record(data: Any) -> Outcome:
     record = _record(data, "the file")
     if record.get("layout") != LAYOUT:
         raise OutcomeError(f"its layout is {str(record.get('layout'))[:20]}, and {LAYOUT} was expected.")
-    rows = tuple(map(_row, _list(record, "rows")))
+    rows = tuple(map(_read_row, _list(record, "rows")))
     names = [row.name for row in rows]
     if len(set(names)) < len(names):
         raise OutcomeError("two of its rows have one name.")
@@ -174,12 +177,12 @@ def _outcome(data: Any) -> Outcome:
         {_short(key, "nulls"): _number(value, "nulls") for key, value in _record(record.get("nulls"), "nulls").items()},
         _text(record, "paper"),
         _text(record, "paper_score"),
-        _whole(record, "wanted_runs"),
+        _whole_number(record, "wanted_runs"),
         _record(record.get("card"), "card"),
     )
 
 
-def _row(data: Any) -> RowOutcome:
+def _read_row(data: Any) -> RowOutcome:
     record = _record(data, "a row")
     seeds = tuple(int(_number(seed, "seeds")) for seed in _list(record, "seeds"))
     runs = tuple(_short(run, "runs") for run in _list(record, "runs"))
@@ -190,19 +193,19 @@ def _row(data: Any) -> RowOutcome:
         _text(record, "series"),
         _text(record, "method"),
         _text(record, "note"),
-        _whole(record, "parameters"),
+        _whole_number(record, "parameters"),
         _record(record.get("shape"), "shape"),
         seeds,
         runs,
-        _summaries(record, "measured"),
+        _read_summaries(record, "measured"),
         _text(record, "base"),
-        _summaries(record, "differences"),
+        _read_summaries(record, "differences"),
         None if paper is None else _number(paper, "paper"),
         _text(record, "said"),
     )
 
 
-def _summaries(record: dict[str, Any], name: str) -> dict[str, Summary]:
+def _read_summaries(record: dict[str, Any], name: str) -> dict[str, Summary]:
     found = {}
     for key, value in _record(record.get(name), name).items():
         one = _record(value, name)
@@ -224,8 +227,8 @@ def _record(value: Any, where: str) -> dict[str, Any]:
 
 def _list(record: dict[str, Any], name: str) -> list[Any]:
     value = record.get(name)
-    if not isinstance(value, list) or len(value) > MOST:
-        raise OutcomeError(f"{name} should be a list of at most {MOST} things.")
+    if not isinstance(value, list) or len(value) > MOST_ROWS:
+        raise OutcomeError(f"{name} should be a list of at most {MOST_ROWS} things.")
     return value
 
 
@@ -234,12 +237,12 @@ def _text(record: dict[str, Any], name: str) -> str:
 
 
 def _short(value: Any, name: str) -> str:
-    if not isinstance(value, str) or len(value) > LONGEST:
-        raise OutcomeError(f"{name} should be a text of at most {LONGEST:,} characters.")
+    if not isinstance(value, str) or len(value) > LONGEST_TEXT:
+        raise OutcomeError(f"{name} should be a text of at most {LONGEST_TEXT:,} characters.")
     return value
 
 
-def _whole(record: dict[str, Any], name: str) -> int:
+def _whole_number(record: dict[str, Any], name: str) -> int:
     value = record.get(name)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 10**15:
         raise OutcomeError(f"{name} should be a whole number, not below zero.")

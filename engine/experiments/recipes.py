@@ -1,4 +1,4 @@
-"""Whole experiments, from a teacher to a table of task scores, one registry line each.
+"""Recipes: whole experiments, from a teacher through its students to a table of task scores, one entry each.
 
 Methods are compared at an equal budget: the same student, text, order, number of steps and seed. What was finished
 before, with the same settings, is not done again.
@@ -13,25 +13,25 @@ from pathlib import Path
 from typing import Any
 
 from engine.experiments.grid import NLTK_ENGLISH
-from engine.experiments.outcome import Outcome, RowOutcome, summary
+from engine.experiments.outcome import Outcome, RowOutcome, Summary, summarise
+from engine.experiments.outcome_table import percent
 from engine.methods.registry import METHODS
 from engine.settings.device import pick
 from engine.settings.options import ConfigError
 from engine.settings.run_config import RunConfig
 from engine.sizing.cost import parameters
-from engine.tasks import catalog as tasks
-from engine.tasks.finetune import Recipe as FineTuning
-from engine.tasks.scores import retained, score
-from engine.teachers import catalog as teachers
-from engine.teachers.catalog import open_model
-from engine.training import find_or_run as once
+from engine.tasks.catalog import find_task
+from engine.tasks.finetune import FineTuneRecipe
+from engine.tasks.scores import retained_score, score_task
+from engine.teachers.catalog import open_model, teacher_card
+from engine.training import find_or_run
 from engine.training.find_or_run import Say
 from engine.training.plan import plan
 
 
 @dataclass(frozen=True)
-class Experiment:
-    """One experiment: who teaches, who learns, how each learns, and by what all are scored."""
+class Recipe:
+    """One whole experiment: who teaches, who learns, how each learns, and by what all are scored."""
 
     name: str
     title: str
@@ -55,10 +55,10 @@ class Experiment:
     options: dict[str, dict[str, Any]] = field(default_factory=dict)  # method -> its options
 
 
-RECIPES: dict[str, Experiment] = {
+RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
-        Experiment(
+        Recipe(
             "paper-small",
             "A real teacher halved",
             "minilm-early (22.7M) compressed to half its width by WID, by soft targets and from scratch.",
@@ -70,7 +70,7 @@ RECIPES: dict[str, Experiment] = {
             32,
             ("sentence_polarity", "qc"),
         ),
-        Experiment(
+        Recipe(
             "microworld-small",
             "The microworld's teacher halved",
             "The same in the microworld, in minutes: 4 x 128 to 4 x 64, scored on grammaticality.",
@@ -86,8 +86,8 @@ RECIPES: dict[str, Experiment] = {
 }
 
 
-def find(name: str) -> Experiment:
-    """The experiment called `name`.
+def find_recipe(name: str) -> Recipe:
+    """The recipe called `name`.
 
     Raises:
         ConfigError: there is none.
@@ -97,23 +97,23 @@ def find(name: str) -> Experiment:
     return RECIPES[name]
 
 
-def changed(experiment: Experiment, **changes: Any) -> Experiment:
-    """The experiment with those of `changes` that are not None."""
-    return replace(experiment, **{name: value for name, value in changes.items() if value is not None})
+def with_changes(recipe: Recipe, **changes: Any) -> Recipe:
+    """The recipe with those of `changes` that are not None."""
+    return replace(recipe, **{name: value for name, value in changes.items() if value is not None})
 
 
-def perform(experiment: Experiment, root: Path, say: Say) -> dict[str, Any]:
+def run_recipe(recipe: Recipe, root: Path, say: Say) -> dict[str, Any]:
     """Trains and scores everything; `say` is told what is done now. The answer is plain values.
 
     Raises:
         ValueError: something of it cannot be run as asked, or a run ended without a student.
     """
-    configs = {method: _config(experiment, method) for method in experiment.methods}
-    found_tasks = [tasks.find(name) for name in experiment.tasks]
+    configs = {method: _run_config(recipe, method) for method in recipe.methods}
+    found_tasks = [find_task(name) for name in recipe.tasks]
     for config in configs.values():
         plan(config, root)  # refuses all before one begins
-    made = {method: once.done(config, root, method, say) for method, config in configs.items()}
-    rows: dict[str, dict[str, Any]] = {"teacher": _teacher_row(experiment, root)}
+    made = {method: find_or_run.done(config, root, method, say) for method, config in configs.items()}
+    rows: dict[str, dict[str, Any]] = {"teacher": _teacher_row(recipe, root)}
     for method, run in made.items():
         card = run.card() or {}
         rows[method] = {
@@ -125,16 +125,16 @@ def perform(experiment: Experiment, root: Path, say: Say) -> dict[str, Any]:
             "seconds": card["seconds"],
             "tasks": {},
         }
-    device = pick(experiment.device, experiment.precision)
-    tuning = None if experiment.probe else FineTuning(epochs=experiment.epochs, lr=experiment.lr)
+    device = pick(recipe.device, recipe.precision)
+    tuning = None if recipe.probe else FineTuneRecipe(epochs=recipe.epochs, lr=recipe.lr)
     answers: dict[str, dict[str, Any]] = {}
     for who, row in rows.items():
         model = open_model(row["run"], root)
         for task in found_tasks:
-            say(f"{who} on {task.name}, {experiment.seeds} seeds")
-            answer = score(model.bert, model.tokenizer, task, tuning, experiment.seeds, device, limit=experiment.limit)
+            say(f"{who} on {task.name}, {recipe.seeds} seeds")
+            answer = score_task(model.bert, model.tokenizer, task, tuning, recipe.seeds, device, limit=recipe.limit)
             answers.setdefault(who, {})[task.name] = answer
-            kept = retained(answer, answers["teacher"][task.name])
+            kept = retained_score(answer, answers["teacher"][task.name])
             row["tasks"][task.name] = {
                 "metric": answer["metric"],
                 **answer["scores"][answer["metric"]],
@@ -145,11 +145,11 @@ def perform(experiment: Experiment, root: Path, say: Say) -> dict[str, Any]:
             }
     first = next(iter(answers["teacher"].values()))
     return {
-        "recipe": experiment.name,
-        "about": experiment.about,
+        "recipe": recipe.name,
+        "about": recipe.about,
         "budget": {
-            "steps": experiment.steps, "batch": experiment.batch, "length": experiment.length,
-            "corpus": experiment.corpus, "seed": experiment.seed,
+            "steps": recipe.steps, "batch": recipe.batch, "length": recipe.length,
+            "corpus": recipe.corpus, "seed": recipe.seed,
         },
         "fine_tuning": first["recipe"],
         "machine": f"{device.name}, {platform.machine()}",
@@ -158,26 +158,26 @@ def perform(experiment: Experiment, root: Path, say: Say) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _config(experiment: Experiment, method: str) -> RunConfig:
+def _run_config(recipe: Recipe, method: str) -> RunConfig:
     return RunConfig(
-        teacher=experiment.teacher,
+        teacher=recipe.teacher,
         method=method,
-        student=experiment.student,
-        options=experiment.options.get(method, {}),
-        corpus=experiment.corpus,
-        steps=experiment.steps,
-        batch=experiment.batch,
-        length=experiment.length,
-        seed=experiment.seed,
-        device=experiment.device,
-        precision=experiment.precision,
+        student=recipe.student,
+        options=recipe.options.get(method, {}),
+        corpus=recipe.corpus,
+        steps=recipe.steps,
+        batch=recipe.batch,
+        length=recipe.length,
+        seed=recipe.seed,
+        device=recipe.device,
+        precision=recipe.precision,
     )
 
 
-def _teacher_row(experiment: Experiment, root: Path) -> dict[str, Any]:
-    card = teachers.card(experiment.teacher, root)
+def _teacher_row(recipe: Recipe, root: Path) -> dict[str, Any]:
+    card = teacher_card(recipe.teacher, root)
     return {
-        "run": experiment.teacher,
+        "run": recipe.teacher,
         "parameters": parameters(card.shape),
         "encoder_parameters": parameters(card.shape.replace(mlm_head=False)),
         "masked_accuracy": card.scores.get("masked_accuracy"),
@@ -187,8 +187,8 @@ def _teacher_row(experiment: Experiment, root: Path) -> dict[str, Any]:
     }
 
 
-def as_outcome(answer: dict[str, Any], command: str) -> Outcome:
-    """The answer of `perform` as an outcome, for a page to show beside others."""
+def recipe_outcome(answer: dict[str, Any], command: str) -> Outcome:
+    """The answer of `run_recipe` as an outcome, for a page to show beside others."""
     first, rows = answer["models"]["teacher"], []
     for who, row in answer["models"].items():
         measured = {"masked_accuracy": [row["masked_accuracy"]], "retained": [row["masked_retained"]]}
@@ -205,7 +205,7 @@ def as_outcome(answer: dict[str, Any], command: str) -> Outcome:
                 {},
                 tuple(range(seeds)),
                 (row["run"],),
-                {name: summary(values) for name, values in measured.items() if None not in values},
+                {name: summarise(values) for name, values in measured.items() if None not in values},
             )  # fmt: skip
         )
     card = {
@@ -220,13 +220,12 @@ def as_outcome(answer: dict[str, Any], command: str) -> Outcome:
     nulls = {name: found["baseline"] for name, found in first["tasks"].items()}
     name, tuning = answer["recipe"], answer["fine_tuning"]
     how = f"fine-tuned at {tuning['lr']:g}" if "lr" in tuning else "by a probe"
-    return Outcome(
-        name, f"{find(name).title}, {how}", answer["about"], measures, tuple(rows), nulls, "", "", len(rows), card
-    )  # fmt: skip
+    title = f"{find_recipe(name).title}, {how}"
+    return Outcome(name, title, answer["about"], measures, tuple(rows), nulls, "", "", len(rows), card)
 
 
-def table(answer: dict[str, Any]) -> str:
-    """The answer of `perform` as a markdown table."""
+def recipe_markdown(answer: dict[str, Any]) -> str:
+    """The answer of `run_recipe` as a markdown table."""
     names = list(answer["models"]["teacher"]["tasks"])
     lines = [
         "| | encoder's parameters | masked accuracy, % | "
@@ -244,6 +243,4 @@ def table(answer: dict[str, Any]) -> str:
 
 
 def _percent(value: float | None, width: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{100 * value:.1f}" + ("" if width is None else f" ± {100 * width:.1f}")
+    return percent(None if value is None else Summary(value, width, (value,)))

@@ -1,6 +1,7 @@
-"""A run's film: at every evaluation its student's attention on fixed probe sentences, kept and scored.
+"""A run's film: at every evaluation its student's attention on fixed probe sentences, kept on disk and scored.
 
-Costs a forward pass over a dozen short sentences. Takes no random number and changes nothing of what is learned.
+The training loop calls `start_film` once and `frame_events` at every evaluation. It costs a forward pass over a dozen
+short sentences, takes no random number and changes nothing of what is learned.
 """
 
 from __future__ import annotations
@@ -13,13 +14,20 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from engine.inheritance.head_distances import InheritanceError, distances
-from engine.inheritance.probe_sentences import attend, held_out_sentences
-from engine.inheritance.random_null import random_distances
-from engine.inheritance.score import Figure, best_pairs, random_score, same_place, score, shuffled_score
+from engine.inheritance.head_distances import InheritanceError, head_distances
+from engine.inheritance.probe_sentences import held_out_sentences, sentence_attention
+from engine.inheritance.random_null import random_student_distances
+from engine.inheritance.score import (
+    ScoreInterval,
+    best_pairs,
+    inheritance_score,
+    random_score,
+    same_place_pairs,
+    shuffled_score,
+)
 from engine.model.bert import Bert
 from engine.sizing.shape import Shape
-from engine.storage.attention_frames import write_sentences, write_student, write_teacher
+from engine.storage.attention_frames import write_frame_sentences, write_student_frame, write_teacher_frame
 from engine.tasks.batches import TaskData
 from engine.text.corpora import Corpus
 from engine.text.sentence_pairs import Pairs
@@ -28,27 +36,27 @@ SENTENCES = 12
 RESAMPLES = 500
 
 
-def begin(folder: Path, teacher: Bert, data: Any, student: Shape, device: str) -> Film | None:
+def start_film(folder: Path, teacher: Bert, data: Any, student: Shape, device: str) -> AttentionFilm | None:
     """The film of a run that learns from `data`; None where that holds out no sentence of two words."""
     if isinstance(data, Corpus | Pairs | TaskData):
         with suppress(InheritanceError):
-            return Film(folder, teacher, data, student, device)
+            return AttentionFilm(folder, teacher, data, student, device)
     return None
 
 
-def take(film: Film | None, student: nn.Module, step: int) -> Iterator[dict[str, Any]]:
-    """The event of the student's picture at `step`, if there is a film."""
+def frame_events(film: AttentionFilm | None, student: nn.Module, step: int) -> Iterator[dict[str, Any]]:
+    """The event of the student's frame at `step`, if there is a film."""
     if film is not None:
-        yield film.picture(student, step)
+        yield film.record(student, step)
 
 
-class Film:
-    """What is needed to take a picture of a student: the sentences, and where its teacher and its nulls look."""
+class AttentionFilm:
+    """Records where a student looks: holds the sentences, and where its teacher and its nulls look in them."""
 
     def __init__(
         self, folder: Path, teacher: Bert, data: Corpus | Pairs | TaskData, student: Shape, device: str
     ) -> None:
-        """`folder`: where the snapshots go. `student`: the shape that the student will have at the end.
+        """`folder`: where the frames go. `student`: the shape that the student will have at the end.
 
         Raises:
             InheritanceError: the held-out text has no sentence of two words.
@@ -56,24 +64,26 @@ class Film:
         self.folder, self.device, self.pad = folder, device, data.tokenizer.pad_token_id
         self.sentences = held_out_sentences(data, SENTENCES)
         self.keep = self.sentences.counted()
-        self.teacher = attend(teacher, self.sentences, device, self.pad)
-        self.nulls = random_distances(student, self.teacher.maps, self.sentences, self.keep, self.pad)["divergence"]
+        self.teacher = sentence_attention(teacher, self.sentences, device, self.pad)
+        self.nulls = random_student_distances(student, self.teacher.maps, self.sentences, self.keep, self.pad)[
+            "divergence"
+        ]
         with suppress(OSError):  # a full disk costs the film, not the run
-            write_sentences(folder, self.sentences.tokens)
-            write_teacher(folder, self.teacher.maps, self.teacher.layers)
+            write_frame_sentences(folder, self.sentences.tokens)
+            write_teacher_frame(folder, self.teacher.maps, self.teacher.layers)
 
-    def picture(self, student: nn.Module, step: int) -> dict[str, Any]:
+    def record(self, student: nn.Module, step: int) -> dict[str, Any]:
         """Keeps the student's attention at `step`; the event that tells its inheritance score, nulls beside it.
 
         "matched" pairs heads by optimal assignment, "same_place" by number and depth (None where head counts differ);
         each is {"score", "low", "high", "distance", "null"}, as is what random students and shuffled heads score.
         """
-        seen = attend(student, self.sentences, self.device, self.pad)
-        apart = distances(seen.maps, self.teacher.maps, self.keep)
-        in_place = same_place(seen.layers, self.teacher.layers)
+        seen = sentence_attention(student, self.sentences, self.device, self.pad)
+        apart = head_distances(seen.maps, self.teacher.maps, self.keep)
+        in_place = same_place_pairs(seen.layers, self.teacher.layers)
         if in_place is not None and len(in_place) != self.nulls.shape[2]:
             in_place = None  # it still has more heads than it will have, and than its null
-        figures: dict[str, Figure | None] = {
+        figures: dict[str, ScoreInterval | None] = {
             "matched": self._score(apart, best_pairs(apart.mean(0)), seen.layers, matched=True),
             "same_place": None if in_place is None else self._score(apart, in_place, seen.layers, matched=False),
             "random": random_score(self.nulls, None),
@@ -81,7 +91,7 @@ class Film:
         }
         name = ""
         with suppress(OSError):
-            name = write_student(self.folder, step, seen.maps, seen.layers)
+            name = write_student_frame(self.folder, step, seen.maps, seen.layers)
         return {
             "kind": "attention",
             "step": step,
@@ -90,5 +100,5 @@ class Film:
             **{name: figure.to_json() if figure else None for name, figure in figures.items()},
         }
 
-    def _score(self, apart: np.ndarray, pairs: np.ndarray, layers: list[int], *, matched: bool) -> Figure:
-        return score(apart, self.nulls, pairs, layers, matched, RESAMPLES).total
+    def _score(self, apart: np.ndarray, pairs: np.ndarray, layers: list[int], *, matched: bool) -> ScoreInterval:
+        return inheritance_score(apart, self.nulls, pairs, layers, matched, RESAMPLES).total

@@ -1,80 +1,87 @@
-"""A run's inheritance score over its training, read from its events. Knows no torch."""
+"""A run's inheritance score over its training, read from the events that the run has written. Knows no torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
+from engine.inheritance.score import PAIRINGS
 from engine.storage.runs import Run
 
 AXES = {"steps": "steps", "tokens": "tokens", "flops": "FLOPs", "seconds": "seconds"}
-TOLD = {"tokens": ("tokens",), "flops": ("flops",), "seconds": ("training_seconds", "seconds")}  # by step events
-PAIRINGS = ("matched", "same_place")
+STEP_EVENT_KEYS = {
+    "tokens": ("tokens",),
+    "flops": ("flops",),
+    "seconds": ("training_seconds", "seconds"),
+}  # by step events
 
 
 @dataclass(frozen=True)
-class Curve:
-    """The scores of one run. Every list has one entry a snapshot, oldest first."""
+class InheritanceCurve:
+    """The scores of one run. Every list has one entry a frame of attention, oldest first."""
 
     run: str
     method: str
     shape: str  # such as 4x64
-    kin: tuple[Any, ...]  # teacher, text, length: what curves on one chart must have in common
+    comparable_by: tuple[Any, ...]  # teacher, text, length: what curves on one chart must have in common
     axes: dict[str, list[float | None]]  # by name among AXES; None: not told
     scores: dict[str, list[dict[str, float] | None]]  # by pairing: {"score", "low", "high", "distance", "null"}
     random: list[dict[str, float] | None]
     shuffled: list[dict[str, float] | None]
 
 
-def read_curve(run: Run) -> Curve | None:
+def read_inheritance_curve(run: Run) -> InheritanceCurve | None:
     """The curve of `run`; None where it has none (yet).
 
     Raises:
         RunError: its files cannot be read.
     """
     events, config = run.events()[0], run.config()
-    taken = {event["step"]: event for event in events if event["kind"] == "attention" and _whole(event)}
-    if not taken:
+    frames = {event["step"]: event for event in events if event["kind"] == "attention" and _is_complete(event)}
+    if not frames:
         return None
-    told = {event["step"]: event for event in events if event["kind"] == "step" and isinstance(event.get("step"), int)}
-    steps = sorted(taken)
+    step_events = {
+        event["step"]: event for event in events if event["kind"] == "step" and isinstance(event.get("step"), int)
+    }
+    steps = sorted(frames)
     axes: dict[str, list[float | None]] = {"steps": [float(step) for step in steps]}
-    for name, keys in TOLD.items():
+    for name, keys in STEP_EVENT_KEYS.items():
         found = (
-            (step, next((event[key] for key in keys if _number(event.get(key))), None)) for step, event in told.items()
+            (step, next((event[key] for key in keys if _is_number(event.get(key))), None))
+            for step, event in step_events.items()
         )
         known = sorted((step, float(value)) for step, value in found if value is not None)
-        axes[name] = [_at(step, known) for step in steps]
+        axes[name] = [_reached_at(step, known) for step in steps]
     start: dict[str, Any] = next((event for event in reversed(events) if event["kind"] == "start"), {})
     shape = start.get("student_shape") or {}
-    return Curve(
+    return InheritanceCurve(
         run.id,
         str(config.get("method", "")),
         f"{shape.get('layers', '?')}x{shape.get('hidden', '?')}",
         (config.get("teacher"), start.get("corpus") or config.get("corpus"), config.get("length")),
         axes,
-        {pairing: [_figure(taken[step].get(pairing)) for step in steps] for pairing in PAIRINGS},
-        [_figure(taken[step].get("random")) for step in steps],
-        [_figure(taken[step].get("shuffled")) for step in steps],
+        {pairing: [_checked_score(frames[step].get(pairing)) for step in steps] for pairing in PAIRINGS},
+        [_checked_score(frames[step].get("random")) for step in steps],
+        [_checked_score(frames[step].get("shuffled")) for step in steps],
     )
 
 
-def _at(step: int, known: list[tuple[int, float]]) -> float | None:
+def _reached_at(step: int, known: list[tuple[int, float]]) -> float | None:
     """What was reached after `step` steps; nothing before the first."""
     before = [value for at, value in known if at <= step]
     return before[-1] if before else (0.0 if step == 0 and known else None)
 
 
-def _whole(event: dict[str, Any]) -> bool:
-    return isinstance(event.get("step"), int) and _figure(event.get("matched")) is not None
+def _is_complete(event: dict[str, Any]) -> bool:
+    return isinstance(event.get("step"), int) and _checked_score(event.get("matched")) is not None
 
 
-def _figure(told: Any) -> dict[str, float] | None:
+def _checked_score(record: Any) -> dict[str, float] | None:
     names = ("score", "low", "high", "distance", "null")
-    if isinstance(told, dict) and all(_number(told.get(name)) for name in names):
-        return {name: float(told[name]) for name in names}
+    if isinstance(record, dict) and all(_is_number(record.get(name)) for name in names):
+        return {name: float(record[name]) for name in names}
     return None
 
 
-def _number(value: Any) -> bool:
+def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)

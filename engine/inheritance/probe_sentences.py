@@ -28,7 +28,7 @@ BATCH = 32  # sentences in a forward pass
 
 
 @dataclass(frozen=True)
-class ProbeSet:
+class ProbeSentences:
     """Sentences as token ids, [CLS] ... [SEP] each, and what was done to make them so."""
 
     ids: list[list[int]]
@@ -45,22 +45,22 @@ class ProbeSet:
 
 
 @dataclass(frozen=True)
-class Maps:
+class AttentionMaps:
     """Where the heads of one model look: of each sentence (head, pos, pos) float32, layer after layer."""
 
     maps: list[np.ndarray]
     layers: list[int]  # of each head, from 0
 
 
-def _probe_set(ids: list[list[int]], tokenizer: Any, notes: list[str]) -> ProbeSet:
+def _probe_sentences(ids: list[list[int]], tokenizer: Any, notes: list[str]) -> ProbeSentences:
     # not [UNK] and [MASK]: they stand for words
     frame = [tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id]
-    return ProbeSet(
+    return ProbeSentences(
         ids, [tokenizer.convert_ids_to_tokens(one) for one in ids], [np.isin(one, frame) for one in ids], notes
     )
 
 
-def held_out_sentences(corpus: Corpus | Pairs | TaskData, count: int, longest: int = LONGEST) -> ProbeSet:
+def held_out_sentences(corpus: Corpus | Pairs | TaskData, count: int, longest: int = LONGEST) -> ProbeSentences:
     """The beginnings of the first held-out rows of `corpus`: whole sentences while they fit into `longest` tokens.
 
     Fewer than `count` where there are fewer; rows with less than two words are left out.
@@ -83,7 +83,7 @@ def held_out_sentences(corpus: Corpus | Pairs | TaskData, count: int, longest: i
     if not chosen:
         raise InheritanceError(f"The held-out text of {corpus.name} has no sentence of two words.")
     fewer = [f"The held-out text has only {len(chosen)} sentences."] if len(chosen) < count else []
-    return _probe_set(chosen, tokenizer, fewer)
+    return _probe_sentences(chosen, tokenizer, fewer)
 
 
 def _held_out_rows(corpus: Corpus | Pairs | TaskData, count: int) -> list[np.ndarray]:
@@ -96,20 +96,20 @@ def _held_out_rows(corpus: Corpus | Pairs | TaskData, count: int) -> list[np.nda
     return [row[1:] if isinstance(corpus, Pairs) else row[1:-1] for row in filled]  # a pair's row begins with a mark
 
 
-def typed_sentences(lines: Sequence[str], tokenizer: Any, longest: int = LONGEST_LINE) -> ProbeSet:
+def typed_sentences(lines: Sequence[str], tokenizer: Any, longest: int = LONGEST_LINE) -> ProbeSentences:
     """A person's own sentences, one a line; empty lines are left out, long ones cut, and the notes say so.
 
     Raises:
         InheritanceError: there is nothing to look at, or too much; says which line and why.
     """
-    told = [(number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip()]
-    if not told:
+    numbered = [(number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip()]
+    if not numbered:
         raise InheritanceError("There is no sentence: type at least one, a line each.")
-    if len(told) > MOST_LINES:
-        raise InheritanceError(f"At most {MOST_LINES} sentences can be scored at once, got {len(told):,} lines.")
+    if len(numbered) > MOST_LINES:
+        raise InheritanceError(f"At most {MOST_LINES} sentences can be scored at once, got {len(numbered):,} lines.")
     tokenizer.backend_tokenizer.no_truncation()  # some tokenizer files come with it switched on
     chosen, cut, short, strange = [], [], [], []
-    for number, line in told:
+    for number, line in numbered:
         ids = tokenizer(line)["input_ids"]
         if len(ids) > longest:
             cut.append(number)
@@ -123,29 +123,29 @@ def typed_sentences(lines: Sequence[str], tokenizer: Any, longest: int = LONGEST
             chosen.append(ids)
     notes = []
     if cut:
-        notes.append(f"{_lines(cut)} longer than {longest} tokens; the rest was left out.")
+        notes.append(f"{_named_lines(cut)} longer than {longest} tokens; the rest was left out.")
     if short:
-        notes.append(f"{_lines(short)} left out: fewer than two words.")
+        notes.append(f"{_named_lines(short)} left out: fewer than two words.")
     if strange:
-        notes.append(f"{_lines(strange)} left out: the vocabulary knows none of the words.")
+        notes.append(f"{_named_lines(strange)} left out: the vocabulary knows none of the words.")
     if not chosen:
         raise InheritanceError("No line can be scored. " + " ".join(notes))
-    return _probe_set(chosen, tokenizer, notes)
+    return _probe_sentences(chosen, tokenizer, notes)
 
 
-def _lines(numbers: list[int]) -> str:
+def _named_lines(numbers: list[int]) -> str:
     named = ", ".join(map(str, numbers[:5])) + (" and others" if len(numbers) > 5 else "")
     return f"Line {named} is" if len(numbers) == 1 else f"Lines {named} are"
 
 
 @torch.no_grad()
-def attend(
+def sentence_attention(
     model: nn.Module,
-    sentences: ProbeSet,
+    sentences: ProbeSentences,
     device: str,
     pad: int,
     progress: Callable[[float], object] | None = None,
-) -> Maps:
+) -> AttentionMaps:
     """Where every head of `model`, on `device`, looks in every sentence. `pad`: the padding token.
 
     Sentences of like length share a batch, so that little padding is computed; none of it is in the result. Of a model
@@ -177,4 +177,4 @@ def attend(
         if progress is not None:
             progress((start + len(chosen)) / len(order))
     model.train(was_training)
-    return Maps(found, layers)
+    return AttentionMaps(found, layers)

@@ -7,19 +7,19 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from engine.inheritance.head_distances import distances
-from engine.inheritance.probe_sentences import ProbeSet, attend
+from engine.inheritance.head_distances import head_distances
+from engine.inheritance.probe_sentences import ProbeSentences, sentence_attention
 from engine.model.bert import new_bert
 from engine.sizing.shape import Shape
 
-NULLS = 3  # random students
+RANDOM_STUDENTS = 3  # random students
 FIRST_SEED = 10_000  # of their weights: not one that a run is likely to have begun with
 
 
-def random_distances(
+def random_student_distances(
     shape: Shape,
     teacher: Sequence[np.ndarray],
-    sentences: ProbeSet,
+    sentences: ProbeSentences,
     keep: Sequence[np.ndarray],
     pad: int,
     measures: Sequence[str] = ("divergence",),
@@ -31,12 +31,12 @@ def random_distances(
     """
     found: dict[str, list[np.ndarray]] = {measure: [] for measure in measures}
     bare = shape.replace(mlm_head=False, pooler=False, pair_head=False)  # heads look nowhere
-    for number in range(NULLS):
+    for number in range(RANDOM_STUDENTS):
         with torch.random.fork_rng(devices=[]):
             blank = new_bert(bare, FIRST_SEED + number)
-        maps = attend(blank.eval(), sentences, "cpu", pad).maps
+        maps = sentence_attention(blank.eval(), sentences, "cpu", pad).maps
         for measure in measures:
-            found[measure].append(distances(maps, teacher, keep, measure))
+            found[measure].append(head_distances(maps, teacher, keep, measure))
         if progress is not None:
-            progress((number + 1) / NULLS)
+            progress((number + 1) / RANDOM_STUDENTS)
     return {measure: np.stack(parts) for measure, parts in found.items()}

@@ -1,7 +1,7 @@
 """How much of a teacher's attention a student has. Pure mathematics on arrays; knows no model and no torch.
 
-A distance between heads (head_distances.py) says little by itself, for heads that look at everything alike resemble one
-another; so the score sets it against a student that knows nothing:
+A distance between heads (engine.inheritance.head_distances) says little by itself, for heads that look at everything
+alike resemble one another; so the score sets it against a student that knows nothing:
 
     score = 1 - distance(student, teacher) / distance(random student, teacher)
 
@@ -20,7 +20,8 @@ DEFINITION = (
     "divergence (base 2) between the rows of paired heads' attention: 0 is no better than a freshly initialised "
     "student of the same shape, 1 is the same attention; below 0, further away than chance."
 )
-HARDLY = 0.01  # bits: a random student this near leaves nothing to inherit, and the score is noise over noise
+PAIRINGS = ("matched", "same_place")  # how student heads find their teacher heads: best_pairs, same_place_pairs
+NEGLIGIBLE_NULL = 0.01  # bits: a random student this near leaves nothing to inherit, and the score is noise over noise
 RESAMPLES, SHUFFLES = 1000, 200
 
 
@@ -34,7 +35,7 @@ def best_pairs(cost: np.ndarray) -> np.ndarray:
     return np.stack(linear_sum_assignment(np.asarray(cost, np.float64)), 1)
 
 
-def same_place(student_layers: Sequence[int], teacher_layers: Sequence[int]) -> np.ndarray | None:
+def same_place_pairs(student_layers: Sequence[int], teacher_layers: Sequence[int]) -> np.ndarray | None:
     """Each student head with the teacher head of the same number in the layer at the same relative depth.
 
     (pair, 2) indices; None where layers have another number of heads, for then there is no same place.
@@ -49,7 +50,7 @@ def same_place(student_layers: Sequence[int], teacher_layers: Sequence[int]) -> 
 
 
 @dataclass(frozen=True)
-class Figure:
+class ScoreInterval:
     """A score with its 95% interval, and the two distances that it is made of."""
 
     score: float
@@ -64,16 +65,16 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Score:
+class InheritanceScore:
     """How much of its teacher's attention a student has, under one pairing of heads."""
 
     pairs: np.ndarray  # (pair, 2): student head, teacher head
     heads: np.ndarray  # (pair,): the score of each
-    total: Figure
-    layers: list[Figure | None]  # of each student layer; None where no head of it is paired
+    total: ScoreInterval
+    layers: list[ScoreInterval | None]  # of each student layer; None where no head of it is paired
 
 
-def score(
+def inheritance_score(
     student: np.ndarray,
     nulls: np.ndarray,
     pairs: np.ndarray,
@@ -81,7 +82,7 @@ def score(
     matched: bool,
     resamples: int = RESAMPLES,
     seed: int = 0,
-) -> Score:
+) -> InheritanceScore:
     """The score of a student whose heads are paired with a teacher's by `pairs` (pair, 2).
 
     Args:
@@ -99,17 +100,17 @@ def score(
     parts = [np.ones(len(pairs), bool), *(owners == layer for layer in range(max(layers) + 1))]
     share = np.stack([part / max(1, part.sum()) for part in parts], 1)  # (pair, figure)
     draws = _bootstrap(mine @ share, null @ share, resamples, np.random.default_rng(seed))
-    figures: list[Figure | None] = []
+    figures: list[ScoreInterval | None] = []
     for index, part in enumerate(parts):
         above, below = float((mine @ share)[:, index].mean()), float((null @ share)[..., index].mean())
         low, high = np.percentile(draws[:, index], [2.5, 97.5])
-        value = float(_score(above, below))
-        figures.append(Figure(value, float(low), float(high), above, below) if part.any() else None)
+        value = float(_relative_score(above, below))
+        figures.append(ScoreInterval(value, float(low), float(high), above, below) if part.any() else None)
     assert figures[0] is not None
-    return Score(pairs, _score(mine.mean(0), null.mean((0, 1))), figures[0], figures[1:])
+    return InheritanceScore(pairs, _relative_score(mine.mean(0), null.mean((0, 1))), figures[0], figures[1:])
 
 
-def random_score(nulls: np.ndarray, pairs: np.ndarray | None, seed: int = 0) -> Figure:
+def random_score(nulls: np.ndarray, pairs: np.ndarray | None, seed: int = 0) -> ScoreInterval:
     """What a random student scores against the other random students: what 0 looks like, and how far chance reaches.
 
     `pairs`: None for the best pairing of each. The interval covers which random student it is.
@@ -121,14 +122,14 @@ def random_score(nulls: np.ndarray, pairs: np.ndarray | None, seed: int = 0) -> 
         mine = one[:, chosen[:, 0], chosen[:, 1]].astype(np.float64).mean(1, keepdims=True)
         null = np.stack([_null_distances(other, chosen, pairs is None) for other in others]).mean(2, keepdims=True)
         draws.append(_bootstrap(mine, null, RESAMPLES // len(nulls), np.random.default_rng([seed, index])))
-        scores.append(_score(float(mine.mean()), float(null.mean())))
+        scores.append(_relative_score(float(mine.mean()), float(null.mean())))
         apart.append(mine.mean())
         below.append(null.mean())
     low, high = np.percentile(np.concatenate(draws), [2.5, 97.5])
-    return Figure(float(np.mean(scores)), float(low), float(high), float(np.mean(apart)), float(np.mean(below)))
+    return ScoreInterval(float(np.mean(scores)), float(low), float(high), float(np.mean(apart)), float(np.mean(below)))
 
 
-def shuffled_score(student: np.ndarray, nulls: np.ndarray, seed: int = 0) -> Figure:
+def shuffled_score(student: np.ndarray, nulls: np.ndarray, seed: int = 0) -> ScoreInterval:
     """What the student scores when its heads are paired at random: how much of its score is in having the right head.
 
     The interval covers the pairing and the sentences.
@@ -142,11 +143,11 @@ def shuffled_score(student: np.ndarray, nulls: np.ndarray, seed: int = 0) -> Fig
         sentences = rng.integers(0, len(student), len(student))
         above = float(student[:, mine, theirs][sentences].mean())
         under = float(null[:, theirs][sentences].mean())
-        found.append(_score(above, under))
+        found.append(_relative_score(above, under))
         apart.append(above)
         below.append(under)
     low, high = np.percentile(found, [2.5, 97.5])
-    return Figure(float(np.mean(found)), float(low), float(high), float(np.mean(apart)), float(np.mean(below)))
+    return ScoreInterval(float(np.mean(found)), float(low), float(high), float(np.mean(apart)), float(np.mean(below)))
 
 
 def head_scores(student: np.ndarray, nulls: np.ndarray) -> np.ndarray:
@@ -154,7 +155,7 @@ def head_scores(student: np.ndarray, nulls: np.ndarray) -> np.ndarray:
 
     (sentence, student head, teacher head), (null, sentence, null head, teacher head) -> (student head, teacher head).
     """
-    return _score(student.mean(0), nulls.mean((0, 1, 2)))
+    return _relative_score(student.mean(0), nulls.mean((0, 1, 2)))
 
 
 def layer_scores(
@@ -166,7 +167,7 @@ def layer_scores(
     """
     mine = _layer_distances(student.mean(0), student_layers, teacher_layers)
     null = np.mean([_layer_distances(one.mean(0), student_layers, teacher_layers) for one in nulls], 0)
-    return _score(mine, null.mean(0))
+    return _relative_score(mine, null.mean(0))
 
 
 def _layer_distances(cost: np.ndarray, mine: Sequence[int], theirs: Sequence[int]) -> np.ndarray:
@@ -195,10 +196,10 @@ def _bootstrap(mine: np.ndarray, null: np.ndarray, resamples: int, rng: np.rando
     which = rng.multinomial(nulls, np.full(nulls, 1 / nulls), resamples).astype(np.float64) / nulls
     above = drawn @ mine
     below = np.einsum("rs,rk,ksf->rf", drawn, which, null, optimize=True)
-    return _score(above, below)
+    return _relative_score(above, below)
 
 
-def _score(distance: np.ndarray | float, null: np.ndarray | float) -> np.ndarray:
+def _relative_score(distance: np.ndarray | float, null: np.ndarray | float) -> np.ndarray:
     """1 - distance / null; 0 where the null itself has no distance, for then there is nothing to inherit."""
     distance, null = np.asarray(distance, np.float64), np.asarray(null, np.float64)
     found = np.where(null > 1e-9, 1 - distance / np.where(null > 1e-9, null, 1.0), 0.0)

@@ -15,7 +15,7 @@ BLANK = "[MASK]"
 
 
 @dataclass(frozen=True)
-class Filled:
+class FilledBlanks:
     """What a model says of every blank of one text."""
 
     tokens: list[str]  # the text as the model sees it
@@ -32,7 +32,7 @@ class Filled:
 
 
 @torch.no_grad()
-def fill_in(bert: Bert, tokenizer: Any, text: str, most_tokens: int = 128) -> Filled:
+def fill_in(bert: Bert, tokenizer: Any, text: str, most_tokens: int = 128) -> FilledBlanks:
     """What `bert` puts into every [MASK] of `text`, all of them hidden at the same time.
 
     Raises:
@@ -41,26 +41,26 @@ def fill_in(bert: Bert, tokenizer: Any, text: str, most_tokens: int = 128) -> Fi
     if bert.head is None:
         raise ProbeError("The model has no masked-LM head: it learned a task and was never asked for a word.")
     most_tokens = min(most_tokens, bert.shape.positions)
-    encoded = tokenizer(text.replace(BLANK, tokenizer.mask_token), return_offsets_mapping=True)
+    masked = text.replace(BLANK, tokenizer.mask_token)
+    encoded = tokenizer(masked, return_offsets_mapping=True)
     ids = encoded["input_ids"]
     blanks = [place for place, token in enumerate(ids) if token == tokenizer.mask_token_id]
     if not blanks:
         raise ProbeError(f"There is no blank in the sentence: write {BLANK} where a word should be found.")
     if len(ids) > most_tokens:
         raise ProbeError(f"The sentence has {len(ids):,} tokens and the model sees {most_tokens}; make it shorter.")
-    said = text.replace(BLANK, tokenizer.mask_token)
     unknown = [
-        said[a:b] for t, (a, b) in zip(ids, encoded["offset_mapping"], strict=True) if t == tokenizer.unk_token_id
+        masked[a:b] for t, (a, b) in zip(ids, encoded["offset_mapping"], strict=True) if t == tokenizer.unk_token_id
     ]
     device = bert.embeddings.word.weight.device
     logits = bert(torch.tensor([ids], device=device), positions=torch.tensor(blanks, device=device))
     words = tokenizer.convert_ids_to_tokens(range(bert.shape.vocab))
-    return Filled(
+    return FilledBlanks(
         tokenizer.convert_ids_to_tokens(ids), blanks, logits.float().softmax(-1).cpu().numpy(), words, unknown
     )
 
 
-def agreement(teacher: Filled, student: Filled) -> list[tuple[bool, float]]:
+def blank_agreement(teacher: FilledBlanks, student: FilledBlanks) -> list[tuple[bool, float]]:
     """Of each blank: whether both models' first candidates are the same, and the probability that they share.
 
     The shared probability is the sum over all tokens of the smaller of the two, 0 to 1: one minus the total variation.

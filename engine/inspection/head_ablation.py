@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,17 +10,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from engine.inspection.head_roles import ratio_interval
+from engine.inspection.head_roles import Progress, ratio_interval
 from engine.inspection.interventions import all_heads, head_counts, intervened
 from engine.model.bert import Bert, Trace
 from engine.sizing.shape import ShapeError
 from engine.text.masking import Batch
 
-Progress = Callable[[float], None]  # which share is done, 0 to 1
-
 
 @dataclass(frozen=True)
-class Damage:
+class HeadAblation:
     """The same hidden words, asked of a model as it is and without each of its heads."""
 
     heads: list[tuple[int, int]]  # (layer, head), from 0
@@ -53,27 +51,9 @@ class Damage:
 
 
 @torch.no_grad()
-def answers(bert: Bert, batches: Sequence[Batch]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of each hidden word of `batches`: (the loss in nats, whether the first candidate is right, its row of text)."""
-    losses, right, rows, seen_rows = [], [], [], 0
-    for batch in batches:
-        logits = bert(batch.ids, batch.visible, positions=batch.positions).float()
-        losses.append(F.cross_entropy(logits, batch.targets, reduction="none"))
-        right.append(logits.argmax(-1) == batch.targets)
-        rows.append(batch.positions // batch.ids.shape[1] + seen_rows)
-        seen_rows += len(batch.ids)
-    return torch.cat(losses).double().numpy(), torch.cat(right).numpy(), torch.cat(rows).numpy()
-
-
-def moved(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """(layer, head) how far attention (layer, head, pos, pos) has moved: Jensen-Shannon divergence, bits, row mean."""
-    p, q = (np.asarray(maps, np.float64) for maps in (before, after))
-    parts = [-np.sum(x * np.log2(np.maximum(x, 1e-300)), axis=-1) for x in ((p + q) / 2, p, q)]
-    return np.clip(parts[0] - (parts[1] + parts[2]) / 2, 0.0, 1.0).mean(-1)
-
-
-@torch.no_grad()
-def damage(bert: Bert, batches: Sequence[Batch], how: str = "off", progress: Progress | None = None) -> Damage:
+def ablate_heads(
+    bert: Bert, batches: Sequence[Batch], how: str = "off", progress: Progress | None = None
+) -> HeadAblation:
     """What switching off each head of `bert`, one at a time, does to its loss on `batches`.
 
     Layers below a head stay as they are and are computed once.
@@ -96,9 +76,9 @@ def damage(bert: Bert, batches: Sequence[Batch], how: str = "off", progress: Pro
         base = F.cross_entropy(logits.float(), batch.targets, reduction="none")
         change = torch.empty(len(heads), len(base))
         for place, (layer, head) in enumerate(heads):
-            with intervened(bert, [(layer, head)], how) as walk:
-                walk.next_layer = layer
-                x = run_on(bert, trace["hidden"][layer], batch.visible, layer)
+            with intervened(bert, [(layer, head)], how) as forward:
+                forward.next_layer = layer
+                x = run_from_layer(bert, trace["hidden"][layer], batch.visible, layer)
             logits = bert.head(x.flatten(0, 1)[batch.positions], tables[0])
             change[place] = F.cross_entropy(logits.float(), batch.targets, reduction="none") - base
             done += 1
@@ -110,10 +90,10 @@ def damage(bert: Bert, batches: Sequence[Batch], how: str = "off", progress: Pro
         targets.append(batch.targets)
         seen_rows += len(batch.ids)
     joined = (torch.cat(parts, -1).numpy() for parts in (bases, changes, rows, targets))
-    return Damage(heads, *joined)
+    return HeadAblation(heads, *joined)
 
 
-def run_on(bert: Bert, x: torch.Tensor, visible: torch.Tensor | None, layer: int) -> torch.Tensor:
+def run_from_layer(bert: Bert, x: torch.Tensor, visible: torch.Tensor | None, layer: int) -> torch.Tensor:
     """The last hidden states of `bert` when `layer` (from 0) is given `x` (batch, pos, hidden)."""
     mask = None if visible is None else visible[:, None, None, :].bool()
     for index in range(layer, bert.shape.layers):
@@ -122,7 +102,7 @@ def run_on(bert: Bert, x: torch.Tensor, visible: torch.Tensor | None, layer: int
     return x
 
 
-def alike_in_damage(heir: Damage, ancestor: Damage, layer: int, ancestor_layer: int) -> np.ndarray:
+def ablation_correlation(heir: HeadAblation, ancestor: HeadAblation, layer: int, ancestor_layer: int) -> np.ndarray:
     """(head of the heir's layer, head of the ancestor's) Pearson's correlation over words of what their absence does.
 
     Raises:

@@ -37,7 +37,7 @@ Progress = Callable[[float], None]  # which share is done, 0 to 1
 
 
 @dataclass(frozen=True)
-class Gold:
+class GoldAttention:
     """Attention from the words of one relation to the words that they belong to, a case each."""
 
     mass: np.ndarray  # (case, layer, head) 0-1; not a number where a layer has fewer heads
@@ -72,7 +72,7 @@ def gold_attention(
     documents: Sequence[Document],
     hide_source: bool = False,
     progress: Progress | None = None,
-) -> dict[str, Gold]:
+) -> dict[str, GoldAttention]:
     """How much every head of `bert` attends from each gold relation's source word to its target word, by relation.
 
     A word of several tokens looks as its tokens do on average, and is looked at with all of them together.
@@ -82,7 +82,7 @@ def gold_attention(
     rows: list[tuple[list[int], list[tuple[int, Any, list[int], list[int]]]]] = []
     for story, document in enumerate(documents):
         encoded = tokenizer(document.words, is_split_into_words=True)
-        ids, places = list(encoded["input_ids"]), _places(encoded.word_ids(), len(document.words))
+        ids, places = list(encoded["input_ids"]), _token_positions(encoded.word_ids(), len(document.words))
         cases = [(story, relation, places[relation.source], places[relation.target]) for relation in document.relations]
         cases = [case for case in cases if case[2] and case[3]]
         if not cases or len(ids) > bert.shape.positions:
@@ -101,7 +101,7 @@ def gold_attention(
         for maps, (_, cases) in zip(attention_maps(bert, batch, pad), some, strict=True):
             for story, relation, source, target in cases:
                 cells = (np.s_[:], source[0], target[0]) if len(source) == len(target) == 1 else None
-                mass = _padded(
+                mass = _layer_head_table(
                     [layer[cells] if cells else layer[:, source][:, :, target].sum(-1).mean(-1) for layer in maps]
                 )
                 others = len(documents[story].words) - 1
@@ -109,18 +109,22 @@ def gold_attention(
                 found.setdefault(relation.name, []).append(case)
         if progress:
             progress(min(1.0, (start + ROWS_AT_ONCE) / len(rows)))
-    return {name: Gold(*(np.array(part) for part in zip(*cases, strict=True))) for name, cases in sorted(found.items())}
+    return {
+        name: GoldAttention(*(np.array(part) for part in zip(*cases, strict=True)))
+        for name, cases in sorted(found.items())
+    }
 
 
 def gold_stories(count: int) -> list[Document]:
     """The first `count` stories of the microworld that are held out: no training batch has seen them."""
     stories = microworld.documents(MICROWORLD_SEED)
-    texts = ((story, [" ".join(sentence) for sentence in story.sentences]) for story in stories)  # as sources.py does
+    # as engine.text.sources does
+    texts = ((story, [" ".join(sentence) for sentence in story.sentences]) for story in stories)
     held_out = (story for story, text in texts if document_number(text) % HELD_OUT_IN == 0)
     return list(itertools.islice(held_out, count))
 
 
-def best_head(gold: Gold) -> BestHead | None:
+def best_head(gold: GoldAttention) -> BestHead | None:
     """The head with the most attention on the gold word in every second story, measured in the others.
 
     Measured where it was chosen, the best of many heads looks better than it is. None: too few stories.
@@ -181,7 +185,7 @@ def positional_attention(
         }
         for name, goal in goals.items():
             cells = goal[sources].astype(np.float32)  # (word, pos)
-            found = _padded([np.einsum("hwp,wp->h", layer[:, sources], cells) for layer in maps])
+            found = _layer_head_table([np.einsum("hwp,wp->h", layer[:, sources], cells) for layer in maps])
             sums[name] = sums[name] + found
             even[name] += float(cells.sum()) / size
         words += len(sources)
@@ -190,7 +194,7 @@ def positional_attention(
     return {name: (np.asarray(sums[name]) / max(1, words), even[name] / max(1, words)) for name in PATTERNS}
 
 
-def _places(word_ids: Iterable[int | None], words: int) -> list[list[int]]:
+def _token_positions(word_ids: Iterable[int | None], words: int) -> list[list[int]]:
     """Of each word the positions of its tokens."""
     places: list[list[int]] = [[] for _ in range(words)]
     for place, word in enumerate(word_ids):
@@ -199,7 +203,7 @@ def _places(word_ids: Iterable[int | None], words: int) -> list[list[int]]:
     return places
 
 
-def _padded(layers: Sequence[np.ndarray]) -> np.ndarray:
+def _layer_head_table(layers: Sequence[np.ndarray]) -> np.ndarray:
     """(layer, head) of layers that may differ in their number of heads; what is missing is not a number."""
     table = np.full((len(layers), max(len(heads) for heads in layers)), np.nan)
     for row, heads in zip(table, layers, strict=True):

@@ -20,7 +20,7 @@ from engine.text.masking import Batch
 RANKINGS = ("global", "layer")
 
 
-def first_order(bert: Bert, part: str, batches: Iterable[Batch]) -> list[Tensor]:
+def first_order_importance(bert: Bert, part: str, batches: Iterable[Batch]) -> list[Tensor]:
     """The importance of every head ("attention") or neuron ("ffn"), a tensor (head,) or (neuron,) a block, on the CPU.
 
     The mean over the rows x of all batches of |sum over positions of output . dLoss(x)/doutput|, with the masked-LM
@@ -30,7 +30,7 @@ def first_order(bert: Bert, part: str, batches: Iterable[Batch]) -> list[Tensor]
     blocks = [block.get_submodule(last) for block in (bert.attentions if part == "attention" else bert.ffns)]
     width = bert.shape.head_dim if part == "attention" else 1
     seen: list[list[Tensor]] = [[] for _ in blocks]
-    hooks = [block.register_forward_pre_hook(_keeps(into)) for block, into in zip(blocks, seen, strict=True)]
+    hooks = [block.register_forward_pre_hook(_recording_hook(into)) for block, into in zip(blocks, seen, strict=True)]
     sums: list[Tensor] = []
     rows = 0
     try:
@@ -57,14 +57,14 @@ def first_order(bert: Bert, part: str, batches: Iterable[Batch]) -> list[Tensor]
     return [(total / max(1, rows)).float().cpu() for total in sums]
 
 
-def _keeps(into: list[Tensor]) -> Callable[[nn.Module, tuple[Tensor]], None]:
+def _recording_hook(into: list[Tensor]) -> Callable[[nn.Module, tuple[Tensor]], None]:
     def hook(module: nn.Module, inputs: tuple[Tensor]) -> None:
         into.append(inputs[0])
 
     return hook
 
 
-def weight_norms(bert: Bert) -> list[Tensor]:
+def weight_norm_importance(bert: Bert) -> list[Tensor]:
     """The importance of every neuron by its weights alone: the product of the L2 norms of what it reads and writes."""
     found = []
     for module in bert.ffns:
@@ -73,17 +73,17 @@ def weight_norms(bert: Bert) -> list[Tensor]:
     return found
 
 
-def choose(scores: Sequence[Tensor], left: Sequence[int] | int, normalise: bool = True) -> Kept:
+def most_important(scores: Sequence[Tensor], left: Sequence[int] | int, normalise: bool = True) -> Kept:
     """Which parts stay: the most important ones, rising; every block keeps at least one.
 
     `left`: how many stay in each block, or in all together, ranked against one another; `normalise` then divides the
     scores of a block by their L2 norm, as both papers do, for gradients are larger in some layers than in others.
     """
     if not isinstance(left, int):
-        return [_best(score, count) for score, count in zip(scores, left, strict=True)]
+        return [_top(score, count) for score, count in zip(scores, left, strict=True)]
     if normalise:
         scores = [score / score.norm().clamp_min(1e-30) for score in scores]
-    sure = [_best(score, 1) for score in scores]
+    sure = [_top(score, 1) for score in scores]
     rest = sorted(
         (-float(value), block, place)
         for block, score in enumerate(scores)
@@ -95,11 +95,11 @@ def choose(scores: Sequence[Tensor], left: Sequence[int] | int, normalise: bool 
     return [sorted(places) for places in sure]
 
 
-def _best(score: Tensor, count: int) -> list[int]:
+def _top(score: Tensor, count: int) -> list[int]:
     return sorted(score.argsort(descending=True, stable=True)[:count].tolist())
 
 
-def shared_out(sizes: Sequence[int], left: int) -> list[int]:
+def proportional_counts(sizes: Sequence[int], left: int) -> list[int]:
     """`left` parts spread over blocks of `sizes` in proportion, at least one each: a guess at what a ranking will give.
 
     The sum is exact: `left` must be between the number of blocks and the sum of `sizes`.

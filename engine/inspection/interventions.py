@@ -9,17 +9,21 @@ nothing is left behind. A model is changed for everybody who uses it meanwhile: 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine.inspection.attention_divergence import jensen_shannon
 from engine.model.bert import Attention, Bert
+from engine.text.masking import Batch
 
-WAYS = {
+INTERVENTIONS = {
     "off": "what it brings is taken away",
     "uniform": "it looks at all tokens alike, and brings their mean",
 }
@@ -30,7 +34,7 @@ class InterventionError(ValueError):
 
 
 @dataclass
-class Walk:
+class ForwardPass:
     """Where the forward pass is: shared layers are one module, and only the count of calls tells them apart."""
 
     next_layer: int = 0  # set it to begin a pass in the middle
@@ -50,7 +54,7 @@ def all_heads(bert: Bert) -> list[tuple[int, int]]:
 
 
 @contextmanager
-def intervened(bert: Bert, heads: Iterable[tuple[int, int]], how: str = "off") -> Iterator[Walk]:
+def intervened(bert: Bert, heads: Iterable[tuple[int, int]], how: str = "off") -> Iterator[ForwardPass]:
     """While the block runs, the `heads` (layer, head), from 0, of `bert` are changed as WAYS[how] says.
 
     Raises:
@@ -62,23 +66,23 @@ def intervened(bert: Bert, heads: Iterable[tuple[int, int]], how: str = "off") -
         if not (0 <= layer < len(counts) and 0 <= head < counts[layer]):
             raise InterventionError(f"There is no layer {layer + 1}, head {head + 1} in a model of {bert.shape}.")
         chosen.setdefault(layer, set()).add(head)
-    if how not in WAYS:
-        raise InterventionError(f"A head can be changed by {' or '.join(WAYS)}, got {how[:40]!r}.")
-    walk = Walk()
+    if how not in INTERVENTIONS:
+        raise InterventionError(f"A head can be changed by {' or '.join(INTERVENTIONS)}, got {how[:40]!r}.")
+    forward = ForwardPass()
 
     def start(*_: Any) -> None:
-        walk.next_layer = 0
+        forward.next_layer = 0
 
     def enter(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        walk.layer, walk.next_layer = walk.next_layer, walk.next_layer + 1
-        walk.visible = inputs[1]
+        forward.layer, forward.next_layer = forward.next_layer, forward.next_layer + 1
+        forward.visible = inputs[1]
 
     def keep_value(module: nn.Module, inputs: Any, output: Tensor) -> None:
-        walk.value = output
+        forward.value = output
 
     def change(heads_here: int) -> Any:
         def changed(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
-            wanted = chosen.get(walk.layer)
+            wanted = chosen.get(forward.layer)
             if not wanted:
                 return None
             mixed = inputs[0].unflatten(-1, (heads_here, -1)).clone()  # (batch, pos, head, head_dim)
@@ -86,8 +90,10 @@ def intervened(bert: Bert, heads: Iterable[tuple[int, int]], how: str = "off") -
             if how == "off":
                 mixed[:, :, places] = 0
             else:
-                assert walk.value is not None
-                mixed[:, :, places] = _mean(walk.value.unflatten(-1, (heads_here, -1)), walk.visible)[:, :, places]
+                assert forward.value is not None
+                mixed[:, :, places] = _visible_mean(forward.value.unflatten(-1, (heads_here, -1)), forward.visible)[
+                    :, :, places
+                ]
             return (mixed.flatten(2), *inputs[1:])
 
         return changed
@@ -100,16 +106,34 @@ def intervened(bert: Bert, heads: Iterable[tuple[int, int]], how: str = "off") -
             hooks.append(module.output.register_forward_pre_hook(change(module.heads)))
             if how == "uniform":
                 hooks.append(module.value.register_forward_hook(keep_value))
-        yield walk
+        yield forward
     finally:
         for hook in hooks:
             hook.remove()
-        walk.value = walk.visible = None
+        forward.value = forward.visible = None
 
 
-def _mean(value: Tensor, visible: Tensor | None) -> Tensor:
+def _visible_mean(value: Tensor, visible: Tensor | None) -> Tensor:
     """The mean of `value` (batch, pos, head, head_dim) over visible positions, at every position."""
     if visible is None:
         return value.mean(1, keepdim=True).expand_as(value)
     weight = visible[:, 0, 0, :, None, None].to(value.dtype)  # (batch, pos, 1, 1)
     return ((value * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True)).expand_as(value)
+
+
+@torch.no_grad()
+def masked_word_losses(bert: Bert, batches: Sequence[Batch]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each hidden word of `batches`: (the loss in nats, whether the first candidate is right, its row of text)."""
+    losses, right, rows, seen_rows = [], [], [], 0
+    for batch in batches:
+        logits = bert(batch.ids, batch.visible, positions=batch.positions).float()
+        losses.append(F.cross_entropy(logits, batch.targets, reduction="none"))
+        right.append(logits.argmax(-1) == batch.targets)
+        rows.append(batch.positions // batch.ids.shape[1] + seen_rows)
+        seen_rows += len(batch.ids)
+    return torch.cat(losses).double().numpy(), torch.cat(right).numpy(), torch.cat(rows).numpy()
+
+
+def attention_shift(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """(layer, head) how far attention (layer, head, pos, pos) has moved: Jensen-Shannon divergence, bits, row mean."""
+    return jensen_shannon(before, after).mean(-1)

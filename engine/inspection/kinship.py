@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-DRAWS = 4000  # of the bootstrap, and of the null
+from engine.inspection.attention_divergence import content_only, jensen_shannon
+
+RESAMPLES = 4000  # of the bootstrap, and of the null
 
 
 class KinshipError(ValueError):
@@ -51,7 +53,7 @@ def kinship(ancestry: Sequence[np.ndarray], likeness: Sequence[np.ndarray], seed
     rows: list[float] = []
     hits: list[bool] = []
     sizes: list[int] = []  # of each row
-    null = np.zeros(DRAWS)
+    null = np.zeros(RESAMPLES)
     for a, b in zip(ancestry, likeness, strict=True):
         one, other = _standard_ranks(np.asarray(a, np.float64)), _standard_ranks(np.asarray(b, np.float64))
         counts = one.any(1) & other.any(1)
@@ -59,18 +61,18 @@ def kinship(ancestry: Sequence[np.ndarray], likeness: Sequence[np.ndarray], seed
         rows += list((one * other).sum(1))
         hits += list(a[counts].argmax(1) == b[counts].argmax(1))
         sizes += [a.shape[1]] * int(counts.sum())
-        places = rng.permuted(np.tile(np.arange(a.shape[1]), (DRAWS, 1)), axis=1)
+        places = rng.permuted(np.tile(np.arange(a.shape[1]), (RESAMPLES, 1)), axis=1)
         null += (one.T @ other)[places, np.arange(a.shape[1])].sum(1)
     if not rows:
         raise KinshipError("There is nothing to rank: every head has one possible ancestor, or all are alike to it.")
     found = np.array(rows)
-    means = found[rng.integers(0, len(found), (DRAWS, len(found)))].mean(1)
+    means = found[rng.integers(0, len(found), (RESAMPLES, len(found)))].mean(1)
     correlation, null = float(found.mean()), null / len(found)
     return Kinship(
         correlation,
-        *_middle(means),
-        *_middle(null),
-        _at_least(null, correlation),
+        *_interval(means),
+        *_interval(null),
+        _p_value(null, correlation),
         float(np.mean(hits)),
         float(np.mean([1 / size for size in sizes])),
         float(np.mean([3 / (size + 1) for size in sizes])),
@@ -105,24 +107,26 @@ def rank_correlation(x: np.ndarray, y: np.ndarray, seed: int = 0) -> RankCorrela
     rng = np.random.default_rng(seed)
     one, other = _standard_ranks(x[None])[0], _standard_ranks(y[None])[0]
     value = float(one @ other)
-    chosen = rng.integers(0, len(x), (DRAWS // 4, len(x)))  # ranks are made anew for each draw
+    chosen = rng.integers(0, len(x), (RESAMPLES // 4, len(x)))  # ranks are made anew for each draw
     drawn = (_standard_ranks(x[chosen]) * _standard_ranks(y[chosen])).sum(1)
-    null = one[rng.permuted(np.tile(np.arange(len(x)), (DRAWS, 1)), axis=1)] @ other
-    return RankCorrelation(value, *_middle(drawn), *_middle(null), _at_least(null, value), len(x))
+    null = one[rng.permuted(np.tile(np.arange(len(x)), (RESAMPLES, 1)), axis=1)] @ other
+    return RankCorrelation(value, *_interval(drawn), *_interval(null), _p_value(null, value), len(x))
 
 
-def _middle(drawn: np.ndarray) -> tuple[float, float]:
+def _interval(drawn: np.ndarray) -> tuple[float, float]:
     """Between which values 95% of `drawn` lie."""
     low, high = np.percentile(drawn, (2.5, 97.5))
     return float(low), float(high)
 
 
-def _at_least(null: np.ndarray, value: float) -> float:
+def _p_value(null: np.ndarray, value: float) -> float:
     """The share of `null` that is at least `value`, the value itself counted as one of them: never 0."""
     return float((np.sum(null >= value - 1e-12) + 1) / (len(null) + 1))
 
 
-def likeness(student: Sequence[np.ndarray], teacher: Sequence[np.ndarray], kept: Sequence[np.ndarray]) -> np.ndarray:
+def attention_likeness(
+    student: Sequence[np.ndarray], teacher: Sequence[np.ndarray], kept: Sequence[np.ndarray]
+) -> np.ndarray:
     """(student head, teacher head) 0-1: 1 minus the Jensen-Shannon divergence (bits) of two heads' attention, the mean.
 
     `student`, `teacher`: (head, pos, pos) of one layer, a sentence each; `kept` (pos,) bool: the words that are looked
@@ -130,21 +134,10 @@ def likeness(student: Sequence[np.ndarray], teacher: Sequence[np.ndarray], kept:
     """
     total, words = 0.0, 0
     for one, other, keep in zip(student, teacher, kept, strict=True):
-        places = np.flatnonzero(keep)
-        p, q = (_among(maps, places) for maps in (one, other))
-        middle = (p[:, None] + q[None]) / 2  # (student head, teacher head, pos, pos)
-        divergence = _entropy(middle) - (_entropy(p)[:, None] + _entropy(q)[None]) / 2
-        total, words = total + divergence.sum(-1), words + len(places)
-    return 1 - np.clip(total / max(1, words), 0.0, 1.0)
-
-
-def _among(maps: np.ndarray, places: np.ndarray) -> np.ndarray:
-    some = np.asarray(maps, np.float64)[:, places][:, :, places]
-    return some / np.maximum(some.sum(-1, keepdims=True), 1e-12)
-
-
-def _entropy(p: np.ndarray) -> np.ndarray:
-    return -np.sum(p * np.log2(np.maximum(p, 1e-300)), axis=-1)
+        p, q = (content_only(np.asarray(maps, np.float64), keep) for maps in (one, other))
+        divergence = jensen_shannon(p[:, None], q[None])  # (student head, teacher head, word)
+        total, words = total + divergence.sum(-1), words + len(p[0])
+    return 1 - np.asarray(total) / max(1, words)
 
 
 def _standard_ranks(matrix: np.ndarray) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Ancestry: what a WID student is made of, read from its compactors alone. Pure mathematics on arrays; knows no model.
 
 A linear of the student is C @ W @ R, with C (student's out, teacher's out) and R (teacher's in, student's in) its
-compactors (engine/compactor.py). How much of one of the teacher's dims is in one of the student's is the square of the
-entry between them. Squares add up, as variances do: the share of a whole head is the squared Frobenius norm of its
+compactors (engine.compactors.heir). How much of one of the teacher's dims is in one of the student's is the square of
+the entry between them. Squares add up, as variances do: the share of a whole head is the squared Frobenius norm of its
 block, and the shares of all heads are 1 together, however the dims are cut into blocks. At birth compactors are
 identity, and every dim has itself as its only parent.
 """
@@ -40,7 +40,7 @@ class Lineage:
 
         `name`: such as "attentions.0.query.column" (what the linear puts out) or "ffns.1.up.row" (what it takes in).
         """
-        return normalised(np.square(self._oriented(name)))
+        return normalised_rows(np.square(self._oriented(name)))
 
     def _oriented(self, name: str) -> np.ndarray:
         """A compactor as (student's dims, teacher's dims)."""
@@ -60,7 +60,7 @@ class Lineage:
         if part == "both":
             return (self.head_shares(layer, "query-key") + self.head_shares(layer, "value-output")) / 2
         blocks = self.head_blocks(layer, part)
-        return normalised((blocks.sum(2) + blocks.sum(1)) / 2)
+        return normalised_rows((blocks.sum(2) + blocks.sum(1)) / 2)
 
     def crossed(self, layer: int, part: str) -> np.ndarray:
         """(student head,) 0-1: the share of a product that joins two different heads of the teacher."""
@@ -166,7 +166,7 @@ def _sizes(lineage: Lineage) -> dict[str, tuple[int, ...]]:
     return wanted
 
 
-def normalised(weights: np.ndarray) -> np.ndarray:
+def normalised_rows(weights: np.ndarray) -> np.ndarray:
     """Rows scaled to sum to 1; a row of zeros has no parent and stays zero."""
     total = weights.sum(-1, keepdims=True)
     return weights / np.where(total > 0, total, 1.0)
@@ -202,7 +202,7 @@ def _log_choose(n: int, k: int) -> float:
     return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
 
 
-def coarse(shares: np.ndarray, most: int) -> tuple[np.ndarray, int, int]:
+def binned_shares(shares: np.ndarray, most: int) -> tuple[np.ndarray, int, int]:
     """Shares (student, teacher) in at most `most` x `most` bins of neighbours, and how many of each are in a bin.
 
     A cell becomes the share that a bin of teacher's dims has in the average dim of a bin of student's: rows still sum

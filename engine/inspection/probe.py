@@ -1,8 +1,7 @@
-"""Looking inside a model: text in, attentions and hidden states out, as arrays."""
+"""Looking inside a model: a text in, its attentions and hidden states out, as arrays."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +9,6 @@ import numpy as np
 import torch
 
 from engine.model.bert import Bert, Trace
-from engine.text.microworld import Document
 
 
 class ProbeError(ValueError):
@@ -56,7 +54,7 @@ def probe(bert: Bert, tokenizer: Any, text: str, most_tokens: int = 64, second: 
         parts.append(list(zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)))
     if not all(parts):
         raise ProbeError("The sentence is empty: type at least one word.")
-    room, whole = most_tokens - 1 - len(parts), sum(map(len, parts))
+    room, token_count = most_tokens - 1 - len(parts), sum(map(len, parts))
     while sum(map(len, parts)) > room:
         max(parts, key=len).pop()
     ids, types, unknown = [tokenizer.cls_token_id], [0], []
@@ -74,50 +72,18 @@ def probe(bert: Bert, tokenizer: Any, text: str, most_tokens: int = 64, second: 
     )
     return Probe(
         tokens=tokenizer.convert_ids_to_tokens(ids),
-        attentions=_stacked(trace["attentions"], 0)[:, 0].float().cpu().numpy(),
+        attentions=_stacked(trace["attentions"])[:, 0].float().cpu().numpy(),
         hidden=torch.cat(trace["hidden"]).float().cpu().numpy(),
         unknown=unknown,
-        cut=max(0, whole - room),
+        cut=max(0, token_count - room),
         second=types.index(1) if pair else None,
         told_apart=told_apart or not pair,
         heads=tuple(map(bert.shape.heads_of, range(bert.shape.layers))),
     )
 
 
-def _stacked(attentions: list[torch.Tensor], axis: int) -> torch.Tensor:
-    """(batch, head, pos, pos) of every layer as one tensor with a new `axis` of layers; missing heads are zeros."""
+def _stacked(attentions: list[torch.Tensor]) -> torch.Tensor:
+    """(batch, head, pos, pos) of every layer as (layer, batch, head, pos, pos); missing heads are zeros."""
     most = max(layer.shape[1] for layer in attentions)
     alike = [torch.nn.functional.pad(layer, (0, 0, 0, 0, 0, most - layer.shape[1])) for layer in attentions]
-    return torch.stack(alike, axis)
-
-
-@torch.no_grad()
-def relation_attention(
-    bert: Bert, tokenizer: Any, documents: Iterable[Document], hide_source: bool = False
-) -> dict[str, np.ndarray]:
-    """How much of its attention each head of `bert` gives to the gold position: relation -> (layer, head) means in 0-1.
-
-    With `hide_source` the word whose relation it is stands hidden behind [MASK], as in training.
-    """
-    sums: dict[str, np.ndarray] = {}
-    counts: dict[str, int] = {}
-    device = bert.embeddings.word.weight.device
-    for document in documents:
-        if not document.relations:
-            continue
-        words = tokenizer.convert_tokens_to_ids(document.words)
-        ids = torch.tensor([[tokenizer.cls_token_id, *words, tokenizer.sep_token_id]])
-        sources = torch.tensor([relation.source + 1 for relation in document.relations])  # [CLS] stands in front
-        targets = torch.tensor([relation.target + 1 for relation in document.relations])
-        rows = ids.repeat(len(sources), 1) if hide_source else ids
-        if hide_source:
-            rows[torch.arange(len(sources)), sources] = tokenizer.mask_token_id
-        trace: Trace = {"attentions": []}
-        bert.encode(rows.to(device), trace=trace)
-        attentions = _stacked(trace["attentions"], 1).cpu()  # (row, layer, head, pos, pos)
-        row = torch.arange(len(sources)) if hide_source else torch.zeros_like(sources)
-        mass = attentions[row, :, :, sources, targets].numpy()  # (relation, layer, head)
-        for relation, found in zip(document.relations, mass, strict=True):
-            sums[relation.name] = sums.get(relation.name, 0.0) + found
-            counts[relation.name] = counts.get(relation.name, 0) + 1
-    return {name: sums[name] / counts[name] for name in sorted(sums)}
+    return torch.stack(alike)

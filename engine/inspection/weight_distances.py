@@ -15,7 +15,7 @@ from engine.model.linears import dense
 KINDS = ("query", "key", "value", "output", "up", "down")  # linears of a layer: attention's four, the FFN's two
 
 
-def weight_steps(bert: Bert) -> dict[str, np.ndarray]:
+def weight_distances(bert: Bert) -> dict[str, np.ndarray]:
     """Between each layer's weights and the next one's: measure -> (kind of KINDS, layer - 1).
 
     "l2": the Euclidean (Frobenius) distance of the two matrices; "relative": divided by the root mean square of their

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from engine.inspection.importance import first_order, weight_norms
+from engine.inspection.importance import first_order_importance, weight_norm_importance
 from engine.methods.base import About
 from engine.methods.kinds.one_shot import healing_rate
 from engine.methods.kinds.structured_pruning import StructuredPruning, batches_to_look_at, ranking_of, share_of
@@ -60,5 +60,5 @@ class FfnPruning(StructuredPruning):
     def importance(self, student: Bert, batches: Iterable[Batch]) -> list[Tensor]:
         """First order, or by the weights."""
         if self.options.importance == "weights":
-            return weight_norms(student)
-        return first_order(student, self.part, batches)
+            return weight_norm_importance(student)
+        return first_order_importance(student, self.part, batches)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from engine.inspection.importance import first_order
+from engine.inspection.importance import first_order_importance
 from engine.methods.base import About
 from engine.methods.kinds.one_shot import healing_rate
 from engine.methods.kinds.structured_pruning import StructuredPruning, batches_to_look_at, ranking_of, share_of
@@ -50,4 +50,4 @@ class HeadPruning(StructuredPruning):
 
     def importance(self, student: Bert, batches: Iterable[Batch]) -> list[Tensor]:
         """The paper's importance."""
-        return first_order(student, self.part, batches)
+        return first_order_importance(student, self.part, batches)

@@ -21,7 +21,7 @@ from engine.sizing.shape import Shape, nearest_divisors
 from engine.sizing.step_flops import TRAINED, Work, encoder_flops, projection_flops
 from engine.tasks import catalog as tasks
 from engine.tasks.batches import TaskBatch
-from engine.tasks.finetune import Recipe, TaskModel
+from engine.tasks.finetune import FineTuneRecipe, TaskModel
 from engine.text.masking import Batch
 
 TASKS = tuple(name for name, task in tasks.TASKS.items() if task.classes and task.metrics[0] == "accuracy")
@@ -113,8 +113,8 @@ class Pkd(ImitatesLayers, StartsFromLayers, Method):
     @property
     def task(self) -> LabelledTask:
         """The labelled task that its options name; the teacher learns it first."""
-        recipe = Recipe(epochs=self.options.teacher_epochs, lr=self.options.teacher_lr, pooling="cls")
-        return LabelledTask(tasks.find(self.options.task), self.about.label.split(" ")[0], recipe)
+        recipe = FineTuneRecipe(epochs=self.options.teacher_epochs, lr=self.options.teacher_lr, pooling="cls")
+        return LabelledTask(tasks.find_task(self.options.task), self.about.label.split(" ")[0], recipe)
 
     def student_shape(self, teacher: Shape, wanted: dict[str, Any]) -> Shape:
         """The teacher's shape with fewer layers, half of them unless chosen; a pooler, and no masked-LM head."""

@@ -1,4 +1,4 @@
-"""Attention of one or two models as a part of a document: all heads small, one pair of heads large."""
+"""Attention of one or two models as a section of an HTML page: all heads small, one pair of heads large."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.reports.html_page import document, escape, island
+from engine.reports.html_page import escape, html_document, island
 
 MAX_TOKENS = 64  # a pair of heads is then 12,000 cells, which a browser still draws at once
 STYLE = """<style>
@@ -22,8 +22,8 @@ STYLE = """<style>
 
 
 @dataclass(frozen=True)
-class Look:
-    """What one model did with a text."""
+class ModelAttention:
+    """The attention of one model over a text."""
 
     role: str  # "teacher" or "student": its colour
     label: str
@@ -31,7 +31,7 @@ class Look:
     attentions: np.ndarray  # (layer, head, pos, pos) in 0-1
 
 
-def attention_part(looks: Sequence[Look], opened: tuple[int, int] = (0, 0)) -> tuple[str, str]:
+def attention_section(models: Sequence[ModelAttention], opened: tuple[int, int] = (0, 0)) -> tuple[str, str]:
     """Markup and script of the attention of one or two models, with the head `opened` (layer, head) of the first.
 
     Shares are kept to 1/255, a byte each: 12 x 12 heads and 32 tokens are 200 kB a model.
@@ -39,27 +39,27 @@ def attention_part(looks: Sequence[Look], opened: tuple[int, int] = (0, 0)) -> t
     Raises:
         ValueError: there are not one or two, the arrays do not fit the tokens, or there are more than MAX_TOKENS.
     """
-    if not 1 <= len(looks) <= 2:
-        raise ValueError(f"A page of attention shows one or two models, got {len(looks)}.")
-    models = []
-    for look in looks:
-        count, shape = len(look.tokens), look.attentions.shape
+    if not 1 <= len(models) <= 2:
+        raise ValueError(f"A page of attention shows one or two models, got {len(models)}.")
+    records = []
+    for model in models:
+        count, shape = len(model.tokens), model.attentions.shape
         if not 1 <= count <= MAX_TOKENS:
             raise ValueError(f"A page of attention holds 1 to {MAX_TOKENS} tokens, got {count}; shorten the text.")
         if len(shape) != 4 or shape[2:] != (count, count):
             raise ValueError(f"Attentions must be (layers, heads, {count}, {count}) for {count} tokens, got {shape}.")
-        levels = np.round(255 * np.clip(look.attentions, 0, 1)).astype(np.uint8)
-        models.append(
+        levels = np.round(255 * np.clip(model.attentions, 0, 1)).astype(np.uint8)
+        records.append(
             {
-                "role": look.role,
-                "label": look.label,
+                "role": model.role,
+                "label": model.label,
                 "layers": shape[0],
                 "heads": shape[1],
-                "tokens": list(look.tokens),
+                "tokens": list(model.tokens),
                 "maps": base64.b64encode(levels.tobytes()).decode(),
             }
         )
-    data = {"models": models, "open": {"layer": opened[0], "head": opened[1]}}
+    data = {"models": records, "open": {"layer": opened[0], "head": opened[1]}}
     return (
         f"{STYLE}\n{island('attention', data)}\n"
         '<p class="quiet">Every head of every layer; in a square a row is the token that looks, a column the token '
@@ -68,16 +68,16 @@ def attention_part(looks: Sequence[Look], opened: tuple[int, int] = (0, 0)) -> t
     ), _script()
 
 
-def attention_page(looks: Sequence[Look], text: str, notes: Sequence[str] = ()) -> str:
-    """A whole document of `attention_part` for the sentence `text`; `notes` are said below the title.
+def attention_page(models: Sequence[ModelAttention], text: str, notes: Sequence[str] = ()) -> str:
+    """A whole document of `attention_section` for the sentence `text`; `notes` are said below the title.
 
     Raises:
         ValueError: as attention_part.
     """
-    part, script = attention_part(looks)
-    title = " and ".join(look.label for look in looks)
-    said = "".join(f"<p>{escape(note)}</p>" for note in notes)
-    return document(f"Attention: {title}", [f"<h1>{escape(text)}</h1>", said, part], [script])
+    part, script = attention_section(models)
+    title = " and ".join(model.label for model in models)
+    shown_notes = "".join(f"<p>{escape(note)}</p>" for note in notes)
+    return html_document(f"Attention: {title}", [f"<h1>{escape(text)}</h1>", shown_notes, part], [script])
 
 
 @cache

@@ -1,6 +1,6 @@
 """One HTML page that needs nothing but itself: no network, no script that was not written here.
 
-Its content security policy allows the scripts given to `document` by their hashes and nothing else, so text that
+Its content security policy allows the scripts given to `html_document` by their hashes and nothing else, so text that
 slips through as markup still cannot run.
 """
 
@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-# Light and dark, as the app's own paper (a test compares them with app/theme.py).
+# Light and dark, as the app's own paper (a test compares them with app.elements.theme).
 COLOURS = {
     "paper": ("#ffffff", "#15171b"),
     "ink": ("#14171c", "#e7e8ea"),
@@ -59,7 +59,7 @@ svg text { fill: var(--quiet); font-size: 13px; }
 """
 
 
-def document(title: str, parts: Sequence[str], scripts: Sequence[str] = ()) -> str:
+def html_document(title: str, parts: Sequence[str], scripts: Sequence[str] = ()) -> str:
     """A whole page called `title` (plain text) of `parts` (markup) that runs `scripts` when it is there."""
     hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(it.encode()).digest()).decode()}'" for it in scripts)
     hashes = hashes or "'none'"
@@ -100,7 +100,7 @@ def island(name: str, value: Any) -> str:
     return f'<script type="application/json" id="{escape(name)}">{data}</script>'
 
 
-def facts(rows: Mapping[str, object]) -> str:
+def fact_table(rows: Mapping[str, object]) -> str:
     """Names and what is said of each, as a table of two columns; what is None or empty is left out."""
     cells = (
         f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>'
@@ -122,7 +122,7 @@ def tiles(rows: Sequence[tuple[str, str, str]]) -> str:
     )
 
 
-def write(path: Path, page: str) -> None:
+def write_page(path: Path, page: str) -> None:
     """Writes `page` to `path`, whole or not at all; an older file there is replaced.
 
     Raises:

@@ -8,25 +8,24 @@ from typing import Any
 
 import numpy as np
 
-from engine.inspection.layer_similarity import layer_steps
+from engine.inspection.layer_similarity import layer_movement
 from engine.inspection.probe import Probe, probe
 from engine.learning.score_kind import accuracies, measure_of
 from engine.methods.base import description
 from engine.methods.registry import find
 from engine.model.saved_models import Model, load_model
-from engine.reports.attention_page import Look, attention_page, attention_part
-from engine.reports.html_page import document, escape, facts, tiles
+from engine.reports.attention_page import ModelAttention, attention_page, attention_section
+from engine.reports.html_page import escape, fact_table, html_document, tiles
 from engine.reports.svg_curves import line_chart
 from engine.settings.run_config import command_line
 from engine.sizing.shape import Shape
 from engine.storage.runs import Run, RunError
-from engine.teachers import catalog as teachers
-from engine.teachers.catalog import AnyModel
+from engine.teachers.catalog import NamedModel, load_teacher
 
 Event = dict[str, Any]
 
 
-def report(run: Run, root: Path, text: str = "") -> str:
+def run_report(run: Run, root: Path, text: str = "") -> str:
     """The report of a `run` that made a student; `root`: the folder of runs, where a teacher may be.
 
     `text`: the sentence whose attention is shown; the teacher's own example when it is empty.
@@ -39,33 +38,33 @@ def report(run: Run, root: Path, text: str = "") -> str:
     if not card or not run.student_dir.exists():
         raise RunError(f"The run {run.id} has no student to report on yet; let it finish, or stop it to keep one.")
     events, _ = run.events()
-    teacher, student = teachers.load(card["teacher"], root), load_model(run.student_dir)
+    teacher, student = load_teacher(card["teacher"], root), load_model(run.student_dir)
     text = text.strip() or teacher.card.example
     seen = {
         "teacher": probe(teacher.bert, teacher.tokenizer, text),
         "student": probe(student.bert, student.tokenizer, text),
     }
-    part, script = attention_part(looks(str(card["teacher"]), student, seen))
-    return document(
+    part, script = attention_section(model_attentions(str(card["teacher"]), student, seen))
+    return html_document(
         f"Heirloom: {run.id}",
         [
             f"<h1>{escape(card['id'])}</h1>",
-            f"<p>{_sentence(card)}</p>",
+            f"<p>{_summary_sentence(card)}</p>",
             tiles(_tiles(card)),
             "<h2>How it learned</h2>",
-            *_lesson(card["method"]),
+            *_method_description(card["method"]),
             f'<div class="beside">{"".join(_curves(events, measure_of(card).title))}</div>',
             "<h2>Where it looks</h2>",
             f"<p>{escape(text)}</p>",
-            *(f'<p class="quiet">{escape(note)}</p>' for note in notes(seen)),
+            *(f'<p class="quiet">{escape(note)}</p>' for note in reading_notes(seen)),
             part,
-            *_inherited(events),
+            *_inheritance_section(events),
             "<h2>How far each layer moves its input</h2>",
-            f'<div class="beside">{"".join(_layers(seen))}</div>',
+            f'<div class="beside">{"".join(_layer_charts(seen))}</div>',
             '<p class="quiet">L2: the Euclidean distance between a layer\'s input and output; angle: between the two, '
             "in degrees (ALBERT, arXiv 1909.11942, figure 1). Mean over the tokens of the sentence above.</p>",
             "<h2>The run</h2>",
-            f'<div class="scroll">{facts(_facts(card))}</div>',
+            f'<div class="scroll">{fact_table(_facts(card))}</div>',
             "<p></p>",
             f"<pre>{escape(command_line(run.config()))}</pre>",
         ],
@@ -73,45 +72,45 @@ def report(run: Run, root: Path, text: str = "") -> str:
     )
 
 
-def attention_html(model: AnyModel, seen: Probe, text: str, root: Path) -> str:
+def model_attention_page(model: NamedModel, seen: Probe, text: str, root: Path) -> str:
     """A page of the attention `seen` in a `model` over `text`; beside it its teacher's, where it has one.
 
     Raises:
         ValueError: (TeacherError, ProbeError) the teacher cannot be read.
     """
-    shown = {"teacher": Look("teacher", model.name, seen.tokens, seen.attentions)}
+    shown = {"teacher": ModelAttention("teacher", model.name, seen.tokens, seen.attentions)}
     if model.teacher:
-        teacher = teachers.load(model.teacher, root)
+        teacher = load_teacher(model.teacher, root)
         above = probe(teacher.bert, teacher.tokenizer, text)
         shown = {
-            "teacher": Look("teacher", f"Teacher {model.teacher}", above.tokens, above.attentions),
-            "student": Look("student", f"Student {model.name}", seen.tokens, seen.attentions),
+            "teacher": ModelAttention("teacher", f"Teacher {model.teacher}", above.tokens, above.attentions),
+            "student": ModelAttention("student", f"Student {model.name}", seen.tokens, seen.attentions),
         }
-    return attention_page(list(shown.values()), text, notes({"model": seen}))
+    return attention_page(list(shown.values()), text, reading_notes({"model": seen}))
 
 
-def looks(teacher: str, student: Model, seen: Mapping[str, Probe]) -> list[Look]:
+def model_attentions(teacher: str, student: Model, seen: Mapping[str, Probe]) -> list[ModelAttention]:
     """What a page of attention shows of a teacher and its student."""
     labels = {
         "teacher": f"Teacher {teacher}",
         "student": f"Student {student.card['method']}, {student.bert.shape.layers} x {student.bert.shape.hidden}",
     }
-    return [Look(role, labels[role], found.tokens, found.attentions) for role, found in seen.items()]
+    return [ModelAttention(role, labels[role], found.tokens, found.attentions) for role, found in seen.items()]
 
 
-def notes(seen: Mapping[str, Probe]) -> list[str]:
+def reading_notes(seen: Mapping[str, Probe]) -> list[str]:
     """What a reader should know of how a text was read, one sentence each."""
     first = next(iter(seen.values()))
-    said = []
+    found = []
     if first.unknown:
         words = ", ".join(dict.fromkeys(first.unknown))
-        said.append(f"The vocabulary does not have: {words}. These words appear as [UNK].")
+        found.append(f"The vocabulary does not have: {words}. These words appear as [UNK].")
     if first.cut:
-        said.append(f"The sentence is long: its last {first.cut} tokens were left out.")
-    return said
+        found.append(f"The sentence is long: its last {first.cut} tokens were left out.")
+    return found
 
 
-def _sentence(card: Mapping[str, Any]) -> str:
+def _summary_sentence(card: Mapping[str, Any]) -> str:
     shape, label = Shape.from_json(card["shape"]), find(card["method"]).about.label
     early = "" if card["complete"] else f", of which {card['steps_done']:,} were done"
     return escape(
@@ -120,10 +119,10 @@ def _sentence(card: Mapping[str, Any]) -> str:
     )
 
 
-def _lesson(method: str) -> list[str]:
+def _method_description(method: str) -> list[str]:
     """What the method says of itself, a paragraph each; it is markdown with nothing in it but emphasis."""
-    said = description(find(method)).replace("*", "")
-    return [f"<p>{escape(paragraph)}</p>" for paragraph in said.split("\n\n")]
+    text = description(find(method)).replace("*", "")
+    return [f"<p>{escape(paragraph)}</p>" for paragraph in text.split("\n\n")]
 
 
 def _tiles(card: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -135,19 +134,19 @@ def _tiles(card: Mapping[str, Any]) -> list[tuple[str, str, str]]:
             f"{card['teacher_parameters']:,}",
         )
     ]
-    learned, taught = accuracies(card)
+    students, teachers = accuracies(card)
     title = measure_of(card).title
     return [
         ("Retained", f"{card['scores']['retained']:.1%}", "of what the teacher reaches"),
-        (title, f"{learned:.1%}", f"teacher {taught:.1%}"),
+        (title, f"{students:.1%}", f"teacher {teachers:.1%}"),
         *shown,
         ("Took", f"{card['seconds']:,.0f} s", str(card["device_name"])),
     ]
 
 
 def _curves(events: list[Event], measured: str) -> list[str]:
-    steps = _of(events, "step")
-    evaluations = [event for event in _of(events, "evaluation") if "accuracy" in event]
+    steps = _events_of(events, "step")
+    evaluations = [event for event in _events_of(events, "evaluation") if "accuracy" in event]
     teacher = next((event["accuracy"] for event in reversed(events) if event["kind"] == "teacher"), None)
     names = list(dict.fromkeys(name for event in steps for name in event["losses"]))
     losses = {name: [(e["step"], e["losses"][name]) for e in steps if name in e["losses"]] for name in names}
@@ -164,9 +163,9 @@ def _curves(events: list[Event], measured: str) -> list[str]:
     ]
 
 
-def _inherited(events: list[Event]) -> list[str]:
+def _inheritance_section(events: list[Event]) -> list[str]:
     """The inheritance score at every evaluation, and what it is held against; nothing for a run without a film."""
-    seen = _of(events, "attention")
+    seen = _events_of(events, "attention")
     shown = (
         ("student, heads matched", "matched"),
         ("random students", "random"),
@@ -184,13 +183,13 @@ def _inherited(events: list[Event]) -> list[str]:
     ]
 
 
-def _of(events: list[Event], kind: str) -> list[Event]:
+def _events_of(events: list[Event], kind: str) -> list[Event]:
     """The events of one kind in order; what was done twice, after a resume, counts once."""
     return list({event.get("step", 0): event for event in events if event["kind"] == kind}.values())
 
 
-def _layers(seen: Mapping[str, Probe]) -> list[str]:
-    moved = {role: layer_steps(found.hidden) for role, found in seen.items()}
+def _layer_charts(seen: Mapping[str, Probe]) -> list[str]:
+    moved = {role: layer_movement(found.hidden) for role, found in seen.items()}
     charts = []
     for measure, title, unit in (("l2", "L2 distance", "distance"), ("angle", "Angle", "degrees")):
         curves = {

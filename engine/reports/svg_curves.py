@@ -20,7 +20,7 @@ def line_chart(
 
     A curve whose name begins with teacher or student has that colour. Points that are no numbers are left out.
     """
-    drawn = {name: _thin([(x, y) for x, y in points if _finite(x, y)]) for name, points in curves.items()}
+    drawn = {name: _thinned([(x, y) for x, y in points if _finite(x, y)]) for name, points in curves.items()}
     drawn = {name: points for name, points in drawn.items() if points}
     levels = {name: value for name, value in (levels or {}).items() if math.isfinite(value)}
     if not drawn:
@@ -41,23 +41,23 @@ def line_chart(
     for y in up:
         _, at = place(across[0], y)
         parts.append(f'<path d="M{LEFT} {at:.1f}H{WIDTH - RIGHT}" stroke="var(--grid)"/>')
-        parts.append(f'<text x="{LEFT - 8}" y="{at + 4:.1f}" text-anchor="end">{number(y)}</text>')
+        parts.append(f'<text x="{LEFT - 8}" y="{at + 4:.1f}" text-anchor="end">{axis_number(y)}</text>')
     for x in across:
         at, _ = place(x, up[0])
-        parts.append(f'<text x="{at:.1f}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle">{number(x)}</text>')
+        parts.append(f'<text x="{at:.1f}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle">{axis_number(x)}</text>')
     parts.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 6}" text-anchor="end">{escape(x_label)}</text>')
     parts.append(f'<text x="4" y="14">{escape(y_label)}</text>')
     colours = _colours([*drawn, *levels])
     for name, value in levels.items():
         _, at = place(across[0], value)
         line = f'd="M{LEFT} {at:.1f}H{WIDTH - RIGHT}" stroke="{colours[name]}" stroke-width="2" stroke-dasharray="5 4"'
-        parts.append(f"<path {line}><title>{escape(name)}: {number(value)}</title></path>")
+        parts.append(f"<path {line}><title>{escape(name)}: {axis_number(value)}</title></path>")
     for name, points in drawn.items():
         path = "L".join(f"{x:.1f} {y:.1f}" for x, y in (place(*point) for point in points))
         parts.append(f'<path d="M{path}" fill="none" stroke="{colours[name]}" stroke-width="2.2"/>')
         for x, y in points if len(points) <= 32 else ():
             at, high = place(x, y)
-            say = f"<title>{escape(name)}, {number(x)}: {number(y)}</title>"
+            say = f"<title>{escape(name)}, {axis_number(x)}: {axis_number(y)}</title>"
             parts.append(f'<circle cx="{at:.1f}" cy="{high:.1f}" r="3.2" fill="{colours[name]}">{say}</circle>')
     parts.append("</svg>")
     legend = " &nbsp; ".join(
@@ -78,7 +78,7 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
     return [round(index * step, 12) for index in range(first, max(last, first + 1) + 1)]
 
 
-def number(value: float) -> str:
+def axis_number(value: float) -> str:
     """A number at an axis: thousands grouped, no more digits than it needs."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
@@ -87,7 +87,7 @@ def _finite(x: float, y: float) -> bool:
     return math.isfinite(x) and math.isfinite(y)
 
 
-def _thin(points: Points) -> list[tuple[float, float]]:
+def _thinned(points: Points) -> list[tuple[float, float]]:
     """Every so-manieth point, the last one among them."""
     every = max(1, len(points) // MOST_POINTS)
     return [*points[:-1:every], *points[-1:]]

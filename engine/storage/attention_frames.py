@@ -24,13 +24,13 @@ MOST_HEADS = 4096  # of a model
 FORMAT = 1
 
 
-class SnapshotError(ValueError):
-    """Snapshots that cannot be read, in one sentence."""
+class AttentionFramesError(ValueError):
+    """Frames that cannot be read, in one sentence."""
 
 
 @dataclass(frozen=True)
-class Snapshots:
-    """The snapshots in a folder, oldest first. Maps are read when they are asked for."""
+class AttentionFrames:
+    """The frames of attention in a folder, oldest first. Maps are read when they are asked for."""
 
     folder: Path
     tokens: list[list[str]]  # of each sentence
@@ -46,10 +46,10 @@ class Snapshots:
 
     def student(self, step: int, sentence: int) -> list[np.ndarray]:
         """The student's at `step`, in the same form. Raises SnapshotError as `teacher` does."""
-        return _read_maps(self.folder / _name(step), sentence, len(self.tokens[sentence]))
+        return _read_maps(self.folder / _frame_name(step), sentence, len(self.tokens[sentence]))
 
 
-def read_snapshots(folder: Path) -> Snapshots | None:
+def read_frames(folder: Path) -> AttentionFrames | None:
     """What lies in `folder`; None where a run has kept nothing (yet).
 
     Raises:
@@ -64,31 +64,33 @@ def read_snapshots(folder: Path) -> Snapshots | None:
         if not tokens or not all(0 < len(sentence) <= MOST_TOKENS for sentence in tokens):
             raise ValueError("no sentence, or one of impossible length")
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SnapshotError(f"The attention snapshots' sentences.json is damaged ({type(error).__name__}).") from error
+        raise AttentionFramesError(
+            f"The attention snapshots' sentences.json is damaged ({type(error).__name__})."
+        ) from error
     found = (re.fullmatch(r"step-(\d{9})\.npz", name) for name in os.listdir(folder))
-    return Snapshots(folder, tokens, sorted(int(match[1]) for match in found if match))
+    return AttentionFrames(folder, tokens, sorted(int(match[1]) for match in found if match))
 
 
-def write_sentences(folder: Path, tokens: Sequence[Sequence[str]]) -> None:
-    """Says which sentences the snapshots in `folder` are of. Raises OSError."""
+def write_frame_sentences(folder: Path, tokens: Sequence[Sequence[str]]) -> None:
+    """Says which sentences the frames in `folder` are of. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "sentences.json", {"format": FORMAT, "tokens": [list(sentence) for sentence in tokens]})
 
 
-def write_teacher(folder: Path, maps: Sequence[np.ndarray], layers: Sequence[int]) -> str:
-    """Keeps the teacher's attention, as `write_student`."""
+def write_teacher_frame(folder: Path, maps: Sequence[np.ndarray], layers: Sequence[int]) -> str:
+    """Keeps the teacher's attention, as `write_student_frame`."""
     return _write_maps(folder / "teacher.npz", maps, layers)
 
 
-def write_student(folder: Path, step: int, maps: Sequence[np.ndarray], layers: Sequence[int]) -> str:
+def write_student_frame(folder: Path, step: int, maps: Sequence[np.ndarray], layers: Sequence[int]) -> str:
     """Keeps a student's attention at `step`; the file's name.
 
     `maps`: of each sentence (head, pos, pos) in 0-1. `layers`: of each head its layer, rising from 0. Raises OSError.
     """
-    return _write_maps(folder / _name(step), maps, layers)
+    return _write_maps(folder / _frame_name(step), maps, layers)
 
 
-def _name(step: int) -> str:
+def _frame_name(step: int) -> str:
     return f"step-{step:09d}.npz"
 
 
@@ -118,8 +120,8 @@ def _read_maps(path: Path, sentence: int, tokens: int) -> list[np.ndarray]:
             heads, maps = file["heads"], file[f"s{sentence}"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile, RuntimeError) as error:
         what = "missing" if isinstance(error, FileNotFoundError) else f"damaged ({type(error).__name__})"
-        raise SnapshotError(f"The attention snapshot {path.name} is {what}.") from error
+        raise AttentionFramesError(f"The attention snapshot {path.name} is {what}.") from error
     fits = heads.ndim == 1 and heads.dtype.kind == "i" and (heads > 0).all() and len(heads)
     if not fits or maps.dtype != np.uint8 or maps.shape != (int(heads.sum()), tokens, tokens):
-        raise SnapshotError(f"The attention snapshot {path.name} does not fit its sentence; it is damaged.")
+        raise AttentionFramesError(f"The attention snapshot {path.name} does not fit its sentence; it is damaged.")
     return np.split(maps, np.cumsum(heads)[:-1])

@@ -1,4 +1,8 @@
-"""Labelled examples as tokens, and which of them make a batch. Knows no model."""
+"""Labelled examples as tokens, in padded batches. Knows no model.
+
+`encode_examples`, `epoch_batches` and `padded_on_device` serve fine-tuning and probing. `TaskData` offers the same
+examples as a training loop wants a corpus: a batch a step, and held-out batches, so that a run can learn a task.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,7 @@ SORTED_BATCHES = 16  # this many batches are drawn together and sorted by length
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodedExamples:
     """Examples as tokens."""
 
     ids: list[list[int]]
@@ -33,7 +37,7 @@ class Encoded:
         return len(self.ids)
 
 
-def encode(examples: list[Example], task: Task, tokenizer: Any, length: int) -> Encoded:
+def encode_examples(examples: list[Example], task: Task, tokenizer: Any, length: int) -> EncodedExamples:
     """Examples as [CLS] text [SEP] or [CLS] text [SEP] second [SEP], the longer text cut where both do not fit."""
     ids, types, offsets, spans = [], [], [], []
     seconds = [example.second for example in examples] if examples and examples[0].second else None
@@ -49,19 +53,22 @@ def encode(examples: list[Example], task: Task, tokenizer: Any, length: int) -> 
         ids.append(found["input_ids"][index])
         types.append(found["token_type_ids"][index])
         if task.answers:
-            second = [number == 1 for number in found.sequence_ids(index)]
+            in_second = [number == 1 for number in found.sequence_ids(index)]
             offsets.append(
-                [pair if own else (0, 0) for pair, own in zip(found["offset_mapping"][index], second, strict=True)]
+                [
+                    pair if inside else (0, 0)
+                    for pair, inside in zip(found["offset_mapping"][index], in_second, strict=True)
+                ]
             )
-            spans.append(_span(offsets[-1], example.label))
+            spans.append(_answer_tokens(offsets[-1], example.label))
     if task.answers:
         targets = torch.tensor(spans).reshape(-1, 2)
     else:
         targets = torch.tensor([example.label for example in examples], dtype=None if task.classes else torch.float32)
-    return Encoded(ids, types, targets, offsets, examples)
+    return EncodedExamples(ids, types, targets, offsets, examples)
 
 
-def _span(offsets: list[tuple[int, int]], label: tuple[int, int]) -> tuple[int, int]:
+def _answer_tokens(offsets: list[tuple[int, int]], label: tuple[int, int]) -> tuple[int, int]:
     """First and last token of the characters `label`; (-1, -1), which no loss counts, where they were cut off."""
     inside = [place for place, (a, b) in enumerate(offsets) if b > a and a < label[1] and b > label[0]]
     return (inside[0], inside[-1]) if inside and offsets[inside[-1]][1] >= label[1] else (-1, -1)
@@ -78,14 +85,16 @@ def epoch_batches(lengths: np.ndarray, size: int, rng: np.random.Generator) -> l
     return [batches[index] for index in rng.permutation(len(batches))]
 
 
-def padded(data: Encoded, rows: np.ndarray, pad: int, device: Device) -> tuple[Tensor, Tensor, Tensor]:
+def padded_on_device(
+    data: EncodedExamples, rows: np.ndarray, pad: int, device: Device
+) -> tuple[Tensor, Tensor, Tensor]:
     """(ids, visible, types) (batch, pos) of some examples, as wide as the longest of them, on `device`."""
-    ids, visible, types = framed(data, rows, pad)
+    ids, visible, types = padded_on_host(data, rows, pad)
     return ids.to(device.type), visible.to(device.type), types.to(device.type)
 
 
-def framed(data: Encoded, rows: np.ndarray, pad: int) -> tuple[Tensor, Tensor, Tensor]:
-    """As `padded`, on the host."""
+def padded_on_host(data: EncodedExamples, rows: np.ndarray, pad: int) -> tuple[Tensor, Tensor, Tensor]:
+    """As `padded_on_device`, but on the host."""
     width = max(len(data.ids[row]) for row in rows)
     ids, types = torch.full((len(rows), width), pad), torch.zeros(len(rows), width, dtype=torch.long)
     visible = torch.zeros(len(rows), width, dtype=torch.bool)
@@ -118,9 +127,9 @@ class TaskData:
 
     name: str
     task: Task
-    train: Encoded
-    validation: Encoded
-    test: Encoded
+    train: EncodedExamples
+    validation: EncodedExamples
+    test: EncodedExamples
     tokenizer: Any
 
     @property
@@ -132,27 +141,27 @@ class TaskData:
         """The training batch of `step` (from 0): every example once an epoch, in an order set by `seed`."""
         epochs, places = np.divmod(np.arange(step * size, (step + 1) * size), len(self.train))
         chosen = [self._order(size, seed, int(epoch))[place] for epoch, place in zip(epochs, places, strict=True)]
-        return self._framed(self.train, np.array(chosen))
+        return self._batch(self.train, np.array(chosen))
 
     @functools.lru_cache(maxsize=2)  # noqa: B019 - lives as long as its run
     def _order(self, size: int, seed: int, epoch: int) -> np.ndarray:
         """The examples of one epoch, in whole batches alike in length; what is left over comes last."""
         rng, window = np.random.default_rng([seed, 9, epoch]), SORTED_BATCHES * size
         order = rng.permutation(len(self.train))
-        whole, lengths = len(order) // size * size, np.array([len(row) for row in self.train.ids])
-        for start in range(0, whole, window):
-            rows = order[start : min(start + window, whole)]
+        in_full_batches, lengths = len(order) // size * size, np.array([len(row) for row in self.train.ids])
+        for start in range(0, in_full_batches, window):
+            rows = order[start : min(start + window, in_full_batches)]
             order[start : start + len(rows)] = rows[np.argsort(lengths[rows], kind="stable")]
-        batches = order[:whole].reshape(-1, size)
-        return np.concatenate([batches[rng.permutation(len(batches))].ravel(), order[whole:]])
+        batches = order[:in_full_batches].reshape(-1, size)
+        return np.concatenate([batches[rng.permutation(len(batches))].ravel(), order[in_full_batches:]])
 
     def held_out_batches(self, size: int = 64) -> Iterator[TaskBatch]:
         """The test set, the same in every run, so that scores compare."""
         order = np.argsort([len(row) for row in self.test.ids], kind="stable")
-        yield from (self._framed(self.test, order[start : start + size]) for start in range(0, len(order), size))
+        yield from (self._batch(self.test, order[start : start + size]) for start in range(0, len(order), size))
 
-    def _framed(self, data: Encoded, rows: np.ndarray) -> TaskBatch:
-        ids, visible, types = framed(data, rows, self.tokenizer.pad_token_id)
+    def _batch(self, data: EncodedExamples, rows: np.ndarray) -> TaskBatch:
+        ids, visible, types = padded_on_host(data, rows, self.tokenizer.pad_token_id)
         positions = torch.arange(len(rows)) * ids.shape[1]
         return TaskBatch(ids, visible, positions, data.targets[torch.from_numpy(rows)], types)
 
@@ -165,7 +174,7 @@ def open_task(task: Task, tokenizer: Any, length: int) -> TaskData:
     """
     splits = task.load()
     train, validation, test = (
-        encode(part, task, tokenizer, length) for part in (splits.train, splits.validation, splits.test)
+        encode_examples(part, task, tokenizer, length) for part in (splits.train, splits.validation, splits.test)
     )
     if not (len(train) and len(validation) and len(test)):
         raise TaskError(f"The task {task.name} lacks examples: it needs some to learn from, to choose by and to test.")

@@ -13,47 +13,47 @@ import zipfile
 from collections.abc import Iterator
 from typing import Any
 
-from engine.tasks import hub as hub_tasks
-from engine.tasks.labelled import Example, Splits, Task, TaskError, dealt, held_back
+from engine.tasks.hub import HUB_TASKS
+from engine.tasks.labelled import Example, Splits, Task, TaskError, hold_back_validation, split_by_hash
 from engine.text import microworld
 from engine.text.sources import nltk_reader
 from engine.text.token_store import CorpusError
 
 GRAMMAR_SEED, GRAMMAR_STORIES = 1, 5000  # not the seed of the corpus that the microworld's models learn from
-QUESTIONS = ("ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM")
+QUESTION_KINDS = ("ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM")
 
 
-def _lines(name: str, files: tuple[str, ...]) -> Splits:
+def _one_file_a_label(name: str, files: tuple[str, ...]) -> Splits:
     """A corpus with one file a label, one text a line."""
-    with _readable(name) as reader:
+    with _nltk_data(name) as reader:
         examples = [
             Example(" ".join(line.split()), label=label)
             for label, file in enumerate(files)
             for line in reader.raw(file).splitlines()
             if line.strip()
         ]
-    return dealt(examples)
+    return split_by_hash(examples)
 
 
 def _sentence_polarity() -> Splits:
-    return _lines("sentence_polarity", ("rt-polarity.neg", "rt-polarity.pos"))
+    return _one_file_a_label("sentence_polarity", ("rt-polarity.neg", "rt-polarity.pos"))
 
 
 def _subjectivity() -> Splits:
-    return _lines("subjectivity", ("plot.tok.gt9.5000", "quote.tok.gt9.5000"))
+    return _one_file_a_label("subjectivity", ("plot.tok.gt9.5000", "quote.tok.gt9.5000"))
 
 
 def _qc() -> Splits:
-    with _readable("qc") as reader:
+    with _nltk_data("qc") as reader:
         train, test = (
-            [Example(text, label=QUESTIONS.index(kind.partition(":")[0])) for kind, text in reader.tuples(file)]
+            [Example(text, label=QUESTION_KINDS.index(kind.partition(":")[0])) for kind, text in reader.tuples(file)]
             for file in ("train.txt", "test.txt")
         )
-    return held_back(train, test)
+    return hold_back_validation(train, test)
 
 
 def _rte() -> Splits:
-    with _readable("rte") as reader:
+    with _nltk_data("rte") as reader:
         train, test = (
             [
                 Example(pair.text, pair.hyp, label=int(pair.value))
@@ -62,7 +62,7 @@ def _rte() -> Splits:
             ]
             for name in ("dev", "test")
         )
-    return held_back(train, test)
+    return hold_back_validation(train, test)
 
 
 def _grammar() -> Splits:
@@ -76,7 +76,7 @@ def _grammar() -> Splits:
             relation = rng.choice(spoilt)
             words[relation.source] = rng.choice(wrong_words(words[relation.source]))
         examples.append(Example(" ".join(words).replace(" .", ".").replace(" ,", ","), label=1 - index % 2))
-    return dealt(examples)
+    return split_by_hash(examples)
 
 
 def wrong_words(word: str) -> list[str]:
@@ -94,7 +94,7 @@ def wrong_words(word: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def _readable(name: str) -> Iterator[Any]:
+def _nltk_data(name: str) -> Iterator[Any]:
     """The NLTK reader `name`; what goes wrong while it is used becomes a sentence."""
     try:
         yield nltk_reader(name)
@@ -104,7 +104,7 @@ def _readable(name: str) -> Iterator[Any]:
         raise TaskError(f"The NLTK data {name} cannot be read: {str(error)[:120]}; fetch it again.") from error
 
 
-BOTH = ("accuracy", "f1", "matthews")
+CLASS_METRICS = ("accuracy", "f1", "matthews")
 TASKS: dict[str, Task] = {
     task.name: task
     for task in (
@@ -114,7 +114,7 @@ TASKS: dict[str, Task] = {
             "10,662 sentences of film reviews (Pang and Lee 2005); split by hash.",
             _sentence_polarity,
             ("negative", "positive"),
-            BOTH,
+            CLASS_METRICS,
         ),
         Task(
             "subjectivity",
@@ -122,15 +122,15 @@ TASKS: dict[str, Task] = {
             "10,000 sentences that tell a film's plot or judge it (Pang and Lee 2004); split by hash.",
             _subjectivity,
             ("objective", "subjective"),
-            BOTH,
+            CLASS_METRICS,
         ),
         Task(
             "qc",
             "What a question asks for",
             "TREC questions in six kinds (Li and Roth 2002), with the official test set of 500.",
             _qc,
-            QUESTIONS,
-            ("accuracy", "f1", "matthews"),
+            QUESTION_KINDS,
+            CLASS_METRICS,
         ),
         Task(
             "rte",
@@ -138,7 +138,7 @@ TASKS: dict[str, Task] = {
             "Recognising textual entailment 1 to 3 (Dagan et al. 2005 and later), with the official test sets.",
             _rte,
             ("no", "yes"),
-            BOTH,
+            CLASS_METRICS,
         ),
         Task(
             "grammar",
@@ -146,14 +146,14 @@ TASKS: dict[str, Task] = {
             "5,000 stories of the microworld; in half of them one verb, reflexive or determiner is wrong.",
             _grammar,
             ("wrong", "right"),
-            BOTH,
+            CLASS_METRICS,
         ),
-        *hub_tasks.TASKS,
+        *HUB_TASKS,
     )
 }
 
 
-def find(name: str) -> Task:
+def find_task(name: str) -> Task:
     """The task called `name`.
 
     Raises:

@@ -19,17 +19,21 @@ from engine.model.bert import Bert, new_bert
 from engine.settings.device import Device
 from engine.storage.atomic import write_json
 from engine.storage.cache import digest, writable_folder
-from engine.tasks.finetune import fingerprint
-from engine.tasks.linear_probe import PENALTIES, fit, linear
+from engine.tasks.finetune import weights_fingerprint
+from engine.tasks.linear_probe import PENALTIES, apply_linear, fit_linear
 from engine.text.corpora import open_corpus
 from engine.text.sentence_pairs import KINDS, PairBatch, Pairs, open_pairs
 
-LAYOUT = 1  # of kept answers: raise it wherever the same model would give others
-BATCH, BATCHES, VALIDATION = 64, 64, 1024  # pairs a batch, batches to fit on, pairs of them that choose the penalty
-SEED = 1_000_003  # of the pairs to fit on: not the order that a student learned from
+CACHE_VERSION = 1  # of kept answers: raise it wherever the same model would give others
+BATCH, BATCHES, VALIDATION_PAIRS = (
+    64,
+    64,
+    1024,
+)  # pairs a batch, batches to fit on, pairs of them that choose the penalty
+PAIR_SEED = 1_000_003  # of the pairs to fit on: not the order that a student learned from
 
 
-def cross_task(bert: Bert, tokenizer: Any, corpus: str, length: int, device: Device) -> dict[str, float]:
+def cross_task_accuracies(bert: Bert, tokenizer: Any, corpus: str, length: int, device: Device) -> dict[str, float]:
     """Accuracies (0-1) of `bert` on held-out text: "mlm" on whole stories, "nsp" and "sop" read out of its [CLS].
 
     `length`: of a row, in tokens. Answers are kept, so the same weights are asked once.
@@ -37,8 +41,16 @@ def cross_task(bert: Bert, tokenizer: Any, corpus: str, length: int, device: Dev
     Raises:
         CorpusError: the text cannot be had, or has no pairs.
     """
-    about = ["cross-task", LAYOUT, fingerprint(bert), corpus, length, device.type, device.mixed_precision]
-    path = writable_folder("scores") / f"{digest([*about, BATCH, BATCHES, VALIDATION, list(PENALTIES)])}.json"
+    about = [
+        "cross-task",
+        CACHE_VERSION,
+        weights_fingerprint(bert),
+        corpus,
+        length,
+        device.type,
+        device.mixed_precision,
+    ]
+    path = writable_folder("scores") / f"{digest([*about, BATCH, BATCHES, VALIDATION_PAIRS, list(PENALTIES)])}.json"
     with suppress(OSError, ValueError, KeyError, TypeError):  # not there yet, or damaged
         kept = json.loads(path.read_bytes())
         return {name: float(kept[name]) for name in ("mlm", *KINDS)}
@@ -46,28 +58,28 @@ def cross_task(bert: Bert, tokenizer: Any, corpus: str, length: int, device: Dev
     bert = bert.to(device.type).eval()
     found = {"mlm": masked_lm_score(bert, open_corpus(corpus, tokenizer, length, rows), device)["accuracy"]}
     for kind in KINDS:
-        found[kind] = read_out(bert, open_pairs(corpus, tokenizer, length, rows, kind), device)
+        found[kind] = pair_probe_accuracy(bert, open_pairs(corpus, tokenizer, length, rows, kind), device)
     with suppress(OSError):
         write_json(path, found)
     return found
 
 
-def untrained(bert: Bert, seed: int) -> Bert:
+def untrained_copy(bert: Bert, seed: int) -> Bert:
     """A model of the same shape that learned nothing: what a read-out gets from random weights."""
     return new_bert(bert.shape, seed)
 
 
-def read_out(bert: Bert, pairs: Pairs, device: Device) -> float:
+def pair_probe_accuracy(bert: Bert, pairs: Pairs, device: Device) -> float:
     """Accuracy (0-1) on the held-out pairs of a logistic regression on `bert`'s frozen [CLS]."""
-    seen = [_states(bert, pairs.batch(step, BATCH, SEED), device) for step in range(BATCHES)]
-    asked = [_states(bert, batch, device) for batch in pairs.held_out_batches()]
+    seen = [_cls_states(bert, pairs.batch(step, BATCH, PAIR_SEED), device) for step in range(BATCHES)]
+    asked = [_cls_states(bert, batch, device) for batch in pairs.held_out_batches()]
     features, labels = (torch.cat(parts) for parts in zip(*seen, strict=True))
     mean, spread = features.mean(0), features.std(0).clamp(min=1e-6)
     features = (features - mean) / spread
     best, chosen = -1.0, None
     for penalty in PENALTIES:
-        layer = fit(features[VALIDATION:], labels[VALIDATION:], 2, penalty)
-        right = _accuracy(layer, features[:VALIDATION], labels[:VALIDATION])
+        layer = fit_linear(features[VALIDATION_PAIRS:], labels[VALIDATION_PAIRS:], 2, penalty)
+        right = _accuracy(layer, features[:VALIDATION_PAIRS], labels[:VALIDATION_PAIRS])
         if right > best:
             best, chosen = right, layer
     assert chosen is not None
@@ -76,7 +88,7 @@ def read_out(bert: Bert, pairs: Pairs, device: Device) -> float:
 
 
 @torch.no_grad()
-def _states(bert: Bert, batch: PairBatch, device: Device) -> tuple[Tensor, Tensor]:
+def _cls_states(bert: Bert, batch: PairBatch, device: Device) -> tuple[Tensor, Tensor]:
     """The last hidden states of [CLS] (pair, hidden), and the labels (pair,)."""
     here = batch.to(device.type)
     assert isinstance(here, PairBatch)
@@ -86,4 +98,4 @@ def _states(bert: Bert, batch: PairBatch, device: Device) -> tuple[Tensor, Tenso
 
 
 def _accuracy(layer: Tensor, features: Tensor, labels: Tensor) -> float:
-    return float((linear(layer, features).argmax(-1) == labels).float().mean())
+    return float((apply_linear(layer, features).argmax(-1) == labels).float().mean())

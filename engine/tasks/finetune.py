@@ -1,4 +1,4 @@
-"""A model learns a task: an encoder with a linear layer on top, trained on labelled text and chosen on validation.
+"""Fine-tuning: an encoder with a linear layer on top, trained on labelled text and chosen on validation.
 
 Classes and numbers are read off the mean of the last hidden states, or off [CLS] behind the pooler; answers off each
 position (BERT, arXiv 1810.04805, section 4.2). One recipe for every model, so that scores compare.
@@ -24,17 +24,17 @@ from engine.learning.closeness import sentence_embeddings
 from engine.learning.optimizers import adamw
 from engine.model.bert import Bert, Trace
 from engine.settings.device import Device
-from engine.tasks.batches import Encoded, encode, epoch_batches, padded
+from engine.tasks.batches import EncodedExamples, encode_examples, epoch_batches, padded_on_device
 from engine.tasks.labelled import Splits, Task, TaskError
 
-LOOKS = 2  # how often an epoch is validated
+VALIDATIONS_PER_EPOCH = 2  # how often an epoch is validated
 LONGEST_ANSWER = 30  # tokens
 POOLINGS = ("mean", "cls")
 OUT_OF_REACH = -1e4  # for positions that no answer can begin or end at; bfloat16 holds it
 
 
 @dataclass(frozen=True)
-class Recipe:
+class FineTuneRecipe:
     """How every model is fine-tuned."""
 
     epochs: int = 3
@@ -47,6 +47,10 @@ class Recipe:
     length: int = 128  # tokens of a text or pair
     patience: int = 3  # validations without a better score before it ends
     pooling: str = "mean"  # among POOLINGS: what classes and numbers are read off
+
+    def to_json(self) -> dict[str, Any]:
+        """Its settings as plain values."""
+        return dataclasses.asdict(self)
 
 
 class TaskModel(nn.Module):
@@ -77,12 +81,12 @@ class TaskModel(nn.Module):
         return self.top(self.dropout(sentence_embeddings(hidden, visible)))
 
 
-def fine_tune(
+def fine_tune_and_test(
     bert: Bert,
     tokenizer: Any,
     task: Task,
     splits: Splits,
-    recipe: Recipe,
+    recipe: FineTuneRecipe,
     seed: int,
     device: Device,
     progress: Callable[[float], None] | None = None,
@@ -96,15 +100,15 @@ def fine_tune(
         TaskError: a text does not fit the model, or the loss is no number any more.
     """
     began, length = time.perf_counter(), min(recipe.length, bert.shape.positions)
-    parts = [encode(part, task, tokenizer, length) for part in (splits.train, splits.validation, splits.test)]
-    learning = learn(bert, tokenizer, task, parts[0], parts[1], recipe, seed, device)
+    parts = [encode_examples(part, task, tokenizer, length) for part in (splits.train, splits.validation, splits.test)]
+    learning = fine_tune_in_steps(bert, tokenizer, task, parts[0], parts[1], recipe, seed, device)
     if not len(parts[2]):
         raise TaskError(f"The task {task.name} lacks examples: it needs some to test.")
     while True:
         try:
             share = next(learning)
         except StopIteration as end:
-            learned: Learned = end.value
+            learned: FineTuned = end.value
             break
         if progress:
             progress(share)
@@ -119,7 +123,7 @@ def fine_tune(
 
 
 @dataclass(frozen=True)
-class Learned:
+class FineTuned:
     """What came of learning a task."""
 
     model: TaskModel  # as it was when it was best on validation
@@ -127,16 +131,16 @@ class Learned:
     steps: int
 
 
-def learn(
+def fine_tune_in_steps(
     bert: Bert,
     tokenizer: Any,
     task: Task,
-    train: Encoded,
-    validation: Encoded,
-    recipe: Recipe,
+    train: EncodedExamples,
+    validation: EncodedExamples,
+    recipe: FineTuneRecipe,
     seed: int,
     device: Device,
-) -> Generator[float, None, Learned]:
+) -> Generator[float, None, FineTuned]:
     """Fine-tunes a copy of `bert`; yields the share that is done, 0 to 1, every few steps, and returns what came of it.
 
     Raises:
@@ -150,13 +154,16 @@ def learn(
     encoder = [p for name, p in model.named_parameters() if not name.startswith(unread)]
     optimizer = adamw([(nn.ParameterList(encoder), recipe.lr)], recipe.decay)
     steps = recipe.epochs * math.ceil(len(train) / recipe.batch)
-    looks = {math.ceil(steps * (index + 1) / (recipe.epochs * LOOKS)) for index in range(recipe.epochs * LOOKS)}
+    validated_at = {
+        math.ceil(steps * (index + 1) / (recipe.epochs * VALIDATIONS_PER_EPOCH))
+        for index in range(recipe.epochs * VALIDATIONS_PER_EPOCH)
+    }
     best, chosen, waited, step = -math.inf, copy.deepcopy(model.state_dict()), 0, 0
     history: list[float] = []
     rates = [group["lr"] for group in optimizer.param_groups]
-    for rows in _epochs(train, recipe, seed):
+    for rows in _batches_of_epochs(train, recipe, seed):
         model.train()
-        ids, visible, types = padded(train, rows, tokenizer.pad_token_id, device)
+        ids, visible, types = padded_on_device(train, rows, tokenizer.pad_token_id, device)
         with device.autocast():
             logits = model(ids, visible, types)
         loss = task_loss(logits.float(), train.targets[torch.from_numpy(rows)].to(device.type), task)
@@ -170,7 +177,7 @@ def learn(
         optimizer.zero_grad(set_to_none=True)
         if step % 4 == 0:
             yield step / steps
-        if step in looks:
+        if step in validated_at:
             if not math.isfinite(float(loss.detach())):
                 raise TaskError(f"The loss is no number any more at step {step}; use a lower learning rate.")
             found = task.score(predict(model, validation, task, tokenizer, device), validation.examples)
@@ -181,7 +188,7 @@ def learn(
             if waited >= recipe.patience:
                 break
     model.load_state_dict(chosen)
-    return Learned(model.eval(), history, step)
+    return FineTuned(model.eval(), history, step)
 
 
 def task_loss(logits: Tensor, targets: Tensor, task: Task) -> Tensor:
@@ -197,25 +204,25 @@ def task_loss(logits: Tensor, targets: Tensor, task: Task) -> Tensor:
 
 
 @torch.no_grad()
-def predict(model: TaskModel, data: Encoded, task: Task, tokenizer: Any, device: Device) -> Any:
+def predict(model: TaskModel, data: EncodedExamples, task: Task, tokenizer: Any, device: Device) -> Any:
     """What `model` says of every example: class indices (example,), numbers (example,), or a list of answers."""
     model.eval()
     order = np.argsort([len(row) for row in data.ids], kind="stable")
     found: list[Any] = [None] * len(data)
     for start in range(0, len(order), 64):
         rows = order[start : start + 64]
-        ids, visible, types = padded(data, rows, tokenizer.pad_token_id, device)
+        ids, visible, types = padded_on_device(data, rows, tokenizer.pad_token_id, device)
         with device.autocast():
             logits = model(ids, visible, types).float().cpu()
         for place, row in enumerate(rows.tolist()):
             if task.answers:
-                found[row] = _answer(logits[place], data.offsets[row], data.examples[row].second)
+                found[row] = _likeliest_answer(logits[place], data.offsets[row], data.examples[row].second)
             else:
                 found[row] = int(logits[place].argmax()) if task.classes else float(logits[place, 0])
     return found if task.answers else np.array(found)
 
 
-def _answer(ends: Tensor, offsets: list[tuple[int, int]], text: str) -> str:
+def _likeliest_answer(ends: Tensor, offsets: list[tuple[int, int]], text: str) -> str:
     """The likeliest span of the text: ends (2, pos) are logits of its first and last token."""
     allowed = torch.tensor([b > a for a, b in offsets])
     count = len(offsets)
@@ -227,22 +234,17 @@ def _answer(ends: Tensor, offsets: list[tuple[int, int]], text: str) -> str:
     return text[offsets[a][0] : offsets[b][1]] if bool(allowed[a] & allowed[b]) else ""
 
 
-def _epochs(data: Encoded, recipe: Recipe, seed: int) -> Iterator[np.ndarray]:
+def _batches_of_epochs(data: EncodedExamples, recipe: FineTuneRecipe, seed: int) -> Iterator[np.ndarray]:
     """The rows of each batch, epoch after epoch: alike in length, in an order set by the seed."""
     lengths = np.array([len(row) for row in data.ids])
     for epoch in range(recipe.epochs):
         yield from epoch_batches(lengths, recipe.batch, np.random.default_rng([seed, 8, epoch]))
 
 
-def fingerprint(bert: Bert) -> str:
+def weights_fingerprint(bert: Bert) -> str:
     """A name for a model's weights."""
     seen = hashlib.blake2b(digest_size=16)
     for name, tensor in sorted(bert.state_dict().items()):  # scales of int8 weights too
         seen.update(name.encode())
         seen.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return seen.hexdigest()
-
-
-def recipe_json(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as plain values."""
-    return dataclasses.asdict(recipe)

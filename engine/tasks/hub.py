@@ -1,4 +1,4 @@
-"""GLUE and SQuAD v1.1 by their ids on the Hub, where there is a network and the package `datasets`.
+"""GLUE and SQuAD v1.1 by their ids on the Hugging Face Hub, where there is a network and the package `datasets`.
 
 Their test labels are not public: the validation set is the test set here, and a tenth of the training set validates.
 """
@@ -10,7 +10,7 @@ import importlib.util
 from typing import Any
 
 from engine.settings.reachable import reachable
-from engine.tasks.labelled import Example, Splits, Task, TaskError, held_back
+from engine.tasks.labelled import Example, Splits, Task, TaskError, hold_back_validation
 
 HUB, GLUE, SQUAD = "https://huggingface.co", "nyu-mll/glue", "rajpurkar/squad"
 # name -> (label, columns of the texts, classes, metrics, the set that scores)
@@ -40,7 +40,7 @@ def _glue(name: str) -> Splits:
             if row["label"] != -1
         ]
 
-    return held_back(examples("train"), examples(scoring))
+    return hold_back_validation(examples("train"), examples(scoring))
 
 
 def _squad() -> Splits:
@@ -67,11 +67,11 @@ def _rows(dataset: str, config: str | None, split: str) -> Any:
     try:
         return datasets.load_dataset(dataset, config, split=split)
     except Exception as error:  # the network's, the Hub's and a parser's, of every kind
-        said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise TaskError(f"{dataset} cannot be had from the Hub: {said[:200]}") from error
+        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise TaskError(f"{dataset} cannot be had from the Hub: {reason[:200]}") from error
 
 
-TASKS = (
+HUB_TASKS = (
     *(
         Task(
             f"glue-{name}", label, f"GLUE's {name} from the Hub, scored on its {scoring} set.",

@@ -62,46 +62,46 @@ class Task:
         return self.score([usual] * len(splits.test), splits.test)
 
 
-def dealt(examples: list[Example]) -> Splits:
+def split_by_hash(examples: list[Example]) -> Splits:
     """Examples dealt 80/10/10 by a hash of their text, label by label; the same on every machine."""
     parts: tuple[list[Example], list[Example], list[Example]] = ([], [], [])
-    examples = without_repeats(examples)
+    examples = without_duplicates(examples)
     for label in sorted({example.label for example in examples}):
-        own = sorted((example for example in examples if example.label == label), key=_number)
-        test, validation = round(TEST * len(own)), round(VALIDATION * len(own))
+        alike = sorted((example for example in examples if example.label == label), key=_hash_of_text)
+        test, validation = round(TEST * len(alike)), round(VALIDATION * len(alike))
         for part, some in zip(
-            parts, (own[test + validation :], own[test : test + validation], own[:test]), strict=True
+            parts, (alike[test + validation :], alike[test : test + validation], alike[:test]), strict=True
         ):
             part.extend(some)
-    return Splits(*(sorted(part, key=_number) for part in parts))
+    return Splits(*(sorted(part, key=_hash_of_text) for part in parts))
 
 
-def held_back(train: list[Example], test: list[Example]) -> Splits:
+def hold_back_validation(train: list[Example], test: list[Example]) -> Splits:
     """An official test set, and a tenth of the training set by hash and label to choose by; no text in two of them."""
-    texts = {_said(example) for example in test}
-    rest = [example for example in without_repeats(train) if _said(example) not in texts]
+    texts = {_normalised_texts(example) for example in test}
+    rest = [example for example in without_duplicates(train) if _normalised_texts(example) not in texts]
     learn, choose = [], []
     numbers = any(isinstance(example.label, float) for example in rest)
     for label in [None] if numbers else sorted({example.label for example in rest}):
-        own = sorted((example for example in rest if label is None or example.label == label), key=_number)
-        count = round(VALIDATION * len(own))
-        choose += own[:count]
-        learn += own[count:]
-    return Splits(sorted(learn, key=_number), sorted(choose, key=_number), test)
+        alike = sorted((example for example in rest if label is None or example.label == label), key=_hash_of_text)
+        count = round(VALIDATION * len(alike))
+        choose += alike[:count]
+        learn += alike[count:]
+    return Splits(sorted(learn, key=_hash_of_text), sorted(choose, key=_hash_of_text), test)
 
 
-def without_repeats(examples: list[Example]) -> list[Example]:
+def without_duplicates(examples: list[Example]) -> list[Example]:
     """The first of every text; texts that stand there with two labels are left out."""
     labels: dict[tuple[str, str], set[Any]] = {}
     for example in examples:
-        labels.setdefault(_said(example), set()).add(example.label)
-    first = {_said(example): example for example in reversed(examples)}
-    return [example for said, example in reversed(first.items()) if len(labels[said]) == 1]
+        labels.setdefault(_normalised_texts(example), set()).add(example.label)
+    first = {_normalised_texts(example): example for example in reversed(examples)}
+    return [example for texts, example in reversed(first.items()) if len(labels[texts]) == 1]
 
 
-def _said(example: Example) -> tuple[str, str]:
+def _normalised_texts(example: Example) -> tuple[str, str]:
     return " ".join(example.text.lower().split()), " ".join(example.second.lower().split())
 
 
-def _number(example: Example) -> bytes:
-    return hashlib.blake2b("\n".join(_said(example)).encode(), digest_size=8).digest()
+def _hash_of_text(example: Example) -> bytes:
+    return hashlib.blake2b("\n".join(_normalised_texts(example)).encode(), digest_size=8).digest()

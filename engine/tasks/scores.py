@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from engine.learning import metrics
@@ -14,20 +15,20 @@ from engine.model.bert import Bert
 from engine.settings.device import Device
 from engine.storage.atomic import write_json
 from engine.storage.cache import digest, writable_folder
-from engine.tasks.finetune import Recipe, fine_tune, fingerprint, recipe_json
+from engine.tasks.finetune import FineTuneRecipe, fine_tune_and_test, weights_fingerprint
 from engine.tasks.labelled import Splits, Task, TaskError
-from engine.tasks.linear_probe import LENGTH, PENALTIES, Features
+from engine.tasks.linear_probe import LENGTH, PENALTIES, FrozenFeatures
 
-LAYOUT = 1  # of kept scores: raise it wherever the same model, task, recipe and seed score otherwise
+CACHE_VERSION = 1  # of kept scores: raise it wherever the same model, task, recipe and seed score otherwise
 
 Progress = Callable[[str, float], None]  # what is done now, and which share of it
 
 
-def score(
+def score_task(
     bert: Bert,
     tokenizer: Any,
     task: Task,
-    recipe: Recipe | None,
+    recipe: FineTuneRecipe | None,
     seeds: int,
     device: Device,
     progress: Progress | None = None,
@@ -51,43 +52,54 @@ def score(
     splits = task.load()
     if limit:
         splits = Splits(splits.train[:limit], splits.validation[:limit], splits.test[:limit])
-    how = (
-        {"method": "probe", "penalties": list(PENALTIES), "length": LENGTH}
-        if recipe is None
-        else {"method": "fine-tuning", **recipe_json(recipe)}
-    )
-    about = [LAYOUT, fingerprint(bert), task.name, how, limit, device.type, device.mixed_precision, len(splits.train)]
-    found, features = [], None
+    how = _method_json(recipe)
+    identity = [CACHE_VERSION, weights_fingerprint(bert), task.name, how, limit, device.type, device.mixed_precision]
+    identity.append(len(splits.train))
+    per_seed, features = [], None
     for seed in range(seeds):
-        path = writable_folder("scores") / f"{digest([*about, seed])}.json"
-        with suppress(OSError, ValueError, KeyError, TypeError):  # not there yet, or damaged
-            kept = json.loads(path.read_bytes())
-            found.append({"seed": seed, "test": {name: float(kept["test"][name]) for name in task.metrics}, **kept})
+        path = writable_folder("scores") / f"{digest([*identity, seed])}.json"
+        if (kept := _read_kept(path, seed, task)) is not None:
+            per_seed.append(kept)
             continue
-        say = (lambda share, seed=seed: progress(f"seed {seed}", share)) if progress else None
+        tell = (lambda share, seed=seed: progress(f"seed {seed}", share)) if progress else None
         if recipe is not None:
-            made = fine_tune(bert, tokenizer, task, splits, recipe, seed, device, say)
+            made = fine_tune_and_test(bert, tokenizer, task, splits, recipe, seed, device, tell)
         else:
-            features = features or Features(bert, tokenizer, task, splits, device, say)
+            features = features or FrozenFeatures(bert, tokenizer, task, splits, device, tell)
             made = features.probe(seed)
         with suppress(OSError):
             write_json(path, made)
-        found.append(made)
+        per_seed.append(made)
     return {
         "task": task.name,
         "metric": task.metrics[0],
-        "seeds": [one["seed"] for one in found],
-        "scores": {name: summary([one["test"][name] for one in found]) for name in task.metrics},
+        "seeds": [one["seed"] for one in per_seed],
+        "scores": {name: seed_statistics([one["test"][name] for one in per_seed]) for name in task.metrics},
         "baseline": task.baseline(splits),
         "recipe": how,
         "examples": {"train": len(splits.train), "validation": len(splits.validation), "test": len(splits.test)},
-        "each": found,
-        "seconds": round(sum(one["seconds"] for one in found) + (features.seconds if features else 0.0), 1),
+        "each": per_seed,
+        "seconds": round(sum(one["seconds"] for one in per_seed) + (features.seconds if features else 0.0), 1),
         "device": device.name,
     }
 
 
-def summary(values: list[float]) -> dict[str, Any]:
+def _method_json(recipe: FineTuneRecipe | None) -> dict[str, Any]:
+    """How a model is scored, as plain values."""
+    if recipe is None:
+        return {"method": "probe", "penalties": list(PENALTIES), "length": LENGTH}
+    return {"method": "fine-tuning", **recipe.to_json()}
+
+
+def _read_kept(path: Path, seed: int, task: Task) -> dict[str, Any] | None:
+    """What was scored before and lies at `path`; None where nothing does, or it is damaged."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        kept = json.loads(path.read_bytes())
+        return {"seed": seed, "test": {name: float(kept["test"][name]) for name in task.metrics}, **kept}
+    return None
+
+
+def seed_statistics(values: list[float]) -> dict[str, Any]:
     """Mean, standard deviation over seeds, half the 95% interval of the mean (both None for one seed), and all."""
     return {
         "mean": statistics.fmean(values),
@@ -97,13 +109,13 @@ def summary(values: list[float]) -> dict[str, Any]:
     }
 
 
-def retained(student: dict[str, Any], teacher: dict[str, Any]) -> dict[str, Any]:
-    """What a student keeps of its teacher's score, from two answers of `score` on one task."""
+def retained_score(student: dict[str, Any], teacher: dict[str, Any]) -> dict[str, Any]:
+    """What a student keeps of its teacher's score, from two answers of `score_task` on one task."""
     name = student["metric"]
     ratio, width = metrics.retained(student["scores"][name]["values"], teacher["scores"][name]["values"])
     return {"retained": ratio, "interval": width}
 
 
-def quick(recipe: Recipe, epochs: int | None, lr: float | None) -> Recipe:
+def with_epochs_and_rate(recipe: FineTuneRecipe, epochs: int | None, lr: float | None) -> FineTuneRecipe:
     """The recipe with what was asked for changed."""
     return replace(recipe, epochs=epochs or recipe.epochs, lr=lr or recipe.lr)

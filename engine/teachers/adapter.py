@@ -1,5 +1,6 @@
-"""What an adaptation learned, small enough to ship: thin matrices and a head, added to the original's weights.
+"""An adapter as a small file: what the method `adapt` learned, thin matrices and a masked-LM head, kept and put back.
 
+Adding it to the weights of the published encoder gives the adapted teacher, so that only megabytes have to be shipped.
 Matrices are kept in int8 with a float32 scale a row, so that twice the rank fits; vectors in float32.
 """
 
@@ -52,7 +53,7 @@ def add_adapter(original: Bert, folder: Path) -> Bert:
         AdapterError: it is damaged, or belongs to another model.
     """
     try:
-        learned = _read(load_file(folder / "adapter.safetensors"))
+        learned = _dequantised(load_file(folder / "adapter.safetensors"))
     except (OSError, SafetensorError) as error:
         raise AdapterError(f"The adapter in {folder.name} is missing or damaged: {str(error)[:120]}") from error
     bert = Bert(original.shape.replace(mlm_head=True))
@@ -77,7 +78,7 @@ def add_adapter(original: Bert, folder: Path) -> Bert:
     return bert
 
 
-def _read(small: dict[str, Tensor]) -> dict[str, Tensor]:
+def _dequantised(small: dict[str, Tensor]) -> dict[str, Tensor]:
     """What a file holds as float32; a matrix without scales is one of floats."""
     scales = {name: tensor for name, tensor in small.items() if name.endswith(SCALE)}
     found = {name: tensor.float() for name, tensor in small.items() if name not in scales}

@@ -1,4 +1,4 @@
-"""The verb export --adapter: what an adaptation learned, scored as it is shipped."""
+"""The adapter of an adaptation run, exported with a card: the scores in it are of the file as it is shipped."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from engine.model.saved_models import load_lineage, load_model
 from engine.settings.device import pick
 from engine.storage.atomic import write_json
 from engine.storage.runs import Run
-from engine.teachers import catalog as teachers
 from engine.teachers.adapter import AdapterError, add_adapter, write_adapter
+from engine.teachers.catalog import load_teacher
 from engine.text.corpora import open_corpus
 
-RECIPE = (
+RECIPE_KEYS = (
     "id", "method", "corpus", "options", "steps_done", "batch", "length", "mask_share", "masking", "seed", "precision",
 )  # fmt: skip
 
@@ -33,7 +33,7 @@ def export_adapter(run: Run, folder: Path, corpus_name: str = "", length: int = 
     made = load_model(run.student_dir).card
     if made["method"] != "adapt":
         raise AdapterError(f"The run {run.id} was no adaptation, so it has no adapter; train one with --method adapt.")
-    original = teachers.load(made["teacher"], run.path.parent)
+    original = load_teacher(made["teacher"], run.path.parent)
     size = write_adapter(folder, load_lineage(run.student_dir))
     device = pick("cpu")
     name, length = corpus_name or str(made["corpus"]), length or int(made["length"])
@@ -44,7 +44,7 @@ def export_adapter(run: Run, folder: Path, corpus_name: str = "", length: int = 
         "teacher": made["teacher"],
         "corpus": name,
         "length": length,
-        "recipe": {name: made.get(name) for name in RECIPE},
+        "recipe": {name: made.get(name) for name in RECIPE_KEYS},
         "scores": {
             "masked_accuracy": score["accuracy"],
             "masked_loss": score["loss"],

@@ -1,4 +1,4 @@
-"""What a teacher is: a card that can be read before its weights are, and the loaded model."""
+"""What a teacher is: `Card`, which can be read before its weights are, and `Teacher`, the loaded model."""
 
 from __future__ import annotations
 

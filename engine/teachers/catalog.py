@@ -1,7 +1,8 @@
-"""The models that can teach, one registry line each: shipped ones by name, others by kind and place.
+"""From a name to a model: every teacher by its name, and `open_model` for a teacher or a run's student alike.
 
-`hub:ID` and `local:PATH` are checkpoints in the library's format, `run:ID` is the student of a finished run. A card can
-be read without torch; the weights are loaded when asked for.
+Teachers that are shipped have plain names (`microworld`); `hub:ID` and `local:PATH` are checkpoints in the format of
+the package transformers, and `run:ID` is the student of a finished run, teaching in its turn. `teacher_card` tells what
+is known of one without loading torch; `load_teacher` reads the weights.
 """
 
 from __future__ import annotations
@@ -24,15 +25,12 @@ from engine.teachers.shipped import SHIPPED
 if TYPE_CHECKING:
     from engine.model.bert import Bert
 
-
 TEACHERS = SHIPPED
 RUNS = Path(os.environ.get("HEIRLOOM_RUNS", "runs"))  # where run:ID looks unless it is told
 MOST_GENERATIONS = 100  # of students that taught students
 
-__all__ = ["KINDS", "TEACHERS", "Card", "Teacher", "TeacherError", "card", "load", "parent_run", "student_card"]
 
-
-def _pretrained_card(name: str, outline: pretrained.Outline) -> Card:
+def _pretrained_card(name: str, outline: pretrained.CheckpointOutline) -> Card:
     kind, _, place = name.partition(":")
     trained = outline.about.get("datasets", "")
     return Card(
@@ -52,7 +50,7 @@ def _pretrained_card(name: str, outline: pretrained.Outline) -> Card:
 
 
 @functools.lru_cache(maxsize=32)  # a form asks at every touch
-def _hub_outline(id: str) -> pretrained.Outline:
+def _hub_outline(id: str) -> pretrained.CheckpointOutline:
     return pretrained.hub_outline(id)
 
 
@@ -60,7 +58,7 @@ def _hub_card(id: str, runs: Path) -> Card:
     return _pretrained_card(f"hub:{id}", _hub_outline(id))
 
 
-def _hub(id: str, runs: Path) -> Teacher:
+def _load_hub(id: str, runs: Path) -> Teacher:
     card = _hub_card(id, runs)
     return Teacher(card, *pretrained.read_folder(pretrained.hub_folder(id)))
 
@@ -69,7 +67,7 @@ def _local_card(path: str, runs: Path) -> Card:
     return _pretrained_card(f"local:{path}", pretrained.local_outline(path))
 
 
-def _local(path: str, runs: Path) -> Teacher:
+def _load_local(path: str, runs: Path) -> Teacher:
     card = _local_card(path, runs)
     return Teacher(card, *pretrained.read_folder(pretrained.local_folder(path)))
 
@@ -82,7 +80,7 @@ def _run_card(id: str, runs: Path) -> Card:
         scores = {name: float(value) for name, value in made["scores"].items()}
     except (ShapeError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise TeacherError(f"The student of the run {id} has a damaged card ({type(error).__name__}).") from error
-    first = _first_teacher(teacher, runs)
+    first = _first_teacher_card(teacher, runs)
     return Card(
         f"run:{id}",
         f"Run {id}",
@@ -117,17 +115,17 @@ def student_card(id: str, runs: Path) -> dict[str, Any]:
     return made
 
 
-def _first_teacher(name: str, runs: Path) -> Card | None:
+def _first_teacher_card(name: str, runs: Path) -> Card | None:
     """The teacher at the beginning of a chain of runs, if it is still to be found."""
     with contextlib.suppress(ValueError):
         for _ in range(MOST_GENERATIONS):
             if not parent_run(name):
-                return card(name, runs)
+                return teacher_card(name, runs)
             name = str(student_card(parent_run(name), runs).get("teacher"))
     return None
 
 
-def _run(id: str, runs: Path) -> Teacher:
+def _load_run(id: str, runs: Path) -> Teacher:
     from engine.model.new_head import with_head
     from engine.model.saved_models import load_model
 
@@ -137,13 +135,13 @@ def _run(id: str, runs: Path) -> Teacher:
 
 
 KINDS: dict[str, tuple[Callable[[str, Path], Card], Callable[[str, Path], Teacher]]] = {
-    "hub": (_hub_card, _hub),
-    "local": (_local_card, _local),
-    "run": (_run_card, _run),
+    "hub": (_hub_card, _load_hub),
+    "local": (_local_card, _load_local),
+    "run": (_run_card, _load_run),
 }
 
 
-def card(name: str, runs: Path | None = None) -> Card:
+def teacher_card(name: str, runs: Path | None = None) -> Card:
     """The card of the teacher called `name`; `runs`: the folder in which run:ID looks.
 
     Raises:
@@ -158,10 +156,10 @@ def card(name: str, runs: Path | None = None) -> Card:
 
 @functools.lru_cache(maxsize=8)
 def _shipped_card(name: str) -> Card:
-    return _known(name)[0]()
+    return _shipped(name)[0]()
 
 
-def load(name: str, runs: Path | None = None) -> Teacher:
+def load_teacher(name: str, runs: Path | None = None) -> Teacher:
     """The teacher called `name`, its weights in float32 on the CPU; `runs`: the folder in which run:ID looks.
 
     Raises:
@@ -171,7 +169,7 @@ def load(name: str, runs: Path | None = None) -> Teacher:
     if colon and kind in KINDS:
         with _as_teacher_error():
             return KINDS[kind][1](rest, RUNS if runs is None else runs)
-    return _known(name)[1]()
+    return _shipped(name)[1]()
 
 
 def parent_run(name: str) -> str:
@@ -179,7 +177,7 @@ def parent_run(name: str) -> str:
     return name.removeprefix("run:") if name.startswith("run:") else ""
 
 
-def _known(name: str) -> tuple[Callable[[], Card], Callable[[], Teacher]]:
+def _shipped(name: str) -> tuple[Callable[[], Card], Callable[[], Teacher]]:
     if name not in TEACHERS:
         kinds = "hub:ID, local:PATH or run:ID"
         raise TeacherError(f"There is no teacher {name[:80]!r}; choose one of {', '.join(TEACHERS)}, {kinds}.")
@@ -195,8 +193,8 @@ def _as_teacher_error() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class AnyModel:
-    """A model with what is needed to score it."""
+class NamedModel:
+    """A teacher or a run's student, found by its name, with what is needed to score it."""
 
     name: str
     bert: Bert
@@ -206,19 +204,19 @@ class AnyModel:
     teacher: str  # whom it learned from; empty for a teacher
 
 
-def open_model(name: str, runs: Path) -> AnyModel:
+def open_model(name: str, runs: Path) -> NamedModel:
     """The teacher `name` (a registered one, hub:, local: or run:), or the student of the run with this id in `runs`.
 
     Raises:
         ValueError: (TeacherError, RunError, CheckpointError) there is none, or it is damaged.
     """
     if name in TEACHERS or ":" in name:
-        teacher = load(name, runs)
+        teacher = load_teacher(name, runs)
         parent = parent_run(name)
         above = student_card(parent, runs).get("teacher", "") if parent else ""
-        return AnyModel(name, teacher.bert, teacher.tokenizer, teacher.card.corpus, teacher.card.length, str(above))
+        return NamedModel(name, teacher.bert, teacher.tokenizer, teacher.card.corpus, teacher.card.length, str(above))
     from engine.model.saved_models import load_model
 
     model = load_model(open_run(runs, name).student_dir)
     card = model.card
-    return AnyModel(name, model.bert, model.tokenizer, str(card["corpus"]), int(card["length"]), str(card["teacher"]))
+    return NamedModel(name, model.bert, model.tokenizer, str(card["corpus"]), int(card["length"]), str(card["teacher"]))

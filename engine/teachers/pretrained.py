@@ -1,4 +1,4 @@
-"""A BERT or ALBERT checkpoint in the library's format, out of a folder or from the Hub.
+"""A BERT or ALBERT checkpoint in the format of transformers, out of a folder or from the Hugging Face Hub.
 
 Only config, safetensors and the tokenizer's own files are read: other weight formats can run code when they are loaded.
 """
@@ -33,7 +33,7 @@ class PretrainedError(ValueError):
 
 
 @dataclass(frozen=True)
-class Outline:
+class CheckpointOutline:
     """What a checkpoint is, told without reading its weights."""
 
     shape: Shape  # with a masked-LM head, whether or not the checkpoint has one
@@ -41,7 +41,7 @@ class Outline:
     about: dict[str, str]  # licence, data sets and the like, as far as the Hub says
 
 
-def local_outline(path: str) -> Outline:
+def local_outline(path: str) -> CheckpointOutline:
     """What lies in the folder `path`.
 
     Raises:
@@ -56,7 +56,7 @@ def local_outline(path: str) -> Outline:
                 names |= set(tensors.keys())
     except (OSError, SafetensorError) as error:
         raise PretrainedError(f"The weights in {folder.name} are damaged: {_one_line(error)}") from error
-    return Outline(*_shape(_config(folder / "config.json"), names), {})
+    return CheckpointOutline(*_shape(_config(folder / "config.json"), names), {})
 
 
 def local_folder(path: str) -> Path:
@@ -70,7 +70,7 @@ def local_folder(path: str) -> Path:
     return folder
 
 
-def hub_outline(id: str) -> Outline:
+def hub_outline(id: str) -> CheckpointOutline:
     """What the Hub's model `id` is; asks for its config and the head of its weights' file only.
 
     Raises:
@@ -88,9 +88,9 @@ def hub_outline(id: str) -> Outline:
             )
         config = _config(Path(hf_hub_download(id, "config.json", revision=info.sha, etag_timeout=ASK_S)))
         names = set(get_safetensors_metadata(id, revision=info.sha).weight_map)
-    said = info.card_data.to_dict() if info.card_data else {}
-    about = {key: ", ".join(value) if isinstance(value, list) else str(value) for key, value in said.items() if value}
-    return Outline(*_shape(config, names), {key: value[:300] for key, value in about.items()})
+    stated = info.card_data.to_dict() if info.card_data else {}
+    about = {key: ", ".join(value) if isinstance(value, list) else str(value) for key, value in stated.items() if value}
+    return CheckpointOutline(*_shape(config, names), {key: value[:300] for key, value in about.items()})
 
 
 def hub_folder(id: str) -> Path:

@@ -1,4 +1,6 @@
-"""The teachers that come with the project: its own microworld one, a real encoder from a package, and a blank null."""
+"""The teachers that come with the project: its own microworld one, a real encoder from a package with adapters of ours,
+and a blank one, untrained, as a null.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from engine.sizing.shape import Shape
 from engine.teachers.card import ENGLISH, Card, Teacher, TeacherError
 from engine.text import microworld
 
-MICROWORLD = "The girl near the boats washes herself. She is happy."
+MICROWORLD_EXAMPLE = "The girl near the boats washes herself. She is happy."
 ADAPTERS = {
     "minilm": ("MiniLM-L6 (real English)", ASSETS / "teachers" / "minilm-adapter"),
     "minilm-early": ("MiniLM-L6, an early adapter", ASSETS / "teachers" / "minilm-early-adapter"),  # taught experiments
@@ -42,12 +44,12 @@ def _microworld_card() -> Card:
         "microworld",
         64,
         64,
-        MICROWORLD,
+        MICROWORLD_EXAMPLE,
         scores=scores,
     )
 
 
-def _microworld() -> Teacher:
+def _load_microworld() -> Teacher:
     from engine.model.saved_models import load_model
 
     card = _microworld_card()
@@ -67,11 +69,11 @@ def _blank_card() -> Card:
         "microworld",
         64,
         64,
-        MICROWORLD,
+        MICROWORLD_EXAMPLE,
     )
 
 
-def _blank() -> Teacher:
+def _load_blank() -> Teacher:
     from transformers import BertTokenizer
 
     from engine.model.bert import new_bert
@@ -108,7 +110,7 @@ def _original_card() -> Card:
     )
 
 
-def _original() -> Teacher:
+def _load_original() -> Teacher:
     from safetensors.torch import load_file
     from transformers import BertTokenizer
 
@@ -155,16 +157,16 @@ def _adapted_card(name: str) -> Card:
     )
 
 
-def _adapted(name: str) -> Teacher:
+def _load_adapted(name: str) -> Teacher:
     from engine.teachers.adapter import add_adapter
 
-    card, original = _adapted_card(name), _original()
+    card, original = _adapted_card(name), _load_original()
     return Teacher(card, add_adapter(original.bert, ADAPTERS[name][1]), original.tokenizer)
 
 
 SHIPPED: dict[str, tuple[Callable[[], Card], Callable[[], Teacher]]] = {
-    "microworld": (_microworld_card, _microworld),
-    **{name: (partial(_adapted_card, name), partial(_adapted, name)) for name in ADAPTERS},
-    "minilm-original": (_original_card, _original),
-    "blank": (_blank_card, _blank),
+    "microworld": (_microworld_card, _load_microworld),
+    **{name: (partial(_adapted_card, name), partial(_load_adapted, name)) for name in ADAPTERS},
+    "minilm-original": (_original_card, _load_original),
+    "blank": (_blank_card, _load_blank),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from engine.inheritance.attention_film import take
+from engine.inheritance.attention_film import frame_events
 from engine.learning.masked_lm import pair_score
 from engine.model.saved_models import save_model
 from engine.storage.atomic import write_json
@@ -28,7 +28,7 @@ def finish(session: Session) -> Iterator[Event]:
     if isinstance(session.data, Pairs):
         score["pair_accuracy"] = pair_score(bert, session.data, device)["accuracy"]
     yield {"kind": "evaluation", "step": session.done, **score}
-    yield from take(session.film, bert, session.done)
+    yield from frame_events(session.film, bert, session.done)
     seconds = session.meter.seconds
     sides = measured(session.teacher.bert, bert, session.data, device) if rank == 0 else {}
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import torch
 
-from engine.inheritance.attention_film import take
+from engine.inheritance.attention_film import frame_events
 from engine.methods.base import step_flops
 from engine.settings.run_config import RunConfig
 from engine.storage.runs import Run
@@ -43,7 +43,7 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     if session.done == 0 and session.config.steps:  # without steps the student is scored as it is at the end, once
         yield from evaluate(session, filmed=False)
         yield from session.snapshot()
-        yield from take(session.film, session.learner.student, 0)
+        yield from frame_events(session.film, session.learner.student, 0)
     yield from learn(session)
     yield from finish(session)
 
@@ -133,4 +133,4 @@ def evaluate(session: Session, *, filmed: bool) -> Iterator[Event]:
     """The student's score on what is held out and, if `filmed`, where it looks by now."""
     yield {"kind": "evaluation", "step": session.done, **session.score(session.learner.student)}
     if filmed:
-        yield from take(session.film, session.learner.student, session.done)
+        yield from frame_events(session.film, session.learner.student, session.done)

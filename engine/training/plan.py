@@ -54,7 +54,7 @@ def plan(config: RunConfig, runs: Path | None = None, settled: Outlook | None = 
     """
     kind = find(config.method)
     options = read_options(kind.Options, config.options)
-    card = teachers.card(config.teacher, runs)
+    card = teachers.teacher_card(config.teacher, runs)
     method = kind(options, MANY_STEPS if config.budget else config.steps)
     corpus = method.task.corpus(config.corpus, card.corpus)  # refuses a corpus that is not there
     device = pick(config.device, config.precision)

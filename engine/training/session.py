@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from engine.inheritance.attention_film import Film
+from engine.inheritance.attention_film import AttentionFilm
 from engine.methods.base import Method
 from engine.methods.kinds.shape_changing import ShapeChanging
 from engine.methods.kinds.stateful import state_of
@@ -52,7 +52,7 @@ class Session:
     countdown: Countdown | None  # of a budget in seconds
     done: int  # optimizer steps
     stopped: bool = False  # somebody asked it to stop before its end
-    film: Film | None = None
+    film: AttentionFilm | None = None
     teacher_score: dict[str, float] = dataclasses.field(default_factory=dict)
 
     @property

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from engine.inheritance.attention_film import begin
+from engine.inheritance.attention_film import start_film
 from engine.methods.base import Method
 from engine.methods.kinds.calibrated import calibrated, calibration_batches, shape_after
 from engine.methods.kinds.stateful import restored, state_of
@@ -20,7 +20,7 @@ from engine.settings.device import Device
 from engine.settings.run_config import RunConfig
 from engine.storage.runs import Run
 from engine.teachers.card import Teacher
-from engine.teachers.catalog import load
+from engine.teachers.catalog import load_teacher
 from engine.text.corpora import Data
 from engine.text.masking import Masking
 from engine.training.budget_trial import SAMPLE, settle
@@ -47,7 +47,7 @@ def set_up(config: RunConfig, run: Run, processes: Processes) -> Generator[Event
     planned = plan(config, run.path.parent)
     task, device = planned.method.task, planned.device
     yield {"kind": "prepare", "message": f"Loading the teacher {planned.teacher.label}"}
-    teacher = load(config.teacher, run.path.parent)
+    teacher = load_teacher(config.teacher, run.path.parent)
     yield {"kind": "prepare", "message": f"Reading {task.describe(planned.corpus)}"}
     steps = max(SAMPLE if config.budget else config.steps, 1)
     data = _open_data(config, planned, teacher, steps)
@@ -111,7 +111,7 @@ def set_up(config: RunConfig, run: Run, processes: Processes) -> Generator[Event
     session.teacher_score = session.score(fitted)
     yield {"kind": "teacher", **session.teacher_score}
     if processes.rank == 0:
-        session.film = begin(run.attention_dir, teacher_bert, data, planned.shape, device.type)
+        session.film = start_film(run.attention_dir, teacher_bert, data, planned.shape, device.type)
     return session
 
 

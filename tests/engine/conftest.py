@@ -6,12 +6,12 @@ import pytest
 @pytest.fixture(scope="module")
 def few_held_out():
     """Scores over 32 held-out rows instead of 512, and a task of 200 examples, so that a whole run takes a second."""
-    from engine.tasks import catalog as tasks
+    from engine.tasks import catalog
     from engine.text import corpora
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(corpora, "HELD_OUT_ROWS", 32)
-        patch.setattr(tasks, "GRAMMAR_STORIES", 200)
+        patch.setattr(catalog, "GRAMMAR_STORIES", 200)
         yield
 
 

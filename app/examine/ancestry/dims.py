@@ -11,7 +11,7 @@ from app.elements.heatmaps import grid
 from app.elements.tables import table
 from app.elements.theme import Theme
 from app.examine.ancestry.charts import share_map
-from engine.inspection.lineage import KINDS, Lineage, coarse, effective_parents, entropy
+from engine.inspection.lineage import KINDS, Lineage, binned_shares, effective_parents, entropy
 
 MOST_CELLS = 256  # on a side of a share map
 GROUPS = {"attention": "attention dims", "ffn": "FFN neurons"}
@@ -51,7 +51,7 @@ def show_neurons(lineage: Lineage, colours: Theme) -> None:
 
 
 def _map(shares: np.ndarray, what: str, title: str, colours: Theme) -> None:
-    cells, tall, wide = coarse(shares, MOST_CELLS)
+    cells, tall, wide = binned_shares(shares, MOST_CELLS)
     st.markdown(f"**{title}**: {shares.shape[1]:,} {what}s of the teacher → {shares.shape[0]:,} of the student")
     shown(
         share_map(cells, (tall, wide), what, colours),

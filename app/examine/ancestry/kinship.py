@@ -14,7 +14,7 @@ from app.elements.tiles import tile_row
 from app.examine.ancestry.charts import scatter
 from app.examine.pair import Pair, head_names, minus, p_value
 from app.session import caches as state
-from engine.inspection.kinship import Kinship, KinshipError, kinship, likeness
+from engine.inspection.kinship import Kinship, KinshipError, attention_likeness, kinship
 from engine.inspection.lineage import Lineage
 from engine.text.token_store import CorpusError
 
@@ -118,7 +118,7 @@ def _likeness(pair: Pair, lineage: Lineage) -> list[np.ndarray]:
         found = []
         for layer, of in enumerate(lineage.layers):
             ours, theirs = [seen[layer] for seen in maps["Student"]], [seen[of] for seen in maps["Teacher"]]
-            found.append(likeness(ours, theirs, kept))
+            found.append(attention_likeness(ours, theirs, kept))
             bar.progress((layer + 1) / len(lineage.layers), f"Comparing heads, layer {layer + 1}")
         bar.empty()
         return found

@@ -18,8 +18,8 @@ from engine.settings.device import Device
 from engine.settings.options import ConfigError
 from engine.tasks.batches import TaskBatch, TaskData, open_task
 from engine.tasks.catalog import Task
-from engine.tasks.finetune import Recipe, TaskModel
-from engine.tasks.taught_teacher import taught
+from engine.tasks.fine_tuned_teacher import fine_tuned_teacher
+from engine.tasks.finetune import FineTuneRecipe, TaskModel
 from engine.text.corpora import Data
 from engine.text.masking import Masking
 
@@ -27,7 +27,7 @@ from engine.text.masking import Masking
 class LabelledTask(LearningTask):
     """One of engine.tasks.catalog's tasks, read off [CLS]."""
 
-    def __init__(self, task: Task, method: str, teacher_recipe: Recipe) -> None:
+    def __init__(self, task: Task, method: str, teacher_recipe: FineTuneRecipe) -> None:
         """`method`: its label, for messages. `teacher_recipe`: how the teacher is fine-tuned."""
         self.task, self.method, self.teacher_recipe = task, method, teacher_recipe
         self.name, self.classes = task.name, task.classes
@@ -54,7 +54,9 @@ class LabelledTask(LearningTask):
     ) -> Generator[tuple[str, float], None, Any]:
         """The teacher fine-tuned on the task, read off [CLS] as the student is."""
         assert isinstance(data, TaskData)
-        learning = taught(with_pooler(teacher, seed).to(device.type), data, self.teacher_recipe, seed, device)
+        learning = fine_tuned_teacher(
+            with_pooler(teacher, seed).to(device.type), data, self.teacher_recipe, seed, device
+        )
         while True:
             try:
                 share = next(learning)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from engine.inspection.importance import RANKINGS, choose, shared_out
+from engine.inspection.importance import RANKINGS, most_important, proportional_counts
 from engine.methods.kinds.calibrated import Calibrated
 from engine.methods.kinds.one_shot import OneShot
 from engine.model.bert import Bert
@@ -59,7 +59,7 @@ class StructuredPruning(Calibrated, OneShot):
         """How many heads or neurons stay in each block; a guess with the right sum, where the ranking is global."""
         sizes = sizes_of(shape, self.part)
         if self.options.ranking == "global":
-            return shared_out(sizes, max(len(sizes), sum(sizes) - round(self.options.share * sum(sizes))))
+            return proportional_counts(sizes, max(len(sizes), sum(sizes) - round(self.options.share * sum(sizes))))
         return [max(1, size - round(self.options.share * size)) for size in sizes]
 
     def refusals(self, teacher: Shape) -> list[str]:
@@ -98,7 +98,7 @@ class StructuredPruning(Calibrated, OneShot):
         assert isinstance(student, Bert)
         left, device = self.left(student.shape), next(student.parameters()).device
         importance = self.importance(student, batches)
-        self.kept = choose(importance, sum(left) if self.options.ranking == "global" else left)
+        self.kept = most_important(importance, sum(left) if self.options.ranking == "global" else left)
         return keep(student, self.part, self.kept).to(device)
 
     def calibrated_shape(self, student: nn.Module) -> Shape:

@@ -116,6 +116,6 @@ def test_an_adapted_teacher_says_how_near_it_is_to_its_original(page):
     """Harm: an encoder that lost what it was trained for is taken for the published one."""
     by_label(page.get("segmented_control"), "Teacher").set_value("minilm").run()
     assert not page.exception
-    scores = teachers.card("minilm").scores
+    scores = teachers.teacher_card("minilm").scores
     near = ", ".join(f"{what} cosine {scores[f'{what}_cosine']:.2f}" for what in ("sentence", "attention"))
     assert any(near in part.proto.body for part in page.get("html"))

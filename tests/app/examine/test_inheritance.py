@@ -14,13 +14,13 @@ from app.examine import film as film_view
 from app.examine.inheritance import thousandths
 from app.examine.inheritance_charts import score_curves, score_dots, score_matrix
 from app.session import caches as state
-from engine.inheritance.curve import Curve, read_curve
-from engine.inheritance.score import Figure
-from engine.inheritance.scratch_twin import find_twin, twin_command, twin_config
+from engine.inheritance.curve import InheritanceCurve, read_inheritance_curve
+from engine.inheritance.score import ScoreInterval
+from engine.inheritance.scratch_baseline import find_scratch_baseline, scratch_baseline_command, scratch_baseline_config
 from engine.model.saved_models import load_model
 from engine.settings.run_config import RunConfig
 from engine.storage import runs as engine_runs
-from engine.storage.attention_frames import read_snapshots
+from engine.storage.attention_frames import read_frames
 from engine.storage.runs import Run
 from engine.training.launch import PROJECT
 from tests.fixtures.short_run import make
@@ -82,13 +82,13 @@ def test_a_run_from_scratch_of_the_same_budget_is_found(made, tmp_path, monkeypa
     folder, run = tmp_path, Run(tmp_path / made[1].id)
     shutil.copytree(made[1].path, run.path)
     card = load_model(run.student_dir).card
-    assert find_twin(card, folder) is None
-    assert RunConfig.from_json(twin_config(card)).method == "scratch"
+    assert find_scratch_baseline(card, folder) is None
+    assert RunConfig.from_json(scratch_baseline_config(card)).method == "scratch"
     other = make(folder, "scratch", seed=1)
-    assert find_twin(card, folder) is None  # another seed
+    assert find_scratch_baseline(card, folder) is None  # another seed
     twin = make(folder, "scratch")
-    assert find_twin(card, folder) == Run(twin.path)
-    assert find_twin(load_model(other.student_dir).card, folder) is None
+    assert find_scratch_baseline(card, folder) == Run(twin.path)
+    assert find_scratch_baseline(load_model(other.student_dir).card, folder) is None
     page = press(open_page(folder, run, monkeypatch), "Score")
     assert "From scratch" in {metric.label for metric in page.metric}
     assert "No student from scratch" not in words(page)
@@ -102,8 +102,8 @@ def test_the_command_for_a_twin_makes_that_very_twin(made):
     from engine.cli.train import run_config
 
     card = load_model(made[1].student_dir).card
-    arguments = parse(shlex.split(twin_command(card))[3:])
-    asked, offered = run_config(arguments), RunConfig.from_json(twin_config(card))
+    arguments = parse(shlex.split(scratch_baseline_command(card))[3:])
+    asked, offered = run_config(arguments), RunConfig.from_json(scratch_baseline_config(card))
     for name in ("teacher", "method", "student", "corpus", "steps", "batch", "length", "seed", "masking", "mask_share"):
         assert getattr(asked, name) == getattr(offered, name), name
 
@@ -206,7 +206,7 @@ def test_the_film_shows_every_picture_and_a_curve(page, made):
     for step in (0, 10, 20):
         assert f"{step}: " in told
     assert told.count("data:image/png;base64,") == 2 + 3
-    curve = read_curve(made[1])
+    curve = read_inheritance_curve(made[1])
     assert curve.axes["steps"] == [0, 10, 20]
     assert curve.axes["seconds"][0] == 0
     assert curve.axes["seconds"][1] <= curve.axes["seconds"][2]
@@ -220,7 +220,7 @@ def test_the_film_shows_every_picture_and_a_curve(page, made):
 
 def test_the_films_numbers_are_the_snapshots(made):
     """Harm: the numbers that somebody saves are another step's, another sentence's, or the teacher's twice."""
-    kept, found = read_snapshots(made[1].attention_dir), {}
+    kept, found = read_frames(made[1].attention_dir), {}
     for model, layer, head, source, _, target, _, share in film_view._numbers(made[1], 1, 20):
         found.setdefault(model, {})[layer - 1, head - 1, source, target] = float(share)
     for name, maps in (("teacher", kept.teacher(1)), ("student", kept.student(20, 1))):
@@ -236,9 +236,9 @@ def test_runs_of_other_teachers_or_texts_do_not_share_a_chart(made, tmp_path):
     def copied(**changes):
         other = engine_runs.create(tmp_path, {**run.config(), **changes}, "x")
         shutil.copyfile(run.events_path, other.events_path)
-        return read_curve(other).kin
+        return read_inheritance_curve(other).kin
 
-    own = read_curve(run).kin
+    own = read_inheritance_curve(run).kin
     assert own == ("microworld", "microworld", 16) == copied(corpus="microworld")  # "auto" was that text
     assert own not in (copied(teacher="minilm"), copied(length=8))
 
@@ -246,7 +246,7 @@ def test_runs_of_other_teachers_or_texts_do_not_share_a_chart(made, tmp_path):
 def test_events_from_elsewhere_do_not_break_the_curve(tmp_path):
     """Harm: one odd line in a run's file takes the page down."""
     run = engine_runs.create(tmp_path, {"method": "wid"}, "x")
-    assert read_curve(run) is None
+    assert read_inheritance_curve(run) is None
     whole = dict.fromkeys(("score", "low", "high", "distance", "null"), 0.5)
     for event in (
         {"step": "first", "matched": whole},
@@ -256,22 +256,22 @@ def test_events_from_elsewhere_do_not_break_the_curve(tmp_path):
     ):
         run.append({"kind": "attention", **event})
     run.append({"kind": "step", "step": 1, "flops": 7e9, "seconds": None})
-    curve = read_curve(run)
+    curve = read_inheritance_curve(run)
     assert (curve.axes["steps"], curve.axes["flops"], curve.axes["seconds"]) == ([2.0], [7e9], [None])
     assert curve.scores["same_place"] == [None]
 
 
 def test_charts_hold_what_they_are_given():
     """Harm: a figure fails for one run, for hundreds of heads, or lets a name act as markup."""
-    figure = Figure(0.5, 0.4, 0.6, 0.2, 0.4)
-    drawn = score_dots({"<b>student": figure, "random": Figure(-0.9, -1.0, 0.1, 0.4, 0.4)}, LIGHT, "<b>student")
+    figure = ScoreInterval(0.5, 0.4, 0.6, 0.2, 0.4)
+    drawn = score_dots({"<b>student": figure, "random": ScoreInterval(-0.9, -1.0, 0.1, 0.4, 0.4)}, LIGHT, "<b>student")
     assert "&lt;b&gt;student" in drawn.to_json()
     assert drawn.layout.xaxis.range[0] < -1.0
     big = score_matrix(np.zeros((144, 144)), ["1.1"] * 144, ["1.1"] * 144, LIGHT, [(0, 0)])
     assert len(big.layout.xaxis.ticktext) <= 24
     point = {"score": 0.5, "low": 0.4, "high": 0.6, "distance": 0.2, "null": 0.4}
     axes = {"steps": [0.0, 10.0], "flops": [None, None], "seconds": [0.0, 1.0]}
-    curve = Curve(
+    curve = InheritanceCurve(
         "id", "wid", "4x64", (), axes, {"matched": [point, point], "same_place": [None, None]}, [point], [point]
     )
     assert [len(trace.x) for trace in score_curves([curve], ["wid"], "matched", "steps", "steps", LIGHT).data] == [4, 2]

@@ -13,7 +13,7 @@ from app.compare.points import AXES, PlacedPoint, in_fitting_unit, outcome_point
 from app.elements.theme import DARK, LIGHT
 from app.session import caches as state
 from engine.cli.recipe import GRIDS
-from engine.experiments.outcome import Outcome, RowOutcome, difference, summary, write
+from engine.experiments.outcome import Outcome, RowOutcome, differences_from_base, summarise, write_outcome
 from engine.settings import project
 from engine.sizing.cost import parameters
 from engine.sizing.shape import Shape
@@ -27,9 +27,9 @@ HOSTILE = "<img src=x onerror=alert(1)> [link](http://example.com) $x$"
 
 def row(name: str, values: list[float], measures=("masked_accuracy",), seconds=(), **more) -> RowOutcome:
     """A row of two seeds."""
-    measured = {measure: summary(values) for measure in measures}
+    measured = {measure: summarise(values) for measure in measures}
     if seconds:
-        measured["seconds"] = summary(seconds)
+        measured["seconds"] = summarise(seconds)
     found = RowOutcome(name, name, "", "scratch", "", 12_345, SHAPE.to_json(), (0, 1), ("a", "b"), measured)
     return replace(found, **more)
 
@@ -43,7 +43,9 @@ def experiment(name: str, *rows: RowOutcome, measures=("masked_accuracy",), **mo
 def replayed() -> Outcome:
     """A table with a paper's scores beside it."""
     base, other = row("none", [0.5, 0.6], paper=81.6), row("all", [0.4, 0.5], base="none", paper=80.1)
-    return experiment("table", base, replace(other, differences=difference(other, base)), paper="A paper, Table 1")
+    return experiment(
+        "table", base, replace(other, differences=differences_from_base(other, base)), paper="A paper, Table 1"
+    )
 
 
 def crossed() -> Outcome:
@@ -62,7 +64,7 @@ def opened(tmp_path, monkeypatch):
     def open_page(shipped=(), own=(), link="") -> AppTest:
         for folder, some in ((tmp_path / "shipped", shipped), (tmp_path / "runs" / "experiments", own)):
             for one in some:
-                write(one, folder)
+                write_outcome(one, folder)
         page = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=120).run()
         if link:
             page.query_params["experiment"] = link

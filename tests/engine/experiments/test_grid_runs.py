@@ -5,14 +5,14 @@ import json
 import pytest
 
 from engine.__main__ import main
-from engine.cli import recipe as grids
+from engine.cli import recipe
 from engine.experiments.grid import Grid, Row
-from engine.experiments.outcome import read
+from engine.experiments.outcome import read_outcome
 from engine.settings.device import pick
 from engine.storage.runs import create, list_runs
-from engine.tasks.cross_task import read_out
+from engine.tasks.cross_task import pair_probe_accuracy
 from engine.text.sentence_pairs import open_pairs
-from engine.training import find_or_run as once
+from engine.training import find_or_run
 from tests.fixtures import builders
 from tests.fixtures.builders import tiny, tokenizer
 
@@ -44,21 +44,21 @@ def done(tmp_path_factory):
     """(folder of runs, stdout as JSON, stderr of a second time) of the tiny grid done by the command line."""
     folder = tmp_path_factory.mktemp("grid")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(grids.GRIDS, "tiny", TINY)
+        patch.setitem(recipe.GRIDS, "tiny", TINY)
         assert main(["recipe", "tiny", "--runs", str(folder / "runs"), "--save", str(folder / "saved")]) == 0
     return folder
 
 
 def test_a_grid_is_done_once_and_kept(done, capsys, monkeypatch):
     """Harm: hours of training again for the same table, a JSON that scripts cannot read, a result that is nowhere."""
-    monkeypatch.setitem(grids.GRIDS, "tiny", TINY)
+    monkeypatch.setitem(recipe.GRIDS, "tiny", TINY)
     assert main(["recipe", "tiny", "--runs", str(done / "runs"), "--json"]) == 0
     told = capsys.readouterr()
     assert told.err.count("has done this before") == 4
     assert len(list_runs(done / "runs")) == 4
     answer = json.loads(told.out)
-    saved = read(done / "saved" / "tiny.json")
-    assert saved == read(done / "runs" / "experiments" / "tiny.json")
+    saved = read_outcome(done / "saved" / "tiny.json")
+    assert saved == read_outcome(done / "runs" / "experiments" / "tiny.json")
     assert saved.complete
     assert [row["name"] for row in answer["rows"]] == ["teacher", "none", "sop"]
     assert answer["rows"][2]["measured"]["masked_accuracy"]["values"] == list(
@@ -68,7 +68,7 @@ def test_a_grid_is_done_once_and_kept(done, capsys, monkeypatch):
 
 def test_a_grid_measures_what_its_runs_did(done):
     """Harm: a row shows another run's number, or a time that is not its own."""
-    saved = read(done / "saved" / "tiny.json")
+    saved = read_outcome(done / "saved" / "tiny.json")
     runs = {run.id: run for run in list_runs(done / "runs")}
     for row in saved.rows[1:]:
         for seed, id, accuracy, seconds in zip(
@@ -87,12 +87,12 @@ def test_a_grid_measures_what_its_runs_did(done):
 
 def test_other_settings_make_another_file(done, capsys, monkeypatch):
     """Harm: a quick try with one step overwrites the result of a night."""
-    monkeypatch.setitem(grids.GRIDS, "tiny", TINY)
+    monkeypatch.setitem(recipe.GRIDS, "tiny", TINY)
     before = (done / "runs" / "experiments" / "tiny.json").read_bytes()
     assert main(["recipe", "tiny", "--steps", "1", "--seeds", "1", "--runs", str(done / "runs")]) == 0
     assert (done / "runs" / "experiments" / "tiny.json").read_bytes() == before
     (other,) = (done / "runs" / "experiments").glob("tiny-*.json")
-    assert "--steps 1 --seeds 1" in read(other).card["command"]
+    assert "--steps 1 --seeds 1" in read_outcome(other).card["command"]
     assert "| sop" in capsys.readouterr().out.replace("| order", "| sop")
 
 
@@ -108,7 +108,7 @@ def test_other_settings_make_another_file(done, capsys, monkeypatch):
 )
 def test_what_cannot_be_done_is_refused_before_it_begins(more, says, tmp_path, capsys, monkeypatch):
     """Harm: an hour of training before a typing error is noticed, or an option that silently does nothing."""
-    monkeypatch.setitem(grids.GRIDS, "tiny", TINY)
+    monkeypatch.setitem(recipe.GRIDS, "tiny", TINY)
     assert main(["recipe", "tiny", *more, "--runs", str(tmp_path)]) == 2
     assert says in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
@@ -121,11 +121,11 @@ def test_a_run_that_was_begun_goes_on(tmp_path):
     run.append({"kind": "stopped", "message": "Stopped before training began."})
     failed = create(tmp_path, config.to_json(), "scratch-recipe")
     failed.append({"kind": "failed", "message": "The disk was full."})
-    found = once.done(config, tmp_path, "a row", said.append)
+    found = find_or_run.done(config, tmp_path, "a row", said.append)
     assert found.id == run.id
     assert found.status() == "finished"
     assert "goes on" in said[0]
-    assert once.done(config, tmp_path, "a row", said.append).id == run.id
+    assert find_or_run.done(config, tmp_path, "a row", said.append).id == run.id
     assert len(list_runs(tmp_path)) == 2
 
 
@@ -153,7 +153,7 @@ def test_a_read_out_finds_what_is_there_and_no_more():
         (sum((batch.labels == kind).sum().item() for batch in held) / sum(len(b.labels) for b in held))
         for kind in (0, 1)
     )
-    assert read_out(bert, pairs, device) <= commonest + 1e-9
+    assert pair_probe_accuracy(bert, pairs, device) <= commonest + 1e-9
 
     original = type(pairs)._paired
 
@@ -166,4 +166,4 @@ def test_a_read_out_finds_what_is_there_and_no_more():
     kept = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(pairs), "_paired", remembered)
-        assert read_out(bert, pairs, device) == 1.0
+        assert pair_probe_accuracy(bert, pairs, device) == 1.0

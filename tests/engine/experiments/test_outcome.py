@@ -7,14 +7,23 @@ import re
 import pytest
 
 from engine.cli.recipe import GRIDS
-from engine.experiments.outcome import Outcome, OutcomeError, RowOutcome, difference, listed, read, summary, write
-from engine.experiments.outcome_table import cells, markdown, percent
-from engine.experiments.recipes import RECIPES, find
+from engine.experiments.outcome import (
+    Outcome,
+    OutcomeError,
+    RowOutcome,
+    differences_from_base,
+    list_outcomes,
+    read_outcome,
+    summarise,
+    write_outcome,
+)
+from engine.experiments.outcome_table import outcome_markdown, percent, table_cells
+from engine.experiments.recipes import RECIPES, find_recipe
 from engine.learning.metrics import interval
 from engine.settings.project import EXPERIMENTS
 from engine.sizing.cost import parameters
 from engine.sizing.shape import Shape
-from engine.teachers.catalog import card as teacher_card
+from engine.teachers.catalog import teacher_card
 from engine.training.plan import plan
 
 pytestmark = pytest.mark.usefixtures("english_at_hand")
@@ -30,7 +39,7 @@ def row(name: str, values: list[float], **more) -> RowOutcome:
     """A row with masked accuracies."""
     seeds = tuple(range(len(values)))
     runs = tuple(f"{name}-{seed}" for seed in seeds)
-    found = RowOutcome(name, name, "", "scratch", "", 1234, {}, seeds, runs, {"masked_accuracy": summary(values)})
+    found = RowOutcome(name, name, "", "scratch", "", 1234, {}, seeds, runs, {"masked_accuracy": summarise(values)})
     return dataclasses.replace(found, **more)
 
 
@@ -47,8 +56,8 @@ def test_there_is_one_shipped_outcome_for_each_grid():
 @pytest.mark.parametrize("path", SCORED, ids=lambda path: path.stem)
 def test_shipped_scores_on_tasks_are_complete_and_true(path):
     """Harm: a shipped score without its seeds or its null, or one of an experiment that cannot be run."""
-    found = read(path)
-    recipe = find(RECIPE_OF[path])
+    found = read_outcome(path)
+    recipe = find_recipe(RECIPE_OF[path])
     assert found.complete
     assert [one.name for one in found.rows] == ["teacher", *recipe.methods]
     tasks = [name for name in found.measures if name in recipe.tasks]
@@ -59,8 +68,8 @@ def test_shipped_scores_on_tasks_are_complete_and_true(path):
         for task in tasks:
             numbers = one.measured[task]
             assert len(numbers.values) == recipe.seeds
-            assert numbers.mean == pytest.approx(summary(numbers.values).mean)
-            assert numbers.interval == pytest.approx(summary(numbers.values).interval)
+            assert numbers.mean == pytest.approx(summarise(numbers.values).mean)
+            assert numbers.interval == pytest.approx(summarise(numbers.values).interval)
     student = Shape(**{**teacher_card(recipe.teacher).shape.to_json(), **recipe.student, "ffn": None, "head_dim": None})
     for one in found.rows[1:]:
         assert one.parameters == parameters(student.replace(mlm_head=False, embedding=None))
@@ -69,7 +78,7 @@ def test_shipped_scores_on_tasks_are_complete_and_true(path):
 @pytest.mark.parametrize("path", sorted({*SHIPPED_FILES} - {*SCORED}), ids=lambda path: path.stem)
 def test_shipped_outcomes_are_complete_and_true(path):
     """Harm: a shipped table lacks a row or a seed, counts parameters wrongly, or averages what it does not show."""
-    found, grid = read(path), GRIDS[path.stem]
+    found, grid = read_outcome(path), GRIDS[path.stem]
     own = [one for one in found.rows if one.runs]
     assert found.complete
     assert [(one.name, one.label, one.series, one.base) for one in own] == [
@@ -89,28 +98,28 @@ def test_shipped_outcomes_are_complete_and_true(path):
             planned = plan(grid.config(wanted, 0)).shape
             assert (shape.layers, shape.hidden) == (planned.layers, planned.hidden)
         for name, numbers in {**one.measured, **one.differences}.items():
-            again = summary(numbers.values)
+            again = summarise(numbers.values)
             assert numbers.mean == pytest.approx(again.mean), name
             assert numbers.interval == (None if again.interval is None else pytest.approx(again.interval)), name
         base = found.row(one.base) if one.base else None
         if base:
-            assert one.differences == difference(one, base)
+            assert one.differences == differences_from_base(one, base)
         shares = set(found.measures) & set(one.measured) - {"retained"}  # a student may be better than its teacher
         assert all(0 <= one.measured[name].mean <= 1 for name in shares)
 
 
 def test_a_fine_tuned_task_is_not_called_a_probe_s():
     """Harm: 76% by fine-tuning is read as what a linear probe finds in frozen states, or the other way round."""
-    tuned, frozen = read(EXPERIMENTS / "paper-small.json"), read(EXPERIMENTS / "family-english.json")
+    tuned, frozen = read_outcome(EXPERIMENTS / "paper-small.json"), read_outcome(EXPERIMENTS / "family-english.json")
     assert "sentence_polarity" in set(tuned.measures) & set(frozen.measures)
-    assert "probe" not in markdown(tuned)
-    assert "Polarity of reviews: a linear probe" in markdown(frozen)
+    assert "probe" not in outcome_markdown(tuned)
+    assert "Polarity of reviews: a linear probe" in outcome_markdown(frozen)
 
 
 def test_differences_are_taken_seed_by_seed():
     """Harm: the spread that two rows share, for they saw the same text, is counted as doubt about their difference."""
     base, other = row("base", [0.1, 0.5, 0.9]), row("other", [0.2, 0.6, 1.0])
-    found = difference(other, base)["masked_accuracy"]
+    found = differences_from_base(other, base)["masked_accuracy"]
     assert found.values == pytest.approx((0.1, 0.1, 0.1))
     assert found.interval == pytest.approx(0.0, abs=1e-9)
     assert interval([0.1, 0.5, 0.9]) > 0.9
@@ -119,9 +128,9 @@ def test_differences_are_taken_seed_by_seed():
 def test_an_outcome_survives_the_disk(tmp_path):
     """Harm: hours of training whose result cannot be read again."""
     found = outcome(row("a", [0.25, 0.5]), row("b", [0.5, 0.75], base="a", note="A note."))
-    path = write(found, tmp_path / "new folder")
-    assert read(path) == found
-    assert listed(path.parent) == ([found], [])
+    path = write_outcome(found, tmp_path / "new folder")
+    assert read_outcome(path) == found
+    assert list_outcomes(path.parent) == ([found], [])
     assert found.complete
 
 
@@ -147,41 +156,43 @@ def test_an_outcome_survives_the_disk(tmp_path):
 def test_a_hostile_file_is_one_sentence(spoil, tmp_path):
     """Harm: one bad file in the folder, and the page shows a traceback instead of the good ones."""
     good = outcome(row("a", [0.25, 0.5]))
-    path = write(good, tmp_path)
+    path = write_outcome(good, tmp_path)
     data = spoil(json.loads(path.read_text()))
     bad = tmp_path / "bad.json"
     bad.write_text(data if isinstance(data, str) else json.dumps(data))
     with pytest.raises(OutcomeError, match=r"bad\.json"):
-        read(bad)
-    found, problems = listed(tmp_path)
+        read_outcome(bad)
+    found, problems = list_outcomes(tmp_path)
     assert found == [good]
     assert len(problems) == 1
 
 
 def test_links_large_and_deep_files_are_refused(tmp_path):
     """Harm: a link out of the folder is read, or a page takes a gigabyte into memory."""
-    path = write(outcome(row("a", [0.25, 0.5])), tmp_path / "elsewhere")
+    path = write_outcome(outcome(row("a", [0.25, 0.5])), tmp_path / "elsewhere")
     here = tmp_path / "here"
     here.mkdir()
     (here / "link.json").symlink_to(path)
     (here / "deep.json").write_text("[" * 100_000)
     (here / "large.json").write_text(" " * 2_000_001)
-    found, problems = listed(here)
+    found, problems = list_outcomes(here)
     assert found == []
     assert len(problems) == 3
-    assert listed(tmp_path / "nowhere") == ([], [])
+    assert list_outcomes(tmp_path / "nowhere") == ([], [])
 
 
 def test_the_table_says_what_the_outcome_says():
     """Harm: the terminal's table rounds a difference to another sign, or hides how unsure it is."""
     base, other = row("base", [0.5, 0.6]), row("other", [0.4, 0.5], base="base", paper=79.0)
     base = dataclasses.replace(base, paper=81.5)
-    other = dataclasses.replace(other, differences=difference(other, base))
-    head, rows = cells(outcome(base, other))
+    other = dataclasses.replace(other, differences=differences_from_base(other, base))
+    head, rows = table_cells(outcome(base, other))
     assert head[:3] == ["", "parameters", "masked accuracy, %"]
     assert rows[1][:2] == ["other", "1,234"]
     assert rows[1][2] == f"45.0 ± {100 * interval([0.4, 0.5]):.1f}"
     assert rows[1][3] == "-10.0 ± 0.0"
     assert rows[1][-1] == "-2.5"
-    assert {line.count("|") for line in markdown(outcome(base, other)).splitlines() if line.startswith("|")} == {7}
-    assert percent(summary([-0.0001]), signed=True) == "0.0"
+    assert {
+        line.count("|") for line in outcome_markdown(outcome(base, other)).splitlines() if line.startswith("|")
+    } == {7}
+    assert percent(summarise([-0.0001]), signed=True) == "0.0"

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from engine.__main__ import main
-from engine.experiments.recipes import RECIPES, _config, find
+from engine.experiments.recipes import RECIPES, _run_config, find_recipe
 from engine.methods.registry import METHODS
 from engine.settings.run_config import RunConfig
 from engine.storage.runs import list_runs
@@ -40,10 +40,10 @@ def test_an_experiment_is_done_once(tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_can_be_run(name):
     """Harm: an experiment that fails after its first hour, for its last task is not there."""
-    recipe = find(name)
+    recipe = find_recipe(name)
     assert set(recipe.tasks) <= set(TASKS)
     for method in recipe.methods:
-        config = _config(recipe, method)
+        config = _run_config(recipe, method)
         assert METHODS[method].Options(**config.options)
 
 

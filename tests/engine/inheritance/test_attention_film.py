@@ -6,19 +6,24 @@ import numpy as np
 import pytest
 import torch
 
-from engine.inheritance import attention_film as film_module
-from engine.inheritance.attention_film import Film
-from engine.inheritance.head_distances import distances
-from engine.inheritance.probe_sentences import attend, held_out_sentences
-from engine.inheritance.score import best_pairs, score
+from engine.inheritance import attention_film
+from engine.inheritance.attention_film import AttentionFilm
+from engine.inheritance.head_distances import head_distances
+from engine.inheritance.probe_sentences import held_out_sentences, sentence_attention
+from engine.inheritance.score import best_pairs, inheritance_score
 from engine.inspection.probe import probe
 from engine.methods.registry import METHODS
 from engine.model.saved_models import load_model
-from engine.storage.attention_frames import SnapshotError, read_snapshots, write_sentences, write_student
-from engine.teachers import catalog as teachers
+from engine.storage.attention_frames import (
+    AttentionFramesError,
+    read_frames,
+    write_frame_sentences,
+    write_student_frame,
+)
+from engine.teachers.catalog import load_teacher, teacher_card
 from engine.text.corpora import open_corpus
 from engine.text.sentence_pairs import open_pairs
-from engine.training import setup
+from engine.training import loop
 from engine.training.loop import train
 from engine.training.schedule import frames
 from tests.fixtures.builders import finish, losses, new_run, tiny, tokenizer
@@ -45,9 +50,9 @@ def test_every_evaluation_has_its_picture(filmed):
     _, run, events = filmed
     found = attention_events(events)
     assert [event["step"] for event in found] == [e["step"] for e in events if e["kind"] == "evaluation"] == [0, 12, 24]
-    snapshots = read_snapshots(run.attention_dir)
-    assert snapshots.steps == [0, 12, 24]
-    assert [event["snapshot"] for event in found] == [f"step-{step:09d}.npz" for step in snapshots.steps]
+    stored = read_frames(run.attention_dir)
+    assert stored.steps == [0, 12, 24]
+    assert [event["snapshot"] for event in found] == [f"step-{step:09d}.npz" for step in stored.steps]
     for event in found:
         assert json.loads(json.dumps(event, allow_nan=False)) == event
         for name in ("matched", "random", "shuffled"):
@@ -58,16 +63,18 @@ def test_every_evaluation_has_its_picture(filmed):
 def test_the_last_picture_is_the_saved_student_s(filmed):
     """Harm: the film shows the network that trained, and its score is of another model than the one on disk."""
     config, run, events = filmed
-    model, snapshots = load_model(run.student_dir), read_snapshots(run.attention_dir)
+    model, stored = load_model(run.student_dir), read_frames(run.attention_dir)
     corpus = open_corpus("microworld", model.tokenizer, config.length, 10)
-    sentences, pad = held_out_sentences(corpus, film_module.SENTENCES), model.tokenizer.pad_token_id
-    seen, taught = (attend(one, sentences, "cpu", pad) for one in (model.bert, teachers.load("blank").bert.eval()))
-    for index, words in enumerate(snapshots.tokens):
+    sentences, pad = held_out_sentences(corpus, attention_film.SENTENCES), model.tokenizer.pad_token_id
+    seen, taught = (
+        sentence_attention(one, sentences, "cpu", pad) for one in (model.bert, load_teacher("blank").bert.eval())
+    )
+    for index, words in enumerate(stored.tokens):
         assert words == sentences.tokens[index]
-        for found, maps in ((snapshots.student(24, index), seen), (snapshots.teacher(index), taught)):
+        for found, maps in ((stored.student(24, index), seen), (stored.teacher(index), taught)):
             kept = np.concatenate(found).astype(float) / 255
             np.testing.assert_allclose(kept, maps.maps[index], atol=0.5 / 255 + 1e-4)
-    apart = distances(seen.maps, taught.maps, sentences.counted())
+    apart = head_distances(seen.maps, taught.maps, sentences.counted())
     bits = apart.mean(0)[tuple(best_pairs(apart.mean(0)).T)].mean()
     assert attention_events(events)[-1]["matched"]["distance"] == pytest.approx(bits, abs=1e-4)
 
@@ -87,7 +94,7 @@ def test_filming_changes_nothing_of_what_is_learned(method, tmp_path, monkeypatc
     states, results = [], []
     for filmed in (True, False):
         if not filmed:
-            monkeypatch.setattr(setup, "begin", lambda *_: None)
+            monkeypatch.setattr(loop, "start_film", lambda *_: None)
         run = new_run(tmp_path, config)
         events = []
         for event in train(config, run):
@@ -115,7 +122,7 @@ def test_a_resumed_run_has_the_film_of_one_that_nobody_stopped(filmed, tmp_path)
     for event in attention_events(whole):
         for pairing in ("matched", "same_place"):
             assert found[event["step"]][pairing] == pytest.approx(event[pairing], abs=1e-4)
-    assert read_snapshots(run.attention_dir).steps == [0, 12, 24]
+    assert read_frames(run.attention_dir).steps == [0, 12, 24]
 
 
 @pytest.mark.parametrize(("evaluations", "most"), [(0, 0), (1, 1), (11, 11), (40, 40), (41, 21), (1000, 40)])
@@ -142,8 +149,8 @@ def test_heads_that_close_on_the_way_are_filmed(tmp_path):
     config = tiny("wid", student=student, options={"cuts": 2, "strategy": "head"}, evaluations=2)
     run = new_run(tmp_path, config)
     finish(config, run)
-    snapshots = read_snapshots(run.attention_dir)
-    assert [len(snapshots.student(step, 0)[0]) for step in (0, 24)] == [4, 2]
+    stored = read_frames(run.attention_dir)
+    assert [len(stored.student(step, 0)[0]) for step in (0, 24)] == [4, 2]
 
 
 def test_a_full_disk_costs_the_film_and_not_the_run(tmp_path, monkeypatch):
@@ -152,8 +159,8 @@ def test_a_full_disk_costs_the_film_and_not_the_run(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    for name in ("write_sentences", "write_teacher", "write_student"):
-        monkeypatch.setattr(film_module, name, full)
+    for name in ("write_frame_sentences", "write_teacher_frame", "write_student_frame"):
+        monkeypatch.setattr(attention_film, name, full)
     config = tiny("scratch", steps=2)
     events = finish(config, new_run(tmp_path, config))
     assert events[-1]["kind"] == "finished"
@@ -164,7 +171,7 @@ def test_text_without_a_sentence_costs_the_film_and_not_the_run():
     """Harm: a corpus of single words cannot be trained on any more."""
     corpus = open_corpus("microworld", tokenizer(), 16, 10)
     bare = type(corpus)("bare", corpus.rows, corpus.held_out.first(0), corpus.tokenizer)
-    assert film_module.begin(None, teachers.load("blank").bert, bare, teachers.card("blank").shape, "cpu") is None
+    assert attention_film.start_film(None, load_teacher("blank").bert, bare, teacher_card("blank").shape, "cpu") is None
 
 
 # ---- the sentences --------------------------------------------------------------------------------------------------
@@ -190,11 +197,11 @@ def test_held_out_sentences_are_whole_and_frame_one_text():
 
 def test_sentences_of_unequal_length_share_a_batch():
     """Harm: padding is looked at, or a sentence gets another one's attention."""
-    teacher = teachers.load("microworld")
+    teacher = load_teacher("microworld")
     corpus = open_corpus("microworld", teacher.tokenizer, 64, 10)
     sentences = held_out_sentences(corpus, 9)
     assert len(set(map(len, sentences.ids))) > 3
-    found = attend(teacher.bert, sentences, "cpu", teacher.tokenizer.pad_token_id)
+    found = sentence_attention(teacher.bert, sentences, "cpu", teacher.tokenizer.pad_token_id)
     assert found.layers == [layer for layer in range(4) for _ in range(4)]
     for index in range(9):
         alone = probe(teacher.bert, teacher.tokenizer, " ".join(sentences.tokens[index][1:-1]))
@@ -207,40 +214,42 @@ def test_sentences_of_unequal_length_share_a_batch():
 
 def test_a_damaged_snapshot_is_named(tmp_path):
     """Harm: a torn or hostile file runs code, fills the memory or shows a traceback."""
-    write_sentences(tmp_path, [["[CLS]", "a", "[SEP]"]])
+    write_frame_sentences(tmp_path, [["[CLS]", "a", "[SEP]"]])
     maps = np.full((4, 3, 3), 1 / 3)
-    write_student(tmp_path, 5, [maps], [0, 0, 1, 1])
-    snapshots = read_snapshots(tmp_path)
-    assert [layer.shape for layer in snapshots.student(5, 0)] == [(2, 3, 3), (2, 3, 3)]
-    with pytest.raises(SnapshotError, match="teacher.npz is missing"):
-        snapshots.teacher(0)
+    write_student_frame(tmp_path, 5, [maps], [0, 0, 1, 1])
+    stored = read_frames(tmp_path)
+    assert [layer.shape for layer in stored.student(5, 0)] == [(2, 3, 3), (2, 3, 3)]
+    with pytest.raises(AttentionFramesError, match="teacher.npz is missing"):
+        stored.teacher(0)
     path = tmp_path / "step-000000005.npz"
     whole = path.read_bytes()
     hostile = {"heads": np.array([2, 2]), "s0": np.array([print], dtype=object)}
     for name, write in {
         "torn": lambda: path.write_bytes(whole[:100]),
         "pickled": lambda: np.savez(path, **hostile),
-        "other sentence": lambda: write_student(tmp_path, 5, [maps[:, :2, :2]], [0, 0, 1, 1]),
+        "other sentence": lambda: write_student_frame(tmp_path, 5, [maps[:, :2, :2]], [0, 0, 1, 1]),
         "other heads": lambda: np.savez(path, heads=np.array([2, 9]), s0=np.zeros((4, 3, 3), np.uint8)),
         "huge": lambda: np.savez_compressed(path, heads=np.array([2, 2]), s0=np.zeros((5000, 64, 64), np.uint8)),
         "a link": lambda: (path.unlink(), path.symlink_to("/etc/passwd")),
     }.items():
         write()
-        with pytest.raises(SnapshotError, match="step-000000005"):
-            raise AssertionError(name, snapshots.student(5, 0))
+        with pytest.raises(AttentionFramesError, match="step-000000005"):
+            raise AssertionError(name, stored.student(5, 0))
     (tmp_path / "sentences.json").write_text('{"tokens": 3}')
-    with pytest.raises(SnapshotError, match="damaged"):
-        read_snapshots(tmp_path)
-    assert read_snapshots(tmp_path / "nowhere") is None
+    with pytest.raises(AttentionFramesError, match="damaged"):
+        read_frames(tmp_path)
+    assert read_frames(tmp_path / "nowhere") is None
 
 
 def test_the_score_in_the_film_is_the_score_of_the_report(filmed):
     """Harm: the curve and the page beside it define the score differently."""
     config, run, events = filmed
-    model, teacher = load_model(run.student_dir), teachers.load("blank")
+    model, teacher = load_model(run.student_dir), load_teacher("blank")
     corpus = open_corpus("microworld", model.tokenizer, config.length, 10)
-    film = Film(run.attention_dir, teacher.bert.eval(), corpus, model.bert.shape, "cpu")
-    seen = attend(model.bert, film.sentences, "cpu", film.pad)
-    apart = distances(seen.maps, film.teacher.maps, film.keep)
-    found = score(apart, film.nulls, best_pairs(apart.mean(0)), seen.layers, True, film_module.RESAMPLES).total
+    film = AttentionFilm(run.attention_dir, teacher.bert.eval(), corpus, model.bert.shape, "cpu")
+    seen = sentence_attention(model.bert, film.sentences, "cpu", film.pad)
+    apart = head_distances(seen.maps, film.teacher.maps, film.keep)
+    found = inheritance_score(
+        apart, film.nulls, best_pairs(apart.mean(0)), seen.layers, True, attention_film.RESAMPLES
+    ).total
     assert attention_events(events)[-1]["matched"] == pytest.approx(found.to_json(), abs=1e-4)

@@ -7,7 +7,7 @@ import pytest
 import torch
 import transformers
 
-from engine.inspection.fill_in import agreement, fill_in
+from engine.inspection.fill_in import blank_agreement, fill_in
 from engine.inspection.probe import ProbeError
 from engine.model.saved_models import Model, export_model
 from tests.fixtures.builders import randomise, teacher, tokenizer
@@ -46,11 +46,11 @@ def test_a_text_without_a_blank_or_too_long_says_so():
 def test_agreement_is_what_both_believe():
     """Harm: two models that say the same by chance pass for one that learned from the other."""
     mine, other = fill_in(teacher(), tokenizer(), TEXT), fill_in(randomise(teacher(), seed=5), tokenizer(), TEXT)
-    assert agreement(mine, mine) == [(True, pytest.approx(1, abs=1e-5))] * 3
-    for (same, shared), p, q in zip(agreement(mine, other), mine.probabilities, other.probabilities, strict=True):
+    assert blank_agreement(mine, mine) == [(True, pytest.approx(1, abs=1e-5))] * 3
+    for (same, shared), p, q in zip(blank_agreement(mine, other), mine.probabilities, other.probabilities, strict=True):
         assert same == (p.argmax() == q.argmax())
         assert shared == pytest.approx(1 - np.abs(p - q).sum() / 2, abs=1e-5)
     fewer = dataclasses.replace(other, words=other.words[:-1])
     with pytest.raises(ProbeError, match="different vocabularies"):
-        agreement(mine, fewer)
+        blank_agreement(mine, fewer)
     torch.testing.assert_close(torch.from_numpy(mine.probabilities.sum(1)), torch.ones(3), rtol=0, atol=1e-5)

@@ -7,25 +7,25 @@ import pytest
 
 from engine.inspection.head_roles import (
     PATTERNS,
-    Gold,
+    GoldAttention,
     best_head,
     gold_attention,
     gold_stories,
     positional_attention,
     ratio_interval,
 )
-from engine.inspection.probe import relation_attention
 from engine.learning.held_out import attention_maps, held_out_rows
-from engine.teachers import catalog as teachers
+from engine.teachers.catalog import load_teacher
 from engine.text import microworld
 from engine.text.microworld import Document, Relation
 from engine.text.sources import document_number, find_corpus
+from tests.fixtures.relation_attention import relation_attention
 
 
 @pytest.fixture(scope="module")
 def teacher():
     """The shipped microworld teacher."""
-    return teachers.load("microworld")
+    return load_teacher("microworld")
 
 
 @pytest.mark.parametrize("hidden", [False, True])
@@ -89,7 +89,7 @@ def test_words_of_several_tokens_look_and_are_looked_at_as_one(teacher) -> None:
 def test_the_best_head_is_chosen_on_one_half_and_measured_on_the_other() -> None:
     """Harm: the best of a hundred random heads looks as if it knew grammar."""
     rng = np.random.default_rng(0)
-    noise = Gold(rng.random((60, 4, 12)), np.arange(60), np.full(60, 0.5), rng.choice([-1, -1, 3], 60))
+    noise = GoldAttention(rng.random((60, 4, 12)), np.arange(60), np.full(60, 0.5), rng.choice([-1, -1, 3], 60))
     best = best_head(noise)
     assert best is not None
     assert best.value < noise.mass[::2].mean(0).max() - 0.01

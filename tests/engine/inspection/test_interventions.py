@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.inspection.head_ablation import alike_in_damage, damage, run_on
+from engine.inspection.head_ablation import ablate_heads, ablation_correlation, run_from_layer
 from engine.inspection.interventions import InterventionError, all_heads, intervened
 from engine.model.bert import Bert
 from engine.sizing.shape import Shape
@@ -112,7 +112,7 @@ def test_damage_is_the_change_of_the_loss(how) -> None:
     """Harm: heads are ranked by something else than what the model loses without them."""
     bert, batch = teacher(), masked_batch()
     shares = []
-    found = damage(bert, [batch, batch], how, shares.append)
+    found = ablate_heads(bert, [batch, batch], how, shares.append)
     assert found.heads == all_heads(bert) == [(layer, head) for layer in range(2) for head in range(4)]
     assert shares[-1] == 1
     count = len(batch.targets)
@@ -139,14 +139,14 @@ def test_a_pass_from_the_middle_is_the_rest_of_a_whole_one() -> None:
     with torch.no_grad():
         last = bert.encode(batch.ids, batch.visible, trace=trace)
         for layer in range(3):
-            assert torch.equal(run_on(bert, trace["hidden"][layer], batch.visible, layer), last)
+            assert torch.equal(run_from_layer(bert, trace["hidden"][layer], batch.visible, layer), last)
 
 
 def test_heirs_and_ancestors_are_compared_word_by_word() -> None:
     """Harm: two models that lose the same amount on different words count as alike."""
-    one, other = damage(teacher(), [masked_batch()]), damage(teacher(heads=2), [masked_batch()])
-    found = alike_in_damage(one, other, 1, 0)
+    one, other = ablate_heads(teacher(), [masked_batch()]), ablate_heads(teacher(heads=2), [masked_batch()])
+    found = ablation_correlation(one, other, 1, 0)
     assert found.shape == (4, 2)
     assert found[2, 1] == pytest.approx(np.corrcoef(one.of_layer(1)[2], other.of_layer(0)[1])[0, 1], abs=1e-5)
     with pytest.raises(ValueError, match="same hidden words"):
-        alike_in_damage(one, damage(teacher(), [masked_batch(seed=1)]), 0, 0)
+        ablation_correlation(one, ablate_heads(teacher(), [masked_batch(seed=1)]), 0, 0)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from engine.inspection.kinship import KinshipError, kinship, likeness, rank_correlation
+from engine.inspection.kinship import KinshipError, attention_likeness, kinship, rank_correlation
 
 
 def spearman(x, y) -> float:
@@ -88,7 +88,7 @@ def test_likeness_is_one_minus_the_mean_divergence() -> None:
 
     student, teacher = [maps(2, 5), maps(2, 3)], [maps(3, 5), maps(3, 3)]
     kept = [np.array([False, True, True, True, False]), np.array([True, True, False])]
-    found = likeness(student, teacher, kept)
+    found = attention_likeness(student, teacher, kept)
     for one in range(2):
         for other in range(3):
             divergences = []
@@ -101,4 +101,4 @@ def test_likeness_is_one_minus_the_mean_divergence() -> None:
                     middle = (p + q) / 2
                     divergences.append((np.sum(p * np.log2(p / middle)) + np.sum(q * np.log2(q / middle))) / 2)
             assert found[one, other] == pytest.approx(1 - np.mean(divergences))
-    assert likeness(student, student, kept).diagonal() == pytest.approx([1, 1])
+    assert attention_likeness(student, student, kept).diagonal() == pytest.approx([1, 1])

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from engine.inspection.layer_similarity import angle, cka, cosine_similarity, l2_distance, layer_steps
+from engine.inspection.layer_similarity import angle, cosine_similarity, l2_distance, layer_movement, linear_cka
 
 
 def hsic_1(x: np.ndarray, y: np.ndarray) -> float:
@@ -24,7 +24,7 @@ def test_it_is_the_formula_in_plain_loops() -> None:
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(2, 16, 5)), rng.normal(size=(3, 16, 4)) + 2.0
     b[0] = a[1] @ rng.normal(size=(5, 4))
-    found = cka(a, b, minibatch=8, seed=1)
+    found = linear_cka(a, b, minibatch=8, seed=1)
     parts = np.array_split(np.random.default_rng(1).permutation(16), 2)
     for i in range(2):
         for j in range(3):
@@ -41,14 +41,14 @@ def test_rotation_scale_and_offset_change_nothing() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(1, 600, 6))
     turned = 7 * x @ np.linalg.qr(rng.normal(size=(6, 6)))[0] + 100
-    assert cka(x, turned).values[0, 0] == pytest.approx(1)
-    assert cka(x, x @ rng.normal(size=(6, 3))).values[0, 0] < 0.99
+    assert linear_cka(x, turned).values[0, 0] == pytest.approx(1)
+    assert linear_cka(x, x @ rng.normal(size=(6, 3))).values[0, 0] < 0.99
 
 
 def test_independent_states_have_nothing_in_common_however_wide() -> None:
     """Harm: the biased estimator gives 0.7 here, and every heatmap of a wide model is dark."""
     rng = np.random.default_rng(0)
-    found = cka(rng.normal(size=(1, 512, 400)), rng.normal(size=(1, 512, 400)))
+    found = linear_cka(rng.normal(size=(1, 512, 400)), rng.normal(size=(1, 512, 400)))
     assert abs(found.values[0, 0]) < 0.03
     assert found.low[0, 0] <= found.values[0, 0] <= found.high[0, 0]
 
@@ -56,12 +56,12 @@ def test_independent_states_have_nothing_in_common_however_wide() -> None:
 def test_what_does_not_vary_or_does_not_fit() -> None:
     """Harm: a division by zero, or the tokens of two different texts compared with each other."""
     rng = np.random.default_rng(0)
-    assert cka(np.ones((1, 20, 3)), rng.normal(size=(1, 20, 3))).values[0, 0] == 0
+    assert linear_cka(np.ones((1, 20, 3)), rng.normal(size=(1, 20, 3))).values[0, 0] == 0
     for shape in ((1, 19, 3), (20, 3)):
         with pytest.raises(ValueError, match="same tokens"):
-            cka(rng.normal(size=(1, 20, 3)), rng.normal(size=shape))
+            linear_cka(rng.normal(size=(1, 20, 3)), rng.normal(size=shape))
     with pytest.raises(ValueError, match="at least 4"):
-        cka(rng.normal(size=(1, 3, 3)), rng.normal(size=(1, 3, 3)))
+        linear_cka(rng.normal(size=(1, 3, 3)), rng.normal(size=(1, 3, 3)))
 
 
 def test_known_numbers() -> None:
@@ -86,7 +86,7 @@ def test_zero_vectors_and_rounding_do_not_give_nan() -> None:
 def test_layer_steps_equal_a_plain_loop() -> None:
     """Harm: a layer is compared with the wrong neighbour, or tokens are mixed."""
     hidden = np.random.default_rng(0).normal(size=(4, 5, 6)).astype(np.float32)
-    steps = layer_steps(hidden)
+    steps = layer_movement(hidden)
     for layer in range(3):
         for pos in range(5):
             before, after = hidden[layer, pos].tolist(), hidden[layer + 1, pos].tolist()
@@ -101,6 +101,6 @@ def test_layer_steps_equal_a_plain_loop() -> None:
 def test_what_has_no_layers_is_refused() -> None:
     """Harm: an empty chart, or an axis taken for another, without a word."""
     with pytest.raises(ValueError, match="at least one layer"):
-        layer_steps(np.zeros((1, 5, 6)))
+        layer_movement(np.zeros((1, 5, 6)))
     with pytest.raises(ValueError, match="got"):
-        layer_steps(np.zeros((5, 6)))
+        layer_movement(np.zeros((5, 6)))

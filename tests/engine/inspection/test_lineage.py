@@ -9,7 +9,14 @@ import torch
 
 from engine.compactors.cut_schedule import smallest
 from engine.compactors.heir import Heir
-from engine.inspection.lineage import LineageError, chance_overlap, coarse, effective_parents, entropy, read_lineage
+from engine.inspection.lineage import (
+    LineageError,
+    binned_shares,
+    chance_overlap,
+    effective_parents,
+    entropy,
+    read_lineage,
+)
 from tests.fixtures.builders import randomise, teacher
 
 
@@ -123,12 +130,12 @@ def test_whole_heads_are_told_by_their_dims() -> None:
 def test_coarse_shares_still_sum_to_one() -> None:
     """Harm: a picture in fewer cells, whose colours no longer mean shares."""
     shares = np.random.default_rng(0).dirichlet(np.ones(50), 30)
-    cells, tall, wide = coarse(shares, 8)
+    cells, tall, wide = binned_shares(shares, 8)
     assert cells.shape == (8, 8)
     assert (tall, wide) == (4, 7)
     np.testing.assert_allclose(cells.sum(1), 1)
     np.testing.assert_allclose(cells[1, 2], shares[4:8, 14:21].sum(1).mean())
-    np.testing.assert_array_equal(coarse(shares, 64)[0], shares)
+    np.testing.assert_array_equal(binned_shares(shares, 64)[0], shares)
 
 
 def test_a_lineage_that_does_not_fit_is_refused_in_words() -> None:

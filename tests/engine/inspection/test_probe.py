@@ -5,16 +5,17 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel, BertTokenizer
 
-from engine.inspection.probe import ProbeError, probe, relation_attention
+from engine.inspection.probe import ProbeError, probe
 from engine.model.transformers_format import from_library
-from engine.teachers import catalog as teachers
+from engine.teachers.catalog import load_teacher
 from engine.text.microworld import Document, Relation
+from tests.fixtures.relation_attention import relation_attention
 
 
 @pytest.fixture(scope="module")
 def teacher():
     """The shipped microworld teacher."""
-    return teachers.load("microworld")
+    return load_teacher("microworld")
 
 
 def test_hidden_states_and_attentions_are_the_library_s() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.inspection.weight_distances import KINDS, weight_steps
+from engine.inspection.weight_distances import KINDS, weight_distances
 from engine.model.bert import Bert
 from engine.model.linears import from_int8
 from engine.sizing.shape import Shape
@@ -16,7 +16,7 @@ def test_distances_are_of_the_saved_numbers() -> None:
     bert = teacher(layers=3)
     state = {name: tensor.double().numpy() for name, tensor in bert.state_dict().items()}
     names = {kind: ("ffns" if kind in ("up", "down") else "attentions") + ".{}." + kind + ".weight" for kind in KINDS}
-    found = weight_steps(bert)
+    found = weight_distances(bert)
     for row, kind in enumerate(KINDS):
         for layer in range(2):
             a, b = (state[names[kind].format(at)] for at in (layer, layer + 1))
@@ -51,14 +51,14 @@ def test_compressed_weights_are_the_matrices_that_they_stand_for(changes) -> Non
             @ from_int8(linear.first.weight, linear.first.scale)
             for linear in layers
         )
-    assert weight_steps(bert)["l2"][0, 0] == pytest.approx(float(torch.linalg.norm(a - b)), rel=1e-4)
+    assert weight_distances(bert)["l2"][0, 0] == pytest.approx(float(torch.linalg.norm(a - b)), rel=1e-4)
 
 
 @pytest.mark.parametrize(("sharing", "same"), [("all", KINDS), ("attention", KINDS[:4]), ("ffn", KINDS[4:])])
 def test_shared_layers_are_no_step_apart(sharing, same) -> None:
     """Harm: an ALBERT seems to change its weights from layer to layer."""
     bert = randomise(Bert(Shape(layers=3, hidden=8, heads=2, vocab=9, positions=8, sharing=sharing)))
-    found = weight_steps(bert)
+    found = weight_distances(bert)
     for row, kind in enumerate(KINDS):
         if kind in same:
             assert found["l2"][row].tolist() == [0, 0]
@@ -69,4 +69,4 @@ def test_shared_layers_are_no_step_apart(sharing, same) -> None:
 
 def test_one_layer_has_no_neighbour() -> None:
     """Harm: a one-layer student breaks the page."""
-    assert weight_steps(teacher(layers=1))["l2"].shape == (len(KINDS), 0)
+    assert weight_distances(teacher(layers=1))["l2"].shape == (len(KINDS), 0)

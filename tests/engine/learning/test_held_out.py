@@ -5,17 +5,17 @@ import pytest
 import torch
 from transformers import BertModel
 
-from engine.inspection.layer_similarity import layer_steps
+from engine.inspection.layer_similarity import layer_movement
 from engine.learning.held_out import attention_maps, held_out_rows, hidden_states, masked
 from engine.model.saved_models import Model, export_model
-from engine.teachers import catalog as teachers
+from engine.teachers.catalog import load_teacher
 from engine.text.corpora import open_corpus
 
 
 @pytest.fixture(scope="module")
 def teacher():
     """The shipped microworld teacher."""
-    return teachers.load("microworld")
+    return load_teacher("microworld")
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_states_and_maps_are_those_of_the_exported_model(teacher, rows, tmp_path
             np.testing.assert_allclose(layer, theirs_of_it[0].numpy(), atol=2e-5)
     library = torch.cat(states, 1).numpy()
     np.testing.assert_allclose(found, library, atol=5e-5)
-    steps = layer_steps(found)
+    steps = layer_movement(found)
     distance = np.sqrt(np.square(library[1:].astype(float) - library[:-1]).sum(-1))
     np.testing.assert_allclose(steps["l2"], distance, atol=1e-3)
     cosine = (library[1:].astype(float) * library[:-1]).sum(-1)

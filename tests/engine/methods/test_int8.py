@@ -14,8 +14,8 @@ from engine.settings.device import pick
 from engine.sizing.cost import model_bytes, parameters
 from engine.sizing.shape import Shape, ShapeError
 from engine.tasks import scores as task_scores
-from engine.tasks.catalog import find
-from engine.tasks.finetune import Recipe, fingerprint
+from engine.tasks.catalog import find_task
+from engine.tasks.finetune import FineTuneRecipe, weights_fingerprint
 from engine.tasks.labelled import TaskError
 from tests.fixtures.builders import masked_batch, teacher, tokenizer
 from tests.fixtures.compressed import ONE_SHOT, logits, student_of
@@ -123,7 +123,7 @@ def test_int8_models_are_scored_on_tasks_by_a_probe_only():
     """Harm: a traceback out of autograd, minutes after the start; or two int8 models that share a cached score."""
     _, _, student = student_of("int8", teacher())
     with pytest.raises(TaskError, match="use --probe"):
-        task_scores.score(student, tokenizer(), find("qc"), Recipe(), 1, pick("cpu"))
-    name = fingerprint(student)
+        task_scores.score_task(student, tokenizer(), find_task("qc"), FineTuneRecipe(), 1, pick("cpu"))
+    name = weights_fingerprint(student)
     student.ffns[0].up.scale.mul_(2)
-    assert fingerprint(student) != name
+    assert weights_fingerprint(student) != name

@@ -69,7 +69,7 @@ def test_a_student_of_a_student_is_saved_small_measured_and_read_again(made, nam
 def test_a_compressed_student_can_teach_in_its_turn(made, name):
     """Harm: a chain of compressions ends at the first one; or at a traceback instead of a sentence."""
     root, found = made
-    guide = teachers.load(f"run:{found[name].id}", root)
+    guide = teachers.load_teacher(f"run:{found[name].id}", root)
     corpus = open_corpus("microworld", tokenizer(), 16, 40)
     for kind in METHODS.values():
         method = kind(kind.Options(**({"cuts": 2} if kind.about.name == "wid" else {})), 30)

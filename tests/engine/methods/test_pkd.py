@@ -18,18 +18,18 @@ from engine.settings.options import ConfigError, read_options
 from engine.sizing.shape import Shape, ShapeError
 from engine.storage.cache import writable_folder
 from engine.tasks import catalog as tasks
-from engine.tasks import taught_teacher as taught_module
+from engine.tasks import fine_tuned_teacher as taught_module
 from engine.tasks.batches import open_task
-from engine.tasks.finetune import Recipe
-from engine.tasks.taught_teacher import taught
-from engine.teachers.catalog import card, load
+from engine.tasks.fine_tuned_teacher import fine_tuned_teacher
+from engine.tasks.finetune import FineTuneRecipe
+from engine.teachers.catalog import load_teacher, teacher_card
 from engine.text.masking import Masking
 from engine.training.loop import train
 from tests.engine.tasks.test_finetune import EASY
 from tests.fixtures.builders import finish, new_run, randomise, returned, teacher, tiny, tokenizer
 
 CPU, TWO = pick("cpu"), {"layers": 2}
-QUICK = Recipe(epochs=3, lr=5e-3, pooling="cls")
+QUICK = FineTuneRecipe(epochs=3, lr=5e-3, pooling="cls")
 pytestmark = pytest.mark.usefixtures("few_held_out")
 
 
@@ -165,7 +165,7 @@ def test_a_teacher_is_made_once_and_leaves_no_trace_in_the_random_numbers(easy, 
     expected = torch.rand(3)
     torch.manual_seed(5)
     shares = []
-    work = taught(big, data, QUICK, 0, CPU)
+    work = fine_tuned_teacher(big, data, QUICK, 0, CPU)
     while True:
         try:
             shares.append(next(work))
@@ -175,15 +175,15 @@ def test_a_teacher_is_made_once_and_leaves_no_trace_in_the_random_numbers(easy, 
     assert shares == sorted(shares)
     assert shares[-1] <= 1
     assert torch.equal(torch.rand(3), expected)
-    monkeypatch.setattr(taught_module, "learn", None)  # asked again, it would fail
-    kept = returned(taught(big, data, QUICK, 0, CPU))
+    monkeypatch.setattr(taught_module, "fine_tune_in_steps", None)  # asked again, it would fail
+    kept = returned(fine_tuned_teacher(big, data, QUICK, 0, CPU))
     assert all(torch.equal(a, b) for a, b in zip(made.state_dict().values(), kept.state_dict().values(), strict=True))
     (file,) = writable_folder("taught").glob("*.safetensors")
     file.write_bytes(b"damaged")
     with pytest.raises(TypeError):  # it wants to learn anew
-        returned(taught(big, data, QUICK, 0, CPU))
+        returned(fine_tuned_teacher(big, data, QUICK, 0, CPU))
     with pytest.raises(TypeError):  # another seed is another teacher
-        returned(taught(big, data, QUICK, 1, CPU))
+        returned(fine_tuned_teacher(big, data, QUICK, 1, CPU))
 
 
 def test_a_run_learns_the_task_says_so_and_its_student_can_be_taken_on(easy, tmp_path, capsys):
@@ -215,9 +215,9 @@ def test_a_run_learns_the_task_says_so_and_its_student_can_be_taken_on(easy, tmp
         fill_in(load_model(run.student_dir).bert, tokenizer(), "the [MASK] .")
     assert main(["evaluate", run.id, "--runs", str(tmp_path), "--device", "cpu"]) == 2
     assert "score it on a --task" in capsys.readouterr().err
-    found = card(f"run:{run.id}", tmp_path)
+    found = teacher_card(f"run:{run.id}", tmp_path)
     assert not found.has_head
-    assert load(f"run:{run.id}", tmp_path).bert.head is not None  # new and untrained, as the card says
+    assert load_teacher(f"run:{run.id}", tmp_path).bert.head is not None  # new and untrained, as the card says
 
 
 def test_a_stop_is_heard_while_the_teacher_learns(easy, tmp_path):

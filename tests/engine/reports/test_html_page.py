@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from app.elements.theme import DARK, LIGHT
-from engine.reports.attention_page import MAX_TOKENS, Look, attention_page, attention_part
-from engine.reports.html_page import COLOURS, document, facts, island, tiles, write
-from engine.reports.svg_curves import line_chart, number, ticks
+from engine.reports.attention_page import MAX_TOKENS, ModelAttention, attention_page, attention_section
+from engine.reports.html_page import COLOURS, fact_table, html_document, island, tiles, write_page
+from engine.reports.svg_curves import axis_number, line_chart, ticks
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>&\"'"
 
@@ -41,7 +41,9 @@ def test_the_document_has_the_colours_of_the_app() -> None:
 
 def test_only_the_scripts_given_may_run() -> None:
     """Harm: a page that somebody hands in runs what a sentence brought along."""
-    page = document(HOSTILE, [facts({HOSTILE: HOSTILE}), tiles([(HOSTILE, HOSTILE, HOSTILE)])], ["let a = 1;"])
+    page = html_document(
+        HOSTILE, [fact_table({HOSTILE: HOSTILE}), tiles([(HOSTILE, HOSTILE, HOSTILE)])], ["let a = 1;"]
+    )
     elements = Elements(page).found
     assert [tag for tag, _ in elements].count("script") == 1
     assert "img" not in [tag for tag, _ in elements]
@@ -51,7 +53,7 @@ def test_only_the_scripts_given_may_run() -> None:
     assert policy is not None
     assert f"script-src 'sha256-{digest}';" in policy
     assert policy.startswith("default-src 'none'")
-    assert "script-src 'none'" in document("quiet", [])
+    assert "script-src 'none'" in html_document("quiet", [])
 
 
 def test_values_for_a_script_cannot_end_their_element() -> None:
@@ -64,14 +66,14 @@ def test_values_for_a_script_cannot_end_their_element() -> None:
 def test_a_page_is_written_whole_or_refused_in_words(tmp_path: Path) -> None:
     """Harm: an older report is half overwritten, or a traceback answers a wrong folder."""
     target = tmp_path / "page.html"
-    write(target, "first")
-    write(target, "second é")
+    write_page(target, "first")
+    write_page(target, "second é")
     assert target.read_text(encoding="utf-8") == "second é"
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
     with pytest.raises(ValueError, match="cannot be written"):
-        write(tmp_path, "a folder")
+        write_page(tmp_path, "a folder")
     with pytest.raises(ValueError, match="cannot be written"):
-        write(tmp_path / "not there" / "page.html", "no folder")
+        write_page(tmp_path / "not there" / "page.html", "no folder")
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (3.0, 3.0), (0.0, 0.0), (-7.2, 1e6), (1e-9, 2e-9), (99, 101)])
@@ -104,14 +106,16 @@ def test_a_chart_holds_its_points_where_they_belong() -> None:
     assert dots[0][1] < dots[1][1]  # y grows downwards: 4 stands above 1
     assert "nan" not in chart
     assert line_chart({"a": []}, "", "", "") == ""
-    assert number(1234567) == "1,234,567"
+    assert axis_number(1234567) == "1,234,567"
 
 
 def test_attention_is_in_the_page_to_the_byte() -> None:
     """Harm: a head's map is shown under another head, transposed, or coarser than said."""
     rng = np.random.default_rng(0)
     maps = rng.dirichlet(np.ones(5), size=(3, 2, 5))
-    markup, script = attention_part([Look("teacher", HOSTILE, [HOSTILE, "a", "b", "c", "d"], maps)], (2, 1))
+    markup, script = attention_section(
+        [ModelAttention("teacher", HOSTILE, [HOSTILE, "a", "b", "c", "d"], maps)], (2, 1)
+    )
     found = re.search(r'id="attention">(.*?)</script>', markup, re.DOTALL)
     assert found
     data = json.loads(found[1])
@@ -125,11 +129,14 @@ def test_attention_is_in_the_page_to_the_byte() -> None:
 
 def test_attention_that_does_not_fit_is_refused() -> None:
     """Harm: a page of thousands of tokens hangs the browser, or a wrong array draws a wrong picture."""
-    look = Look("teacher", "t", ["a"] * 3, np.zeros((1, 1, 3, 4)))
+    look = ModelAttention("teacher", "t", ["a"] * 3, np.zeros((1, 1, 3, 4)))
     with pytest.raises(ValueError, match="must be"):
-        attention_part([look])
+        attention_section([look])
     with pytest.raises(ValueError, match=f"1 to {MAX_TOKENS}"):
-        attention_part([Look("teacher", "t", ["a"] * 99, np.zeros((1, 1, 99, 99)))])
+        attention_section([ModelAttention("teacher", "t", ["a"] * 99, np.zeros((1, 1, 99, 99)))])
     with pytest.raises(ValueError, match="one or two"):
-        attention_part([])
-    assert len(attention_page([Look("teacher", "t", ["a"] * 32, np.ones((12, 12, 32, 32)) / 32)] * 2, "")) < 1.5e6
+        attention_section([])
+    assert (
+        len(attention_page([ModelAttention("teacher", "t", ["a"] * 32, np.ones((12, 12, 32, 32)) / 32)] * 2, ""))
+        < 1.5e6
+    )

@@ -43,9 +43,9 @@ def test_the_worked_example_is_there() -> None:
 
 def test_microworld_is_the_teacher_that_is_shipped() -> None:
     """Harm: the preset and the teacher of the same name drift apart."""
-    from engine.teachers.catalog import card
+    from engine.teachers.catalog import teacher_card
 
-    shipped = card("microworld").shape
+    shipped = teacher_card("microworld").shape
     assert parameters(find("microworld").shape) == parameters(shipped.replace(pooler=False, pair_head=False, tied=True))
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import nltk
 import pytest
 
-from engine.tasks import catalog as tasks
-from engine.tasks import hub as hub_tasks
-from engine.tasks.catalog import TASKS, find, wrong_words
-from engine.tasks.labelled import Example, TaskError, dealt, held_back, without_repeats
+from engine.tasks import hub
+from engine.tasks.catalog import GRAMMAR_SEED, TASKS, find_task, wrong_words
+from engine.tasks.hub import GLUE_TASKS, SQUAD
+from engine.tasks.labelled import Example, TaskError, hold_back_validation, split_by_hash, without_duplicates
 from engine.text import microworld
 
 HERE = Path(__file__).resolve().parents[3]
@@ -75,7 +75,7 @@ def test_a_spoilt_story_breaks_one_rule():
     """Harm: a story marked wrong that the grammar allows, or wrong in a way that spelling shows."""
     words = set(microworld.vocabulary())
     splits = TASKS["grammar"].load()
-    whole = {story.text for story, _ in zip(microworld.documents(tasks.GRAMMAR_SEED), range(5000), strict=False)}
+    whole = {story.text for story, _ in zip(microworld.documents(GRAMMAR_SEED), range(5000), strict=False)}
     for example in splits.test[:200]:
         assert (example.text in whole) == bool(example.label)
         assert set(example.text.replace(",", " ,").replace(".", " .").split()) <= words
@@ -88,27 +88,27 @@ def test_a_spoilt_story_breaks_one_rule():
 def test_dealing_follows_the_text_alone():
     """Harm: one more example, or another order, moves others between training and test."""
     examples = [Example(f"text number {index}", label=index % 2) for index in range(400)]
-    one, two = dealt(examples), dealt(examples[::-1])
+    one, two = split_by_hash(examples), split_by_hash(examples[::-1])
     assert one == two
     assert (len(one.train), len(one.validation), len(one.test)) == (320, 40, 40)
-    more = dealt([*examples, Example("another", label=0)])
+    more = split_by_hash([*examples, Example("another", label=0)])
     assert len(set(more.test) ^ set(one.test)) <= 2
 
 
 def test_repeated_texts_count_once_and_contradictions_not_at_all():
     """Harm: a text in training and in test, under another spelling of its blanks."""
     examples = [Example("A b", label=0), Example("a  B", label=0), Example("c", label=0), Example("C", label=1)]
-    assert without_repeats(examples) == [examples[0]]
-    splits = held_back([Example(f"t{i}", label=i % 2) for i in range(40)], [Example("T0", label=0)])
+    assert without_duplicates(examples) == [examples[0]]
+    splits = hold_back_validation([Example(f"t{i}", label=i % 2) for i in range(40)], [Example("T0", label=0)])
     assert "t0" not in {example.text for example in splits.train + splits.validation}
-    numbers = held_back([Example(f"t{i}", label=i / 7) for i in range(40)], [])
+    numbers = hold_back_validation([Example(f"t{i}", label=i / 7) for i in range(40)], [])
     assert len(numbers.validation) == 4
 
 
 def test_unknown_tasks_are_refused_by_name():
     """Harm: a KeyError from a typing error."""
     with pytest.raises(TaskError, match="'magic'; choose one of sentence_polarity"):
-        find("magic")
+        find_task("magic")
 
 
 def test_missing_data_is_one_sentence(monkeypatch, tmp_path):
@@ -125,48 +125,48 @@ def test_the_hubs_tasks_ask_for_what_they_need(monkeypatch):
     """Harm: minutes of retries, or a ModuleNotFoundError."""
     with pytest.raises(TaskError, match="pip install datasets"):
         TASKS["glue-cola"].load()
-    monkeypatch.setattr(hub_tasks.importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(hub.importlib.util, "find_spec", lambda name: name)
     with pytest.raises(TaskError, match="no network"):
         TASKS["squad"].load()
 
 
 @pytest.fixture
-def hub(monkeypatch):
+def stored_hub(monkeypatch):
     """A Hub with a little of GLUE and SQuAD, as `datasets` gives it."""
     import sys
     import types
 
     def load_dataset(name, config, split):
-        if name == hub_tasks.SQUAD:
+        if name == SQUAD:
             answers = {"text": ["in Rome", "Rome"], "answer_start": [10, 13]}
             row = {"question": "Where?", "context": "She lived in Rome.", "answers": answers}
             return [row] * (40 if split == "train" else 5)
-        columns = hub_tasks.GLUE_TASKS[config][1]
+        columns = GLUE_TASKS[config][1]
         count = 60 if split == "train" else 12
         made = [
             {**{column: f"{column} {split} {i}" for column in columns}, "label": i % 2, "idx": i} for i in range(count)
         ]
-        assert split in ("train", hub_tasks.GLUE_TASKS[config][4])
+        assert split in ("train", GLUE_TASKS[config][4])
         return [*made, {**made[0], "label": -1}]
 
     monkeypatch.setitem(sys.modules, "datasets", types.SimpleNamespace(load_dataset=load_dataset))
-    monkeypatch.setattr(hub_tasks.importlib.util, "find_spec", lambda name: name)
-    monkeypatch.setattr(hub_tasks, "reachable", lambda url: True)
+    monkeypatch.setattr(hub.importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(hub, "reachable", lambda url: True)
 
 
-@pytest.mark.usefixtures("hub")
+@pytest.mark.usefixtures("stored_hub")
 @pytest.mark.parametrize("name", [name for name in TASKS if name.startswith("glue-")])
 def test_glue_is_read_as_it_is_published(name):
     """Harm: a test set without labels scores everybody at zero, or a pair loses its second half."""
     task, splits = TASKS[name], TASKS[name].load()
     assert (len(splits.train), len(splits.validation), len(splits.test)) == (54, 6, 12)
-    pair = len(hub_tasks.GLUE_TASKS[name.removeprefix("glue-")][1]) == 2
+    pair = len(GLUE_TASKS[name.removeprefix("glue-")][1]) == 2
     assert bool(splits.test[0].second) == pair
     assert isinstance(splits.test[0].label, int if task.classes else float)
     assert set(task.baseline(splits)) == set(task.metrics)
 
 
-@pytest.mark.usefixtures("hub")
+@pytest.mark.usefixtures("stored_hub")
 def test_squad_is_read_as_it_is_published():
     """Harm: an answer that lies beside its place in the text."""
     task, splits = TASKS["squad"], TASKS["squad"].load()

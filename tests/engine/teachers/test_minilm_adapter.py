@@ -11,8 +11,8 @@ from engine.learning.closeness import closeness
 from engine.learning.masked_lm import masked_lm_report
 from engine.settings.device import pick
 from engine.sizing.cost import parameters
-from engine.teachers import catalog as teachers
 from engine.teachers import shipped
+from engine.teachers.catalog import load_teacher, teacher_card
 from engine.text.corpora import open_corpus
 
 HERE = Path(__file__).resolve().parents[3]
@@ -24,7 +24,7 @@ CARDS = {name: json.loads((folder / "card.json").read_text()) for name, (_, fold
 def test_it_is_small_and_its_teacher_is_whole(name):
     """Harm: a checkout of forty megabytes; or a card that counts the adapter beside the model it is part of."""
     assert (shipped.ADAPTERS[name][1] / "adapter.safetensors").stat().st_size < 5_000_000
-    card = teachers.card(name)
+    card = teacher_card(name)
     assert card.has_head
     assert parameters(card.shape) == 22_744_506
     assert card.scores["masked_accuracy"] >= 0.30
@@ -44,13 +44,13 @@ def text():
         pytest.skip("NLTK's texts are not on this machine")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(nltk.data, "path", [str(DATA)])
-        yield open_corpus(CARDS["minilm"]["corpus"], teachers.load("minilm").tokenizer, 64, 1, held_out_rows=192)
+        yield open_corpus(CARDS["minilm"]["corpus"], load_teacher("minilm").tokenizer, 64, 1, held_out_rows=192)
 
 
 @pytest.mark.parametrize("name", CARDS)
 def test_it_is_as_good_and_as_near_as_its_card_says(text, name):
     """Harm: a card of another adapter, or a file that was damaged on its way."""
-    adapted, original = teachers.load(name).bert.eval(), teachers.load("minilm-original").bert.eval()
+    adapted, original = load_teacher(name).bert.eval(), load_teacher("minilm-original").bert.eval()
     found = masked_lm_report(adapted, text, pick("cpu"))["accuracy"]
     assert abs(found["value"] - CARDS[name]["scores"]["masked_accuracy"]) < 2 * found["interval"]
     near = closeness(adapted, original, text, pick("cpu"), rows=32)

@@ -12,9 +12,9 @@ from safetensors.torch import load_file, save_file
 from engine.methods.registry import METHODS
 from engine.sizing.cost import parameters
 from engine.sizing.shape import Shape
-from engine.teachers import catalog as teachers
-from engine.teachers import pretrained
-from engine.teachers.catalog import TeacherError
+from engine.teachers import catalog, pretrained
+from engine.teachers.card import TeacherError
+from engine.teachers.catalog import load_teacher, teacher_card
 from engine.teachers.pretrained import hub_folder, local_outline, read_folder
 from tests.fixtures.builders import finish, new_run, tiny, tokenizer
 
@@ -33,9 +33,9 @@ ALBERT = transformers.AlbertConfig(
 def here(tmp_path, monkeypatch):
     """The only folder that may be read."""
     monkeypatch.setenv("HEIRLOOM_ROOTS", str(tmp_path))
-    teachers._hub_outline.cache_clear()
+    catalog._hub_outline.cache_clear()
     yield tmp_path
-    teachers._hub_outline.cache_clear()
+    catalog._hub_outline.cache_clear()
 
 
 def saved(folder, kind="BertForMaskedLM", config=BERT):
@@ -51,20 +51,20 @@ def saved(folder, kind="BertForMaskedLM", config=BERT):
 def test_a_checkpoint_teaches_what_the_library_computes(here, kind, config):
     """Harm: a teacher from a folder that is another model than the one everybody else loads from it."""
     theirs = saved(here / "model", kind, config)
-    found = teachers.load(f"local:{here / 'model'}")
+    found = load_teacher(f"local:{here / 'model'}")
     assert found.card.has_head
     ids = torch.tensor([found.tokenizer("the girl sleeps .")["input_ids"]])
     with torch.no_grad():
         torch.testing.assert_close(found.bert(ids), theirs(ids).logits, rtol=0, atol=1e-5)
     assert sum(p.numel() for p in found.bert.parameters()) == parameters(found.card.shape)
-    assert found.card == teachers.card(f"local:{here / 'model'}")
+    assert found.card == teacher_card(f"local:{here / 'model'}")
 
 
 @pytest.mark.parametrize(("kind", "config"), [("BertModel", BERT), ("AlbertModel", ALBERT)])
 def test_an_encoder_without_a_head_says_so(here, kind, config):
     """Harm: a new head's guesses pass for the teacher's knowledge."""
     theirs = saved(here / "model", kind, config)
-    found = teachers.load(f"local:{here / 'model'}")
+    found = load_teacher(f"local:{here / 'model'}")
     assert not found.card.has_head
     assert "without a masked-LM head" in found.card.objective
     ids = torch.tensor([found.tokenizer("the girl sleeps .")["input_ids"]])
@@ -92,7 +92,7 @@ def test_weights_in_several_files_are_one_model(here):
     index["weight_map"][names[0]] = "../../outside.safetensors"
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     with pytest.raises(TeacherError, match=r"holds no model\.safetensors"):
-        teachers.card(f"local:{folder}")
+        teacher_card(f"local:{folder}")
 
 
 def damage(folder, kind):
@@ -139,7 +139,7 @@ def test_a_folder_that_is_no_teacher_is_one_sentence(here, kind, says):
     saved(here / "model")
     damage(here / "model", kind)
     with pytest.raises(TeacherError, match=says) as caught:
-        teachers.load(f"local:{here / 'model'}")
+        load_teacher(f"local:{here / 'model'}")
     assert "\n" not in str(caught.value)
 
 
@@ -149,7 +149,7 @@ def test_nothing_outside_of_the_roots_teaches(here, name, tmp_path_factory, monk
     saved(tmp_path_factory.mktemp("outside"))
     (here / "link").symlink_to(tmp_path_factory.getbasetemp())
     monkeypatch.chdir(here)
-    for ask in (teachers.card, teachers.load):
+    for ask in (teacher_card, load_teacher):
         with pytest.raises(TeacherError) as caught:
             ask(f"local:{name}")
         assert "\n" not in str(caught.value)
@@ -191,11 +191,11 @@ def hub(here, monkeypatch):
 
 def test_a_card_of_the_hub_fetches_no_weights(hub):
     """Harm: choosing a name on the build page downloads 400 MB."""
-    card = teachers.card("hub:owner/name")
+    card = teacher_card("hub:owner/name")
     assert not hub
     assert (card.licence, card.has_head) == ("apache-2.0", True)
     assert "wikipedia, books" in card.about
-    found = teachers.load("hub:owner/name")
+    found = load_teacher("hub:owner/name")
     assert hub == ["model"]
     assert found.card == card
     assert found.bert.shape == card.shape
@@ -211,21 +211,21 @@ def test_what_is_here_already_needs_no_network(hub, monkeypatch):
 def test_a_model_that_the_hub_does_not_have_is_one_sentence(hub):
     """Harm: forty lines about tokens and gated repositories for a typing error."""
     with pytest.raises(TeacherError, match="owner/other cannot be had from the Hub: 401") as caught:
-        teachers.card("hub:owner/other")
+        teacher_card("hub:owner/other")
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("id", ["../../etc", "a/b/c", "", "a b", "-x", "a/../b"])
 def test_a_model_of_the_hub_has_a_name(hub, id):
     """Harm: a path or an option passed on to a library as a name."""
-    for ask in (teachers.card, teachers.load):
+    for ask in (teacher_card, load_teacher):
         with pytest.raises(TeacherError, match="is named hub:OWNER/NAME"):
             ask(f"hub:{id}")
 
 
 def test_without_a_network_the_hub_fails_at_once():
     """Harm: 23 seconds of retries before the same answer. The environment of the tests says that there is none."""
-    for ask in (teachers.card, teachers.load):
+    for ask in (teacher_card, load_teacher):
         with pytest.raises(TeacherError, match="There is no network to fetch owner/name through") as caught:
             ask("hub:owner/name")
         assert "\n" not in str(caught.value)

@@ -226,9 +226,9 @@ def test_a_corpus_too_small_to_hold_anything_out_is_refused(documents, speaker, 
 @pytest.mark.skipif(not (REAL_NLTK / "corpora" / "brown.zip").exists(), reason="the real Brown corpus is not here")
 def test_the_real_brown_corpus_fills_rows(monkeypatch):
     """Harm: the reader knows our own toy files and not the real thing."""
-    from engine.teachers import catalog as teachers
+    from engine.teachers.catalog import load_teacher
 
-    english = teachers.load("minilm").tokenizer
+    english = load_teacher("minilm").tokenizer
     reader = nltk.corpus.util.LazyCorpusLoader(
         "brown", nltk.corpus.CategorizedTaggedCorpusReader, r"ca\d\d", cat_file="cats.txt", encoding="ascii"
     )  # one of its 15 genres, 44 documents

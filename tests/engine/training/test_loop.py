@@ -100,7 +100,7 @@ def test_what_was_spent_is_counted_from_the_first_step_on(told):
     config, run, events = told
     corpus = open_corpus("microworld", tokenizer(), config.length, config.steps * config.batch)
     planned, tokens, flops = plan(config), 0, 0
-    teacher_shape = teachers.card("blank").shape
+    teacher_shape = teachers.teacher_card("blank").shape
     for event in of_kind(events, "step"):
         batch = corpus.batch(event["step"] - 1, config.batch, config.seed)
         tokens += int(batch.visible.sum())
@@ -118,7 +118,7 @@ def test_the_start_tells_the_exact_sizes(told):
     """Harm: parameter counts on the watch page that differ from those on the build page."""
     config, _, events = told
     (start,) = of_kind(events, "start")
-    student, blank = Shape.from_json(start["student_shape"]), teachers.card("blank").shape
+    student, blank = Shape.from_json(start["student_shape"]), teachers.teacher_card("blank").shape
     assert start["teacher_shape"] == blank.to_json()
     assert (student.layers, student.hidden, student.heads, student.ffn) == (1, 32, 4, 64)
     assert start["teacher_parameters"] == parameters(blank)
@@ -158,7 +158,7 @@ def test_the_scores_are_those_of_the_saved_student(told):
     assert found["loss"] == pytest.approx(scores["masked_loss"], abs=1e-5)
     assert found["accuracy"] == pytest.approx(scores["masked_accuracy"])
     assert (last["loss"], last["accuracy"]) == (scores["masked_loss"], scores["masked_accuracy"])
-    taught = masked_lm_score(teachers.load("blank").bert, corpus, pick("cpu"))
+    taught = masked_lm_score(teachers.load_teacher("blank").bert, corpus, pick("cpu"))
     assert scores["teacher_masked_loss"] == pytest.approx(taught["loss"], abs=1e-5)
     ratio = scores["masked_accuracy"] / scores["teacher_masked_accuracy"] if scores["teacher_masked_accuracy"] else 0.0
     assert scores["retained"] == pytest.approx(ratio)

@@ -8,7 +8,7 @@ import pytest
 
 from engine.inspection.probe import probe
 from engine.model.saved_models import export_model, load_lineage, load_model
-from engine.reports.run_report import report
+from engine.reports.run_report import run_report
 from engine.settings.run_config import RunConfig
 from engine.storage.runs import list_runs, open_run
 from engine.teachers import catalog as teachers
@@ -52,15 +52,15 @@ def test_an_old_student_opens_shows_its_attention_and_is_reported(root, name) ->
     assert sum(p.numel() for p in model.bert.parameters()) > 0
     seen = probe(model.bert, model.tokenizer, "The girl near the boats washes herself.")
     assert seen.attentions[0].shape[-1] == len(seen.tokens)
-    page = report(open_run(root, name), root)
+    page = run_report(open_run(root, name), root)
     assert name in page
     assert "Traceback" not in page
 
 
 def test_an_old_student_teaches(root) -> None:
     """Harm: the chain from teacher to assistant to student breaks with an update."""
-    assert teachers.card("run:teacher", root).shape.hidden == 16
-    assert teachers.load("run:wid-finished", root).bert.shape.hidden == 8
+    assert teachers.teacher_card("run:teacher", root).shape.hidden == 16
+    assert teachers.load_teacher("run:wid-finished", root).bert.shape.hidden == 8
 
 
 def test_an_old_student_is_exported(root, tmp_path) -> None:

@@ -16,8 +16,8 @@ def test_multiply_adds_are_those_that_torch_counts(method):
     """Harm: a chart of the work a student saves that counts a head on words nobody asked for."""
     config, length = tiny(method), 20
     planned = plan(config)
-    event = start_event(config, planned, teachers.card("blank").shape, 0, length, 5, 0)
-    for who, shape in (("teacher", teachers.card("blank").shape), ("student", planned.shape)):
+    event = start_event(config, planned, teachers.teacher_card("blank").shape, 0, length, 5, 0)
+    for who, shape in (("teacher", teachers.teacher_card("blank").shape), ("student", planned.shape)):
         with FlopCounterMode(display=False) as counter:
             ids, hidden = torch.zeros(1, length, dtype=torch.int64), torch.arange(3)  # 15% of 20 words
             Bert(shape)(ids, positions=hidden, trace={"attentions": []})  # traced, every product is one that it knows

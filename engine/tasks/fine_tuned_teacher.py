@@ -1,4 +1,4 @@
-"""A teacher that has been fine-tuned on a task: made once, and kept in the cache."""
+"""A teacher fine-tuned on a task, for methods that distil on labelled data: made once, and kept in the cache."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from engine.model.bert import Bert
 from engine.settings.device import Device
 from engine.storage.cache import digest, writable_folder
 from engine.tasks.batches import TaskData
-from engine.tasks.finetune import Recipe, TaskModel, fingerprint, learn, recipe_json
+from engine.tasks.finetune import FineTuneRecipe, TaskModel, fine_tune_in_steps, weights_fingerprint
 
-LAYOUT = 1  # of kept teachers: raise it wherever the same model, task, recipe and seed become another
+CACHE_VERSION = 1  # of kept teachers: raise it wherever the same model, task, recipe and seed become another
 
 
-def taught(bert: Bert, data: TaskData, recipe: Recipe, seed: int, device: Device) -> Generator[float, None, TaskModel]:
+def fine_tuned_teacher(
+    bert: Bert, data: TaskData, recipe: FineTuneRecipe, seed: int, device: Device
+) -> Generator[float, None, TaskModel]:
     """`bert` fine-tuned on `data` by `recipe`, on `device`; yields the share that is done, 0 to 1.
 
     One that was made before, with the same weights, examples, recipe and seed on the same kind of device, is read from
@@ -31,14 +33,16 @@ def taught(bert: Bert, data: TaskData, recipe: Recipe, seed: int, device: Device
         TaskError: the loss is no number any more.
     """  # fmt: skip
     facts = [data.train.ids, data.train.targets.tolist(), data.validation.ids, data.validation.targets.tolist()]
-    about = [LAYOUT, fingerprint(bert), data.name, digest(facts), recipe_json(recipe), seed]
+    about = [CACHE_VERSION, weights_fingerprint(bert), data.name, digest(facts), recipe.to_json(), seed]
     path = writable_folder("taught") / f"{digest([*about, device.type, device.mixed_precision])}.safetensors"
     with torch.random.fork_rng(range(torch.cuda.device_count()) if device.type == "cuda" else []):
         with suppress(OSError, SafetensorError, RuntimeError):  # not there yet, or damaged
             kept = TaskModel(bert, data.task, recipe.dropout, seed, recipe.pooling)
             kept.load_state_dict(load_file(path))
             return kept.to(device.type).eval()
-        learning = learn(bert, data.tokenizer, data.task, data.train, data.validation, recipe, seed, device)
+        learning = fine_tune_in_steps(
+            bert, data.tokenizer, data.task, data.train, data.validation, recipe, seed, device
+        )
         learned = yield from learning
     with suppress(OSError):
         _write(path, learned.model)
