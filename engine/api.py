@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.learning.score_kind import accuracies, measure_of
+from engine.learning.score_kind import card_accuracies, score_kind_of
 from engine.settings import budget as budgets
 from engine.settings.options import ConfigError
 from engine.settings.run_config import RunConfig
-from engine.sizing.cost import by_part, model_bytes, parameters
+from engine.sizing.cost import model_bytes, parameters, parameters_by_part
 from engine.sizing.shape import Shape
-from engine.storage.allowed_folders import absolute
-from engine.storage.runs import Run, RunError, create, open_run
+from engine.storage.allowed_folders import absolute_name
+from engine.storage.runs import Run, RunError, create_run, open_run
 from engine.teachers.catalog import RUNS, TEACHERS, teacher_card
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def count(shape: Shape) -> ParameterCount:
         raise ConfigError(
             [f"count needs a Shape, such as Shape(layers=12, hidden=192, heads=12), got a {type(shape).__name__}."]
         )
-    return ParameterCount(parameters(shape), by_part(shape), model_bytes(shape))
+    return ParameterCount(parameters(shape), parameters_by_part(shape), model_bytes(shape))
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,8 @@ class TrainedStudent:
         return load_model(self.run.student_dir)
 
     def __repr__(self) -> str:
-        learned, taught = accuracies(self.card)
-        title = measure_of(self.card).title.lower()
+        learned, taught = card_accuracies(self.card)
+        title = score_kind_of(self.card).title.lower()
         return (
             f"<student of {self.run.id}: {self.card['parameters']:,} of {self.card['teacher_parameters']:,} "
             f"parameters, {title} {learned:.1%} (teacher: {taught:.1%})>"
@@ -139,16 +139,18 @@ def train(
         if steps is not None and budget is not None:
             raise ConfigError(["steps and budget say the same thing twice; give one of them."])
         if budget is not None:
-            spend = budgets.read(budget)
+            spend = budgets.parse_budget(budget)
             given |= {"steps": int(spend.amount)} if spend.unit == "steps" else {"budget": spend.exact}
         elif steps is not None or issubclass(find(method), OneShot):
             given["steps"] = steps or 0
-        given |= {name: absolute(given[name]) for name in ("teacher", "corpus") if isinstance(given.get(name), str)}
+        given |= {
+            name: absolute_name(given[name]) for name in ("teacher", "corpus") if isinstance(given.get(name), str)
+        }
         student = {name: size for name, size in sizes.items() if size is not None}
         chosen = preset_options(method, preset) | dict(options or {})
         config = RunConfig.from_json({**given, "student": student, "options": chosen})
         shape = plan(config, runs).shape  # refuses before a folder is made
-    begin = job.start if config.processes > 1 else create
+    begin = job.start if config.processes > 1 else create_run
     run = begin(runs, config.to_json(), f"{config.method}-{shape.layers}x{shape.hidden}")
     with _interrupt_saves(run):
         events = follow(run, 0) if config.processes > 1 else job.perform(run)

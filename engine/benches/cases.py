@@ -35,11 +35,11 @@ class Case:
         import numpy as np
         import torch
 
-        from engine.text.masking import MASKED, Batch
+        from engine.text.masking import MASKED_SHARE, Batch
 
         rng = np.random.default_rng(0)
         ids = rng.integers(0, self.teacher.vocab, (self.rows, self.length))
-        positions = np.sort(rng.choice(ids.size, round(MASKED * ids.size), replace=False))
+        positions = np.sort(rng.choice(ids.size, round(MASKED_SHARE * ids.size), replace=False))
         targets = rng.integers(0, self.teacher.vocab, len(positions))
         arrays = (ids, np.ones(ids.shape, bool), positions, targets)
         return Batch(*(torch.from_numpy(array) for array in arrays)).to(self.device)

@@ -14,8 +14,8 @@ import torch
 from engine.benches.cases import INT8_CASES, INT8_TEACHER, find_case, why_unavailable
 from engine.benches.timing import measured_on, time_in_turn
 from engine.model.bert import Bert, new_bert
-from engine.model.pruning import copy_of
-from engine.settings.device import pick
+from engine.model.pruning import convert
+from engine.settings.device import pick_device
 from engine.sizing.shape import Shape
 from engine.text.masking import Batch
 
@@ -31,11 +31,11 @@ def bench_int8(name: str, repeats: int = 21) -> dict[str, Any]:
     case = find_case(INT8_CASES, name, repeats)
     if why := why_unavailable(case):
         return {"case": name, "measured": False, "why": why}
-    device, batch = pick(case.device), case.random_batch()
+    device, batch = pick_device(case.device), case.random_batch()
     rows = []
     for shape in case.students:
         whole = new_bert(shape, 0).eval()
-        rounded = copy_of(whole, Shape(**{**vars(shape), "linear_bits": 8, "table_bits": 8})).eval()
+        rounded = convert(whole, Shape(**{**vars(shape), "linear_bits": 8, "table_bits": 8})).eval()
         passes = {
             "float32": _forward_pass(whole.to(device.type), batch),
             "int8": _forward_pass(rounded.to(device.type), batch),

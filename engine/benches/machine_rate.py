@@ -15,9 +15,9 @@ import torch
 from engine.benches.timing import time_within, training_precision
 from engine.methods.registry import find
 from engine.model.bert import new_bert
-from engine.settings.device import Device, pick
-from engine.settings.torch_subprocess import serve, tell
-from engine.sizing.footprint import Batch, training_flops
+from engine.settings.device import Device, pick_device
+from engine.settings.torch_subprocess import answer_stdin, report_progress
+from engine.sizing.footprint import TrainingBatch, training_flops
 from engine.sizing.shape import Shape
 from engine.text.masking import Batch as TokenBatch
 from engine.training.processes import Processes
@@ -33,16 +33,16 @@ def machine_rates(device: Device | None = None, seconds: float = SECONDS) -> dic
     A training step is one of `STEP` on eight sequences of 128 tokens, in the precision that training uses here; its
     FLOPs are those of `engine.sizing.footprint.training_flops`.
     """
-    device = device or pick()
+    device = device or pick_device()
     size = 4096 if device.type == "cuda" else 1024
-    tell(0.1, f"float32 products on {device.name}")
+    report_progress(0.1, f"float32 products on {device.name}")
     float32 = matmul_rate(size, torch.float32, device, seconds)
-    tell(0.3, f"bfloat16 products on {device.name}")
+    report_progress(0.3, f"bfloat16 products on {device.name}")
     bfloat16 = matmul_rate(size, torch.bfloat16, device, seconds)
-    tell(0.5, "memory")
+    report_progress(0.5, "memory")
     bandwidth = _copy_rate(device, seconds)
-    tell(0.7, "training steps")
-    batch = Batch(8, 128, training_precision(device))
+    report_progress(0.7, "training steps")
+    batch = TrainingBatch(8, 128, training_precision(device))
     step_seconds = statistics.median(time_within(_training_step(batch, device), seconds, device))
     return {
         "device": device.name,
@@ -68,7 +68,7 @@ def _copy_rate(device: Device, seconds: float) -> float:
     return 2 * block.nbytes / statistics.median(time_within(copy, seconds, device))
 
 
-def _training_step(batch: Batch, device: Device) -> Callable[[], object]:
+def _training_step(batch: TrainingBatch, device: Device) -> Callable[[], object]:
     """One training step of a new model `STEP` from scratch on random tokens, to be called as often as is wanted."""
     model, kind = new_bert(STEP, seed=0).to(device.type).train(), find("scratch")
     method = kind(kind.Options(), 1)
@@ -81,4 +81,4 @@ def _training_step(batch: Batch, device: Device) -> Callable[[], object]:
 
 
 if __name__ == "__main__":
-    serve(lambda question: machine_rates())
+    answer_stdin(lambda question: machine_rates())

@@ -22,9 +22,9 @@ from engine.methods.kinds.calibrated import calibrated, calibration_batches
 from engine.methods.kinds.shape_changing import ShapeChanging, cost_phases
 from engine.methods.registry import METHODS
 from engine.model.bert import new_bert
-from engine.settings.device import pick
+from engine.settings.device import pick_device
 from engine.settings.options import ConfigError
-from engine.settings.torch_subprocess import ask, serve
+from engine.settings.torch_subprocess import answer_stdin, ask
 from engine.sizing.shape import Shape, ShapeError
 from engine.tasks.batches import TaskBatch
 from engine.text.masking import Batch
@@ -47,7 +47,7 @@ def bench_methods(name: str, rounds: int = 3, steps: int = 5, only: tuple[str, .
     case = find_case(METHOD_CASES, name, rounds)
     if why := why_unavailable(case):
         return {"case": name, "measured": False, "why": why}
-    device, refused = pick(case.device), {}
+    device, refused = pick_device(case.device), {}
     answers: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for method in only or METHODS:
         try:
@@ -133,7 +133,7 @@ def time_method_steps(case: Case, name: str, stage: str, steps: int) -> dict[str
     """Seconds of `steps` training steps of the method `name`, the bytes they take, the FLOPs counted for one."""
     (method, shape), late = plan_method(name, case), stage == STAGES[1]
     phases = cost_phases(method, case.teacher, shape)
-    device, teacher = pick(case.device), new_bert(case.teacher, 0)
+    device, teacher = pick_device(case.device), new_bert(case.teacher, 0)
     batch = case.random_batch()
     if method.task.pairs != "none":
         batch = _as_sentence_pairs(batch)
@@ -180,4 +180,4 @@ def _answer(question: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    serve(_answer)
+    answer_stdin(_answer)

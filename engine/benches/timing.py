@@ -47,11 +47,11 @@ def time_within(action: Action, limit: float, device: Device | None = None) -> l
 def time_once(action: Action, device: Device | None = None) -> float:
     """Seconds of one call, until `device` has done all that the call asked of it."""
     if device:
-        device.wait()
+        device.synchronize()
     began = time.perf_counter()
     action()
     if device:
-        device.wait()
+        device.synchronize()
     return time.perf_counter() - began
 
 

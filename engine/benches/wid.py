@@ -26,8 +26,8 @@ from engine.benches.wid_variants import (
     VARIANTS,
     Variant,
 )
-from engine.settings.device import Device, pick
-from engine.settings.torch_subprocess import ask, serve
+from engine.settings.device import Device, pick_device
+from engine.settings.torch_subprocess import answer_stdin, ask
 from engine.sizing.shape import Shape
 
 WARMUP = 2  # steps that make buffers and moments
@@ -44,7 +44,7 @@ def bench_wid(name: str, repeats: int = 7, with_memory: bool = True) -> dict[str
     case = find_case(WID_CASES, name, repeats)
     if why := why_unavailable(case):
         return {"case": name, "measured": False, "why": why}
-    device, students = pick(case.device), []
+    device, students = pick_device(case.device), []
     for index, student in enumerate(case.students):
         rows = _time_variants(case, student, device, repeats)
         rate = matmul_rate(MATMUL_SIZE, torch.bfloat16 if device.mixed_precision else torch.float32, device)
@@ -164,7 +164,7 @@ def peak_memory(case: str, variant: str, student: int) -> int | None:
 def _peak_here(question: dict[str, Any]) -> dict[str, Any]:
     """In that process: the answer to what `peak_memory` asks."""
     case = WID_CASES[question["case"]]
-    device, batch = pick(case.device), case.random_batch()
+    device, batch = pick_device(case.device), case.random_batch()
     memory = PeakMemory(device)
     variant = Variant(question["variant"], case, case.students[question["student"]], device)
     memory.reset()
@@ -178,4 +178,4 @@ def _ratio(a: Any, b: Any) -> float | None:
 
 
 if __name__ == "__main__":
-    serve(_peak_here)
+    answer_stdin(_peak_here)

@@ -10,9 +10,9 @@ from torch import nn
 
 from engine.benches.activation_compactors import ActivationSpace, activation_multiply_adds
 from engine.benches.cases import Case
-from engine.compactors.cut_schedule import Schedule, smallest
+from engine.compactors.cut_schedule import CutSizes, smallest_dims
 from engine.compactors.heir import Heir
-from engine.learning.losses import masked_lm
+from engine.learning.losses import masked_lm_loss
 from engine.learning.optimizers import adamw
 from engine.model.bert import new_bert
 from engine.settings.device import Device
@@ -26,11 +26,11 @@ OPEN, CLOSED, FOLDED = "weight space, open", "weight space, closed", "weight spa
 VARIANTS = (TEACHER, STUDENT, ACTIVATION, RELEASED, OPEN, CLOSED, FOLDED)
 
 
-def close_all(heir: Heir, schedule: Schedule, optimizer: torch.optim.Optimizer | None) -> None:
+def close_all(heir: Heir, schedule: CutSizes, optimizer: torch.optim.Optimizer | None) -> None:
     """Removes all dims that must go from `heir` at once, as the cuts of a whole run do one after the other."""
     for group in heir.groups.values():
-        left = schedule.left(group.kind, schedule.last_cut)
-        heir.close(group, smallest(group.vector_norms().cpu(), left, *schedule.pieces(group.kind)))
+        left = schedule.remaining(group.kind, schedule.last_cut)
+        heir.close(group, smallest_dims(group.vector_norms().cpu(), left, *schedule.pieces(group.kind)))
         heir.shrink(group, optimizer)
 
 
@@ -47,7 +47,7 @@ class Variant:
             model = Heir(bert)
         elif name == FOLDED:
             model = Heir(bert)
-            close_all(model, Schedule(case.teacher, student, "dim"), None)
+            close_all(model, CutSizes(case.teacher, student, "dim"), None)
             model = model.fold()
         self.model = model.to(device.type).train()
         self.optimizer = adamw([(self.model, 1e-4)])
@@ -56,12 +56,12 @@ class Variant:
         if name == CLOSED:
             self.train_step(case.random_batch())  # so that moments shrink too, as in a run
             assert isinstance(model, Heir)
-            close_all(model, Schedule(case.teacher, student, "dim"), self.optimizer)
+            close_all(model, CutSizes(case.teacher, student, "dim"), self.optimizer)
 
     def train_step(self, batch: Batch) -> None:
         """One training step; of the released variant as its authors' code takes it."""
         with self.device.autocast():
-            loss = masked_lm(self.model, batch)
+            loss = masked_lm_loss(self.model, batch)
         loss.backward()
         if self.name == RELEASED:
             assert isinstance(self.model, ActivationSpace)

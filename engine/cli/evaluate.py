@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         ValueError: it cannot be scored as asked.
     """
-    from engine.settings.device import pick
+    from engine.settings.device import pick_device
     from engine.tasks.catalog import TASKS, find_task
     from engine.teachers.catalog import open_model
 
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise ValueError(f"--limit must be 0 (all) or more, got {arguments.limit}.")
     if arguments.probe and not arguments.task:
         raise ValueError(f"--probe needs a --task: one of {', '.join(TASKS)}.")
-    device = pick(arguments.device, arguments.precision)
+    device = pick_device(arguments.device, arguments.precision)
     task = find_task(arguments.task) if arguments.task else None
     model = open_model(arguments.model, arguments.runs)
     other = arguments.against or model.teacher

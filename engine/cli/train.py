@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from engine.cli.arguments import add_flags, add_runs_folder, given_values
-from engine.learning.score_kind import accuracies, measure_of
+from engine.learning.score_kind import card_accuracies, score_kind_of
 from engine.settings import budget
 from engine.settings.run_config import RunConfig
-from engine.storage.allowed_folders import absolute
-from engine.storage.runs import ENDED, Run, create, open_run
+from engine.storage.allowed_folders import absolute_name
+from engine.storage.runs import ENDED, Run, create_run, open_run
 
 # Flags that are called as the fields of RunConfig, by the type of their value.
 NAMES = {
@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--method", help=", ".join(method_names()))
     add_flags(parser, str, NAMES)
     add_flags(parser, int, {**STUDENT_SIZES, **NUMBERS})
-    parser.add_argument("--budget", metavar="AMOUNT", help=f"instead of --steps: {budget.EXAMPLES}")
+    parser.add_argument("--budget", metavar="AMOUNT", help=f"instead of --steps: {budget.BUDGET_EXAMPLES}")
     add_flags(parser, float, FRACTIONS)
     parser.add_argument("--preset", help="options that belong together, such as paper: the method's authors' choices")
     parser.add_argument(
@@ -109,7 +109,7 @@ def _started(arguments: argparse.Namespace) -> tuple[Run, int, int]:
 
     config = run_config(arguments)
     shape = plan(config, arguments.runs).shape  # refuses before a folder is made
-    begin = job.start if config.processes > 1 else create
+    begin = job.start if config.processes > 1 else create_run
     started = begin(arguments.runs, config.to_json(), f"{config.method}-{shape.layers}x{shape.hidden}")
     return started, config.processes, 0
 
@@ -129,14 +129,14 @@ def run_config(arguments: argparse.Namespace) -> RunConfig:
         arguments.option
     )
     if arguments.budget is not None:
-        spend = budget.read(arguments.budget)
+        spend = budget.parse_budget(arguments.budget)
         if "steps" in given:
             raise ValueError("--steps and --budget say the same thing twice; give one of them.")
         given |= {"steps": int(spend.amount)} if spend.unit == "steps" else {"budget": spend.exact}
     free = "steps" not in given and "budget" not in given
     if free and "method" in given and issubclass(find(given["method"]), OneShot):
         given["steps"] = 0
-    given |= {name: absolute(given[name]) for name in ("teacher", "corpus") if name in given}
+    given |= {name: absolute_name(given[name]) for name in ("teacher", "corpus") if name in given}
     return RunConfig(**given, student=student, options=options)
 
 
@@ -199,7 +199,7 @@ def show_progress(started: Run, events: Iterator[dict[str, Any]]) -> dict[str, A
         elif event["kind"] == "waiting":
             tqdm.write("Another run is using the device; waiting for it to end.", file=sys.stderr)
         elif event["kind"] == "start":
-            title = measure_of(event).title
+            title = score_kind_of(event).title
             several = f"{event['processes']} processes, " if event["processes"] > 1 else ""
             tqdm.write(f"{started.id} on {several}{event['device_name']}; Ctrl-C saves and stops", file=sys.stderr)
             bar = tqdm(total=event["steps"], initial=event["step"], unit="step", file=sys.stderr, dynamic_ncols=True)
@@ -227,8 +227,8 @@ def _print_outcome(ended: Run, last_event: dict[str, Any], as_json: bool) -> int
     if as_json:
         print(json.dumps(card))
         return 0
-    scores, title = card["scores"], measure_of(card).title
-    learned, taught = accuracies(card)
+    scores, title = card["scores"], score_kind_of(card).title
+    learned, taught = card_accuracies(card)
     print(f"{card['id']}: {card['parameters']:,} of {card['teacher_parameters']:,} parameters, ", end="")
     print(f"{title[:1].lower()}{title[1:]} {learned:.1%} of the teacher's {taught:.1%}", end="")
     print(

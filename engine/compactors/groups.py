@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from engine.model.bert import LayerNorm
 
-MOST_BINS = 768  # of a group in a picture; wider groups are averaged over neighbours
+MAX_BINS = 768  # of a group in a picture; wider groups are averaged over neighbours
 
 
 @dataclass(frozen=True)
-class Member:
+class GroupMember:
     """A tensor that has a group's dims along one axis: a compactor, a LayerNorm's gain or its offset."""
 
     owner: nn.Module
@@ -34,7 +34,7 @@ class Member:
 
 
 @dataclass
-class Group:
+class DimGroup:
     """Dims that live and die together.
 
     `dims` says which of the teacher's dims are still present in the members, `closing` marks those among them that
@@ -43,22 +43,24 @@ class Group:
 
     name: str
     kind: str  # residual, attention, ffn or transform
-    members: list[Member]
-    reference: Member  # the one compactor by which the authors' release ranks this group
-    biases: list[Member]  # of the linears that put out these dims; they keep the teacher's size, inside the compactor
+    members: list[GroupMember]
+    reference: GroupMember  # the one compactor by which the authors' release ranks this group
+    biases: list[
+        GroupMember
+    ]  # of the linears that put out these dims; they keep the teacher's size, inside the compactor
     norms: list[LayerNorm]
     full: int  # how many dims the teacher has here
     dims: Tensor  # (present,) int64, ascending
     closing: Tensor  # (present,) bool
-    fading: int = 0  # steps until the closing vectors are zero; 0: they are not on a straight line to it
+    steps_to_zero: int = 0  # steps until the closing vectors are zero; 0: they are not on a straight line to it
     _places: Tensor | None = None  # of the closing dims, where they are used: copied there once a cut, not once a step
 
     @property
-    def kept(self) -> int:
+    def open_count(self) -> int:
         """How many dims will stay, of those chosen so far."""
         return int((~self.closing).sum())
 
-    def closing_on(self, device: torch.device) -> Tensor:
+    def closing_indices(self, device: torch.device) -> Tensor:
         """Indices, among the dims that are present, of those that are closing, (closing,), on `device`."""
         if self._places is None or self._places.device != device:
             self._places = self.closing.nonzero().squeeze(1).to(device)
@@ -80,13 +82,13 @@ class Group:
         norms = [member.parameter.detach().float().norm(dim=1 - member.axis) for member in chosen]
         return torch.stack(norms).mean(0)
 
-    def drawn(self) -> str:
+    def norms_base64(self) -> str:
         """A picture of the norms: one byte for each of the teacher's dims, or bin of neighbours, in base64.
 
         100 stands for a norm of 1, as at birth; 0 for a dim that is gone. Waits for the device.
         """
         norms = torch.zeros(self.full)
         norms[self.dims] = self.vector_norms().cpu()
-        if self.full > MOST_BINS:
-            norms = nn.functional.adaptive_avg_pool1d(norms[None], MOST_BINS)[0]
+        if self.full > MAX_BINS:
+            norms = nn.functional.adaptive_avg_pool1d(norms[None], MAX_BINS)[0]
         return base64.b64encode(bytes((norms * 100).round().clamp(0, 255).int().tolist())).decode()

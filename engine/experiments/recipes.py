@@ -16,7 +16,7 @@ from engine.experiments.grid import NLTK_ENGLISH
 from engine.experiments.outcome import Outcome, RowOutcome, Summary, summarise
 from engine.experiments.outcome_table import percent
 from engine.methods.registry import METHODS
-from engine.settings.device import pick
+from engine.settings.device import pick_device
 from engine.settings.options import ConfigError
 from engine.settings.run_config import RunConfig
 from engine.sizing.cost import parameters
@@ -125,7 +125,7 @@ def run_recipe(recipe: Recipe, root: Path, say: Say) -> dict[str, Any]:
             "seconds": card["seconds"],
             "tasks": {},
         }
-    device = pick(recipe.device, recipe.precision)
+    device = pick_device(recipe.device, recipe.precision)
     tuning = None if recipe.probe else FineTuneRecipe(epochs=recipe.epochs, lr=recipe.lr)
     answers: dict[str, dict[str, Any]] = {}
     for who, row in rows.items():

@@ -30,7 +30,7 @@ from engine.sizing.shape import Shape
 from engine.storage.attention_frames import write_frame_sentences, write_student_frame, write_teacher_frame
 from engine.tasks.batches import TaskData
 from engine.text.corpora import Corpus
-from engine.text.sentence_pairs import Pairs
+from engine.text.sentence_pairs import PairCorpus
 
 SENTENCES = 12
 RESAMPLES = 500
@@ -38,7 +38,7 @@ RESAMPLES = 500
 
 def start_film(folder: Path, teacher: Bert, data: Any, student: Shape, device: str) -> AttentionFilm | None:
     """The film of a run that learns from `data`; None where that holds out no sentence of two words."""
-    if isinstance(data, Corpus | Pairs | TaskData):
+    if isinstance(data, Corpus | PairCorpus | TaskData):
         with suppress(InheritanceError):
             return AttentionFilm(folder, teacher, data, student, device)
     return None
@@ -54,7 +54,7 @@ class AttentionFilm:
     """Records where a student looks: holds the sentences, and where its teacher and its nulls look in them."""
 
     def __init__(
-        self, folder: Path, teacher: Bert, data: Corpus | Pairs | TaskData, student: Shape, device: str
+        self, folder: Path, teacher: Bert, data: Corpus | PairCorpus | TaskData, student: Shape, device: str
     ) -> None:
         """`folder`: where the frames go. `student`: the shape that the student will have at the end.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from engine.settings.run_config import command_line
+from engine.settings.run_config import train_command
 from engine.storage.runs import Run, RunError, list_runs
 
 SAME_BUDGET = ("teacher", "corpus", "steps", "batch", "length", "seed", "masking", "mask_share")  # what a budget is
@@ -46,7 +46,7 @@ def scratch_baseline_config(card: dict[str, Any]) -> dict[str, Any]:
 
 def scratch_baseline_command(card: dict[str, Any]) -> str:
     """The command that makes the baseline."""
-    return command_line(scratch_baseline_config(card))
+    return train_command(scratch_baseline_config(card))
 
 
 def scratch_baseline_name(card: dict[str, Any]) -> str:

@@ -15,13 +15,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from engine.learning.losses import masked_lm
+from engine.learning.losses import masked_lm_loss
 from engine.learning.optimizers import adamw
 from engine.methods.kinds.learning_task import LearningTask, MaskedText
 from engine.model.bert import Bert
 from engine.settings.options import ConfigError
 from engine.sizing.shape import Shape, ShapeError
-from engine.sizing.step_flops import TRAINED, Work, forward_flops
+from engine.sizing.step_flops import FORWARD_AND_BACKWARD, BatchShape, forward_flops
 from engine.text.masking import Batch
 
 USES = ("logit", "feature", "hard", "task-agnostic")  # columns of Table 1 in the WID paper, arXiv 2305.09098
@@ -87,11 +87,11 @@ class Method:
             changes["ffn"] = 4 * changes["hidden"] if isinstance(changes["hidden"], int) else None
         if {"hidden", "heads"} & set(changes) and "head_dim" not in changes:
             changes["head_dim"] = None
-        if self.about.inherits_weights and teacher.marks:
+        if self.about.inherits_weights and teacher.compressions:
             raise ShapeError(
                 [
                     f"{self.about.label} starts from its teacher's own weights and needs a plain BERT, but this "
-                    f"teacher has {' and '.join(teacher.marks)}; take the run that it was made from, or another method."
+                    f"teacher has {' and '.join(teacher.compressions)}; take the run that it was made from, or another method."
                 ]
             )
         shape = teacher.plain().replace(pooler=False, pair_head=False, mlm_head=True, **changes)
@@ -121,7 +121,7 @@ class Method:
         wrapped: it can only be called, and every parameter of it takes part. `teacher`: what `task.fit_teacher` gave.
         No device sync.
         """
-        return {"masked-LM": masked_lm(student, batch)}
+        return {"masked-LM": masked_lm_loss(student, batch)}
 
     def optimizer(self, student: nn.Module) -> torch.optim.Optimizer:
         """AdamW at the method's learning rate; matrices decay, biases and LayerNorms do not."""
@@ -145,7 +145,7 @@ class Method:
     # ---- what it costs ----------------------------------------------------------------------------------------------
 
     def pass_flops(
-        self, teacher: Shape, student: Shape, work: Work, step: int, network: nn.Module | None = None
+        self, teacher: Shape, student: Shape, work: BatchShape, step: int, network: nn.Module | None = None
     ) -> int:
         """FLOPs of one forward and backward pass over `work` in `step` (from 1), those of the teacher included.
 
@@ -153,7 +153,7 @@ class Method:
         adds what it asks. `network`: the student as it trains, where there is one; only a method whose course is not
         known beforehand looks at it.
         """
-        return TRAINED * forward_flops(student, work)
+        return FORWARD_AND_BACKWARD * forward_flops(student, work)
 
     def update_flops(self, teacher: Shape, student: Shape, step: int) -> int:
         """FLOPs of what `step` does once, however its batch is split: an optimizer's products, a fold."""
@@ -161,7 +161,12 @@ class Method:
 
 
 def step_flops(
-    method: Method, teacher: Shape, student: Shape, parts: Sequence[Work], step: int, network: nn.Module | None = None
+    method: Method,
+    teacher: Shape,
+    student: Shape,
+    parts: Sequence[BatchShape],
+    step: int,
+    network: nn.Module | None = None,
 ) -> int:
     """FLOPs of the whole `step`, whose batch is taken in `parts`."""
     passes = sum(method.pass_flops(teacher, student, part, step, network) for part in parts)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from engine.learning.losses import attention_divergence, relation_divergence
+from engine.learning.losses import attention_kl, relation_kl
 from engine.methods.base import About
 from engine.methods.kinds.attention_distillation import (
     PRESET_NOTES,
@@ -19,7 +19,7 @@ from engine.methods.kinds.attention_distillation import (
 from engine.methods.kinds.layer_map import ImitatesLayers
 from engine.model.bert import Bert, Trace
 from engine.sizing.shape import Shape, nearest_multiple
-from engine.sizing.step_flops import TRAINED, Work, attention_flops, relation_flops
+from engine.sizing.step_flops import FORWARD_AND_BACKWARD, BatchShape, attention_flops, relation_flops
 from engine.text.masking import Batch
 
 
@@ -88,15 +88,15 @@ class Minilm(ImitatesLayers, AttentionDistillation):
             teacher.look(batch.ids, batch.visible, teacher.shape.layers - 1, theirs)
         value, heads = theirs["value"][-1], theirs["value"][-1].shape[1]
         return {
-            "attention": attention_divergence(ours["scores"][-1], theirs["scores"][-1], batch),
-            "value relations": relation_divergence(ours["value"][-1], value, heads, batch),
+            "attention": attention_kl(ours["scores"][-1], theirs["scores"][-1], batch),
+            "value relations": relation_kl(ours["value"][-1], value, heads, batch),
             **self.masked_lm_term(logits, batch),
         }
 
     def pass_flops(
-        self, teacher: Shape, student: Shape, work: Work, step: int, network: nn.Module | None = None
+        self, teacher: Shape, student: Shape, work: BatchShape, step: int, network: nn.Module | None = None
     ) -> int:
         """The student's and its values' relations; the teacher up to its last layer's scores and values."""
         ours = self.student_flops(student, work)
         theirs = attention_flops(teacher, work, teacher.layers - 1, scores=True) + relation_flops(teacher.inner, work)
-        return TRAINED * (ours + relation_flops(student.inner, work)) + theirs
+        return FORWARD_AND_BACKWARD * (ours + relation_flops(student.inner, work)) + theirs

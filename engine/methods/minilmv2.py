@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from engine.learning.losses import relation_divergence
+from engine.learning.losses import relation_kl
 from engine.methods.base import About
 from engine.methods.kinds.attention_distillation import (
     PRESET_NOTES,
@@ -21,7 +21,7 @@ from engine.methods.kinds.layer_map import ImitatesLayers
 from engine.model.bert import Bert, Trace
 from engine.settings.options import option
 from engine.sizing.shape import Shape
-from engine.sizing.step_flops import TRAINED, Work, attention_flops, relation_flops
+from engine.sizing.step_flops import FORWARD_AND_BACKWARD, BatchShape, attention_flops, relation_flops
 from engine.text.masking import Batch
 
 RELATED = ("query", "key", "value")
@@ -112,16 +112,18 @@ class Minilmv2(ImitatesLayers, AttentionDistillation):
         with torch.no_grad():
             teacher.look(batch.ids, batch.visible, (self.options.teacher_layer or teacher.shape.layers) - 1, theirs)
         heads = self.heads(*(trace["query"][-1].shape[1] * trace["query"][-1].shape[3] for trace in (theirs, ours)))
-        terms = {
-            f"{name} relations": relation_divergence(ours[name][-1], theirs[name][-1], heads, batch) for name in RELATED
-        }
+        terms = {f"{name} relations": relation_kl(ours[name][-1], theirs[name][-1], heads, batch) for name in RELATED}
         return {**terms, **self.masked_lm_term(logits, batch)}
 
     def pass_flops(
-        self, teacher: Shape, student: Shape, work: Work, step: int, network: nn.Module | None = None
+        self, teacher: Shape, student: Shape, work: BatchShape, step: int, network: nn.Module | None = None
     ) -> int:
         """The student's and its three relations; the teacher up to the queries, keys and values of its one layer."""
         ours = self.student_flops(student, work)
         related = [len(RELATED) * relation_flops(shape.inner, work) for shape in (student, teacher)]
         layer = (self.options.teacher_layer or teacher.layers) - 1
-        return TRAINED * (ours + related[0]) + related[1] + attention_flops(teacher, work, layer, scores=False)
+        return (
+            FORWARD_AND_BACKWARD * (ours + related[0])
+            + related[1]
+            + attention_flops(teacher, work, layer, scores=False)
+        )

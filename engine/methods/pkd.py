@@ -9,16 +9,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.learning.losses import full, patience, softened
+from engine.learning.losses import at_least_float32, distillation_kl, patience_loss
 from engine.methods.base import About, Method
 from engine.methods.kinds.labelled_task import LabelledTask
 from engine.methods.kinds.layer_map import ImitatesLayers, StartsFromLayers
 from engine.model.bert import Bert, Trace
-from engine.model.layer_choice import select_layers, whole_layers_only
+from engine.model.layer_choice import layer_copy_objections, select_layers
 from engine.model.new_head import with_pooler
 from engine.settings.options import option
 from engine.sizing.shape import Shape, nearest_divisors
-from engine.sizing.step_flops import TRAINED, Work, encoder_flops, projection_flops
+from engine.sizing.step_flops import FORWARD_AND_BACKWARD, BatchShape, encoder_flops, linear_flops
 from engine.tasks import catalog as tasks
 from engine.tasks.batches import TaskBatch
 from engine.tasks.finetune import FineTuneRecipe, TaskModel
@@ -124,7 +124,7 @@ class Pkd(ImitatesLayers, StartsFromLayers, Method):
 
     def objections(self, teacher: Shape, student: Shape) -> list[str]:
         """Whole layers are taken over; all but the last imitate one of the teacher's."""
-        problems = whole_layers_only(teacher, student, "A PKD student")
+        problems = layer_copy_objections(teacher, student, "A PKD student")
         if problems:
             return problems
         if student.layers < 2:
@@ -180,32 +180,32 @@ class Pkd(ImitatesLayers, StartsFromLayers, Method):
         assert isinstance(batch, TaskBatch)
         ours: Trace = {"hidden": []}
         theirs: Trace = {"hidden": []}
-        logits = full(student(batch.ids, batch.visible, batch.types, ours))
+        logits = at_least_float32(student(batch.ids, batch.visible, batch.types, ours))
         with torch.no_grad():
-            guided = full(teacher(batch.ids, batch.visible, batch.types, theirs))
+            guided = at_least_float32(teacher(batch.ids, batch.visible, batch.types, theirs))
         layers = self._imitated(len(theirs["hidden"]) - 1, len(ours["hidden"]) - 1)
-        apart = patience(
+        apart = patience_loss(
             torch.stack([hidden[:, 0] for hidden in ours["hidden"][1:-1]]),  # without embeddings and the last layer
             torch.stack([theirs["hidden"][layer][:, 0] for layer in layers]),
         )
         soft = self.options.soft
         return {
             "labels": (1 - soft) * F.cross_entropy(logits, batch.targets),
-            "soft targets": soft * softened(logits, guided, self.options.temperature).mean(),
+            "soft targets": soft * distillation_kl(logits, guided, self.options.temperature).mean(),
             "patience": self.options.patient * apart,
         }
 
     def pass_flops(
-        self, teacher: Shape, student: Shape, work: Work, step: int, network: nn.Module | None = None
+        self, teacher: Shape, student: Shape, work: BatchShape, step: int, network: nn.Module | None = None
     ) -> int:
         """Both encoders with pooler and classifier. The teacher's fine-tuning is done once, and not counted."""
         ours, theirs = (
             encoder_flops(shape, work)
-            + projection_flops(work.rows, shape.hidden, shape.hidden)
-            + projection_flops(work.rows, shape.hidden, len(self.task.classes))
+            + linear_flops(work.rows, shape.hidden, shape.hidden)
+            + linear_flops(work.rows, shape.hidden, len(self.task.classes))
             for shape in (student, teacher)
         )
-        return TRAINED * ours + theirs
+        return FORWARD_AND_BACKWARD * ours + theirs
 
     def finish(self, student: nn.Module) -> Bert:
         """The encoder with its pooler."""

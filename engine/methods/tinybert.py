@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.learning.losses import score_error, state_error
+from engine.learning.losses import attention_score_mse, hidden_state_mse
 from engine.methods.base import About
 from engine.methods.kinds.attention_distillation import (
     PRESET_NOTES,
@@ -21,7 +21,7 @@ from engine.methods.kinds.layer_map import ImitatesLayers
 from engine.model.bert import Bert, Trace, new_bert
 from engine.settings.options import option
 from engine.sizing.shape import Shape, nearest_divisors, nearest_multiple
-from engine.sizing.step_flops import TRAINED, Work, encoder_flops, projection_flops
+from engine.sizing.step_flops import FORWARD_AND_BACKWARD, BatchShape, encoder_flops, linear_flops
 from engine.text.masking import Batch
 
 
@@ -119,10 +119,11 @@ class Tinybert(ImitatesLayers, AttentionDistillation):
         with torch.no_grad():  # the other layers' attention need not be kept, or spelled out
             teacher.encode(batch.ids, batch.visible, trace=theirs, layers=[layer - 1 for layer in mapped])
         scores = [
-            score_error(own, imitated, batch) for own, imitated in zip(ours["scores"], theirs["scores"], strict=True)
+            attention_score_mse(own, imitated, batch)
+            for own, imitated in zip(ours["scores"], theirs["scores"], strict=True)
         ]
         states = [  # of the embeddings, and of every layer
-            state_error(own, theirs["hidden"][layer], batch)
+            hidden_state_mse(own, theirs["hidden"][layer], batch)
             for own, layer in zip(ours["projected"], [0, *mapped], strict=True)
         ]
         return {
@@ -132,12 +133,12 @@ class Tinybert(ImitatesLayers, AttentionDistillation):
         }
 
     def pass_flops(
-        self, teacher: Shape, student: Shape, work: Work, step: int, network: nn.Module | None = None
+        self, teacher: Shape, student: Shape, work: BatchShape, step: int, network: nn.Module | None = None
     ) -> int:
         """The student's with its states taken to the teacher's width, layer by layer; the teacher without a head."""
         ours = self.student_flops(student, work)
-        widened = (student.layers + 1) * projection_flops(work.tokens, student.hidden, teacher.hidden)
-        return TRAINED * (ours + widened) + encoder_flops(teacher, work)
+        widened = (student.layers + 1) * linear_flops(work.tokens, student.hidden, teacher.hidden)
+        return FORWARD_AND_BACKWARD * (ours + widened) + encoder_flops(teacher, work)
 
     def finish(self, student: nn.Module) -> Bert:
         """The student without the matrix."""

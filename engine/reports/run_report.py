@@ -10,14 +10,14 @@ import numpy as np
 
 from engine.inspection.layer_similarity import layer_movement
 from engine.inspection.probe import Probe, probe
-from engine.learning.score_kind import accuracies, measure_of
+from engine.learning.score_kind import card_accuracies, score_kind_of
 from engine.methods.base import description
 from engine.methods.registry import find
 from engine.model.saved_models import Model, load_model
 from engine.reports.attention_page import ModelAttention, attention_page, attention_section
 from engine.reports.html_page import escape, fact_table, html_document, tiles
 from engine.reports.svg_curves import line_chart
-from engine.settings.run_config import command_line
+from engine.settings.run_config import train_command
 from engine.sizing.shape import Shape
 from engine.storage.runs import Run, RunError
 from engine.teachers.catalog import NamedModel, load_teacher
@@ -53,7 +53,7 @@ def run_report(run: Run, root: Path, text: str = "") -> str:
             tiles(_tiles(card)),
             "<h2>How it learned</h2>",
             *_method_description(card["method"]),
-            f'<div class="beside">{"".join(_curves(events, measure_of(card).title))}</div>',
+            f'<div class="beside">{"".join(_curves(events, score_kind_of(card).title))}</div>',
             "<h2>Where it looks</h2>",
             f"<p>{escape(text)}</p>",
             *(f'<p class="quiet">{escape(note)}</p>' for note in reading_notes(seen)),
@@ -66,7 +66,7 @@ def run_report(run: Run, root: Path, text: str = "") -> str:
             "<h2>The run</h2>",
             f'<div class="scroll">{fact_table(_facts(card))}</div>',
             "<p></p>",
-            f"<pre>{escape(command_line(run.config()))}</pre>",
+            f"<pre>{escape(train_command(run.config()))}</pre>",
         ],
         [script],
     )
@@ -134,8 +134,8 @@ def _tiles(card: Mapping[str, Any]) -> list[tuple[str, str, str]]:
             f"{card['teacher_parameters']:,}",
         )
     ]
-    students, teachers = accuracies(card)
-    title = measure_of(card).title
+    students, teachers = card_accuracies(card)
+    title = score_kind_of(card).title
     return [
         ("Retained", f"{card['scores']['retained']:.1%}", "of what the teacher reaches"),
         (title, f"{students:.1%}", f"teacher {teachers:.1%}"),

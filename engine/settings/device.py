@@ -28,7 +28,7 @@ class Device:
             return torch.autocast(self.type, torch.bfloat16)
         return contextlib.nullcontext()
 
-    def wait(self) -> None:
+    def synchronize(self) -> None:
         """Returns when the device has done all that it was asked for: before and after what a clock measures."""
         if self.type == "cuda":
             torch.cuda.synchronize()
@@ -43,7 +43,7 @@ def full_precision(device_type: str) -> contextlib.AbstractContextManager[object
     return contextlib.nullcontext()
 
 
-def pick(wanted: str = "auto", precision: str = "auto") -> Device:
+def pick_device(wanted: str = "auto", precision: str = "auto") -> Device:
     """The device of type `wanted`, or the best one of this machine for "auto".
 
     `precision`: float32, bfloat16 (products only; weights stay in float32), or "auto", which takes bfloat16 on a GPU

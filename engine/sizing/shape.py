@@ -13,11 +13,17 @@ from typing import Any
 
 FAMILIES = ("bert", "albert")
 SHARINGS = ("none", "attention", "ffn", "all")
-DERIVED = ("head_dim", "ffn", "embedding")  # may be given as None, and then follow from the other numbers
+DERIVED_FIELDS = ("head_dim", "ffn", "embedding")  # may be given as None, and then follow from the other numbers
 _DERIVED: Any = None
-OUTCOMES = ("layer_heads", "layer_ffn", "rank", "linear_bits", "table_bits")  # nobody chooses these; compressions do
+COMPRESSION_FIELDS = (
+    "layer_heads",
+    "layer_ffn",
+    "rank",
+    "linear_bits",
+    "table_bits",
+)  # nobody chooses these; compressions do
 BITS = (8, 32)
-LARGEST = 10**9  # no single number of an encoder comes near this; larger ones are slips of the keyboard
+LARGEST_NUMBER = 10**9  # no single number of an encoder comes near this; larger ones are slips of the keyboard
 
 
 class ShapeError(ValueError):
@@ -64,11 +70,11 @@ class Shape:
     def __post_init__(self) -> None:
         problems = _wrong_types(self)
         if not problems:
-            derived = {name for name in DERIVED if getattr(self, name) is None}
+            derived = {name for name in DERIVED_FIELDS if getattr(self, name) is None}
             _derive(self)
-            problems = _misfits(self, derived)
-            if _outcomes(self) != _PLAIN:
-                problems += _settle(self)
+            problems = _check_sizes(self, derived)
+            if _compression_values(self) != _PLAIN:
+                problems += _check_compressions(self)
         if problems:
             raise ShapeError(problems)
 
@@ -99,7 +105,7 @@ class Shape:
         return bool(self.layer_heads or self.layer_ffn)
 
     @property
-    def marks(self) -> list[str]:
+    def compressions(self) -> list[str]:
         """What one-shot compressions have left behind, in words; empty for an ordinary model."""
         found = {
             "different numbers of heads in its layers": self.layer_heads,
@@ -112,7 +118,9 @@ class Shape:
     def plain(self) -> Shape:
         """The ordinary shape of the same sizes: every layer alike, whole linears, float32."""
         return (
-            self if _outcomes(self) == _PLAIN else Shape(**{**vars(self), **dict(zip(OUTCOMES, _PLAIN, strict=True))})
+            self
+            if _compression_values(self) == _PLAIN
+            else Shape(**{**vars(self), **dict(zip(COMPRESSION_FIELDS, _PLAIN, strict=True))})
         )
 
     @property
@@ -186,7 +194,7 @@ def nearest_multiple(count: int, near: int) -> int:
 
 def nearest_divisors(number: int, wanted: int) -> list[int]:
     """The divisors of `number` on either side of `wanted`, nearest first (at most two)."""
-    number = max(1, min(number, LARGEST))
+    number = max(1, min(number, LARGEST_NUMBER))
     small = [d for d in range(1, int(number**0.5) + 1) if number % d == 0]
     divisors = sorted({*small, *(number // d for d in small)})
     below = [d for d in divisors if d <= wanted][-1:]
@@ -212,24 +220,24 @@ def _wrong_types(shape: Shape) -> list[str]:
         elif kind == "str" and not isinstance(value, str):
             problems.append(f"{name} must be a word, got {_show(value)}.")
         elif kind == "int":
-            missing = value is None and name in DERIVED
+            missing = value is None and name in DERIVED_FIELDS
             if not missing and (isinstance(value, bool) or not isinstance(value, int)):
                 problems.append(f"{name} must be a whole number, got {_show(value)}.")
     return problems
 
 
 _KINDS = tuple(  # a search makes thousands of shapes, and what it looks for has no outcomes
-    (spec.name, str(spec.type)) for spec in dataclasses.fields(Shape) if spec.name not in OUTCOMES
+    (spec.name, str(spec.type)) for spec in dataclasses.fields(Shape) if spec.name not in COMPRESSION_FIELDS
 )
-_outcomes = operator.attrgetter(*OUTCOMES)
-_PLAIN: tuple[Any, ...] = tuple(spec.default for spec in dataclasses.fields(Shape) if spec.name in OUTCOMES)
+_compression_values = operator.attrgetter(*COMPRESSION_FIELDS)
+_PLAIN: tuple[Any, ...] = tuple(spec.default for spec in dataclasses.fields(Shape) if spec.name in COMPRESSION_FIELDS)
 
 
 def _span(numbers: tuple[int, ...]) -> str:
     return f"{min(numbers)} to {max(numbers)}" if numbers else ""
 
 
-def _settle(shape: Shape) -> list[str]:
+def _check_compressions(shape: Shape) -> list[str]:
     """What is wrong with the OUTCOMES of a shape; lists become tuples, those of one number over and over go."""
     problems = []
     for name, most, part in (("layer_heads", shape.heads, "attention"), ("layer_ffn", shape.ffn, "ffn")):
@@ -247,8 +255,8 @@ def _settle(shape: Shape) -> list[str]:
             problems.append(f"{name} must be the same in all layers that share their {part}.")
         else:
             object.__setattr__(shape, name, tuple(value) if len(set(value)) > 1 else ())
-    if type(shape.rank) is not int or not 0 <= shape.rank <= LARGEST:
-        problems.append(f"rank must be a whole number between 0 and {LARGEST:,}, got {_show(shape.rank)}.")
+    if type(shape.rank) is not int or not 0 <= shape.rank <= LARGEST_NUMBER:
+        problems.append(f"rank must be a whole number between 0 and {LARGEST_NUMBER:,}, got {_show(shape.rank)}.")
     for name in ("linear_bits", "table_bits"):
         if type(getattr(shape, name)) is not int or getattr(shape, name) not in BITS:
             problems.append(f"{name} must be one of 8, 32, got {_show(getattr(shape, name))}.")
@@ -271,24 +279,26 @@ def _derive(shape: Shape) -> None:
         object.__setattr__(shape, "embedding", shape.hidden)
 
 
-def _misfits(shape: Shape, derived: set[str]) -> list[str]:
+def _check_sizes(shape: Shape, derived: set[str]) -> list[str]:
     problems, even_heads = [], "head_dim" in derived
-    wide = 1 <= shape.hidden <= LARGEST
+    wide = 1 <= shape.hidden <= LARGEST_NUMBER
     least = dict.fromkeys(("layers", "hidden", "heads", "ffn", "vocab", "positions", "embedding", "groups"), 1)
     least["token_types"] = 0
     for name, low in least.items():
         value = getattr(shape, name)
-        if not low <= value <= LARGEST and (wide or name not in derived):  # a wrong hidden is one mistake, not three
-            problems.append(f"{name} must be between {low} and {LARGEST:,}, got {_show(value)}.")
-    if even_heads and wide and 1 <= shape.heads <= LARGEST and shape.hidden % shape.heads:
+        if not low <= value <= LARGEST_NUMBER and (
+            wide or name not in derived
+        ):  # a wrong hidden is one mistake, not three
+            problems.append(f"{name} must be between {low} and {LARGEST_NUMBER:,}, got {_show(value)}.")
+    if even_heads and wide and 1 <= shape.heads <= LARGEST_NUMBER and shape.hidden % shape.heads:
         near = " or ".join(str(d) for d in nearest_divisors(shape.hidden, shape.heads))
         width = shape.hidden - shape.hidden % shape.heads or shape.heads
         problems.append(
             f"hidden {shape.hidden} does not divide into {shape.heads} heads, and every head needs the same "
             f"whole number of dims; use {near} heads, or hidden {width}."
         )
-    elif not even_heads and not 1 <= (shape.head_dim or 0) <= LARGEST:
-        problems.append(f"head_dim must be between 1 and {LARGEST:,}, got {_show(shape.head_dim)}.")
+    elif not even_heads and not 1 <= (shape.head_dim or 0) <= LARGEST_NUMBER:
+        problems.append(f"head_dim must be between 1 and {LARGEST_NUMBER:,}, got {_show(shape.head_dim)}.")
     choices = {"family": FAMILIES, "sharing": SHARINGS, "activation": ("gelu", "gelu_new")}
     for name, allowed in choices.items():
         if getattr(shape, name) not in allowed:

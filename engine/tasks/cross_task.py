@@ -18,11 +18,11 @@ from engine.learning.masked_lm import masked_lm_score
 from engine.model.bert import Bert, new_bert
 from engine.settings.device import Device
 from engine.storage.atomic import write_json
-from engine.storage.cache import digest, writable_folder
+from engine.storage.cache import digest, writable_cache_folder
 from engine.tasks.finetune import weights_fingerprint
 from engine.tasks.linear_probe import PENALTIES, apply_linear, fit_linear
 from engine.text.corpora import open_corpus
-from engine.text.sentence_pairs import KINDS, PairBatch, Pairs, open_pairs
+from engine.text.sentence_pairs import PAIR_KINDS, PairBatch, PairCorpus, open_pairs
 
 CACHE_VERSION = 1  # of kept answers: raise it wherever the same model would give others
 BATCH, BATCHES, VALIDATION_PAIRS = (
@@ -50,14 +50,16 @@ def cross_task_accuracies(bert: Bert, tokenizer: Any, corpus: str, length: int, 
         device.type,
         device.mixed_precision,
     ]
-    path = writable_folder("scores") / f"{digest([*about, BATCH, BATCHES, VALIDATION_PAIRS, list(PENALTIES)])}.json"
+    path = (
+        writable_cache_folder("scores") / f"{digest([*about, BATCH, BATCHES, VALIDATION_PAIRS, list(PENALTIES)])}.json"
+    )
     with suppress(OSError, ValueError, KeyError, TypeError):  # not there yet, or damaged
         kept = json.loads(path.read_bytes())
-        return {name: float(kept[name]) for name in ("mlm", *KINDS)}
+        return {name: float(kept[name]) for name in ("mlm", *PAIR_KINDS)}
     rows = BATCH * BATCHES
     bert = bert.to(device.type).eval()
     found = {"mlm": masked_lm_score(bert, open_corpus(corpus, tokenizer, length, rows), device)["accuracy"]}
-    for kind in KINDS:
+    for kind in PAIR_KINDS:
         found[kind] = pair_probe_accuracy(bert, open_pairs(corpus, tokenizer, length, rows, kind), device)
     with suppress(OSError):
         write_json(path, found)
@@ -69,7 +71,7 @@ def untrained_copy(bert: Bert, seed: int) -> Bert:
     return new_bert(bert.shape, seed)
 
 
-def pair_probe_accuracy(bert: Bert, pairs: Pairs, device: Device) -> float:
+def pair_probe_accuracy(bert: Bert, pairs: PairCorpus, device: Device) -> float:
     """Accuracy (0-1) on the held-out pairs of a logistic regression on `bert`'s frozen [CLS]."""
     seen = [_cls_states(bert, pairs.batch(step, BATCH, PAIR_SEED), device) for step in range(BATCHES)]
     asked = [_cls_states(bert, batch, device) for batch in pairs.held_out_batches()]

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from engine.model.bert import Bert
 from engine.settings.device import Device
-from engine.storage.cache import digest, writable_folder
+from engine.storage.cache import digest, writable_cache_folder
 from engine.tasks.batches import TaskData
 from engine.tasks.finetune import FineTuneRecipe, TaskModel, fine_tune_in_steps, weights_fingerprint
 
@@ -34,7 +34,7 @@ def fine_tuned_teacher(
     """  # fmt: skip
     facts = [data.train.ids, data.train.targets.tolist(), data.validation.ids, data.validation.targets.tolist()]
     about = [CACHE_VERSION, weights_fingerprint(bert), data.name, digest(facts), recipe.to_json(), seed]
-    path = writable_folder("taught") / f"{digest([*about, device.type, device.mixed_precision])}.safetensors"
+    path = writable_cache_folder("taught") / f"{digest([*about, device.type, device.mixed_precision])}.safetensors"
     with torch.random.fork_rng(range(torch.cuda.device_count()) if device.type == "cuda" else []):
         with suppress(OSError, SafetensorError, RuntimeError):  # not there yet, or damaged
             kept = TaskModel(bert, data.task, recipe.dropout, seed, recipe.pooling)

@@ -14,7 +14,7 @@ from engine.learning import metrics
 from engine.model.bert import Bert
 from engine.settings.device import Device
 from engine.storage.atomic import write_json
-from engine.storage.cache import digest, writable_folder
+from engine.storage.cache import digest, writable_cache_folder
 from engine.tasks.finetune import FineTuneRecipe, fine_tune_and_test, weights_fingerprint
 from engine.tasks.labelled import Splits, Task, TaskError
 from engine.tasks.linear_probe import LENGTH, PENALTIES, FrozenFeatures
@@ -57,7 +57,7 @@ def score_task(
     identity.append(len(splits.train))
     per_seed, features = [], None
     for seed in range(seeds):
-        path = writable_folder("scores") / f"{digest([*identity, seed])}.json"
+        path = writable_cache_folder("scores") / f"{digest([*identity, seed])}.json"
         if (kept := _read_kept(path, seed, task)) is not None:
             per_seed.append(kept)
             continue
@@ -104,7 +104,7 @@ def seed_statistics(values: list[float]) -> dict[str, Any]:
     return {
         "mean": statistics.fmean(values),
         "spread": statistics.stdev(values) if len(values) > 1 else None,
-        "interval": metrics.interval(values),
+        "interval": metrics.mean_interval(values),
         "values": values,
     }
 
@@ -112,7 +112,7 @@ def seed_statistics(values: list[float]) -> dict[str, Any]:
 def retained_score(student: dict[str, Any], teacher: dict[str, Any]) -> dict[str, Any]:
     """What a student keeps of its teacher's score, from two answers of `score_task` on one task."""
     name = student["metric"]
-    ratio, width = metrics.retained(student["scores"][name]["values"], teacher["scores"][name]["values"])
+    ratio, width = metrics.retained_share(student["scores"][name]["values"], teacher["scores"][name]["values"])
     return {"retained": ratio, "interval": width}
 
 

@@ -18,7 +18,7 @@ from torch import nn
 from engine.model.bert import Bert
 from engine.model.saved_models import save_tensors
 from engine.settings.device import Device
-from engine.text.corpora import Data
+from engine.text.corpora import TrainingData
 from engine.text.masking import Batch
 
 ROWS = 16  # of the batch that is timed
@@ -29,7 +29,7 @@ CHUNK = 1 << 20
 
 
 @torch.no_grad()
-def measured(teacher: Bert, student: Bert, data: Data, device: Device) -> dict[str, Any]:
+def measured(teacher: Bert, student: Bert, data: TrainingData, device: Device) -> dict[str, Any]:
     """Both models on this machine, now: {"teacher": {...}, "student": {...}, and how it was measured}.
 
     "bytes": of all tensors in one safetensors file; "latency_ms": median of several forward passes over one fixed
@@ -72,7 +72,7 @@ def _passes(models: dict[str, Bert], batch: Batch, device: Device) -> dict[str, 
                 model(batch.ids, batch.visible, positions=batch.positions)
             else:  # one of them has no head: both are timed without
                 model.encode(batch.ids, batch.visible)
-        device.wait()
+        device.synchronize()
         return time.perf_counter() - began
 
     once = sum(one(model) + one(model) for model in models.values()) / 2  # and warms both up

@@ -8,7 +8,7 @@ from engine.inheritance.attention_film import frame_events
 from engine.learning.masked_lm import pair_score
 from engine.model.saved_models import save_model
 from engine.storage.atomic import write_json
-from engine.text.sentence_pairs import Pairs
+from engine.text.sentence_pairs import PairCorpus
 from engine.training.before_after import measured
 from engine.training.run_card import student_card
 from engine.training.session import Event, Session
@@ -25,7 +25,7 @@ def finish(session: Session) -> Iterator[Event]:
 
     # score
     score = session.score(method.task.scored_model(bert, lineage).to(device.type).eval())
-    if isinstance(session.data, Pairs):
+    if isinstance(session.data, PairCorpus):
         score["pair_accuracy"] = pair_score(bert, session.data, device)["accuracy"]
     yield {"kind": "evaluation", "step": session.done, **score}
     yield from frame_events(session.film, bert, session.done)

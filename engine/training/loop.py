@@ -57,7 +57,7 @@ def learn(session: Session) -> Iterator[Event]:
 
         # batch
         batch = session.data.batch(step - 1, config.batch, config.seed)
-        parts = batch.parts(session.processes.size * config.accumulate)
+        parts = batch.split(session.processes.size * config.accumulate)
         flops = step_flops(
             learner.method, session.teacher.bert.shape, session.shape, work_of(parts), step, learner.student
         )
@@ -90,7 +90,7 @@ def learn(session: Session) -> Iterator[Event]:
 
 def move_end(session: Session, countdown: Countdown) -> bool:
     """Moves the run's last step to where its seconds end, as it looks by now; whether that is another one."""
-    session.device.wait()
+    session.device.synchronize()
     end = countdown.took(session.done, *session.processes.said([session.meter.training_seconds]))
     moved = end != session.config.steps
     if moved:

@@ -17,7 +17,7 @@ from engine.settings.run_config import RunConfig
 from engine.sizing.shape import Shape
 from engine.storage.runs import Run
 from engine.teachers.card import Teacher
-from engine.text.corpora import Data
+from engine.text.corpora import TrainingData
 from engine.training.checkpoints import save_checkpoint
 from engine.training.meter import Meter
 from engine.training.plan import Plan
@@ -44,7 +44,7 @@ class Session:
     # who learns what from whom
     plan: Plan
     teacher: Teacher
-    data: Data
+    data: TrainingData
     length: int  # longest row, in tokens
     learner: Learner
     # how far it is

@@ -15,13 +15,13 @@ from engine.methods.base import Method
 from engine.methods.kinds.calibrated import calibrated, calibration_batches, shape_after
 from engine.methods.kinds.stateful import restored, state_of
 from engine.model.saved_models import sweep
-from engine.settings.budget import Outlook, read
+from engine.settings.budget import CostEstimate, parse_budget
 from engine.settings.device import Device
 from engine.settings.run_config import RunConfig
 from engine.storage.runs import Run
 from engine.teachers.card import Teacher
 from engine.teachers.catalog import load_teacher
-from engine.text.corpora import Data
+from engine.text.corpora import TrainingData
 from engine.text.masking import Masking
 from engine.training.budget_trial import SAMPLE, settle
 from engine.training.checkpoints import load_checkpoint, restore_parameters, restore_random_state
@@ -60,7 +60,7 @@ def set_up(config: RunConfig, run: Run, processes: Processes) -> Generator[Event
 
     # how many steps its budget comes to
     if config.budget:
-        yield {"kind": "prepare", "message": f"Finding out how many steps {read(config.budget)} are"}
+        yield {"kind": "prepare", "message": f"Finding out how many steps {parse_budget(config.budget)} are"}
     outlook = settle(config, planned, teacher_bert, fitted, data, device, processes, run)
     if config.budget:
         assert outlook.steps is not None
@@ -120,7 +120,7 @@ def _length(config: RunConfig, planned: Plan) -> int:
     return min(config.length, planned.shape.positions)
 
 
-def _open_data(config: RunConfig, planned: Plan, teacher: Teacher, steps: int) -> Data:
+def _open_data(config: RunConfig, planned: Plan, teacher: Teacher, steps: int) -> TrainingData:
     """Rows for so many steps, or for the look before the first one."""
     method = planned.method
     rows = max(steps, calibration_batches(method)) * config.batch
@@ -156,7 +156,7 @@ def _fit_teacher(
 
 
 def _calibrate(
-    method: Method, student: nn.Module, data: Data, config: RunConfig, device: Device, processes: Processes
+    method: Method, student: nn.Module, data: TrainingData, config: RunConfig, device: Device, processes: Processes
 ) -> nn.Module:
     """The initialised student after the method has looked at the corpus; rank 0 looks, and all do what it decided.
 
@@ -172,11 +172,11 @@ def _calibrate(
     return restored(method, student.to("cpu"), processes.tell(None))
 
 
-def _countdown(config: RunConfig, outlook: Outlook) -> Countdown | None:
+def _countdown(config: RunConfig, outlook: CostEstimate) -> Countdown | None:
     """What moves the end of a run whose budget is time."""
-    if not config.budget or read(config.budget).unit != "seconds" or not outlook.course:
+    if not config.budget or parse_budget(config.budget).unit != "seconds" or not outlook.course:
         return None
-    return Countdown(read(config.budget).amount, config.steps, outlook.course)
+    return Countdown(parse_budget(config.budget).amount, config.steps, outlook.course)
 
 
 def _resume(session: Session, saved: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from engine.methods.base import Method
 from engine.methods.kinds.shape_changing import ShapeChanging
 from engine.settings.device import Device
-from engine.sizing.step_flops import Work
+from engine.sizing.step_flops import BatchShape
 from engine.text.masking import Batch
 from engine.training.processes import Processes
 
@@ -85,6 +85,6 @@ def trainable(student: nn.Module, device: Device) -> nn.Module:
     return student.to(device.type).train()
 
 
-def work_of(parts: list[Batch]) -> list[Work]:
+def work_of(parts: list[Batch]) -> list[BatchShape]:
     """What each forward pass of a step looks at, for counting its FLOPs."""
-    return [Work(len(part.ids), part.ids.shape[1], len(part.targets)) for part in parts]
+    return [BatchShape(len(part.ids), part.ids.shape[1], len(part.targets)) for part in parts]

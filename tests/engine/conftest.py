@@ -27,7 +27,7 @@ def corpus(few_held_out):
 @pytest.fixture(scope="module")
 def knowing(corpus):
     """A small teacher, 2 x 32, that has learned the microworld a little."""
-    from engine.learning.losses import masked_lm
+    from engine.learning.losses import masked_lm_loss
     from engine.learning.optimizers import adamw
     from tests.fixtures.builders import teacher
 
@@ -35,7 +35,7 @@ def knowing(corpus):
     optimizer = adamw([(bert, 1e-2)])
     for step in range(60):
         optimizer.zero_grad()
-        masked_lm(bert, corpus.batch(step, 16, 0)).backward()
+        masked_lm_loss(bert, corpus.batch(step, 16, 0)).backward()
         optimizer.step()
     optimizer.zero_grad()
     return bert.requires_grad_(False)

@@ -16,7 +16,7 @@ from engine import Shape, count, examine, export, train
 from engine.api import HtmlFigure
 from engine.settings.options import ConfigError
 from engine.settings.run_config import RunConfig
-from engine.sizing.cost import by_part, parameters
+from engine.sizing.cost import parameters, parameters_by_part
 from engine.storage.runs import Run, RunError, list_runs
 from engine.training import job
 
@@ -51,7 +51,7 @@ def test_count_is_the_exact_count() -> None:
     shape = Shape(layers=12, hidden=192, heads=12)
     counted = count(shape)
     assert counted.total == int(counted) == parameters(shape) == sum(counted.parts.values())
-    assert counted.parts == by_part(shape)
+    assert counted.parts == parameters_by_part(shape)
     assert counted.bytes == 4 * counted.total
     with pytest.raises(ConfigError, match="count needs a Shape, .* got a dict"):
         count({"layers": 12})

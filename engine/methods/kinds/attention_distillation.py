@@ -10,11 +10,11 @@ from typing import Any
 
 from torch import Tensor
 
-from engine.learning.losses import asked, weighted_lm
+from engine.learning.losses import positions_needed, weighted_masked_lm_loss
 from engine.methods.kinds.fresh_student import FreshStudent
 from engine.settings.options import option
 from engine.sizing.shape import Shape
-from engine.sizing.step_flops import Work, encoder_flops, forward_flops
+from engine.sizing.step_flops import BatchShape, encoder_flops, forward_flops
 from engine.text.masking import Batch
 
 PRESETS: dict[str, dict[str, Any]] = {"with a head": {}, "paper": {"hard": 0.0}}
@@ -45,12 +45,12 @@ class AttentionDistillation(FreshStudent):
 
     def head_positions(self, batch: Batch) -> Tensor:
         """The positions (n,) at which the student needs logits; none where masked-LM has no weight."""
-        return asked(self.options.hard, batch)
+        return positions_needed(self.options.hard, batch)
 
     def masked_lm_term(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Masked-LM with its weight, also where that is 0, so that every parameter takes part in the step."""
-        return {"masked-LM": weighted_lm(self.options.hard, logits, batch.targets)}
+        return {"masked-LM": weighted_masked_lm_loss(self.options.hard, logits, batch.targets)}
 
-    def student_flops(self, student: Shape, work: Work) -> int:
+    def student_flops(self, student: Shape, work: BatchShape) -> int:
         """FLOPs of a forward pass of the student, with its head only where the loss reads it."""
         return forward_flops(student, work) if self.options.hard else encoder_flops(student, work)

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.learning.losses import full
-from engine.learning.score_kind import Measure
+from engine.learning.losses import at_least_float32
+from engine.learning.score_kind import ScoreKind
 from engine.methods.kinds.learning_task import LearningTask
 from engine.model.bert import Bert
 from engine.model.new_head import with_pooler
@@ -20,7 +20,7 @@ from engine.tasks.batches import TaskBatch, TaskData, open_task
 from engine.tasks.catalog import Task
 from engine.tasks.fine_tuned_teacher import fine_tuned_teacher
 from engine.tasks.finetune import FineTuneRecipe, TaskModel
-from engine.text.corpora import Data
+from engine.text.corpora import TrainingData
 from engine.text.masking import Masking
 
 
@@ -31,7 +31,7 @@ class LabelledTask(LearningTask):
         """`method`: its label, for messages. `teacher_recipe`: how the teacher is fine-tuned."""
         self.task, self.method, self.teacher_recipe = task, method, teacher_recipe
         self.name, self.classes = task.name, task.classes
-        self.score_kind = Measure(task.name, f"Accuracy on {task.name}", "the task's test set", "text")
+        self.score_kind = ScoreKind(task.name, f"Accuracy on {task.name}", "the task's test set", "text")
 
     def corpus(self, asked: str, usual: str) -> str:
         """The teacher's: nothing of it is read, and nothing else can be asked for."""
@@ -45,12 +45,12 @@ class LabelledTask(LearningTask):
         """The task by its name."""
         return f"the task {self.name}"
 
-    def open_data(self, corpus: str, tokenizer: Any, length: int, rows: int, masking: Masking) -> Data:
+    def open_data(self, corpus: str, tokenizer: Any, length: int, rows: int, masking: Masking) -> TrainingData:
         """The task's examples: all of them, nothing hidden."""
         return open_task(self.task, tokenizer, length)
 
     def fit_teacher(
-        self, teacher: Bert, data: Data, seed: int, device: Device
+        self, teacher: Bert, data: TrainingData, seed: int, device: Device
     ) -> Generator[tuple[str, float], None, Any]:
         """The teacher fine-tuned on the task, read off [CLS] as the student is."""
         assert isinstance(data, TaskData)
@@ -65,7 +65,7 @@ class LabelledTask(LearningTask):
             yield f"Fine-tuning the teacher on {data.name}", share
 
     @torch.no_grad()
-    def score(self, model: nn.Module, data: Data, device: Device) -> dict[str, float]:
+    def score(self, model: nn.Module, data: TrainingData, device: Device) -> dict[str, float]:
         """Accuracy (0-1) and mean loss (nats a text) on the task's test set, which nothing is chosen by."""
         was_training, loss, right, count = model.training, 0.0, 0, 0
         model.eval()
@@ -73,7 +73,7 @@ class LabelledTask(LearningTask):
             batch = host_batch.to(device.type)
             assert isinstance(batch, TaskBatch)
             with device.autocast():
-                logits = full(model(batch.ids, batch.visible, batch.types))
+                logits = at_least_float32(model(batch.ids, batch.visible, batch.types))
             loss += float(F.cross_entropy(logits, batch.targets, reduction="sum"))
             right, count = right + int((logits.argmax(-1) == batch.targets).sum()), count + len(batch.targets)
         model.train(was_training)

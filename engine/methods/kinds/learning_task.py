@@ -12,13 +12,13 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from engine.learning.masked_lm import masked_lm_score
-from engine.learning.score_kind import MASKED_LM, Measure
+from engine.learning.score_kind import MASKED_LM, ScoreKind
 from engine.model.bert import Bert
 from engine.settings.device import Device
-from engine.text.corpora import Corpus, Data
+from engine.text.corpora import Corpus, TrainingData
 from engine.text.masking import Masking
-from engine.text.sentence_pairs import Pairs, open_text
-from engine.text.sources import find_corpus
+from engine.text.sentence_pairs import PairCorpus, open_text
+from engine.text.sources import find_source
 
 
 class LearningTask:
@@ -26,7 +26,7 @@ class LearningTask:
 
     name: str = ""  # of a labelled task
     pairs: str = "none"  # the kind of sentence pairs: "sop", "nsp", or "none": rows of text
-    score_kind: Measure = MASKED_LM  # what `score` measures
+    score_kind: ScoreKind = MASKED_LM  # what `score` measures
     classes: tuple[str, ...] = ()  # what a student tells apart by a classifier that is kept beside it
 
     def corpus(self, asked: str, usual: str) -> str:
@@ -42,7 +42,7 @@ class LearningTask:
         """What is learned from, for people, when its text is `corpus`."""
         raise NotImplementedError
 
-    def open_data(self, corpus: str, tokenizer: Any, length: int, rows: int, masking: Masking) -> Data:
+    def open_data(self, corpus: str, tokenizer: Any, length: int, rows: int, masking: Masking) -> TrainingData:
         """About `rows` rows of at most `length` tokens to learn from, and what is held out.
 
         Raises:
@@ -51,7 +51,7 @@ class LearningTask:
         raise NotImplementedError
 
     def fit_teacher(
-        self, teacher: Bert, data: Data, seed: int, device: Device
+        self, teacher: Bert, data: TrainingData, seed: int, device: Device
     ) -> Generator[tuple[str, float], None, Any]:
         """The teacher as `losses` and `score` get it, on `device`, where `teacher` is already.
 
@@ -60,7 +60,7 @@ class LearningTask:
         yield from ()
         return teacher
 
-    def score(self, model: nn.Module, data: Data, device: Device) -> dict[str, float]:
+    def score(self, model: nn.Module, data: TrainingData, device: Device) -> dict[str, float]:
         """How good `model` is on what is held out: "accuracy" (0-1) and "loss" (nats), as `score_kind` says."""
         raise NotImplementedError
 
@@ -79,18 +79,18 @@ class MaskedText(LearningTask):
     def corpus(self, asked: str, usual: str) -> str:
         """The asked one, or the teacher's, if it is there."""
         name = usual if asked == "auto" else asked
-        find_corpus(name)
+        find_source(name)
         return name
 
     def describe(self, corpus: str) -> str:
         """The corpus by its name."""
         return f"the corpus {corpus}"
 
-    def open_data(self, corpus: str, tokenizer: Any, length: int, rows: int, masking: Masking) -> Data:
+    def open_data(self, corpus: str, tokenizer: Any, length: int, rows: int, masking: Masking) -> TrainingData:
         """Masked rows, or masked pairs of sentences."""
         return open_text(corpus, tokenizer, length, rows, self.pairs, masking)
 
-    def score(self, model: nn.Module, data: Data, device: Device) -> dict[str, float]:
+    def score(self, model: nn.Module, data: TrainingData, device: Device) -> dict[str, float]:
         """Masked accuracy over the held-out rows."""
-        assert isinstance(data, Corpus | Pairs)
+        assert isinstance(data, Corpus | PairCorpus)
         return masked_lm_score(model, data, device)

@@ -8,8 +8,8 @@ from torch import nn
 
 from engine.methods.base import Method
 from engine.model.bert import Bert
-from engine.model.new_head import with_head
-from engine.model.pruning import copy_of
+from engine.model.new_head import with_mlm_head
+from engine.model.pruning import convert
 from engine.settings.options import option
 from engine.sizing.shape import Shape, ShapeError
 
@@ -63,4 +63,4 @@ class OneShot(Method):
 
     def init_student(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
         """A copy of the teacher."""
-        return copy_of(with_head(teacher), self.start(teacher.shape))
+        return convert(with_mlm_head(teacher), self.start(teacher.shape))

@@ -12,7 +12,7 @@ from engine.inspection.importance import RANKINGS, most_important, proportional_
 from engine.methods.kinds.calibrated import Calibrated
 from engine.methods.kinds.one_shot import OneShot
 from engine.model.bert import Bert
-from engine.model.pruning import Kept, cut_shape, keep, sizes_of
+from engine.model.pruning import Kept, block_sizes, prune, pruned_shape
 from engine.settings.options import option
 from engine.sizing.shape import Shape
 from engine.text.masking import Batch
@@ -57,7 +57,7 @@ class StructuredPruning(Calibrated, OneShot):
 
     def left(self, shape: Shape) -> list[int]:
         """How many heads or neurons stay in each block; a guess with the right sum, where the ranking is global."""
-        sizes = sizes_of(shape, self.part)
+        sizes = block_sizes(shape, self.part)
         if self.options.ranking == "global":
             return proportional_counts(sizes, max(len(sizes), sum(sizes) - round(self.options.share * sum(sizes))))
         return [max(1, size - round(self.options.share * size)) for size in sizes]
@@ -66,7 +66,7 @@ class StructuredPruning(Calibrated, OneShot):
         """Something must leave, and int8 weights do not learn."""
         problems = super().refusals(teacher)
         start = self.start(teacher)
-        before, after = sum(sizes_of(start, self.part)), sum(self.left(start))
+        before, after = sum(block_sizes(start, self.part)), sum(self.left(start))
         if not problems and before == after:
             problems.append(
                 f"A share of {self.options.share:g} of {before:,} {self.things} is none at all, for every layer keeps "
@@ -76,11 +76,11 @@ class StructuredPruning(Calibrated, OneShot):
 
     def outcome(self, start: Shape) -> Shape:
         """Fewer heads or neurons."""
-        return cut_shape(start, self.part, self.left(start))
+        return pruned_shape(start, self.part, self.left(start))
 
     def notes(self, teacher: Shape, student: Shape) -> list[str]:
         """How many leave, and who decides which."""
-        sizes, left = sizes_of(self.start(teacher), self.part), self.left(self.start(teacher))
+        sizes, left = block_sizes(self.start(teacher), self.part), self.left(self.start(teacher))
         notes = [f"{sum(sizes) - sum(left):,} of {sum(sizes):,} {self.things} leave; every layer keeps at least one."]
         if self.corpus_decides_shape:
             notes.append(
@@ -99,7 +99,7 @@ class StructuredPruning(Calibrated, OneShot):
         left, device = self.left(student.shape), next(student.parameters()).device
         importance = self.importance(student, batches)
         self.kept = most_important(importance, sum(left) if self.options.ranking == "global" else left)
-        return keep(student, self.part, self.kept).to(device)
+        return prune(student, self.part, self.kept).to(device)
 
     def calibrated_shape(self, student: nn.Module) -> Shape:
         """What the cut has left."""
@@ -118,4 +118,4 @@ class StructuredPruning(Calibrated, OneShot):
         """Cuts as the run did that is resumed."""
         assert isinstance(student, Bert)
         self.kept = state["kept"]
-        return keep(student, self.part, self.kept)
+        return prune(student, self.part, self.kept)

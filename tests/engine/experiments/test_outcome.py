@@ -19,7 +19,7 @@ from engine.experiments.outcome import (
 )
 from engine.experiments.outcome_table import outcome_markdown, percent, table_cells
 from engine.experiments.recipes import RECIPES, find_recipe
-from engine.learning.metrics import interval
+from engine.learning.metrics import mean_interval
 from engine.settings.project import EXPERIMENTS
 from engine.sizing.cost import parameters
 from engine.sizing.shape import Shape
@@ -122,7 +122,7 @@ def test_differences_are_taken_seed_by_seed():
     found = differences_from_base(other, base)["masked_accuracy"]
     assert found.values == pytest.approx((0.1, 0.1, 0.1))
     assert found.interval == pytest.approx(0.0, abs=1e-9)
-    assert interval([0.1, 0.5, 0.9]) > 0.9
+    assert mean_interval([0.1, 0.5, 0.9]) > 0.9
 
 
 def test_an_outcome_survives_the_disk(tmp_path):
@@ -189,7 +189,7 @@ def test_the_table_says_what_the_outcome_says():
     head, rows = table_cells(outcome(base, other))
     assert head[:3] == ["", "parameters", "masked accuracy, %"]
     assert rows[1][:2] == ["other", "1,234"]
-    assert rows[1][2] == f"45.0 ± {100 * interval([0.4, 0.5]):.1f}"
+    assert rows[1][2] == f"45.0 ± {100 * mean_interval([0.4, 0.5]):.1f}"
     assert rows[1][3] == "-10.0 ± 0.0"
     assert rows[1][-1] == "-2.5"
     assert {

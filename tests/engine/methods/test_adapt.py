@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from engine.learning.closeness import sentence_embeddings
-from engine.learning.losses import masked_lm
+from engine.learning.losses import masked_lm_loss
 from engine.methods.adapt import Adapt, AdaptOptions, LowRankEmbedding, LowRankLinear, merge
 from engine.model.bert import Bert
 from engine.sizing.shape import ShapeError
@@ -88,7 +88,7 @@ def test_a_headless_encoder_learns_to_fill_in():
     fresh = method.init_student(original, method.student_shape(original.shape, {}), seed=0)
     student = adapted(original, steps=40, lr=1e-2, anchor=0.0)[1]
     with torch.no_grad():
-        before, after = masked_lm(fresh, batch), masked_lm(student, batch)
+        before, after = masked_lm_loss(fresh, batch), masked_lm_loss(student, batch)
     assert after < before - 0.5
 
 
@@ -131,7 +131,7 @@ def test_the_parts_of_a_batch_add_up():
         with torch.no_grad():
             shares = [
                 (method.losses(student, original, part)[name], len(part.targets) / len(batch.targets))
-                for part in batch.parts(3)
+                for part in batch.split(3)
             ]
         assert float(value) == pytest.approx(sum(float(found) * share for found, share in shares), rel=1e-5)
 

@@ -13,12 +13,12 @@ from engine.methods.kinds.one_shot import OneShot
 from engine.methods.registry import METHODS, find
 from engine.model.bert import Bert
 from engine.model.saved_models import Model, export_model, load_lineage, load_model, save_model
-from engine.model.transformers_format import inexpressible
-from engine.settings.device import pick
-from engine.settings.options import ConfigError, check
+from engine.model.transformers_format import transformers_objections
+from engine.settings.device import pick_device
+from engine.settings.options import ConfigError, validation_errors
 from engine.sizing.cost import parameters
 from engine.sizing.shape import Shape, ShapeError
-from engine.text.corpora import Data
+from engine.text.corpora import TrainingData
 from engine.text.masking import Masking
 from tests.fixtures.builders import masked_batch, returned, tokenizer, wanted_of
 
@@ -44,7 +44,7 @@ class Taught:
     losses: list[float]
     student: Bert
     lineage: dict[str, torch.Tensor]
-    data: Data
+    data: TrainingData
     born: dict[str, float]  # scores
     grown: dict[str, float]
 
@@ -57,7 +57,7 @@ class Taught:
 @pytest.fixture(scope="module", params=METHODS)
 def taught(request, knowing):
     """30 steps of every method, by the loop's own verbs."""
-    kind, cpu = METHODS[request.param], pick("cpu")
+    kind, cpu = METHODS[request.param], pick_device("cpu")
     method = kind(kind.Options(**IN_A_HURRY.get(request.param, {})), STEPS)
     data = method.task.open_data(method.task.corpus("auto", "microworld"), tokenizer(), 64, 200, Masking())
     shape = method.student_shape(knowing.shape, wanted_of(kind))
@@ -94,7 +94,7 @@ def test_a_method_explains_itself(name):
     assert kind.about.label
     assert len(description(kind)) > 80
     assert not description(kind).startswith(" ")
-    assert check(kind.Options()) == []
+    assert validation_errors(kind.Options()) == []
     assert set(kind.about.uses) <= set(USES)
     assert kind.about.formula.count("{") == kind.about.formula.count("}")
     assert all(note and options.keys() <= vars(kind.Options()).keys() for note, options in presets_of(kind))
@@ -131,11 +131,11 @@ def test_its_loss_falls_and_its_score_rises(taught):
 def test_a_finished_student_is_read_by_the_library(taught, tmp_path):
     """Harm: a student that lives in this app only, or an export that knows its task's answers no more."""
     student, folder = taught.student.eval(), tmp_path / "out"
-    if isinstance(taught.method, OneShot) and inexpressible(student.shape):
+    if isinstance(taught.method, OneShot) and transformers_objections(student.shape):
         with pytest.raises(ShapeError, match="cannot hold this model"):
             export_model(Model(student, tokenizer(), {}), folder)
         return
-    assert not inexpressible(student.shape)
+    assert not transformers_objections(student.shape)
     card = {"classes": list(taught.method.task.classes)}
     export_model(Model(student, tokenizer(), card), folder, taught.lineage)
     auto = AutoModelForMaskedLM if student.shape.mlm_head else AutoModelForSequenceClassification
@@ -161,7 +161,7 @@ def test_what_is_saved_scores_what_the_card_says(taught, tmp_path):
     """Harm: a number on the card that the student which was saved does not reach."""
     save_model(tmp_path / "saved", taught.student, tokenizer(), {}, taught.lineage)
     again = taught.method.task.scored_model(load_model(tmp_path / "saved").bert, load_lineage(tmp_path / "saved"))
-    assert taught.method.task.score(again, taught.data, pick("cpu")) == taught.grown
+    assert taught.method.task.score(again, taught.data, pick_device("cpu")) == taught.grown
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -171,11 +171,11 @@ def test_parts_of_a_batch_add_up(name, knowing):
     method = kind(kind.Options(), STEPS)
     data = method.task.open_data("microworld", tokenizer(), 64, 100, Masking())
     student = method.init_student(knowing, method.student_shape(knowing.shape, wanted_of(kind)), 0)
-    guide, batch = returned(method.task.fit_teacher(knowing, data, 0, pick("cpu"))), data.batch(0, 6, 0)
+    guide, batch = returned(method.task.fit_teacher(knowing, data, 0, pick_device("cpu"))), data.batch(0, 6, 0)
     with torch.no_grad():
         whole = method.losses(student, guide, batch)
-        shares = [len(part.targets) / len(batch.targets) for part in batch.parts(3)]
-        parts = [method.losses(student, guide, part) for part in batch.parts(3)]
+        shares = [len(part.targets) / len(batch.targets) for part in batch.split(3)]
+        parts = [method.losses(student, guide, part) for part in batch.split(3)]
     assert {name for part in parts for name in part} == set(whole)
     for term, value in whole.items():
         added = sum(share * part[term] for share, part in zip(shares, parts, strict=True))

@@ -12,9 +12,9 @@ from engine.methods.kinds.calibrated import calibrated
 from engine.methods.kinds.one_shot import OneShot
 from engine.methods.registry import METHODS
 from engine.model.bert import new_bert
-from engine.model.pruning import copy_of
+from engine.model.pruning import convert
 from engine.model.saved_models import CheckpointError, export_model, load_model, save_model
-from engine.model.transformers_format import inexpressible
+from engine.model.transformers_format import transformers_objections
 from engine.sizing.cost import model_bytes, parameters
 from engine.sizing.shape import Shape, ShapeError
 from engine.teachers import catalog as teachers
@@ -79,7 +79,7 @@ def test_a_compressed_student_can_teach_in_its_turn(made, name):
         except ShapeError as error:
             refused = str(error)
         if refused:
-            assert guide.card.shape.marks or issubclass(kind, OneShot), refused
+            assert guide.card.shape.compressions or issubclass(kind, OneShot), refused
             assert len(refused) > 40
             continue
         student = method.init_student(guide.bert, shape, 0)
@@ -113,7 +113,7 @@ def test_export_says_what_the_library_cannot_hold_and_writes_what_it_can(made, t
     }
     for name, words in reasons.items():
         model = load_model(found[name].student_dir)
-        assert words in " ".join(inexpressible(model.bert.shape))
+        assert words in " ".join(transformers_objections(model.bert.shape))
         with pytest.raises(ShapeError, match=words):
             export_model(model, tmp_path / name)
         assert not (tmp_path / name).exists()
@@ -123,7 +123,7 @@ def test_export_says_what_the_library_cannot_hold_and_writes_what_it_can(made, t
         theirs = AutoModelForMaskedLM.from_pretrained(tmp_path / name, local_files_only=True).eval()
         batch = masked_batch()
         found_logits = theirs(input_ids=batch.ids, attention_mask=batch.visible.long()).logits[batch.visible]
-        dense = copy_of(model.bert, model.bert.shape.plain()).eval()
+        dense = convert(model.bert, model.bert.shape.plain()).eval()
         torch.testing.assert_close(found_logits, logits(dense), rtol=0, atol=1e-4)
         assert ("were int8" in (tmp_path / name / "README.md").read_text()) == (name == "int8")
 
@@ -167,14 +167,14 @@ def test_compressions_stack(tmp_path):
     again = load_model(tmp_path / "last").bert
     torch.testing.assert_close(logits(again), logits(guide), rtol=0, atol=0)
     assert (
-        guide.shape.marks
+        guide.shape.compressions
         == [
             "different numbers of heads in its layers",
             "FFNs of different widths in its layers",
             "linears of two factors of rank 3",
             "int8 weights",
         ]
-        or len(guide.shape.marks) >= 3
+        or len(guide.shape.compressions) >= 3
     )
 
 

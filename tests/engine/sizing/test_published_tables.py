@@ -19,5 +19,5 @@ def test_points_have_about_the_printed_size(table) -> None:
 def test_sharing_the_ffn_costs_more_than_sharing_attention() -> None:
     """Harm: two rows of the table are swapped, and the lesson with them."""
     for series in ("E = 768", "E = 128"):
-        scores = {point.label: point.score for point in TABLES[1].points if point.series == series}
+        scores = {point.label: point.score for point in TABLES[1].rows if point.series == series}
         assert scores["attention"] > scores["FFN"]
