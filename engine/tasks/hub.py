@@ -9,6 +9,7 @@ import functools
 import importlib.util
 from typing import Any
 
+from engine.settings.error_text import first_line
 from engine.settings.reachable import reachable
 from engine.tasks.labelled import Example, Splits, Task, TaskError, held_back
 
@@ -67,8 +68,7 @@ def _rows(dataset: str, config: str | None, split: str) -> Any:
     try:
         return datasets.load_dataset(dataset, config, split=split)
     except Exception as error:  # the network's, the Hub's and a parser's, of every kind
-        said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise TaskError(f"{dataset} cannot be had from the Hub: {said[:200]}") from error
+        raise TaskError(f"{dataset} cannot be had from the Hub: {first_line(error)[:200]}") from error
 
 
 TASKS = (

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.settings.error_text import disk_reason, first_line
 from engine.settings.reachable import reachable
 from engine.storage.allowed_folders import PathError, confined
 from engine.storage.cache import digest, file_digest
@@ -187,7 +188,7 @@ def _readable(readers: list[tuple[Any, str]]) -> Iterator[None]:
     except (OSError, zipfile.BadZipFile, UnicodeDecodeError) as error:
         names = " ".join(name for _, name in readers)
         raise CorpusError(
-            f"The NLTK corpus {names} cannot be read: {getattr(error, 'strerror', None) or error}; "
+            f"The NLTK corpus {names} cannot be read: {disk_reason(error)}; "
             f"fetch it again with `python -m nltk.downloader {names}`."
         ) from error
 
@@ -209,7 +210,7 @@ def _file_fingerprint(path: Path, column: str) -> str:
     try:
         return digest(["file", FILE_READING, path.suffix.lower(), column, file_digest([path])])
     except OSError as error:
-        raise CorpusError(f"The corpus file {path} cannot be read: {error.strerror or error}.") from error
+        raise CorpusError(f"The corpus file {path} cannot be read: {disk_reason(error)}.") from error
 
 
 def _hub(rest: str) -> Source:
@@ -253,8 +254,7 @@ def _from_the_hub(dataset: str) -> Iterator[None]:
     except CorpusError:
         raise
     except Exception as error:  # theirs, the network's and a parser's, of every kind
-        told = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise CorpusError(f"The data set {dataset} cannot be read from the Hub: {told[:200]}") from error
+        raise CorpusError(f"The data set {dataset} cannot be read from the Hub: {first_line(error)[:200]}") from error
 
 
 SOURCES: dict[str, Callable[[str], Source]] = {"microworld": _microworld, "nltk": _nltk, "file": _file, "hub": _hub}

@@ -15,12 +15,12 @@ from torch import nn
 from engine.inheritance.attention_film import begin, take
 from engine.learning.masked_lm import pair_score
 from engine.methods.base import Data, Method
-from engine.model.saved_models import save_model, sweep
+from engine.model.saved_models import save_model
 from engine.settings.budget import read
 from engine.settings.device import Device
 from engine.settings.run_config import RunConfig
 from engine.sizing.step_flops import Work
-from engine.storage.atomic import write_json
+from engine.storage.atomic import clear_drafts, write_json
 from engine.storage.runs import Run
 from engine.teachers import catalog as teachers
 from engine.text.masking import Masking
@@ -90,8 +90,8 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
 
     # where an earlier process left off
     if processes.rank == 0:
-        sweep(run.path)
-        sweep(run.checkpoints_dir)
+        clear_drafts(run.path)
+        clear_drafts(run.checkpoints_dir)
     saved = load_checkpoint(run.checkpoints_dir)
     if saved:
         student = method.restore(student, saved["extra"]["method"])
