@@ -8,8 +8,8 @@ import streamlit as st
 
 from app.elements.tiles import tile_row
 from app.session import widget_values as given
-from engine.settings.amounts import duration, short
-from engine.settings.budget import MEANING, Budget, Outlook, read, said
+from engine.settings.amounts import format_duration, format_number
+from engine.settings.budget import BUDGET_HELP, Budget, CostEstimate, format_budget, parse_budget
 
 LABELS = {"steps": "Steps", "tokens": "Million tokens", "flops": "TFLOPs", "seconds": "Seconds"}
 SCALES = {"tokens": 1e6, "flops": 1e12}
@@ -20,7 +20,7 @@ NAMES = {"steps": "Steps", "tokens": "Tokens", "flops": "FLOPs", "seconds": "Sec
 def choose_budget(place: Any, name: str, steps: int) -> tuple[int, str]:
     """Widgets in `place` for a budget that starts at so many `steps`; (steps, budget as RunConfig has them)."""
     unit = place.segmented_control(
-        "Budget in", list(NAMES), required=True, format_func=NAMES.__getitem__, help=MEANING,
+        "Budget in", list(NAMES), required=True, format_func=NAMES.__getitem__, help=BUDGET_HELP,
         **given.kept("budget_unit", "steps", "default"),
     )  # fmt: skip
     if unit == "steps":
@@ -31,19 +31,19 @@ def choose_budget(place: Any, name: str, steps: int) -> tuple[int, str]:
     return steps, Budget(float(amount) * SCALES.get(unit, 1.0), unit).exact
 
 
-def show_outlook(outlook: Outlook, budget: str = "") -> None:
+def show_outlook(outlook: CostEstimate, budget: str = "") -> None:
     """What the run is expected to take of its `budget`, which RunConfig has; in words where it takes no step."""
     if outlook.steps == 0:
         st.caption("It takes no training step: the student is made and scored at once.")
         return
-    fixed = "as the clock decides" if budget and read(budget).unit == "seconds" else "fixed at the start"
+    fixed = "as the clock decides" if budget and parse_budget(budget).unit == "seconds" else "fixed at the start"
     most = "at most" if outlook.full_rows else "about"
     tile_row(
         (
             ("Steps", f"{outlook.steps:,}" if outlook.steps is not None else "–", fixed),
-            ("Tokens", short(outlook.tokens) if outlook.tokens is not None else "–", most),
-            ("Work", short(outlook.flops, "FLOP") if outlook.flops is not None else "–", most),
-            ("Training", duration(outlook.seconds) if outlook.seconds is not None else "–", "as measured here"),
+            ("Tokens", format_number(outlook.tokens) if outlook.tokens is not None else "–", most),
+            ("Work", format_number(outlook.flops, "FLOP") if outlook.flops is not None else "–", most),
+            ("Training", format_duration(outlook.seconds) if outlook.seconds is not None else "–", "as measured here"),
         )
     )
     if outlook.steps is None:
@@ -60,8 +60,8 @@ def spent_line(card: dict[str, Any]) -> str:
     planned = budget.get("planned") or {}
     parts = []
     for name in ("tokens", "flops"):
-        of = f" of {said(planned[name], name)} planned" if isinstance(planned.get(name), int | float) else ""
-        parts.append(f"{said(card[name], name)}{of}")
-    of = f" of {duration(planned['seconds'])} planned" if isinstance(planned.get("seconds"), int | float) else ""
-    parts.append(f"{duration(card['training_seconds'])} in training steps{of}")
+        of = f" of {format_budget(planned[name], name)} planned" if isinstance(planned.get(name), int | float) else ""
+        parts.append(f"{format_budget(card[name], name)}{of}")
+    of = f" of {format_duration(planned['seconds'])} planned" if isinstance(planned.get("seconds"), int | float) else ""
+    parts.append(f"{format_duration(card['training_seconds'])} in training steps{of}")
     return f"Budget {budget.get('asked')}: used {', '.join(parts)}."

@@ -17,7 +17,7 @@ from engine.settings.run_config import RunConfig
 from engine.storage.allowed_folders import UPLOADS
 from engine.text.text_files import READERS
 from engine.text.token_store import CorpusError
-from engine.text.uploads import LARGEST_MB, keep
+from engine.text.uploads import MAX_UPLOAD_MB, save_upload
 
 HELP = (
     "microworld; nltk:NAME or nltk:NAME+NAME for text collections of NLTK; file:PATH for txt, jsonl, csv or parquet, "
@@ -31,11 +31,11 @@ def choose_corpus(teacher: str, own: str) -> str:
     opened = state.recall(f"upload_{teacher}") is not None
     with st.expander("Bring your own text", icon=":material/upload_file:", expanded=opened):
         file = st.file_uploader(
-            f"A file of at most {LARGEST_MB} MB", type=[suffix[1:] for suffix in READERS], key=f"upload_{teacher}"
+            f"A file of at most {MAX_UPLOAD_MB} MB", type=[suffix[1:] for suffix in READERS], key=f"upload_{teacher}"
         )
         if file is not None:
             try:
-                path = keep(UPLOADS, file.name, file.getvalue())
+                path = save_upload(UPLOADS, file.name, file.getvalue())
             except CorpusError as error:
                 st.error(str(error), icon=":material/upload_file:")
             else:

@@ -13,7 +13,7 @@ import numpy as np
 import streamlit as st
 
 from app.elements.theme import Theme
-from engine.sizing.comparison_export import harmless
+from engine.sizing.comparison_export import escape_csv_cell
 
 FIGURE = ("series", "x", "y", "value", "interval below", "interval above")
 
@@ -119,7 +119,7 @@ def _cell(value: object) -> str:
     try:
         float(words)
     except ValueError:
-        return harmless(words)
+        return escape_csv_cell(words)
     return words
 
 

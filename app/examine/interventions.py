@@ -203,9 +203,9 @@ def _losses(pair: Pair, role: str, heads: list[tuple[int, int]], how: str) -> tu
         from engine.inspection.head_ablation import answers
         from engine.inspection.head_roles import ratio_interval
         from engine.inspection.interventions import intervened
-        from engine.learning.held_out import masked
+        from engine.learning.held_out import masked_batches
 
-        bert, batches = pair.own(role), masked(pair.rows(pair.asked_rows), pair.student.tokenizer)
+        bert, batches = pair.own(role), masked_batches(pair.rows(pair.asked_rows), pair.student.tokenizer)
         loss, right, row = answers(bert, batches)
         with intervened(bert, heads, how):
             loss_after, right_after, _ = answers(bert, batches)

@@ -13,7 +13,7 @@ from app.elements.text import written
 from app.session import caches as state
 from engine.model.layer_choice import choose_layers
 from engine.sizing.cost import multiply_adds
-from engine.text.masking import MASKED
+from engine.text.masking import MASKED_SHARE
 
 if TYPE_CHECKING:
     from engine.model.bert import Bert
@@ -94,7 +94,9 @@ class Pair:
         """On how many held-out rows all heads are ranked: as many as take seconds, not minutes."""
         shapes = [model.bert.shape for model in self.models.values()]
         length = self.length
-        row = max(multiply_adds(shape, length, round(MASKED * length)) * shape.layers * shape.heads for shape in shapes)
+        row = max(
+            multiply_adds(shape, length, round(MASKED_SHARE * length)) * shape.layers * shape.heads for shape in shapes
+        )
         return int(np.clip(MOST_WORK / row, LEAST_ASKED, MOST_ASKED))
 
     def hidden(self, role: str) -> np.ndarray:
@@ -112,9 +114,9 @@ class Pair:
 
         def make() -> Any:
             from engine.inspection.head_ablation import damage
-            from engine.learning.held_out import masked
+            from engine.learning.held_out import masked_batches
 
-            batches = masked(self.rows(self.asked_rows), self.student.tokenizer)
+            batches = masked_batches(self.rows(self.asked_rows), self.student.tokenizer)
             return damage(self.own(role), batches, how, progress)
 
         return state.computed(self.damage_key(role, how), make)

@@ -13,10 +13,10 @@ from app.elements.shape_words import build_words
 from app.session import caches as state
 from app.session import options_form as forms
 from app.session import widget_values as given
-from engine.model.transformers_format import inexpressible
+from engine.model.transformers_format import transformers_objections
 from engine.settings.run_config import RunConfig
 from engine.sizing.cost import parameters
-from engine.storage.allowed_folders import absolute
+from engine.storage.allowed_folders import absolute_name
 from engine.teachers import catalog as teachers
 from engine.training import job
 from engine.training.launch import cluster_command
@@ -143,11 +143,11 @@ with right, st.container(border=True):
         from engine.training.plan import plan as understand
 
         config = RunConfig(
-            teacher=absolute(name),
+            teacher=absolute_name(name),
             method=method.name,
             student=student,
             options=options,
-            corpus=absolute(corpus) if reads else corpus,
+            corpus=absolute_name(corpus) if reads else corpus,
             steps=steps,
             budget=budget,
             batch=int(batch),
@@ -174,7 +174,7 @@ with right, st.container(border=True):
         show_outlook(plan.outlook, budget)
         for note in plan.method.notes(shape, plan.shape) if plan.outlook.steps is not None else []:
             st.caption(note)
-        for reason in inexpressible(plan.shape):
+        for reason in transformers_objections(plan.shape):
             st.caption(f"It cannot be exported to transformers: {reason}.")
     st.markdown(
         f":material/memory: **{device.name}**" + (", bfloat16 products" if device.mixed_precision else ", float32")

@@ -95,9 +95,9 @@ def machine() -> dict[str, Any]:
 @st.cache_resource(show_spinner="Looking for a GPU")
 def device() -> Device:
     """The best device of this machine."""
-    from engine.settings.device import pick
+    from engine.settings.device import pick_device
 
-    return pick()
+    return pick_device()
 
 
 @st.cache_resource(max_entries=3, show_spinner="Loading the teacher")
@@ -135,10 +135,10 @@ def corpus_preview(teacher: str, corpus: str, length: int, kind: str, share: flo
         ValueError: (CorpusError, TeacherError) it cannot be read.
     """
     from engine.text.masking import Masking
-    from engine.text.preview import preview
+    from engine.text.preview import preview_corpus
 
     model = teacher_model(teacher)
-    return preview(corpus, model.tokenizer, min(length, model.bert.shape.positions), Masking(kind, share), seed)
+    return preview_corpus(corpus, model.tokenizer, min(length, model.bert.shape.positions), Masking(kind, share), seed)
 
 
 def fill(model: Model, text: str) -> Any:

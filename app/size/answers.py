@@ -16,12 +16,12 @@ from app.elements.theme import theme
 from app.elements.tiles import tile_row
 from app.session import caches as state
 from app.size import choice as choice
-from engine.settings.amounts import short
+from engine.settings.amounts import format_number
 from engine.sizing.comparison import Comparison
 from engine.sizing.comparison_export import to_csv, to_json
-from engine.sizing.cost import by_part, parameters
+from engine.sizing.cost import parameters, parameters_by_part
 from engine.sizing.footprint import PRECISIONS, executed_by_part, flops, stored_bytes
-from engine.sizing.presets import said_of
+from engine.sizing.presets import published_counts
 from engine.sizing.shape import Shape, ShapeError, nearest_divisors
 from engine.sizing.tensors import PARTS
 
@@ -56,7 +56,7 @@ def answer(now: Comparison) -> list[Model]:
 def details(now: Comparison, models: Sequence[Model]) -> None:
     """Draws the bars and the table of all models side by side, and the ways to keep them."""
     colours = theme(state.dark())
-    bars = [Bar(model.name, model.colour, by_part(model.shape)) for model in models]
+    bars = [Bar(model.name, model.colour, parameters_by_part(model.shape)) for model in models]
     st.html(part_bars(bars, colours) + lighting(PARTS, now.part, TERM))
     _parts(now, models)
     st.html(_side_by_side(models))
@@ -93,8 +93,12 @@ def _tiles(now: Comparison, models: Sequence[Model]) -> None:
     tokens = min(now.tokens, this.shape.positions, teacher.shape.positions)
     work = flops(this.shape, tokens) / flops(teacher.shape, tokens)
     tiles = [
-        (plain(this.name), _shortest(count), f"{short(stored_bytes(this.shape, 'float32'), 'B')} in float32"),
-        (plain(teacher.name), _shortest(full), f"{short(stored_bytes(teacher.shape, 'float32'), 'B')} in float32"),
+        (plain(this.name), _shortest(count), f"{format_number(stored_bytes(this.shape, 'float32'), 'B')} in float32"),
+        (
+            plain(teacher.name),
+            _shortest(full),
+            f"{format_number(stored_bytes(teacher.shape, 'float32'), 'B')} in float32",
+        ),
         ("Compression", f"{full / count:,.2f}×", "fewer parameters" if count < full else "of the teacher's"),
         (f"FLOPs, {tokens:,} tokens", f"{work:,.1%}", "of the teacher's"),
     ]
@@ -116,12 +120,12 @@ def _always_there(this: Model, said: str) -> str:
 
 def _shortest(count: int) -> str:
     """A count in full as long as it fits a tile."""
-    return f"{count:,}" if count < 10**12 else short(count)
+    return f"{count:,}" if count < 10**12 else format_number(count)
 
 
 def _parts(now: Comparison, models: Sequence[Model]) -> None:
     """The legend: choosing a part lights it up everywhere."""
-    present = [part for part in PARTS if any(by_part(model.shape)[part] for model in models)]
+    present = [part for part in PARTS if any(parameters_by_part(model.shape)[part] for model in models)]
     lit = now.part if now.part in present else None
     key = choice.held("size_part", lit)
     st.pills(
@@ -138,7 +142,7 @@ def _parts(now: Comparison, models: Sequence[Model]) -> None:
 def _side_by_side(models: Sequence[Model]) -> str:
     full = parameters(models[0].shape)
     shapes = [model.shape for model in models]
-    counts = [by_part(shape) for shape in shapes]
+    counts = [parameters_by_part(shape) for shape in shapes]
     rows = [
         [part_label(part), *(f"{count[part]:,}" for count in counts)]
         for part in PARTS
@@ -150,8 +154,10 @@ def _side_by_side(models: Sequence[Model]) -> str:
     rows.append(["compression", *(f"{full / parameters(shape):,.2f}×" for shape in shapes)])
     rows.append(["executed in a forward pass", *(f"{sum(executed_by_part(shape).values()):,}" for shape in shapes)])
     for precision in PRECISIONS:
-        rows.append([f"weights in {precision}", *(short(stored_bytes(shape, precision), "B") for shape in shapes)])
-    said = [said_of(shape) for shape in shapes]
+        rows.append(
+            [f"weights in {precision}", *(format_number(stored_bytes(shape, precision), "B") for shape in shapes)]
+        )
+    said = [published_counts(shape) for shape in shapes]
     if any(said):
         rows.append(["papers say", *(", ".join(one.parameters for one in each) or "–" for each in said)])
     return table(["", *(model.name for model in models)], rows, theme(state.dark()), bold=[bold])

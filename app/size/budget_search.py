@@ -16,11 +16,11 @@ from app.size.answers import Model
 from app.size.charts import front_chart
 from app.size.cost import _device
 from engine.settings import amounts as amount
-from engine.sizing.comparison import Comparison, fields_of
+from engine.sizing.comparison import Comparison, editable_fields
 from engine.sizing.footprint import PRECISIONS
-from engine.sizing.roofline import NAMES
+from engine.sizing.roofline import DEVICE_LABELS
 from engine.sizing.shape import Shape
-from engine.sizing.solver import KEEPABLE, Budget, Found, front, solve
+from engine.sizing.solver import KEEPABLE_FIELDS, SizeBudget, Solution, find_shapes, widest_by_depth
 
 KINDS = {
     "parameters": "Parameters",
@@ -37,7 +37,7 @@ def backwards(now: Comparison, this: Model, base: Model) -> None:
     if budget is None:
         return
     try:
-        found = solve(base.shape, budget, now.keep, most=8)
+        found = find_shapes(base.shape, budget, now.keep, most=8)
     except ValueError as error:
         st.warning(plain(str(error)), icon=":material/rule:")
         return
@@ -51,11 +51,11 @@ def backwards(now: Comparison, this: Model, base: Model) -> None:
             st.button(
                 "Use",
                 key=f"size_use_{index}",
-                on_click=partial(choice.change_chosen, fields=fields_of(one.shape)),
+                on_click=partial(choice.change_chosen, fields=editable_fields(one.shape)),
                 help=f"Gives {plain(this.name)} this shape.",
             )
             st.markdown(f"**{_size(one.shape)}** {_rest(base.shape, one.shape)}  \n{_cost(one, budget)}")
-    edge = front(base.shape, budget, now.keep)
+    edge = widest_by_depth(base.shape, budget, now.keep)
     if not edge:
         return
     st.markdown("##### The widest at each depth")
@@ -70,7 +70,7 @@ def backwards(now: Comparison, this: Model, base: Model) -> None:
         st.html(table(["", "widest", "costs"], rows, colours))
 
 
-def _budget(now: Comparison, base: Model) -> Budget | None:
+def _budget(now: Comparison, base: Model) -> SizeBudget | None:
     """The budget that the controls say, or None with the reason on the page."""
     key = choice.held("size_budget_of", now.budget_of)
     st.segmented_control(
@@ -109,24 +109,24 @@ def _budget(now: Comparison, base: Model) -> Budget | None:
             key = choice.held("size_budget_device", now.device)
             st.selectbox(
                 "Device",
-                list(NAMES),
-                list(NAMES).index(now.device),
-                format_func=lambda name: NAMES[name],
+                list(DEVICE_LABELS),
+                list(DEVICE_LABELS).index(now.device),
+                format_func=lambda name: DEVICE_LABELS[name],
                 key=key,
                 width=260,
                 on_change=choice.callback(key, now.device, lambda name: choice.change(device=name)),
             )
-    kept = [name for name in KEEPABLE if name in now.keep]
+    kept = [name for name in KEEPABLE_FIELDS if name in now.keep]
     key = choice.held("size_keep", kept)
     st.pills(
         "Keep as it is",
-        list(KEEPABLE),
+        list(KEEPABLE_FIELDS),
         default=kept,
         selection_mode="multi",
-        format_func=lambda name: KEEPABLE[name],
+        format_func=lambda name: KEEPABLE_FIELDS[name],
         key=key,
         on_change=choice.callback(
-            key, kept, lambda names: choice.change(keep=tuple(n for n in KEEPABLE if n in names))
+            key, kept, lambda names: choice.change(keep=tuple(n for n in KEEPABLE_FIELDS if n in names))
         ),
         help="Everything else may change.",
     )
@@ -136,9 +136,9 @@ def _budget(now: Comparison, base: Model) -> Budget | None:
         st.info("Measure this machine under Run and train first." if unmeasured else "Choose a device.")
         return None
     try:
-        wanted = amount.read(now.budget, now.budget_of)
+        wanted = amount.parse_amount(now.budget, now.budget_of)
         tokens = min(now.tokens, base.shape.positions)
-        return Budget(now.budget_of, wanted, now.run_precision, tokens, device)
+        return SizeBudget(now.budget_of, wanted, now.run_precision, tokens, device)
     except ValueError as error:
         st.warning(plain(str(error)), icon=":material/rule:")
         return None
@@ -157,14 +157,14 @@ def _rest(base: Shape, shape: Shape) -> str:
     return ", ".join(pieces)
 
 
-def _cost(one: Found, budget: Budget) -> str:
+def _cost(one: Solution, budget: SizeBudget) -> str:
     sign = "+" if one.off >= 0 else "−"
     return f":gray[{_amount(one.cost, budget)}, {sign}{abs(one.off):.1%}]"
 
 
-def _amount(cost: float, budget: Budget) -> str:
+def _amount(cost: float, budget: SizeBudget) -> str:
     if budget.kind == "latency":
-        return f"at least {amount.duration(cost)}"
+        return f"at least {amount.format_duration(cost)}"
     if budget.kind == "parameters":
         return f"{round(cost):,} parameters"
-    return amount.short(cost, "B" if budget.kind == "bytes" else "FLOP")
+    return amount.format_number(cost, "B" if budget.kind == "bytes" else "FLOP")

@@ -10,11 +10,11 @@ from app.elements.bars import part_label, shade_of
 from app.elements.plotly_base import escape, layout
 from app.elements.theme import Theme, on
 from engine.sizing.cost import parameters
-from engine.sizing.published_tables import Table
+from engine.sizing.published_tables import PublishedTable
 from engine.sizing.shape import Shape
-from engine.sizing.solver import Found
+from engine.sizing.solver import Solution
 from engine.sizing.sweep import Sweep
-from engine.sizing.tensors import PARTS, Entry
+from engine.sizing.tensors import PARTS, TensorKind
 
 # where the names of four points stand, from the smallest model to the largest, so that they do not cover one another
 LABEL_PLACES = (
@@ -23,7 +23,7 @@ LABEL_PLACES = (
 )
 
 
-def tensor_map(entries: Sequence[Entry], colour: str, colours: Theme) -> go.Figure:
+def tensor_map(entries: Sequence[TensorKind], colour: str, colours: Theme) -> go.Figure:
     """A treemap of tensors within their parts; areas are parameters kept."""
     kept = [entry for entry in entries if entry.parameters]
     parts = [part for part in PARTS if any(entry.part == part for entry in kept)]
@@ -58,7 +58,9 @@ def tensor_map(entries: Sequence[Entry], colour: str, colours: Theme) -> go.Figu
     return layout(figure, colours, 420)
 
 
-def front_chart(edge: Sequence[Found], found: Sequence[Found], now: Shape, colour: str, colours: Theme) -> go.Figure:
+def front_chart(
+    edge: Sequence[Solution], found: Sequence[Solution], now: Shape, colour: str, colours: Theme
+) -> go.Figure:
     """Width over depth: the widest shape within the budget, the shapes that were found, and the shape of now."""
     figure = go.Figure()
     figure.add_scatter(
@@ -147,7 +149,7 @@ def sweep_chart(curve: Sweep, title: str, colour: str, colours: Theme) -> go.Fig
     return layout(figure, colours, 360)
 
 
-def paper_chart(paper: Table, own: Sequence[tuple[str, int, str]], colours: Theme) -> go.Figure:
+def paper_chart(paper: PublishedTable, own: Sequence[tuple[str, int, str]], colours: Theme) -> go.Figure:
     """A paper's points, score over exact parameters, and a line at the size of each own (name, count, colour)."""
     figure = go.Figure()
     series = list(dict.fromkeys(point.series for point in paper.points))

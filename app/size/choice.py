@@ -47,7 +47,7 @@ def change_chosen(**changes: Any) -> None:
 
 def change_field(name: str, value: Any) -> None:
     """Changes one field of the chosen configuration; derived fields follow."""
-    change_chosen(fields=links.edited(chosen().fields, name, value))
+    change_chosen(fields=links.edit_field(chosen().fields, name, value))
 
 
 def chosen() -> Configuration:
@@ -59,12 +59,12 @@ def chosen() -> Configuration:
 def duplicate() -> None:
     """Puts a copy of the chosen configuration behind the last one, and chooses it."""
     now: Comparison = state.recall(COMPARISON)
-    if len(now.configurations) >= links.MOST:
+    if len(now.configurations) >= links.MAX_CONFIGURATIONS:
         return
     names = {one.name for one in now.configurations}
     base = now.configurations[now.chosen]
     stem = "Student" if now.chosen == 0 else base.name
-    name = next(text for n in range(2, 9) if (text := f"{stem[: links.LONGEST_NAME - 2]} {n}") not in names)
+    name = next(text for n in range(2, 9) if (text := f"{stem[: links.MAX_NAME_LENGTH - 2]} {n}") not in names)
     name = stem if stem not in names else name
     change(configurations=(*now.configurations, base.replace(name=name)), chosen=len(now.configurations))
 

@@ -8,7 +8,7 @@ import streamlit as st
 
 from app.elements.text import plain
 from app.size import choice as choice
-from engine.sizing.comparison import LONGEST_NAME, MOST, Comparison, clean_name, fields_of
+from engine.sizing.comparison import MAX_CONFIGURATIONS, MAX_NAME_LENGTH, Comparison, clean_name, editable_fields
 from engine.sizing.presets import PRESETS
 from engine.sizing.shape import SHARINGS, ShapeError
 from engine.sizing.wid_cost import STRATEGIES, wid_student
@@ -52,7 +52,7 @@ def _which(now: Comparison) -> None:
     st.text_input(
         "Name",
         this.name,
-        LONGEST_NAME,
+        MAX_NAME_LENGTH,
         key=key,
         on_change=choice.callback(key, this.name, lambda text: choice.change_chosen(name=clean_name(text, this.name))),
     )
@@ -61,9 +61,9 @@ def _which(now: Comparison) -> None:
             "Duplicate",
             icon=":material/content_copy:",
             on_click=choice.duplicate,
-            disabled=len(models) >= MOST,
+            disabled=len(models) >= MAX_CONFIGURATIONS,
             width="stretch",
-            help=f"Up to {MOST} models stand side by side.",
+            help=f"Up to {MAX_CONFIGURATIONS} models stand side by side.",
         )
         st.button(
             "Remove", icon=":material/delete:", on_click=choice.remove, disabled=len(models) == 1, width="stretch"
@@ -77,7 +77,7 @@ def _which(now: Comparison) -> None:
         key=key,
         on_change=choice.callback(key, this.preset, _start_from),
     )
-    if dict(this.fields) != fields_of(PRESETS[this.preset].shape):
+    if dict(this.fields) != editable_fields(PRESETS[this.preset].shape):
         st.button(
             f"Changed. Back to {PRESETS[this.preset].label}",
             icon=":material/undo:",
@@ -91,7 +91,7 @@ def _start_from(preset: str) -> None:
     this = choice.chosen()
     old = PRESETS[this.preset].label
     name = PRESETS[preset].label if this.name == old else this.name
-    choice.change_chosen(preset=preset, fields=fields_of(PRESETS[preset].shape), name=name)
+    choice.change_chosen(preset=preset, fields=editable_fields(PRESETS[preset].shape), name=name)
 
 
 def _dial(label: str, name: str, fields: Any, low: int, high: int, step: int, about: str) -> None:
@@ -259,7 +259,7 @@ def _wid(now: Comparison) -> None:
     st.button(
         "Use this shape",
         type="primary",
-        on_click=lambda: choice.change_chosen(fields=fields_of(student)),
+        on_click=lambda: choice.change_chosen(fields=editable_fields(student)),
         width="stretch",
     )
 

@@ -15,22 +15,22 @@ from app.session import caches as state
 from app.size import choice as choice
 from app.size.answers import Model
 from engine.settings import torch_subprocess as apart
-from engine.settings.amounts import duration, short
+from engine.settings.amounts import format_duration, format_number
 from engine.sizing.comparison import Comparison
 from engine.sizing.cost import parameters
 from engine.sizing.footprint import (
     PRECISIONS,
     TRAINING_PRECISIONS,
-    Batch,
-    Memory,
+    TrainingBatch,
+    TrainingMemory,
     flops,
     flops_by_part,
-    predicted_of,
+    predicted_tokens,
     stored_bytes,
     training_flops,
     training_memory,
 )
-from engine.sizing.roofline import CARDS, NAMES, Card, bound, training_seconds
+from engine.sizing.roofline import ACCELERATORS, DEVICE_LABELS, Accelerator, roofline_bound, training_seconds
 from engine.sizing.wid_cost import heir_costs, wid_objections
 
 LARGEST = 10**12
@@ -84,7 +84,7 @@ def _settings(now: Comparison) -> int:
     columns = st.columns(3)
     with columns[0]:
         number("Tokens of a sequence", "tokens", 64, "Attention's cost grows with the square of it.")
-        pick("Device", "device", list(NAMES), "For the least time a sequence can take.", NAMES.get)
+        pick("Device", "device", list(DEVICE_LABELS), "For the least time a sequence can take.", DEVICE_LABELS.get)
     with columns[1]:
         number("Sequences a training step", "sequences", 8, "The batch.")
         pick("Weights while running", "run_precision", list(PRECISIONS), "int8 and int4: unpacked to bfloat16.")
@@ -97,8 +97,8 @@ def _settings(now: Comparison) -> int:
 def _running(now: Comparison, tokens: int, models: Sequence[Model]) -> None:
     st.markdown("##### To run")
     rows = [
-        ["FLOPs a token", *(short(flops(model.shape, tokens) / tokens, "FLOP") for model in models)],
-        [f"FLOPs a sequence of {tokens:,}", *(short(flops(model.shape, tokens), "FLOP") for model in models)],
+        ["FLOPs a token", *(format_number(flops(model.shape, tokens) / tokens, "FLOP") for model in models)],
+        [f"FLOPs a sequence of {tokens:,}", *(format_number(flops(model.shape, tokens), "FLOP") for model in models)],
     ]
     work = [flops_by_part(model.shape, tokens) for model in models]
     for part in work[0]:
@@ -107,8 +107,8 @@ def _running(now: Comparison, tokens: int, models: Sequence[Model]) -> None:
             rows.append([f"… {label}", *(f"{each[part] / sum(each.values()):.1%}" for each in work)])
     device = _device(now.device)
     if device:
-        bounds = [bound(model.shape, device, tokens, 1, now.run_precision) for model in models]
-        rows.append(["at least, a sequence", *(duration(one.seconds) for one in bounds)])
+        bounds = [roofline_bound(model.shape, device, tokens, 1, now.run_precision) for model in models]
+        rows.append(["at least, a sequence", *(format_duration(one.seconds) for one in bounds)])
         rows.append(["… which waits for", *(one.limit for one in bounds)])
     elif now.device == "here":
         st.info("This machine has not been measured yet: press Measure below.", icon=":material/speed:")
@@ -123,12 +123,12 @@ def _running(now: Comparison, tokens: int, models: Sequence[Model]) -> None:
             lines = [
                 [
                     card.label,
-                    short(card.float32, "FLOP/s"),
-                    short(card.bfloat16, "FLOP/s"),
-                    short(card.bandwidth, "B/s"),
+                    format_number(card.float32, "FLOP/s"),
+                    format_number(card.bfloat16, "FLOP/s"),
+                    format_number(card.bandwidth, "B/s"),
                     card.source,
                 ]
-                for card in CARDS.values()
+                for card in ACCELERATORS.values()
             ]
             head = ["", "float32", "bfloat16, dense", "memory", "source"]
             st.html(table(head, lines, theme(state.dark())))
@@ -136,22 +136,23 @@ def _running(now: Comparison, tokens: int, models: Sequence[Model]) -> None:
 
 def _training(now: Comparison, tokens: int, models: Sequence[Model]) -> None:
     st.markdown("##### To train")
-    batch = Batch(now.sequences, tokens, now.precision)
+    batch = TrainingBatch(now.sequences, tokens, now.precision)
     teacher, colours = models[0], theme(state.dark())
     columns = [
         (model.name, training_memory(model.shape, batch), training_flops(model.shape, batch)) for model in models
     ]
     bars = [Bar(name, model.colour, _parts(memory)) for model, (name, memory, _) in zip(models, columns, strict=True)]
-    st.html(part_bars(bars, colours, "bytes", "Memory while training", lambda size: short(size, "B")))
+    st.html(part_bars(bars, colours, "bytes", "Memory while training", lambda size: format_number(size, "B")))
     rows = [
-        [part, *(short(_parts(memory).get(part, 0), "B") for _, memory, _ in columns)] for part in _parts(columns[0][1])
+        [part, *(format_number(_parts(memory).get(part, 0), "B") for _, memory, _ in columns)]
+        for part in _parts(columns[0][1])
     ]
-    rows.append(["total", *(short(memory.total, "B") for _, memory, _ in columns)])
-    rows.append(["FLOPs a step", *(short(work, "FLOP") for _, _, work in columns)])
+    rows.append(["total", *(format_number(memory.total, "B") for _, memory, _ in columns)])
+    rows.append(["FLOPs a step", *(format_number(work, "FLOP") for _, _, work in columns)])
     rate = state.machine().get("step")
     if rate:
         times = (training_seconds(model.shape, batch, now.steps, rate) for model in models)
-        rows.append([f"{now.steps:,} steps here, about", *map(duration, times)])
+        rows.append([f"{now.steps:,} steps here, about", *map(format_duration, times)])
     st.html(table(["", *(model.name for model in models)], rows, colours, bold=[len(_parts(columns[0][1]))]))
     _machine()
     with st.expander("How memory is counted"):
@@ -166,21 +167,21 @@ def _training(now: Comparison, tokens: int, models: Sequence[Model]) -> None:
         _extra(batch, teacher, models[1:])
 
 
-def _parts(memory: Memory) -> dict[str, int]:
+def _parts(memory: TrainingMemory) -> dict[str, int]:
     found = {"weights": memory.weights, "gradients": memory.gradients, "Adam's moments": memory.moments}
     found["activations"] = memory.activations
     return found | ({"bfloat16 copies": memory.copies} if memory.copies else {})
 
 
-def _extra(batch: Batch, teacher: Model, students: Sequence[Model]) -> None:
+def _extra(batch: TrainingBatch, teacher: Model, students: Sequence[Model]) -> None:
     """What inheriting or imitating `teacher` costs on top."""
     st.markdown("##### What a method adds")
-    asked = batch.sequences * flops(teacher.shape, batch.tokens, predicted_of(batch.tokens))
+    asked = batch.sequences * flops(teacher.shape, batch.tokens, predicted_tokens(batch.tokens))
     weights = stored_bytes(teacher.shape, "float32")
     rows, refusals = [], []
     for student in students:
         own = training_flops(student.shape, batch)
-        rows.append([f"{student.name}: distillation", f"+ {short(weights, 'B')}", f"+ {asked / own:,.0%}", "–"])
+        rows.append([f"{student.name}: distillation", f"+ {format_number(weights, 'B')}", f"+ {asked / own:,.0%}", "–"])
         reasons = wid_objections(teacher.shape, student.shape)
         if reasons:
             said = " ".join(reasons)
@@ -190,7 +191,7 @@ def _extra(batch: Batch, teacher: Model, students: Sequence[Model]) -> None:
             ("at the start", "shrunk"), heir_costs(teacher.shape, student.shape, batch), strict=True
         ):
             extra = 16 * (moment.parameters - parameters(student.shape))
-            held = f"{'+' if extra >= 0 else '−'} {short(abs(extra), 'B')}"
+            held = f"{'+' if extra >= 0 else '−'} {format_number(abs(extra), 'B')}"
             work = f"+ {6 * moment.multiply_adds / own - 1:,.0%}"
             rows.append([f"{student.name}: WID, {when}", held, work, f"{moment.compactors:,}"])
     head = ["", "memory", "FLOPs a step", "compactor parameters"]
@@ -204,13 +205,15 @@ def _extra(batch: Batch, teacher: Model, students: Sequence[Model]) -> None:
         st.caption(refusal)
 
 
-def _device(name: str) -> Card | None:
+def _device(name: str) -> Accelerator | None:
     if name == "here":
         rates = state.machine()
         if not rates:
             return None
-        return Card("here", "this machine", rates["float32"], rates["bfloat16"], rates["bandwidth"], "measured here")
-    return CARDS.get(name)
+        return Accelerator(
+            "here", "this machine", rates["float32"], rates["bfloat16"], rates["bandwidth"], "measured here"
+        )
+    return ACCELERATORS.get(name)
 
 
 def _machine() -> None:
@@ -230,10 +233,11 @@ def _machine() -> None:
         st.rerun()
     if rates:
         st.caption(
-            f"{plain(rates['device'])}, measured: {short(rates['float32'], 'FLOP/s')} in float32, "
-            f"{short(rates['bfloat16'], 'FLOP/s')} in bfloat16, {short(rates['bandwidth'], 'B/s')} of memory; a "
-            f"training step of {plain(rates['step_model'])} in {rates['step_precision']} runs at "
-            f"{short(rates['step'], 'FLOP/s')}. Times of training assume that rate, whatever the model: an estimate."
+            f"{plain(rates['device'])}, measured: {format_number(rates['float32'], 'FLOP/s')} in float32, "
+            f"{format_number(rates['bfloat16'], 'FLOP/s')} in bfloat16, {format_number(rates['bandwidth'], 'B/s')} of memory; "
+            f"a training step of {plain(rates['step_model'])} in {rates['step_precision']} runs at "
+            f"{format_number(rates['step'], 'FLOP/s')}. Times of training assume that rate, whatever the model: "
+            "an estimate."
         )
     else:
         st.caption(

@@ -17,7 +17,7 @@ from app.size.answers import TERM, Model
 from engine.settings import torch_subprocess as apart
 from engine.sizing.comparison import Comparison
 from engine.sizing.cost import parameters
-from engine.sizing.formula import Term, symbols_of, terms
+from engine.sizing.formula import Term, formula_symbols, formula_terms
 from engine.sizing.shape import Shape
 from engine.sizing.tensors import PARTS
 
@@ -30,7 +30,7 @@ def formula(now: Comparison, this: Model, models: Sequence[Model]) -> None:
     st.markdown(f"**{plain(this.name)}** has {parameters(shape):,} parameters:")
     edges = []
     with st.container(horizontal=True, gap="small"):
-        for index, term in enumerate(terms(shape)):
+        for index, term in enumerate(formula_terms(shape)):
             key = f"{TERM}_{term.part.replace(' ', '_')}"
             edge = shade_of(this.colour, PARTS.index(term.part), colours)
             edges.append(f".st-key-{key}{{border-left:.4rem solid {edge};transition:opacity .12s}}")
@@ -39,7 +39,7 @@ def formula(now: Comparison, this: Model, models: Sequence[Model]) -> None:
                 st.markdown(f":small[{plus}{part_label(term.part)}]  \n${term.symbols}$")
                 st.html(_numbers(term))
     st.html(f"<style>{''.join(edges)}</style>")
-    meanings = (f"*{name}* = {value:,}, {about}" for name, (about, value) in symbols_of(shape).items())
+    meanings = (f"*{name}* = {value:,}, {about}" for name, (about, value) in formula_symbols(shape).items())
     st.caption("; ".join(meanings) + ".")
     _halves(shape)
     _verify(models)

@@ -13,8 +13,8 @@ from app.session import caches as state
 from app.size.answers import Model
 from app.size.charts import paper_chart
 from engine.sizing.cost import parameters
-from engine.sizing.presets import said_of
-from engine.sizing.published_tables import RETAINED, RETAINED_SOURCE, TABLES
+from engine.sizing.presets import published_counts
+from engine.sizing.published_tables import TABLES, WID_RETAINED, WID_RETAINED_SOURCE
 
 COUNTED = {
     "encoder": {"pooler": False, "mlm_head": False, "pair_head": False},
@@ -32,13 +32,14 @@ def papers(models: Sequence[Model]) -> None:
     for label, heads in COUNTED.items():
         rows.append([label, *(f"{parameters(model.shape.replace(**heads)):,}" for model in models)])
     for model in models:
-        for said in said_of(model.shape):
+        for said in published_counts(model.shape):
             cells = [said.parameters if one is model else "" for one in models]
             rows.append([said.source, *cells])
     st.html(table(["", *(model.name for model in models)], rows, colours))
     st.caption("Papers print one of these, or leave something out, and follow no single rule. Ours are exact.")
     st.caption(
-        " ".join(f"{name} keeps {kept} of BERT base's quality." for name, kept in RETAINED) + f" {RETAINED_SOURCE}."
+        " ".join(f"{name} keeps {kept} of BERT base's quality." for name, kept in WID_RETAINED)
+        + f" {WID_RETAINED_SOURCE}."
     )
     for paper in TABLES:
         st.markdown(f"##### {paper.title}")

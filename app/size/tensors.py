@@ -13,13 +13,13 @@ from app.session import caches as state
 from app.size.answers import Model
 from app.size.charts import tensor_map
 from engine.sizing.comparison import Comparison
-from engine.sizing.tensors import ledger
+from engine.sizing.tensors import tensor_kinds
 
 
 def tensors(now: Comparison, this: Model) -> None:
     """A treemap of the tensors, and all of them in a table; a lit-up part leaves only its own."""
     colours = theme(state.dark())
-    entries = [entry for entry in ledger(this.shape) if not now.part or entry.part == now.part]
+    entries = [entry for entry in tensor_kinds(this.shape) if not now.part or entry.part == now.part]
     only = f", only {part_label(now.part)}" if now.part else ""
     st.markdown(f"**{plain(this.name)}**{only}. Areas are parameters; click a part to enlarge it.")
     shown(

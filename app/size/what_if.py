@@ -12,7 +12,7 @@ from app.session import caches as state
 from app.size import choice as choice
 from app.size.answers import Model
 from app.size.charts import sweep_chart
-from engine.sizing.comparison import Comparison, fields_of
+from engine.sizing.comparison import Comparison, editable_fields
 from engine.sizing.sweep import SWEEPABLE, Sweep, sweep
 
 
@@ -28,7 +28,7 @@ def what_if(now: Comparison, this: Model) -> None:
         key=key,
         on_change=choice.callback(key, now.sweep, lambda name: choice.change(sweep=name)),
     )
-    curve = sweep(fields_of(this.shape), now.sweep)
+    curve = sweep(editable_fields(this.shape), now.sweep)
     title, colours = SWEEPABLE[curve.field], theme(state.dark())
     st.markdown(f"**{plain(this.name)}**, everything else as it is. {_said(curve, title)}")
     shown(

@@ -10,7 +10,7 @@ from app.elements.tables import table
 from app.elements.text import written
 from app.elements.theme import theme
 from app.session import caches as state
-from engine.learning.score_kind import accuracies, measure_of
+from engine.learning.score_kind import card_accuracies, score_kind_of
 
 BYTES = ("B", "kB", "MB", "GB", "TB")
 
@@ -30,12 +30,12 @@ def show_measured(card: dict[str, Any]) -> None:
 def rows(card: dict[str, Any]) -> list[tuple[str, str, str, str]]:
     """(what, teacher's, student's, change) as text; zeros and compressed bytes where the student has many zeros."""
     teacher, student = card["measured"]["teacher"], card["measured"]["student"]
-    right = accuracies(card)[::-1]
+    right = card_accuracies(card)[::-1]
     counts, times = (card["teacher_parameters"], card["parameters"]), (teacher["latency_ms"], student["latency_ms"])
     points = round(100 * (right[1] - right[0]), 1)
     lines = [
         (
-            measure_of(card).title,
+            score_kind_of(card).title,
             f"{right[0]:.1%}",
             f"{right[1]:.1%}",
             f"{written(points, '+.1f')} points" if points else "the same",

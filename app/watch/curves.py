@@ -11,7 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from app.session import caches as state
-from engine.settings.amounts import LETTERS
+from engine.settings.amounts import PREFIXES
 
 Event = dict[str, Any]
 AXES = {"steps": "Steps", "tokens": "Tokens", "flops": "FLOPs", "seconds": "Seconds"}
@@ -66,7 +66,7 @@ def axis_of(name: str, steps: Sequence[Event]) -> Axis:
     readings = clock(steps).get(name)
     if not readings:
         return Axis()
-    power, letter = next(((power, letter) for power, letter in LETTERS if readings[-1] >= power), (1.0, ""))
+    power, letter = next(((power, letter) for power, letter in PREFIXES if readings[-1] >= power), (1.0, ""))
     label = {"tokens": f"{letter} tokens".strip(), "flops": f"{letter}FLOPs", "seconds": f"{letter}s"}[name]
     if name == "seconds":
         power, label = (60.0, "minutes") if readings[-1] >= 600 else (1.0, "seconds")

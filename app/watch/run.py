@@ -16,7 +16,7 @@ from app.watch.before_after import show_measured
 from app.watch.closing import closing_view, multiply_adds_curve
 from app.watch.compactor_norms import MILLION, Picture, group_table, kept_shares, read_pictures
 from app.watch.curves import Axis, axis_of, choose_axis, curve
-from engine.learning.score_kind import Measure, accuracies, measure_of
+from engine.learning.score_kind import ScoreKind, card_accuracies, score_kind_of
 from engine.sizing.shape import Shape
 from engine.storage.runs import ENDED, Run
 
@@ -50,7 +50,7 @@ def run_view(run: Run, buttons: Callable[[Run, str], None]) -> str:
     if card:
         _results(card)
     elif status not in ENDED and start:
-        _numbers(measure_of(start), steps, evaluations, teacher)
+        _numbers(score_kind_of(start), steps, evaluations, teacher)
     axis = axis_of(choose_axis(steps), steps) if start and steps else Axis()
     if start and pictures:
         closing_view(run.id, pictures, steps, axis, film=status in ENDED)
@@ -98,10 +98,10 @@ def _results(card: dict[str, Any]) -> None:
             f"{Shape.from_json(card['shape'])}. Resume goes on from here.",
             icon=":material/pause:",
         )
-    learned, taught = accuracies(card)
+    learned, taught = card_accuracies(card)
     tiles = (
         ("Retained", f"{scores['retained']:.1%}", "of the teacher's"),
-        (measure_of(card).title, f"{learned:.1%}", f"teacher {taught:.1%}"),
+        (score_kind_of(card).title, f"{learned:.1%}", f"teacher {taught:.1%}"),
         ("Parameters", f"{card['parameters']:,}", _times_smaller(card["teacher_parameters"], card["parameters"])),
         ("Took", duration(card["seconds"]), card["device_name"]),
     )
@@ -115,7 +115,7 @@ def _times_smaller(before: int, after: int) -> str:
     return "as many as the teacher" if before == after else f"{before / after:.2f}× smaller"
 
 
-def _numbers(measure: Measure, steps: list[Event], evaluations: list[Event], teacher: Event | None) -> None:
+def _numbers(measure: ScoreKind, steps: list[Event], evaluations: list[Event], teacher: Event | None) -> None:
     """Tiles of a run at work; they are there from the start, so that nothing below them jumps."""
     last = steps[-1] if steps else None
     accuracy = f"{evaluations[-1]['accuracy']:.1%}" if evaluations else "–"
@@ -153,7 +153,7 @@ def _curves(start: Event, steps: list[Event], evaluations: list[Event], teacher:
     if steps:
         _loss(places.pop(0), steps, colours, axis)
     if len(evaluations) > 1:
-        _accuracy(places.pop(0), measure_of(start), evaluations, teacher, colours, axis)
+        _accuracy(places.pop(0), score_kind_of(start), evaluations, teacher, colours, axis)
     if numbers := {event["step"]: event["numbers"] for event in steps if event["numbers"]}:
         frame = pd.DataFrame(numbers).T
         curve(places.pop(0), start["numbers_title"], frame, list(colours.series), start["numbers_unit"], axis)
@@ -161,7 +161,7 @@ def _curves(start: Event, steps: list[Event], evaluations: list[Event], teacher:
         speed = pd.DataFrame({"tokens a second": {event["step"]: event["tokens_per_second"] for event in steps}})
         curve(places.pop(0), "Speed", speed, [colours.student], "tokens a second", axis)
     with st.expander("The curves as a table"):
-        st.dataframe(_table(measure_of(start), steps, evaluations, []), hide_index=True)
+        st.dataframe(_table(score_kind_of(start), steps, evaluations, []), hide_index=True)
 
 
 def _curves_beside(
@@ -180,9 +180,9 @@ def _curves_beside(
     if steps:
         _loss(places.pop(0), steps, colours, axis)
     if len(evaluations) > 1:
-        _accuracy(places.pop(0), measure_of(start), evaluations, teacher, colours, axis)
+        _accuracy(places.pop(0), score_kind_of(start), evaluations, teacher, colours, axis)
     with st.expander("The curves as a table"):
-        st.dataframe(_table(measure_of(start), steps, evaluations, pictures), hide_index=True)
+        st.dataframe(_table(score_kind_of(start), steps, evaluations, pictures), hide_index=True)
         st.markdown(f"The groups at step {pictures[-1].step:,}")
         st.dataframe(group_table(pictures[-1]), hide_index=True)
 
@@ -193,7 +193,7 @@ def _loss(place: Any, steps: list[Event], colours: Theme, axis: Axis) -> None:
 
 
 def _accuracy(
-    place: Any, measure: Measure, evaluations: list[Event], teacher: Event | None, colours: Theme, axis: Axis
+    place: Any, measure: ScoreKind, evaluations: list[Event], teacher: Event | None, colours: Theme, axis: Axis
 ) -> None:
     accuracy = pd.DataFrame({"student": {event["step"]: 100 * event["accuracy"] for event in evaluations}})
     if teacher:
@@ -202,7 +202,7 @@ def _accuracy(
     curve(place, title, accuracy, [colours.student, colours.teacher], "%", axis)
 
 
-def _table(measure: Measure, steps: list[Event], evaluations: list[Event], pictures: list[Picture]) -> pd.DataFrame:
+def _table(measure: ScoreKind, steps: list[Event], evaluations: list[Event], pictures: list[Picture]) -> pd.DataFrame:
     """One row a step: what the curves show, in their units."""
     found = {event["step"]: event["accuracy"] for event in evaluations}
     rows = [

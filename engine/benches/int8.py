@@ -14,8 +14,8 @@ import torch
 
 from engine.benches.wid_contestants import Case, chosen, new_batch, not_here
 from engine.model.bert import Bert, new_bert
-from engine.model.pruning import copy_of
-from engine.settings.device import Device, pick
+from engine.model.pruning import convert
+from engine.settings.device import Device, pick_device
 from engine.sizing.shape import Shape
 from engine.text.masking import Batch
 
@@ -41,11 +41,11 @@ def bench_int8(name: str, repeats: int = 21) -> dict[str, Any]:
     case = chosen(CASES, name, repeats)
     if why := not_here(case):
         return {"case": name, "measured": False, "why": why}
-    device, batch = pick(case.device), new_batch(case).to(case.device)
+    device, batch = pick_device(case.device), new_batch(case).to(case.device)
     rows = []
     for shape in case.students:
         plain = new_bert(shape, 0).eval()
-        small = copy_of(plain, Shape(**{**vars(shape), "linear_bits": 8, "table_bits": 8})).eval()
+        small = convert(plain, Shape(**{**vars(shape), "linear_bits": 8, "table_bits": 8})).eval()
         seconds = _passes([plain.to(device.type), small.to(device.type)], batch, device, repeats)
         rows.append({"width": shape.hidden, "float32": seconds[0], "int8": seconds[1]})
     return {

@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
-from engine.methods.base import adamw, masked_lm
+from engine.methods.base import adamw, masked_lm_loss
 from engine.model.bert import new_bert
 from engine.settings import torch_subprocess as apart
-from engine.settings.device import Device, pick
-from engine.sizing.footprint import Batch, training_flops
+from engine.settings.device import Device, pick_device
+from engine.sizing.footprint import TrainingBatch, training_flops
 from engine.sizing.shape import Shape
 from engine.text.corpora import Batch as Words
 
@@ -28,20 +28,20 @@ def measure(device: Device | None = None, seconds: float = SECONDS) -> dict[str,
     A training step is one of `STEP` on eight sequences of 128 tokens, in the precision that training uses here; its
     FLOPs are those of `engine.sizing.footprint.training_flops`.
     """
-    device = device or pick()
+    device = device or pick_device()
     size = 4096 if device.type == "cuda" else 1024
     rates = {}
     for share, name, kind in ((0.1, "float32", torch.float32), (0.3, "bfloat16", torch.bfloat16)):
-        apart.tell(share, f"{name} products on {device.name}")
+        apart.report_progress(share, f"{name} products on {device.name}")
         a = torch.randn(size, size, device=device.type).to(kind)
         rates[name] = 2 * size**3 / _median(partial(torch.matmul, a, a), device, seconds)
-    apart.tell(0.5, "memory")
+    apart.report_progress(0.5, "memory")
     block = torch.zeros(2**28 if device.type == "cuda" else 2**26, device=device.type)  # 1 GB or 256 MB
     bandwidth = 2 * block.nbytes / _median(partial(torch.empty_like(block).copy_, block), device, seconds)
     del block
-    apart.tell(0.7, "training steps")
+    apart.report_progress(0.7, "training steps")
     precision = "bfloat16" if device.mixed_precision else "float32"
-    batch = Batch(8, 128, precision)
+    batch = TrainingBatch(8, 128, precision)
     step_seconds = _median(_training_step(batch, device), device, seconds)
     return {
         "device": device.name,
@@ -54,7 +54,7 @@ def measure(device: Device | None = None, seconds: float = SECONDS) -> dict[str,
     }
 
 
-def _training_step(batch: Batch, device: Device) -> Callable[[], object]:
+def _training_step(batch: TrainingBatch, device: Device) -> Callable[[], object]:
     model = new_bert(STEP, seed=0).to(device.type).train()
     optimizer = adamw([(model, 1e-4)])
     ids = torch.randint(0, STEP.vocab, (batch.sequences, batch.tokens))
@@ -63,7 +63,7 @@ def _training_step(batch: Batch, device: Device) -> Callable[[], object]:
 
     def step() -> None:
         with device.autocast():
-            loss = masked_lm(model, words)
+            loss = masked_lm_loss(model, words)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -88,4 +88,4 @@ def _median(action: Callable[[], object], device: Device, seconds: float) -> flo
 
 
 if __name__ == "__main__":
-    apart.serve(lambda question: measure())
+    apart.answer_stdin(lambda question: measure())

@@ -25,11 +25,11 @@ from engine.benches.wid_contestants import BASE, MINI, TINY, Case, chosen, new_b
 from engine.methods.base import Method
 from engine.methods.registry import METHODS
 from engine.model.bert import new_bert
-from engine.settings.device import pick
+from engine.settings.device import pick_device
 from engine.settings.options import ConfigError
 from engine.settings.project import PROJECT
 from engine.sizing.shape import Shape, ShapeError
-from engine.sizing.step_flops import Work
+from engine.sizing.step_flops import BatchShape
 from engine.tasks.batches import TaskBatch
 from engine.text.masking import Batch
 from engine.text.sentence_pairs import PairBatch
@@ -56,7 +56,7 @@ def bench_methods(name: str, rounds: int = 3, steps: int = 5, only: tuple[str, .
     case = chosen(CASES, name, rounds)
     if why := not_here(case):
         return {"case": name, "measured": False, "why": why}
-    device, refused = pick(case.device), {}
+    device, refused = pick_device(case.device), {}
     answers: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for method in only or METHODS:
         try:
@@ -151,7 +151,7 @@ def measure(case: Case, name: str, stage: str, steps: int) -> dict[str, Any]:
     """Seconds of `steps` training steps of the method `name`, the bytes they take, the FLOPs counted for one."""
     (method, shape), late = planned(name, case), stage == STAGES[1]
     phases = method.phases(case.teacher, shape)
-    device, teacher = pick(case.device), new_bert(case.teacher, 0)
+    device, teacher = pick_device(case.device), new_bert(case.teacher, 0)
     batch = new_batch(case)
     if method.pairs != "none":
         batch = _paired(batch)
@@ -187,7 +187,7 @@ def measure(case: Case, name: str, stage: str, steps: int) -> dict[str, Any]:
     peak = torch.cuda.max_memory_allocated() if device.type == "cuda" else memory.peak()
     if device.type != "cuda":
         peak = peak - empty if known and peak is not None and empty is not None else None
-    work = [Work(case.rows, case.length, len(batch.targets))]
+    work = [BatchShape(case.rows, case.length, len(batch.targets))]
     flops = method.step_flops(case.teacher, shape, work, phases[-1] if late else 1, student)
     return {"student": str(shape), "seconds": taken[WARM:], "peak_bytes": peak, "flops": flops}
 

@@ -15,15 +15,15 @@ from collections.abc import Callable
 from typing import Any
 
 from engine.settings.project import PROJECT
-from engine.sizing.comparison import Comparison, Configuration, fields_of
+from engine.sizing.comparison import Comparison, Configuration, editable_fields
 from engine.sizing.comparison_link import from_link, to_link
-from engine.sizing.cost import by_part, parameters
-from engine.sizing.footprint import Batch, executed_by_part, flops, training_memory
-from engine.sizing.roofline import CARDS
+from engine.sizing.cost import parameters, parameters_by_part
+from engine.sizing.footprint import TrainingBatch, executed_by_part, flops, training_memory
+from engine.sizing.roofline import ACCELERATORS
 from engine.sizing.shape import Shape
-from engine.sizing.solver import Budget, front, solve
+from engine.sizing.solver import SizeBudget, find_shapes, widest_by_depth
 from engine.sizing.sweep import SWEEPABLE, sweep
-from engine.sizing.tensors import ledger
+from engine.sizing.tensors import tensor_kinds
 
 WANTED = {  # seconds: what each answer may take
     "four models counted": 0.1,
@@ -65,25 +65,25 @@ def table(found: dict[str, Any]) -> str:
 
 
 def _actions() -> dict[str, Callable[[], object]]:
-    base, batch = Shape(), Batch()
+    base, batch = Shape(), TrainingBatch()
 
     def four() -> None:
         for configuration in FOUR.configurations:
             shape = configuration.shape
-            parameters(shape), by_part(shape), ledger(shape), executed_by_part(shape)
+            parameters(shape), parameters_by_part(shape), tensor_kinds(shape), executed_by_part(shape)
             flops(shape, 128), training_memory(shape, batch)
 
-    def question(budget: Budget, *keep: str) -> Callable[[], object]:
-        return lambda: (solve(base, budget, keep), front(base, budget, keep))
+    def question(budget: SizeBudget, *keep: str) -> Callable[[], object]:
+        return lambda: (find_shapes(base, budget, keep), widest_by_depth(base, budget, keep))
 
-    latency = Budget("latency", 1e-4, "bfloat16", 128, CARDS["h100"])
+    latency = SizeBudget("latency", 1e-4, "bfloat16", 128, ACCELERATORS["h100"])
     usual = ("layers", "ffn", "embedding", "vocab")
     return {
         "four models counted": four,
-        "backwards, 55M": question(Budget("parameters", 55e6), *usual),
-        "backwards, everything free": question(Budget("parameters", 11e6)),
+        "backwards, 55M": question(SizeBudget("parameters", 55e6), *usual),
+        "backwards, everything free": question(SizeBudget("parameters", 11e6)),
         "backwards, latency": question(latency, "ffn", "embedding", "vocab"),
-        "every what-if curve": lambda: [sweep(fields_of(base), name) for name in SWEEPABLE],
+        "every what-if curve": lambda: [sweep(editable_fields(base), name) for name in SWEEPABLE],
         "link, there and back": lambda: from_link(
             {k: [v] if isinstance(v, str) else v for k, v in to_link(FOUR).items()}
         ),

@@ -33,7 +33,7 @@ from engine.benches.wid_contestants import (
     new_batch,
     not_here,
 )
-from engine.settings.device import Device, pick
+from engine.settings.device import Device, pick_device
 from engine.settings.project import PROJECT
 
 
@@ -46,7 +46,7 @@ def bench_wid(name: str, repeats: int = 7, with_memory: bool = True) -> dict[str
     case = chosen(CASES, name, repeats)
     if why := not_here(case):
         return {"case": name, "measured": False, "why": why}
-    device, batch = pick(case.device), new_batch(case)
+    device, batch = pick_device(case.device), new_batch(case)
     tokens, predicted, students = case.rows * case.length, len(batch.positions), []
     for student in case.students:
         rows = [Contestant(row, case, student, device) for row in ROWS]
@@ -175,7 +175,7 @@ def peak_memory(case: str, row: str, student: int) -> int | None:
 
 def _peak_here(name: str, row: str, student: int) -> int | None:
     case = CASES[name]
-    device, batch = pick(case.device), new_batch(case)
+    device, batch = pick_device(case.device), new_batch(case)
     torch.randn(256, 256, device=device.type) @ torch.randn(256, 256, device=device.type)  # what the libraries take
     empty = memory.resident()
     contestant = Contestant(row, case, case.students[student], device)

@@ -10,15 +10,15 @@ import torch
 from torch import nn
 
 from engine.benches.activation_compactors import ActivationSpace, activation_multiply_adds
-from engine.compactors.cut_schedule import Schedule, smallest
+from engine.compactors.cut_schedule import CutSizes, smallest_dims
 from engine.compactors.heir import Heir
-from engine.methods.base import adamw, masked_lm
+from engine.methods.base import adamw, masked_lm_loss
 from engine.model.bert import new_bert
 from engine.settings.device import Device
 from engine.settings.options import ConfigError
 from engine.sizing.cost import multiply_adds
 from engine.sizing.shape import Shape
-from engine.text.corpora import MASKED, Batch
+from engine.text.corpora import MASKED_SHARE, Batch
 
 TEACHER, STUDENT = "plain teacher", "plain student"
 ACTIVATION, RELEASED = "activation space", "activation space, as released"
@@ -65,11 +65,11 @@ def not_here(case: Case) -> str:
     return "not measured here: this machine has no CUDA device" if missing else ""
 
 
-def close_all(heir: Heir, schedule: Schedule, optimizer: torch.optim.Optimizer | None) -> None:
+def close_all(heir: Heir, schedule: CutSizes, optimizer: torch.optim.Optimizer | None) -> None:
     """Takes everything that must go out of `heir` at once, as after the last cut."""
     for group in heir.groups.values():
         left = schedule.left(group.kind, schedule.last_cut)
-        heir.close(group, smallest(group.vector_norms().cpu(), left, *schedule.pieces(group.kind)))
+        heir.close(group, smallest_dims(group.vector_norms().cpu(), left, *schedule.pieces(group.kind)))
         heir.shrink(group, optimizer)
 
 
@@ -86,7 +86,7 @@ class Contestant:
             model = Heir(bert)
         elif row == FOLDED:
             model = Heir(bert)
-            close_all(model, Schedule(case.teacher, student, "dim"), None)
+            close_all(model, CutSizes(case.teacher, student, "dim"), None)
             model = model.fold()
         self.model = model.to(device.type).train()
         self.optimizer = adamw([(self.model, 1e-4)])
@@ -95,13 +95,13 @@ class Contestant:
         if row == CLOSED:
             self.step(new_batch(case))  # so that moments shrink too, as in a run
             assert isinstance(model, Heir)
-            close_all(model, Schedule(case.teacher, student, "dim"), self.optimizer)
+            close_all(model, CutSizes(case.teacher, student, "dim"), self.optimizer)
 
     def step(self, batch: Batch) -> float:
         """One training step; its seconds."""
         began = self._now()
         with self.device.autocast():
-            loss = masked_lm(self.model, batch)
+            loss = masked_lm_loss(self.model, batch)
         loss.backward()
         if self.row == RELEASED:
             assert isinstance(self.model, ActivationSpace)
@@ -137,6 +137,6 @@ def new_batch(case: Case) -> Batch:
     """Full rows of random tokens, 15% of them to be predicted."""
     rng = np.random.default_rng(0)
     ids = rng.integers(0, case.teacher.vocab, (case.rows, case.length))
-    positions = np.sort(rng.choice(ids.size, round(MASKED * ids.size), replace=False))
+    positions = np.sort(rng.choice(ids.size, round(MASKED_SHARE * ids.size), replace=False))
     arrays = (ids, np.ones(ids.shape, bool), positions, rng.integers(0, case.teacher.vocab, len(positions)))
     return Batch(*(torch.from_numpy(array) for array in arrays)).to(case.device)

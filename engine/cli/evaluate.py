@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.learning.closeness import closeness
 from engine.learning.masked_lm import masked_lm_report
-from engine.settings.device import Device, pick
+from engine.settings.device import Device, pick_device
 from engine.tasks import catalog as tasks
 from engine.tasks.finetune import Recipe
 from engine.tasks.scores import Progress, quick, retained, score
@@ -33,7 +33,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
         raise ValueError(f"--limit must be 0 (all) or more, got {arguments.limit}.")
     if arguments.probe and not arguments.task:
         raise ValueError(f"--probe needs a --task: one of {', '.join(tasks.TASKS)}.")
-    device = pick(arguments.device, arguments.precision)
+    device = pick_device(arguments.device, arguments.precision)
     task = tasks.find(arguments.task) if arguments.task else None
     model = open_model(arguments.model, arguments.runs)
     other = arguments.against or model.teacher

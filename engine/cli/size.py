@@ -100,9 +100,9 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _models(arguments: argparse.Namespace) -> list[tuple[str, Shape]]:
     """(name, shape) of every model asked for; options change the last one."""
-    from engine.sizing.comparison import MOST, edited, fields_of
+    from engine.sizing.comparison import MAX_CONFIGURATIONS, edit_field, editable_fields
     from engine.sizing.comparison_link import from_link
-    from engine.sizing.presets import find
+    from engine.sizing.presets import find_preset
     from engine.sizing.shape import ShapeError
 
     if arguments.link:
@@ -111,14 +111,14 @@ def _models(arguments: argparse.Namespace) -> list[tuple[str, Shape]]:
             raise ShapeError(problems)
         models = [(one.name, one.shape) for one in comparison.configurations]
     else:
-        if len(arguments.preset) > MOST:
-            raise ShapeError([f"At most {MOST} presets stand side by side, got {len(arguments.preset)}."])
-        models = [(preset.label, preset.shape) for preset in map(find, arguments.preset or ["bert-base"])]
+        if len(arguments.preset) > MAX_CONFIGURATIONS:
+            raise ShapeError([f"At most {MAX_CONFIGURATIONS} presets stand side by side, got {len(arguments.preset)}."])
+        models = [(preset.label, preset.shape) for preset in map(find_preset, arguments.preset or ["bert-base"])]
     name, shape = models[-1]
-    fields = fields_of(shape)
+    fields = editable_fields(shape)
     for change in [*CHANGES, "family", "sharing"]:
         if getattr(arguments, change) is not None:
-            fields = edited(fields, change, getattr(arguments, change))
+            fields = edit_field(fields, change, getattr(arguments, change))
     if arguments.pooler or arguments.pair_head:
         fields["pooler"] = True
     fields["pair_head"] = fields["pair_head"] or arguments.pair_head
@@ -136,10 +136,10 @@ def _models(arguments: argparse.Namespace) -> list[tuple[str, Shape]]:
 
 def _answer(model: tuple[str, Shape], arguments: argparse.Namespace) -> dict[str, Any]:
     """Everything about one model, as plain values."""
-    from engine.sizing.cost import by_part, multiply_adds, parameters
+    from engine.sizing.cost import multiply_adds, parameters, parameters_by_part
     from engine.sizing.footprint import PRECISIONS, executed_by_part, stored_bytes
-    from engine.sizing.presets import said_of
-    from engine.sizing.tensors import ledger
+    from engine.sizing.presets import published_counts
+    from engine.sizing.tensors import tensor_kinds
 
     name, shape = model
     tokens = min(arguments.tokens, shape.positions) if arguments.tokens == 128 else arguments.tokens
@@ -147,19 +147,19 @@ def _answer(model: tuple[str, Shape], arguments: argparse.Namespace) -> dict[str
         "name": name,
         "shape": shape.to_json(),
         "parameters": parameters(shape),
-        "parts": by_part(shape),
+        "parts": parameters_by_part(shape),
         "executed": sum(executed_by_part(shape).values()),
         "bytes": {precision: stored_bytes(shape, precision) for precision in PRECISIONS},
         "bytes_float32": stored_bytes(shape, "float32"),
         f"multiply_adds_{tokens}_tokens": multiply_adds(shape, tokens),
-        "paper_says": [{"parameters": said.parameters, "source": said.source} for said in said_of(shape)],
+        "paper_says": [{"parameters": said.parameters, "source": said.source} for said in published_counts(shape)],
     }
     if arguments.tensors:
-        answer["tensors"] = [vars(entry) | {"parameters": entry.parameters} for entry in ledger(shape)]
+        answer["tensors"] = [vars(entry) | {"parameters": entry.parameters} for entry in tensor_kinds(shape)]
     if arguments.formula:
-        from engine.sizing.formula import terms
+        from engine.sizing.formula import formula_terms
 
-        answer["formula"] = [vars(term) for term in terms(shape)]
+        answer["formula"] = [vars(term) for term in formula_terms(shape)]
     if arguments.cost or arguments.device or arguments.measure:
         answer["cost"] = _cost(shape, tokens, arguments)
     return answer
@@ -168,16 +168,16 @@ def _answer(model: tuple[str, Shape], arguments: argparse.Namespace) -> dict[str
 def _cost(shape: Shape, tokens: int, arguments: argparse.Namespace) -> dict[str, Any]:
     from engine.sizing.footprint import (
         TRAINING_PRECISIONS,
-        Batch,
+        TrainingBatch,
         flops,
         flops_by_part,
         training_flops,
         training_memory,
     )
-    from engine.sizing.roofline import bound, card
+    from engine.sizing.roofline import find_accelerator, roofline_bound
 
     training = arguments.precision if arguments.precision in TRAINING_PRECISIONS else "bfloat16"
-    batch = Batch(arguments.batch, tokens, training)
+    batch = TrainingBatch(arguments.batch, tokens, training)
     memory = training_memory(shape, batch)
     found: dict[str, Any] = {
         "tokens": tokens,
@@ -192,8 +192,8 @@ def _cost(shape: Shape, tokens: int, arguments: argparse.Namespace) -> dict[str,
         },
     }
     if arguments.device:
-        device = card(arguments.device)
-        least = bound(shape, device, tokens, 1, arguments.precision)
+        device = find_accelerator(arguments.device)
+        least = roofline_bound(shape, device, tokens, 1, arguments.precision)
         found["latency_bound"] = {
             "device": device.label,
             "source": device.source,
@@ -205,34 +205,34 @@ def _cost(shape: Shape, tokens: int, arguments: argparse.Namespace) -> dict[str,
 
 
 def _backwards(shape: Shape, arguments: argparse.Namespace) -> dict[str, Any]:
-    from engine.settings.amounts import read
-    from engine.sizing.roofline import card
-    from engine.sizing.solver import KINDS, USUALLY_KEPT, Budget, front, solve
+    from engine.settings.amounts import parse_amount
+    from engine.sizing.roofline import find_accelerator
+    from engine.sizing.solver import DEFAULT_KEPT, KINDS, SizeBudget, find_shapes, widest_by_depth
 
     if arguments.of not in KINDS:
         raise ValueError(f"--of must be one of {', '.join(KINDS)}, got {arguments.of!r}.")
     if not 1 <= arguments.most <= 100:
         raise ValueError(f"--most must be between 1 and 100, got {arguments.most:,}.")
-    device = card(arguments.device) if arguments.device else None
+    device = find_accelerator(arguments.device) if arguments.device else None
     tokens = min(arguments.tokens, shape.positions)
-    budget = Budget(arguments.of, read(arguments.budget, arguments.of), arguments.precision, tokens, device)
-    keep = USUALLY_KEPT if arguments.keep is None else tuple(filter(None, arguments.keep.replace(" ", "").split(",")))
-    found = solve(shape, budget, keep, arguments.most)
+    budget = SizeBudget(arguments.of, parse_amount(arguments.budget, arguments.of), arguments.precision, tokens, device)
+    keep = DEFAULT_KEPT if arguments.keep is None else tuple(filter(None, arguments.keep.replace(" ", "").split(",")))
+    found = find_shapes(shape, budget, keep, arguments.most)
     return {
         "budget": {"kind": budget.kind, "amount": budget.amount, "kept": list(keep)},
         "found": [{"shape": one.shape.to_json(), "cost": one.cost, "off": one.off} for one in found],
         "front": [
             {"layers": one.shape.layers, "hidden": one.shape.hidden, "cost": one.cost}
-            for one in front(shape, budget, keep)
+            for one in widest_by_depth(shape, budget, keep)
         ],
     }
 
 
 def _sweep(shape: Shape, name: str) -> dict[str, Any]:
-    from engine.sizing.comparison import fields_of
+    from engine.sizing.comparison import editable_fields
     from engine.sizing.sweep import sweep
 
-    return vars(sweep(fields_of(shape), name.replace("-", "_")))
+    return vars(sweep(editable_fields(shape), name.replace("-", "_")))
 
 
 def _apart(models: list[tuple[str, Shape]], arguments: argparse.Namespace) -> dict[str, Any]:
@@ -247,14 +247,14 @@ def _apart(models: list[tuple[str, Shape]], arguments: argparse.Namespace) -> di
         question = {"shapes": [shape.to_json() for _, shape in models]}
         found["verified"] = apart.ask("engine.model.count_check", question, progress)["verdicts"]
     if arguments.measure:
-        from engine.sizing.footprint import Batch
+        from engine.sizing.footprint import TrainingBatch
         from engine.sizing.roofline import training_seconds
 
         rates = apart.ask("engine.benches.machine_rate", {}, progress)
         if not 1 <= arguments.steps <= 10**12:
             raise ValueError(f"--steps must be between 1 and {10**12:,}, got {arguments.steps:,}.")
         shape = models[-1][1]
-        batch = Batch(arguments.batch, min(arguments.tokens, shape.positions), rates["step_precision"])
+        batch = TrainingBatch(arguments.batch, min(arguments.tokens, shape.positions), rates["step_precision"])
         seconds = training_seconds(shape, batch, arguments.steps, rates["step"])
         found["this_machine"] = rates | {"steps": arguments.steps, "training_seconds": seconds}
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.settings.amounts import duration, short
+from engine.settings.amounts import format_duration, format_number
 from engine.sizing.shape import Shape
 
 TENSORS_HEAD = f"{'tensor':32} {'formula':>20} {'in one':>15} {'stored':>6} {'runs':>5} {'total':>15}"
@@ -54,7 +54,7 @@ def _comparison(models: list[dict[str, Any]]) -> list[str]:
     full = models[0]["parameters"]
     lines.append(f"{'compression':>12}" + "".join(f"{full / model['parameters']:>{wide - 1}.2f}x" for model in models))
     for precision in models[0]["bytes"]:
-        sizes = (short(model["bytes"][precision], "B") for model in models)
+        sizes = (format_number(model["bytes"][precision], "B") for model in models)
         lines.append(f"{precision:>12}" + "".join(f"{size:>{wide}}" for size in sizes))
     for model in models:
         lines.append(f"{model['name']}: {Shape.from_json(model['shape'])}")
@@ -63,7 +63,7 @@ def _comparison(models: list[dict[str, Any]]) -> list[str]:
 
 
 def _bytes(answer: dict[str, Any]) -> str:
-    sizes = ", ".join(f"{short(size, 'B')} in {precision}" for precision, size in answer["bytes"].items())
+    sizes = ", ".join(f"{format_number(size, 'B')} in {precision}" for precision, size in answer["bytes"].items())
     return f"{sizes} (weights only, no quantisation scales)"
 
 
@@ -92,18 +92,18 @@ def _details(model: dict[str, Any], named: bool) -> list[str]:
         cost = model["cost"]
         training = cost["training"]
         lines += [
-            f"running{title}: {short(cost['flops'], 'FLOP')} for a sequence of {cost['tokens']:,} tokens, "
-            f"{short(cost['flops_a_token'], 'FLOP')} a token; "
+            f"running{title}: {format_number(cost['flops'], 'FLOP')} for a sequence of {cost['tokens']:,} tokens, "
+            f"{format_number(cost['flops_a_token'], 'FLOP')} a token; "
             f"attention scores {cost['flops_by_part']['attention scores'] / cost['flops']:.1%} of it",
             f"training{title}: {training['sequences']:,} sequences in {training['precision']}: "
-            + ", ".join(f"{name} {short(size, 'B')}" for name, size in training["bytes"].items())
-            + f"; {short(training['flops_a_step'], 'FLOP')} a step",
+            + ", ".join(f"{name} {format_number(size, 'B')}" for name, size in training["bytes"].items())
+            + f"; {format_number(training['flops_a_step'], 'FLOP')} a step",
         ]
         if "latency_bound" in cost:
             least = cost["latency_bound"]
             lines.append(
-                f"at least {duration(least['seconds'])} a sequence on {least['device']} in {least['precision']}, for "
-                f"its {least['limit']} ({least['source']})"
+                f"at least {format_duration(least['seconds'])} a sequence on {least['device']} in "
+                f"{least['precision']}, for its {least['limit']} ({least['source']})"
             )
     return lines
 
@@ -113,10 +113,10 @@ def _found(answer: dict[str, Any]) -> list[str]:
 
     def amount(cost: float) -> str:
         if budget["kind"] == "latency":
-            return duration(cost)
+            return format_duration(cost)
         if budget["kind"] == "parameters":
             return f"{cost:,.0f}"
-        return short(cost, "B" if budget["kind"] == "bytes" else "FLOP")
+        return format_number(cost, "B" if budget["kind"] == "bytes" else "FLOP")
 
     kept = ", ".join(budget["kept"]) or "nothing"
     lines = [f"shapes near {amount(budget['amount'])} {budget['kind']}, kept: {kept}"]
@@ -139,8 +139,9 @@ def _sweep(sweep: dict[str, Any]) -> list[str]:
 
 def _machine(rates: dict[str, Any]) -> list[str]:
     return [
-        f"{rates['device']}: {short(rates['float32'], 'FLOP/s')} in float32, {short(rates['bfloat16'], 'FLOP/s')} in "
-        f"bfloat16, {short(rates['bandwidth'], 'B/s')} of memory",
-        f"a training step of {rates['step_model']} runs at {short(rates['step'], 'FLOP/s')}; at that rate "
-        f"{rates['steps']:,} steps take about {duration(rates['training_seconds'])}",
+        f"{rates['device']}: {format_number(rates['float32'], 'FLOP/s')} in float32, "
+        f"{format_number(rates['bfloat16'], 'FLOP/s')} in bfloat16, "
+        f"{format_number(rates['bandwidth'], 'B/s')} of memory",
+        f"a training step of {rates['step_model']} runs at {format_number(rates['step'], 'FLOP/s')}; at that rate "
+        f"{rates['steps']:,} steps take about {format_duration(rates['training_seconds'])}",
     ]

@@ -11,11 +11,11 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from engine.learning.score_kind import accuracies, measure_of
+from engine.learning.score_kind import card_accuracies, score_kind_of
 from engine.settings import budget
 from engine.settings.run_config import RunConfig
 from engine.storage import runs
-from engine.storage.allowed_folders import absolute
+from engine.storage.allowed_folders import absolute_name
 from engine.storage.runs import ENDED, Run
 from engine.training import job
 from engine.training.device_queue import POLL_S
@@ -50,7 +50,7 @@ def train(arguments: argparse.Namespace) -> int:
         from engine.training.plan import plan
 
         shape, seen = plan(config, arguments.runs).shape, 0  # refuses before a folder is made
-        begin = job.start if config.processes > 1 else runs.create
+        begin = job.start if config.processes > 1 else runs.create_run
         run = begin(arguments.runs, config.to_json(), f"{config.method}-{shape.layers}x{shape.hidden}")
     job.stop_on(run, signal.SIGTERM, signal.SIGINT)
     last = _show(run, _follow(run, seen) if config.processes > 1 else job.perform(run))
@@ -64,13 +64,13 @@ def _config(arguments: argparse.Namespace) -> RunConfig:
     student = {name: getattr(arguments, name) for name in SIZES if getattr(arguments, name) is not None}
     options = _preset(given.get("method", RunConfig().method), arguments.preset) | _option_values(arguments.option)
     if arguments.budget is not None:
-        spend = budget.read(arguments.budget)
+        spend = budget.parse_budget(arguments.budget)
         if "steps" in given:
             raise ValueError("--steps and --budget say the same thing twice; give one of them.")
         given |= {"steps": int(spend.amount)} if spend.unit == "steps" else {"budget": spend.exact}
     if "steps" not in given and "budget" not in given and "method" in given and find(given["method"]).one_shot:
         given["steps"] = 0
-    given |= {name: absolute(given[name]) for name in ("teacher", "corpus") if name in given}
+    given |= {name: absolute_name(given[name]) for name in ("teacher", "corpus") if name in given}
     return RunConfig(**given, student=student, options=options)
 
 
@@ -130,7 +130,7 @@ def _show(run: Run, events: Iterator[dict[str, Any]]) -> dict[str, Any]:
         elif last["kind"] == "waiting":
             tqdm.write("Another run is using the device; waiting for it to end.", file=sys.stderr)
         elif last["kind"] == "start":
-            title = measure_of(last).title
+            title = score_kind_of(last).title
             several = f"{last['processes']} processes, " if last["processes"] > 1 else ""
             tqdm.write(f"{run.id} on {several}{last['device_name']}; Ctrl-C saves and stops", file=sys.stderr)
             bar = tqdm(total=last["steps"], initial=last["step"], unit="step", file=sys.stderr, dynamic_ncols=True)
@@ -158,8 +158,8 @@ def _report(run: Run, last: dict[str, Any], as_json: bool) -> int:
     if as_json:
         print(json.dumps(card))
         return 0
-    scores, title = card["scores"], measure_of(card).title
-    learned, taught = accuracies(card)
+    scores, title = card["scores"], score_kind_of(card).title
+    learned, taught = card_accuracies(card)
     print(f"{card['id']}: {card['parameters']:,} of {card['teacher_parameters']:,} parameters, ", end="")
     print(f"{title[:1].lower()}{title[1:]} {learned:.1%} of the teacher's {taught:.1%}", end="")
     print(

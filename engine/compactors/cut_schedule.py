@@ -22,13 +22,13 @@ STRATEGIES = ("dim", "head")
 RELEASE_CUTS, RELEASE_BLOCK_CUTS, RELEASE_CUTS_A_HEAD = 16, 8, 2
 
 
-def sizes(shape: Shape) -> dict[str, int]:
+def group_sizes(shape: Shape) -> dict[str, int]:
     """How many dims each kind of group has in a model of `shape`."""
     return {"residual": shape.hidden, "attention": shape.inner, "ffn": shape.ffn, "transform": shape.hidden}
 
 
 @dataclass(frozen=True)
-class Schedule:
+class CutSizes:
     """How many dims of each kind of group are left after each cut, and in what pieces they go."""
 
     teacher: Shape
@@ -45,7 +45,7 @@ class Schedule:
 
     def left(self, kind: str, cut: int) -> int:
         """How many dims of a group of `kind` are not closed after `cut` (from 1)."""
-        full, goal = sizes(self.teacher)[kind], sizes(self.student)[kind]
+        full, goal = group_sizes(self.teacher)[kind], group_sizes(self.student)[kind]
         blocks, unit = self.pieces(kind)
         going = (full - goal) // blocks // unit  # pieces that must go from every block
         if self.rule == "even":
@@ -62,7 +62,7 @@ class Schedule:
     @cached_property
     def last_cut(self) -> int:
         """After this cut every group is at the student's size."""
-        goals = sizes(self.student)
+        goals = group_sizes(self.student)
         cut = 1
         while any(self.left(kind, cut) > goal for kind, goal in goals.items()):
             cut += 1
@@ -74,8 +74,8 @@ class Schedule:
     def objections(self) -> list[str]:
         """Why this schedule cannot end at the student's sizes, one sentence each; empty when it can."""
         problems = []
-        for kind, goal in sizes(self.student).items():
-            full, (blocks, unit) = sizes(self.teacher)[kind], self.pieces(kind)
+        for kind, goal in group_sizes(self.student).items():
+            full, (blocks, unit) = group_sizes(self.teacher)[kind], self.pieces(kind)
             if (full - goal) % (blocks * unit) or (kind == "residual" and full % (blocks * unit)):
                 piece = blocks * unit
                 below = full - -(-(full - goal) // piece) * piece
@@ -87,7 +87,7 @@ class Schedule:
         return problems
 
 
-def smallest(norms: Tensor, left: int, blocks: int, unit: int) -> Tensor:
+def smallest_dims(norms: Tensor, left: int, blocks: int, unit: int) -> Tensor:
     """The places to close: in every block the pieces of `unit` dims with the smallest norms, until `left` remain.
 
     `norms` (present,) on the CPU, block after block. Returns (closing,) int64, ascending. Equal norms: the first goes.
@@ -101,13 +101,13 @@ def smallest(norms: Tensor, left: int, blocks: int, unit: int) -> Tensor:
     return (starts[:, None] + torch.arange(unit)).flatten()
 
 
-LEAST_INTERVAL = 4  # steps; vectors that fall to zero faster than this are cut off rather than led
+MIN_INTERVAL = 4  # steps; vectors that fall to zero faster than this are cut off rather than led
 
 
-class Timetable:
+class CutSteps:
     """One cut after every interval, the last of them with an interval more to reach zero."""
 
-    def __init__(self, schedule: Schedule, interval: int) -> None:
+    def __init__(self, schedule: CutSizes, interval: int) -> None:
         """`interval`: steps between cuts."""
         self.schedule, self.interval = schedule, interval
         self.since, self.made = 0, 0  # since this step intervals are that long; so many cuts were made by then
@@ -139,7 +139,7 @@ class Timetable:
 
     def _change_pace(self, step: int, cut: int, closed: int, last: int) -> int:
         room = max(1, max(closed, step + (last - step) // 2) - step)
-        intervals = max(1, min(self.schedule.last_cut + 1 - cut, room // LEAST_INTERVAL))
+        intervals = max(1, min(self.schedule.last_cut + 1 - cut, room // MIN_INTERVAL))
         self.since, self.made, self.interval = step, self.schedule.last_cut + 1 - intervals, room // intervals
         return self.made
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from engine.compactors.groups import Group, Member
+from engine.compactors.groups import DimGroup, GroupMember
 from engine.compactors.heir import Heir
 
 # Of an identity's entry. Adam leaves penalised vectors swinging around zero, a few learning rates wide; from here on a
@@ -16,7 +16,7 @@ from engine.compactors.heir import Heir
 NEARLY_ZERO = 0.1
 
 
-def fade(student: Heir, group: Group, optimizer: torch.optim.Optimizer) -> None:
+def decay_linearly(student: Heir, group: DimGroup, optimizer: torch.optim.Optimizer) -> None:
     """One step of a straight line to zero, and at its end out of the matrices."""
     for member in group.members:
         closing = _closing(group, member)
@@ -27,7 +27,7 @@ def fade(student: Heir, group: Group, optimizer: torch.optim.Optimizer) -> None:
         student.shrink(group, optimizer)
 
 
-def silence(group: Group, optimizer: torch.optim.Optimizer) -> None:
+def freeze_closing(group: DimGroup, optimizer: torch.optim.Optimizer) -> None:
     """Fading vectors learn nothing: neither the gradient nor the optimizer's memory moves them."""
     for member in group.members:
         parameter = member.parameter
@@ -37,14 +37,14 @@ def silence(group: Group, optimizer: torch.optim.Optimizer) -> None:
                 tensor.index_fill_(member.axis, _closing(group, member), 0.0)
 
 
-def pull(group: Group) -> None:
+def add_l2_gradient(group: DimGroup) -> None:
     """The release's first interval: before anything is chosen, every compactor is pulled by its own value."""
     for member in group.members:
         if member.parameter.ndim == 2 and member.parameter.grad is not None:
             member.parameter.grad.add_(member.parameter)
 
 
-def penalise(group: Group, optimizer: torch.optim.Optimizer, penalty: float) -> None:
+def penalise_closing(group: DimGroup, optimizer: torch.optim.Optimizer, penalty: float) -> None:
     """The release's rule for closing vectors: no task gradient, min(lambda, 1) x theta as the gradient instead, and
     (lambda - 1) x theta blended with weight 0.1 into Adam's first moment. Blending scales the moment of the vectors
     that stay by 0.9 too, at every step; that is how the release is written. The biases of the linears that put out
@@ -64,7 +64,7 @@ def penalise(group: Group, optimizer: torch.optim.Optimizer, penalty: float) -> 
             first.mul_(0.9).index_add_(member.axis, places, vectors, alpha=0.1 * (penalty - 1))
 
 
-def nearly_zero(group: Group) -> bool:
+def nearly_zero(group: DimGroup) -> bool:
     """Whether every entry of the closing compactor vectors is close to zero. Waits for the device.
 
     LayerNorm entries, which learn as slowly as the weights, are not asked: what nobody reads may be cut off.
@@ -74,5 +74,5 @@ def nearly_zero(group: Group) -> bool:
     return float(torch.stack([vector.abs().max() for vector in vectors]).max()) < NEARLY_ZERO
 
 
-def _closing(group: Group, member: Member) -> Tensor:
+def _closing(group: DimGroup, member: GroupMember) -> Tensor:
     return group.closing_on(member.parameter.device)

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from engine.model.bert import LayerNorm
 
-MOST_BINS = 768  # of a group in a picture; wider groups are averaged over neighbours
+MAX_BINS = 768  # of a group in a picture; wider groups are averaged over neighbours
 
 
 @dataclass(frozen=True)
-class Member:
+class GroupMember:
     """A tensor that has a group's dims along one axis: a compactor, a LayerNorm's gain or its offset."""
 
     owner: nn.Module
@@ -34,7 +34,7 @@ class Member:
 
 
 @dataclass
-class Group:
+class DimGroup:
     """Dims that live and die together.
 
     `dims` says which of the teacher's dims are still present in the members, `closing` marks those among them that
@@ -43,9 +43,11 @@ class Group:
 
     name: str
     kind: str  # residual, attention, ffn or transform
-    members: list[Member]
-    reference: Member  # the one compactor by which the authors' release ranks this group
-    biases: list[Member]  # of the linears that put out these dims; they keep the teacher's size, inside the compactor
+    members: list[GroupMember]
+    reference: GroupMember  # the one compactor by which the authors' release ranks this group
+    biases: list[
+        GroupMember
+    ]  # of the linears that put out these dims; they keep the teacher's size, inside the compactor
     norms: list[LayerNorm]
     full: int  # how many dims the teacher has here
     dims: Tensor  # (present,) int64, ascending
@@ -87,6 +89,6 @@ class Group:
         """
         norms = torch.zeros(self.full)
         norms[self.dims] = self.vector_norms().cpu()
-        if self.full > MOST_BINS:
-            norms = nn.functional.adaptive_avg_pool1d(norms[None], MOST_BINS)[0]
+        if self.full > MAX_BINS:
+            norms = nn.functional.adaptive_avg_pool1d(norms[None], MAX_BINS)[0]
         return base64.b64encode(bytes((norms * 100).round().clamp(0, 255).int().tolist())).decode()

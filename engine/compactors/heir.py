@@ -25,9 +25,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from engine.compactors.groups import Group, Member
-from engine.compactors.products import product, product_multiply_adds
-from engine.model.bert import Bert, LayerNorm, mix_the_table
+from engine.compactors.groups import DimGroup, GroupMember
+from engine.compactors.products import effective_weight, product_multiply_adds
+from engine.model.bert import Bert, LayerNorm, compactor_into_table
 from engine.settings.device import full_precision
 from engine.sizing.shape import Shape, ShapeError
 
@@ -78,7 +78,7 @@ class Heir(nn.Module):
         assert isinstance(found, Compactor)
         return found
 
-    def _make_groups(self) -> Iterator[Group]:
+    def _make_groups(self) -> Iterator[DimGroup]:
         shape = self.teacher_shape
         layers = range(shape.layers)
         norms = [f"{part}.{layer}.norm" for layer in layers for part in ("attentions", "ffns")]
@@ -102,19 +102,19 @@ class Heir(nn.Module):
         readers: list[str],
         reference: str,
         norm_names: Sequence[str] = (),
-    ) -> Group:
+    ) -> DimGroup:
         """The group of `size` dims that the linears `writers` put out and the linears `readers` take in."""
         linears = [self.inherited.get_submodule(writer) for writer in writers if writer != "embeddings"]
-        members = [Member(self.compactor(linear), "column", 0) for linear in writers]
-        members += [Member(self.compactor(linear), "row", 1) for linear in readers]
+        members = [GroupMember(self.compactor(linear), "column", 0) for linear in writers]
+        members += [GroupMember(self.compactor(linear), "row", 1) for linear in readers]
         norms = [norm for norm in map(self.inherited.get_submodule, norm_names) if isinstance(norm, LayerNorm)]
-        members += [Member(norm, part, 0) for norm in norms for part in ("weight", "bias")]
-        return Group(
+        members += [GroupMember(norm, part, 0) for norm in norms for part in ("weight", "bias")]
+        return DimGroup(
             name,
             name.split()[0],
             members,
-            reference=Member(self.compactor(reference), "row", 1),
-            biases=[Member(linear, "bias", 0) for linear in linears],
+            reference=GroupMember(self.compactor(reference), "row", 1),
+            biases=[GroupMember(linear, "bias", 0) for linear in linears],
             norms=norms,
             full=size,
             dims=torch.arange(size),
@@ -140,7 +140,7 @@ class Heir(nn.Module):
             assert isinstance(compactor, Compactor)
             assert compactor.column is not None
             assert compactor.row is not None
-            weights[f"{name}.weight"], weights[f"{name}.bias"] = product(
+            weights[f"{name}.weight"], weights[f"{name}.bias"] = effective_weight(
                 compactor.column, weights[f"{name}.weight"], compactor.row, weights[f"{name}.bias"]
             )
         return weights
@@ -166,7 +166,7 @@ class Heir(nn.Module):
 
     def _decoder_multiply_adds(self, predicted: int, transform: int) -> int:
         wide, vocab = self.teacher_shape.hidden, self.teacher_shape.vocab
-        if mix_the_table(predicted, transform, wide):
+        if compactor_into_table(predicted, transform, wide):
             return vocab * transform * (wide + predicted)
         return predicted * wide * (transform + vocab)
 
@@ -185,14 +185,14 @@ class Heir(nn.Module):
 
     # ---- closing and shrinking ---------------------------------------------------------------------------------------
 
-    def close(self, group: Group, places: Tensor) -> None:
+    def close(self, group: DimGroup, places: Tensor) -> None:
         """From now on the dims at `places` (indices among those present) of `group`, and no others, are closing."""
         group.close(places)
         for norm in group.norms:
             keep = (~group.closing).to(norm.weight.device, norm.weight.dtype)
             norm.keep = keep if self.masked_norms and len(places) else None
 
-    def shrink(self, group: Group, optimizer: torch.optim.Optimizer | None) -> None:
+    def shrink(self, group: DimGroup, optimizer: torch.optim.Optimizer | None) -> None:
         """Takes the closing dims of `group` out of its parameters, their gradients and the optimizer's moments.
 
         Exact when their vectors are zero; what is not zero is cut off.
@@ -211,7 +211,7 @@ class Heir(nn.Module):
         if group.kind == "attention":
             self.count_heads(group)
 
-    def count_heads(self, group: Group) -> None:
+    def count_heads(self, group: DimGroup) -> None:
         """After whole heads have gone, fewer heads share the inner width."""
         attention, _ = self.inherited.blocks(int(group.name.split()[1]))
         attention.heads = len(torch.unique(group.dims // self.teacher_shape.head_dim))

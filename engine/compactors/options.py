@@ -92,7 +92,7 @@ class WidOptions:
     )
 
 
-PRESETS: dict[str, dict[str, Any]] = {
+WID_PRESETS: dict[str, dict[str, Any]] = {
     "quick": {},
     "paper": {
         "interval": 500,
@@ -106,7 +106,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "after_closing": "kept",
     },
 }
-PRESET_NOTES: dict[str, str] = {
+WID_PRESET_NOTES: dict[str, str] = {
     "quick": "For short runs: everything is closed in the first half, the rest is for learning.",
     "paper": "The choices of the authors' release. Made for 400,000 steps of 960 sequences, warm-up 1%; "
     "the last dims are chosen at step 8,000 or 9,000 and reach zero some thousand steps later.",

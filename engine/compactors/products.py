@@ -45,7 +45,7 @@ def _beside(matrix: Tensor, vector: Tensor) -> Tensor:
     return torch.cat([matrix, vector[:, None]], 1)
 
 
-def product(column: Tensor, weight: Tensor, row: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+def effective_weight(column: Tensor, weight: Tensor, row: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     """(C @ W @ R, C @ b) of (kept_out, out), (out, wide), (wide, kept_in) and (out,), by the cheaper association.
 
     What is cheaper forward is cheaper backward: every product has two of its own size there.

@@ -20,7 +20,7 @@ from engine.sizing.published_tables import (
     SENTENCE_ORDER,
     SENTENCE_ORDER_SOURCE,
     SHARING,
-    Table,
+    PublishedTable,
 )
 
 PAPER_HIDDEN = 768
@@ -87,7 +87,14 @@ def share_of_width(embedding: int) -> str:
 
 
 def _row(
-    scale: Scale, sharing: str, embedding: int, series: str, label: str, base: str, table: Table, place: tuple[str, str]
+    scale: Scale,
+    sharing: str,
+    embedding: int,
+    series: str,
+    label: str,
+    base: str,
+    table: PublishedTable,
+    place: tuple[str, str],
 ) -> Row:
     """The row that replays the point of `table` at (series, label) `place`."""
     point = next(point for point in table.points if (point.series, point.label) == place)

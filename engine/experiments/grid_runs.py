@@ -21,8 +21,8 @@ from engine.learning.masked_lm import masked_lm_score
 from engine.methods.registry import find as find_method
 from engine.model.bert import Bert
 from engine.model.saved_models import Model, load_model
-from engine.settings.device import Device, pick
-from engine.settings.options import read_options
+from engine.settings.device import Device, pick_device
+from engine.settings.options import parse_options
 from engine.sizing.cost import parameters
 from engine.storage.runs import Run
 from engine.tasks import catalog as tasks
@@ -30,7 +30,7 @@ from engine.tasks.cross_task import cross_task, untrained
 from engine.tasks.scores import score
 from engine.teachers import catalog as teachers
 from engine.text.corpora import open_corpus
-from engine.text.sentence_pairs import Pairs, open_text
+from engine.text.sentence_pairs import PairCorpus, open_text
 from engine.training import find_or_run as once
 from engine.training.find_or_run import Say
 from engine.training.plan import plan
@@ -53,7 +53,9 @@ def perform(grid: Grid, root: Path, say: Say, command: str, keep: Callable[[Outc
     measured: Measured = {row.name: {} for row in grid.rows}
     made: dict[tuple[str, int], Run] = {}
     shapes: dict[str, dict[str, Any]] = {}
-    device = pick(grid.settings.get("device", "auto"), "float32")  # measuring is cheap, and should not depend on it
+    device = pick_device(
+        grid.settings.get("device", "auto"), "float32"
+    )  # measuring is cheap, and should not depend on it
     seconds = 0.0
     nulls: dict[str, float] = {}
     teacher = _teacher(grid, root, device, say) if grid.with_teacher else None
@@ -168,10 +170,10 @@ def _nulls(grid: Grid, model: Model, card: dict[str, Any], device: Device) -> di
     """What one gets for nothing: always the commonest answer, and what is read out of random weights."""
     length = min(int(card["length"]), model.bert.shape.positions)
     kind = find_method(card["method"])
-    pairs = kind(read_options(kind.Options, card["options"]), int(card["steps"])).pairs
+    pairs = kind(parse_options(kind.Options, card["options"]), int(card["steps"])).pairs
     text = open_text(card["corpus"], model.tokenizer, length, 64, pairs)
     found = {"masked_accuracy": _commonest(batch.targets.numpy() for batch in text.held_out_batches())}
-    if isinstance(text, Pairs):
+    if isinstance(text, PairCorpus):
         found["pair_accuracy"] = _commonest(batch.labels.numpy() for batch in text.held_out_batches())
     for name in _tasks(grid):
         task = tasks.find(name)

@@ -85,7 +85,7 @@ class Outcome:
 
 def summary(values: Sequence[float]) -> Summary:
     """Mean and interval of `values`, one a seed; there must be one at least."""
-    return Summary(statistics.fmean(values), metrics.interval(values), tuple(values))
+    return Summary(statistics.fmean(values), metrics.mean_interval(values), tuple(values))
 
 
 def difference(row: RowOutcome, base: RowOutcome) -> dict[str, Summary]:

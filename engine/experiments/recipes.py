@@ -15,7 +15,7 @@ from typing import Any
 from engine.experiments.grid import NLTK_ENGLISH
 from engine.experiments.outcome import Outcome, RowOutcome, summary
 from engine.methods.registry import METHODS
-from engine.settings.device import pick
+from engine.settings.device import pick_device
 from engine.settings.options import ConfigError
 from engine.settings.run_config import RunConfig
 from engine.sizing.cost import parameters
@@ -125,7 +125,7 @@ def perform(experiment: Experiment, root: Path, say: Say) -> dict[str, Any]:
             "seconds": card["seconds"],
             "tasks": {},
         }
-    device = pick(experiment.device, experiment.precision)
+    device = pick_device(experiment.device, experiment.precision)
     tuning = None if experiment.probe else FineTuning(epochs=experiment.epochs, lr=experiment.lr)
     answers: dict[str, dict[str, Any]] = {}
     for who, row in rows.items():

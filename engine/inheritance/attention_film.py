@@ -22,7 +22,7 @@ from engine.sizing.shape import Shape
 from engine.storage.attention_frames import write_sentences, write_student, write_teacher
 from engine.tasks.batches import TaskData
 from engine.text.corpora import Corpus
-from engine.text.sentence_pairs import Pairs
+from engine.text.sentence_pairs import PairCorpus
 
 SENTENCES = 12
 RESAMPLES = 500
@@ -30,7 +30,7 @@ RESAMPLES = 500
 
 def begin(folder: Path, teacher: Bert, data: Any, student: Shape, device: str) -> Film | None:
     """The film of a run that learns from `data`; None where that holds out no sentence of two words."""
-    if isinstance(data, Corpus | Pairs | TaskData):
+    if isinstance(data, Corpus | PairCorpus | TaskData):
         with suppress(InheritanceError):
             return Film(folder, teacher, data, student, device)
     return None
@@ -46,7 +46,7 @@ class Film:
     """What is needed to take a picture of a student: the sentences, and where its teacher and its nulls look."""
 
     def __init__(
-        self, folder: Path, teacher: Bert, data: Corpus | Pairs | TaskData, student: Shape, device: str
+        self, folder: Path, teacher: Bert, data: Corpus | PairCorpus | TaskData, student: Shape, device: str
     ) -> None:
         """`folder`: where the snapshots go. `student`: the shape that the student will have at the end.
 

@@ -17,7 +17,7 @@ from engine.inheritance.head_distances import InheritanceError
 from engine.model.bert import Bert, Trace
 from engine.tasks.batches import TaskData
 from engine.text.corpora import Corpus
-from engine.text.sentence_pairs import Pairs
+from engine.text.sentence_pairs import PairCorpus
 
 LONGEST = 32  # tokens of a held-out probe sentence, with [CLS] and [SEP]
 LONGEST_LINE = 64  # of a line that somebody typed
@@ -60,7 +60,7 @@ def _probe_set(ids: list[list[int]], tokenizer: Any, notes: list[str]) -> ProbeS
     )
 
 
-def held_out_sentences(corpus: Corpus | Pairs | TaskData, count: int, longest: int = LONGEST) -> ProbeSet:
+def held_out_sentences(corpus: Corpus | PairCorpus | TaskData, count: int, longest: int = LONGEST) -> ProbeSet:
     """The beginnings of the first held-out rows of `corpus`: whole sentences while they fit into `longest` tokens.
 
     Fewer than `count` where there are fewer; rows with less than two words are left out.
@@ -86,14 +86,16 @@ def held_out_sentences(corpus: Corpus | Pairs | TaskData, count: int, longest: i
     return _probe_set(chosen, tokenizer, fewer)
 
 
-def _held_out_rows(corpus: Corpus | Pairs | TaskData, count: int) -> list[np.ndarray]:
+def _held_out_rows(corpus: Corpus | PairCorpus | TaskData, count: int) -> list[np.ndarray]:
     """Enough held-out rows (token,) without [CLS], [SEP] and padding; of pairs of texts, the first ones."""
     if isinstance(corpus, TaskData):
         sep = corpus.tokenizer.sep_token_id
         return [np.array(row[1 : row.index(sep)], dtype=np.int64) for row in corpus.test.ids[: 4 * count] if sep in row]
     rows = corpus.held_out.first(4 * count)
     filled = [rows.tokens[a:b] for a, b in zip(rows.starts[:-1], rows.starts[1:], strict=True)]
-    return [row[1:] if isinstance(corpus, Pairs) else row[1:-1] for row in filled]  # a pair's row begins with a mark
+    return [
+        row[1:] if isinstance(corpus, PairCorpus) else row[1:-1] for row in filled
+    ]  # a pair's row begins with a mark
 
 
 def typed_sentences(lines: Sequence[str], tokenizer: Any, longest: int = LONGEST_LINE) -> ProbeSet:

@@ -17,12 +17,12 @@ import numpy as np
 import torch
 
 from engine.learning.held_out import attention_maps
-from engine.learning.metrics import NORMAL
+from engine.learning.metrics import NORMAL_QUANTILE
 from engine.model.bert import Bert
 from engine.text import microworld
 from engine.text.corpora import HELD_OUT_IN
 from engine.text.microworld import Document
-from engine.text.sources import MICROWORLD_SEED, document_number
+from engine.text.sources import MICROWORLD_SEED, document_hash
 
 PATTERNS = {
     "previous": "the token before",
@@ -116,7 +116,7 @@ def gold_stories(count: int) -> list[Document]:
     """The first `count` stories of the microworld that are held out: no training batch has seen them."""
     stories = microworld.documents(MICROWORLD_SEED)
     texts = ((story, [" ".join(sentence) for sentence in story.sentences]) for story in stories)  # as sources.py does
-    held_out = (story for story, text in texts if document_number(text) % HELD_OUT_IN == 0)
+    held_out = (story for story, text in texts if document_hash(text) % HELD_OUT_IN == 0)
     return list(itertools.islice(held_out, count))
 
 
@@ -154,7 +154,7 @@ def ratio_interval(values: np.ndarray, cluster: np.ndarray) -> float:
     counts = np.bincount(place)
     apart = np.bincount(place, values - values.mean())
     many = len(counts)
-    return NORMAL * float(np.sqrt(np.square(apart).sum() * many / max(1, many - 1))) / len(values)
+    return NORMAL_QUANTILE * float(np.sqrt(np.square(apart).sum() * many / max(1, many - 1))) / len(values)
 
 
 @torch.no_grad()

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.model.bert import Bert, FeedForward
-from engine.model.pruning import Kept, dense
+from engine.model.pruning import Kept, dense_weight
 from engine.text.masking import Batch
 
 RANKINGS = ("global", "layer")
@@ -69,7 +69,7 @@ def weight_norms(bert: Bert) -> list[Tensor]:
     found = []
     for module in bert.ffns:
         assert isinstance(module, FeedForward)
-        found.append((dense(module.up).norm(dim=1) * dense(module.down).norm(dim=0)).cpu())
+        found.append((dense_weight(module.up).norm(dim=1) * dense_weight(module.down).norm(dim=0)).cpu())
     return found
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from engine.inspection.layer_similarity import cosine_similarity, l2_distance
 from engine.model.bert import Bert
-from engine.model.linears import dense
+from engine.model.linears import dense_weight
 
 KINDS = ("query", "key", "value", "output", "up", "down")  # linears of a layer: attention's four, the FFN's two
 
@@ -26,7 +26,7 @@ def weight_steps(bert: Bert) -> dict[str, np.ndarray]:
     for layer in range(bert.shape.layers):
         attention, ffn = bert.blocks(layer)
         linears = (attention.query, attention.key, attention.value, attention.output, ffn.up, ffn.down)
-        flat.append([dense(linear).detach().cpu().numpy().ravel() for linear in linears])
+        flat.append([dense_weight(linear).detach().cpu().numpy().ravel() for linear in linears])
     found: dict[str, list[list[float]]] = {"l2": [], "relative": [], "cosine": []}
     for kind in range(len(KINDS)):
         pairs = [(flat[layer][kind], flat[layer + 1][kind]) for layer in range(len(flat) - 1)]

@@ -10,7 +10,7 @@ import torch
 
 from engine.model.bert import Bert, Trace
 from engine.text.corpora import open_corpus
-from engine.text.masking import Batch, mask
+from engine.text.masking import Batch, mask_tokens
 
 ROWS_AT_ONCE = 16
 MASK_SEED = [0, 4]  # what is hidden of these rows, the same for every model
@@ -29,10 +29,10 @@ def held_out_rows(corpus: str, tokenizer: Any, length: int, rows: int) -> np.nda
     return some[np.argsort((some != tokenizer.pad_token_id).sum(1), kind="stable")]
 
 
-def masked(rows: np.ndarray, tokenizer: Any, size: int = ROWS_AT_ONCE) -> list[Batch]:
+def masked_batches(rows: np.ndarray, tokenizer: Any, size: int = ROWS_AT_ONCE) -> list[Batch]:
     """Batches of `rows` (row, pos) with words hidden as in training, the same for every model."""
     rng = np.random.default_rng(MASK_SEED)
-    return [mask(rows[start : start + size], tokenizer, rng) for start in range(0, len(rows), size)]
+    return [mask_tokens(rows[start : start + size], tokenizer, rng) for start in range(0, len(rows), size)]
 
 
 @torch.no_grad()

@@ -16,12 +16,12 @@ from torch import Tensor
 from engine.text.masking import Batch
 
 
-def full(x: Tensor) -> Tensor:
+def at_least_float32(x: Tensor) -> Tensor:
     """`x` in float32 at least: half precision is for products, not for logarithms and sums."""
     return x if x.dtype == torch.float64 else x.float()
 
 
-def words(visible: Tensor) -> Tensor:
+def word_mask(visible: Tensor) -> Tensor:
     """Which positions (batch, pos) are words: visible, neither a row's first token ([CLS]) nor its last ([SEP])."""
     last = visible.roll(-1, 1) & visible  # visible, and so is the next one
     last[:, -1] = False
@@ -29,13 +29,13 @@ def words(visible: Tensor) -> Tensor:
     return last
 
 
-def over_words(values: Tensor, batch: Batch) -> Tensor:
+def mean_over_words(values: Tensor, batch: Batch) -> Tensor:
     """The mean of `values` (batch, pos) over each row's words, rows weighted by their hidden words. Scalar."""
-    counts = words(batch.visible).to(values.dtype)
-    return over_rows((values * counts).sum(1) / counts.sum(1).clamp(min=1), batch)
+    counts = word_mask(batch.visible).to(values.dtype)
+    return mean_over_rows((values * counts).sum(1) / counts.sum(1).clamp(min=1), batch)
 
 
-def over_rows(values: Tensor, batch: Batch) -> Tensor:
+def mean_over_rows(values: Tensor, batch: Batch) -> Tensor:
     """The mean of `values` (batch,), rows weighted by their hidden words. Scalar."""
     hidden = torch.zeros_like(values).index_add_(
         0, batch.positions // batch.ids.shape[1], torch.ones_like(batch.positions, dtype=values.dtype)
@@ -43,70 +43,79 @@ def over_rows(values: Tensor, batch: Batch) -> Tensor:
     return (values * hidden).sum() / hidden.sum()
 
 
-def divergence(student_scores: Tensor, teacher_scores: Tensor) -> Tensor:
+def kl_divergence(student_scores: Tensor, teacher_scores: Tensor) -> Tensor:
     """KL(softmax(teacher) || softmax(student)) over the last axis, in nats: (..., n) and (..., n) -> (...)."""
     student_log, teacher_log = student_scores.log_softmax(-1), teacher_scores.log_softmax(-1)
     return F.kl_div(student_log, teacher_log, reduction="none", log_target=True).sum(-1)
 
 
-def softened(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
+def distillation_kl(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
     """T^2 KL(softmax(teacher / T) || softmax(student / T)) a position: (..., vocab) -> (...).
 
     T^2 keeps the gradient's size the same at every temperature (Hinton et al. 2015, arXiv 1503.02531, section 2).
     """
-    return temperature**2 * divergence(full(student_logits) / temperature, full(teacher_logits) / temperature)
+    return temperature**2 * kl_divergence(
+        at_least_float32(student_logits) / temperature, at_least_float32(teacher_logits) / temperature
+    )
 
 
-def attention_divergence(student_scores: Tensor, teacher_scores: Tensor, batch: Batch) -> Tensor:
+def attention_kl(student_scores: Tensor, teacher_scores: Tensor, batch: Batch) -> Tensor:
     """KL of attention, teacher against student, mean over heads and words that look (MiniLM, arXiv 2002.10957, eq. 4).
 
     Scores before the softmax, (batch, head, pos, pos), at padding the lowest number there is.
     """
-    return over_words(divergence(full(student_scores), full(teacher_scores)).mean(1), batch)
+    return mean_over_words(
+        kl_divergence(at_least_float32(student_scores), at_least_float32(teacher_scores)).mean(1), batch
+    )
 
 
-def relation_divergence(student: Tensor, teacher: Tensor, heads: int, batch: Batch) -> Tensor:
+def relation_kl(student: Tensor, teacher: Tensor, heads: int, batch: Batch) -> Tensor:
     """KL of self-relations softmax(X X^T / sqrt(d)), teacher against student (MiniLM eq. 6; MiniLMv2, eq. 4).
 
     X is queries, keys or values, (batch, head, pos, head_dim); its heads are joined and cut anew into `heads` relation
     heads, so both sides may have as many heads and dims as they like, if only `heads` divides their inner widths.
     """
-    return over_words(
-        divergence(_relations(student, heads, batch.visible), _relations(teacher, heads, batch.visible)).mean(1), batch
+    return mean_over_words(
+        kl_divergence(_relations(student, heads, batch.visible), _relations(teacher, heads, batch.visible)).mean(1),
+        batch,
     )
 
 
 def _relations(x: Tensor, heads: int, visible: Tensor) -> Tensor:
     """Scaled products of every position with every other, (batch, relation head, pos, pos); padding is unseen."""
-    cut = full(x).transpose(1, 2).flatten(2).unflatten(-1, (heads, -1)).transpose(1, 2)
+    cut = at_least_float32(x).transpose(1, 2).flatten(2).unflatten(-1, (heads, -1)).transpose(1, 2)
     scores = cut @ cut.transpose(-1, -2) * cut.shape[-1] ** -0.5
     return scores.masked_fill(~visible[:, None, None, :], torch.finfo(scores.dtype).min)
 
 
-def score_error(student_scores: Tensor, teacher_scores: Tensor, batch: Batch) -> Tensor:
+def attention_score_mse(student_scores: Tensor, teacher_scores: Tensor, batch: Batch) -> Tensor:
     """Mean squared difference of attention scores before the softmax (TinyBERT, arXiv 1909.10351, eq. 7).
 
     (batch, head, pos, pos); mean over heads, over what can be looked at, over the words that look.
     """
     seen = batch.visible[:, None, None, :]
-    squares = (full(student_scores) - full(teacher_scores)).masked_fill(~seen, 0.0).square()
-    return over_words((squares.sum(-1) / seen.sum(-1)).mean(1), batch)
+    squares = (at_least_float32(student_scores) - at_least_float32(teacher_scores)).masked_fill(~seen, 0.0).square()
+    return mean_over_words((squares.sum(-1) / seen.sum(-1)).mean(1), batch)
 
 
-def state_error(student: Tensor, teacher: Tensor, batch: Batch) -> Tensor:
+def hidden_state_mse(student: Tensor, teacher: Tensor, batch: Batch) -> Tensor:
     """Mean squared difference of hidden states (batch, pos, hidden) (TinyBERT eq. 8); mean over dims and words."""
-    return over_words((full(student) - full(teacher)).square().mean(-1), batch)
+    return mean_over_words((at_least_float32(student) - at_least_float32(teacher)).square().mean(-1), batch)
 
 
-def state_angle(student: Tensor, teacher: Tensor, batch: Batch) -> Tensor:
+def hidden_state_cosine(student: Tensor, teacher: Tensor, batch: Batch) -> Tensor:
     """1 - cosine of hidden states (batch, pos, hidden), mean over words (DistilBERT, arXiv 1910.01108, section 3)."""
-    return over_words(1 - F.cosine_similarity(full(student), full(teacher), dim=-1), batch)
+    return mean_over_words(1 - F.cosine_similarity(at_least_float32(student), at_least_float32(teacher), dim=-1), batch)
 
 
-def patience(student: Tensor, teacher: Tensor) -> Tensor:
+def patience_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """Mean squared difference of [CLS] states (layer, batch, hidden), each brought to length 1; mean over all three.
 
     PKD, arXiv 1908.09355, section 3.2. The paper sums over examples and layers; its weight of 10 to 1,000 belongs to
     this mean, which the authors' release takes.
     """
-    return (F.normalize(full(student), dim=-1) - F.normalize(full(teacher), dim=-1)).square().mean()
+    return (
+        (F.normalize(at_least_float32(student), dim=-1) - F.normalize(at_least_float32(teacher), dim=-1))
+        .square()
+        .mean()
+    )

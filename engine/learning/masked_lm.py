@@ -11,11 +11,11 @@ from torch import nn
 from engine.model.bert import Bert
 from engine.settings.device import Device
 from engine.text.corpora import Corpus
-from engine.text.sentence_pairs import PairBatch, Pairs
+from engine.text.sentence_pairs import PairBatch, PairCorpus
 
 
 @torch.no_grad()
-def masked_lm_score(model: nn.Module, corpus: Corpus | Pairs, device: Device) -> dict[str, float]:
+def masked_lm_score(model: nn.Module, corpus: Corpus | PairCorpus, device: Device) -> dict[str, float]:
     """Mean loss (nats a hidden token), accuracy (0-1) and how many hidden tokens `model` was asked for.
 
     Taken on the corpus's held-out rows.
@@ -38,7 +38,7 @@ def masked_lm_score(model: nn.Module, corpus: Corpus | Pairs, device: Device) ->
 
 
 @torch.no_grad()
-def pair_score(model: Bert, pairs: Pairs, device: Device) -> dict[str, float]:
+def pair_score(model: Bert, pairs: PairCorpus, device: Device) -> dict[str, float]:
     """Accuracy (0-1) of `model`'s pair head on the held-out pairs, and how many there are."""
     was_training = model.training
     model.eval()
@@ -103,10 +103,10 @@ def masked_lm_report(
         counts.append(torch.bincount(row, minlength=rows).double().cpu())
     model.train(was_training)
     words = torch.cat(counts)
-    return {name: _over_rows(torch.cat(parts), words) for name, parts in sums.items()}
+    return {name: _mean_over_rows(torch.cat(parts), words) for name, parts in sums.items()}
 
 
-def _over_rows(sums: torch.Tensor, words: torch.Tensor) -> dict[str, float]:
+def _mean_over_rows(sums: torch.Tensor, words: torch.Tensor) -> dict[str, float]:
     """The mean over words and half its 95% interval, rows being what was drawn (linearised ratio of two sums)."""
     mean, rows = sums.sum() / words.sum(), len(words)
     apart = (sums - mean * words).square().sum() * rows / max(1, rows - 1)

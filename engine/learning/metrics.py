@@ -19,7 +19,7 @@ STUDENT_T = (
     *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120),
     *(2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
 )
-NORMAL = 1.960
+NORMAL_QUANTILE = 1.960
 
 
 def accuracy(predicted: Any, true: Any) -> float:
@@ -109,21 +109,21 @@ METRICS: dict[str, Callable[[Any, Any], float]] = {
 # ---- how sure one may be --------------------------------------------------------------------------------------------
 
 
-def interval(values: Sequence[float]) -> float | None:
+def mean_interval(values: Sequence[float]) -> float | None:
     """Half the width of the 95% interval of the mean of `values` (Student's t); None for fewer than two."""
     if len(values) < 2:
         return None
     freedom = len(values) - 1
-    quantile = STUDENT_T[freedom - 1] if freedom <= len(STUDENT_T) else NORMAL
+    quantile = STUDENT_T[freedom - 1] if freedom <= len(STUDENT_T) else NORMAL_QUANTILE
     return quantile * float(np.std(values, ddof=1)) / math.sqrt(len(values))
 
 
 def share_interval(share: float, count: float) -> float:
     """Half the width of the 95% interval of a share (0-1) counted over `count` cases (normal approximation)."""
-    return NORMAL * math.sqrt(max(0.0, share * (1 - share)) / max(1.0, count))
+    return NORMAL_QUANTILE * math.sqrt(max(0.0, share * (1 - share)) / max(1.0, count))
 
 
-def retained(student: Sequence[float], teacher: Sequence[float]) -> tuple[float, float | None]:
+def retained_share(student: Sequence[float], teacher: Sequence[float]) -> tuple[float, float | None]:
     """(student's mean score / teacher's, half the width of its 95% interval); scores over seeds.
 
     The interval adds the two means' relative ones as independent errors (first order).
@@ -131,7 +131,7 @@ def retained(student: Sequence[float], teacher: Sequence[float]) -> tuple[float,
     one, other = float(np.mean(student)), float(np.mean(teacher))
     if other == 0:
         return 0.0, None
-    widths = interval(student), interval(teacher)
+    widths = mean_interval(student), mean_interval(teacher)
     if widths[0] is None or widths[1] is None or one == 0:
         return one / other, None
     return one / other, abs(one / other) * math.hypot(widths[0] / one, widths[1] / other)

@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 from engine.sizing.shape import Shape
-from engine.sizing.tensors import ledger
+from engine.sizing.tensors import tensor_kinds
 
 ITERATIONS = 5  # of Newton and Schulz, torch's default
 
 
-class Together(torch.optim.Optimizer):
+class CombinedOptimizer(torch.optim.Optimizer):
     """Several optimizers of torch's that step, save and resume as one. Their parameters must not overlap."""
 
     def __init__(self, *parts: torch.optim.Optimizer) -> None:
@@ -68,7 +68,7 @@ def muon_flops(shape: Shape) -> int:
     sum with the matrix.
     """
     total = 0
-    for entry in ledger(shape):
+    for entry in tensor_kinds(shape):
         sizes = sorted(int(size.replace(",", "")) for size in entry.formula.split(" x "))
         if len(sizes) == 2 and "table" not in entry.name and "decoder" not in entry.name:
             small, large = sizes
@@ -77,7 +77,7 @@ def muon_flops(shape: Shape) -> int:
 
 
 OPTIMIZERS = ("adamw", "muon")  # for weights that start at random
-FUSED = ("cpu", "cuda", "mps")  # devices whose AdamW runs as one kernel
+FUSED_DEVICES = ("cpu", "cuda", "mps")  # devices whose AdamW runs as one kernel
 
 
 def fresh_optimizer(which: str, student: nn.Module, rate: float, decay: float = 0.01) -> torch.optim.Optimizer:
@@ -85,7 +85,7 @@ def fresh_optimizer(which: str, student: nn.Module, rate: float, decay: float = 
     if which == "adamw":
         return adamw([(student, rate)], decay)
     matrices = [p for p in hidden_matrices(student) if p.requires_grad]
-    return Together(muon(matrices, rate, decay), adamw([(student, rate)], decay, without=matrices))
+    return CombinedOptimizer(muon(matrices, rate, decay), adamw([(student, rate)], decay, without=matrices))
 
 
 def adamw(
@@ -103,5 +103,5 @@ def adamw(
         groups.append({"params": [p for p in parameters if p.ndim <= 1], "lr": rate, "weight_decay": 0.0})
     groups = [group for group in groups if group["params"]]
     # one kernel for all tensors: for a 6x384 student 15 ms a step instead of 110, on one CPU core
-    fused = all(p.device.type in FUSED for group in groups for p in group["params"])
+    fused = all(p.device.type in FUSED_DEVICES for group in groups for p in group["params"])
     return torch.optim.AdamW(groups, betas=(0.9, 0.999), eps=1e-8, fused=fused)

@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Measure:
+class ScoreKind:
     """The share of right answers to some kind of question: `accuracy` (0-1) in a run's events."""
 
     name: str  # before _accuracy and _loss in a card's scores
@@ -17,15 +17,15 @@ class Measure:
     question: str  # one of them; a loss is so many nats each
 
 
-MASKED_LM = Measure("masked", "Masked accuracy", "held-out text", "hidden word")
+MASKED_LM = ScoreKind("masked", "Masked accuracy", "held-out text", "hidden word")
 
 
-def measure_of(record: Mapping[str, Any]) -> Measure:
+def score_kind_of(record: Mapping[str, Any]) -> ScoreKind:
     """What the scores in `record`, a card or a run's first event, measure; where nothing is said, masked-LM."""
-    return Measure(**record["measure"]) if record.get("measure") else MASKED_LM
+    return ScoreKind(**record["measure"]) if record.get("measure") else MASKED_LM
 
 
-def scores(measure: Measure, taught: Mapping[str, float], learned: Mapping[str, float]) -> dict[str, float]:
+def card_scores(measure: ScoreKind, taught: Mapping[str, float], learned: Mapping[str, float]) -> dict[str, float]:
     """A card's scores, from the teacher's and the student's "accuracy" and "loss"."""
     return {
         f"{measure.name}_accuracy": learned["accuracy"],
@@ -36,12 +36,12 @@ def scores(measure: Measure, taught: Mapping[str, float], learned: Mapping[str, 
     }
 
 
-def accuracies(card: Mapping[str, Any]) -> tuple[float, float]:
+def card_accuracies(card: Mapping[str, Any]) -> tuple[float, float]:
     """The student's and the teacher's accuracy (0-1) on a card."""
-    name = measure_of(card).name
+    name = score_kind_of(card).name
     return card["scores"][f"{name}_accuracy"], card["scores"][f"teacher_{name}_accuracy"]
 
 
-def as_json(measure: Measure) -> dict[str, str]:
+def score_kind_json(measure: ScoreKind) -> dict[str, str]:
     """`measure` as plain values."""
     return asdict(measure)

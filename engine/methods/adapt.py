@@ -11,13 +11,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.learning.closeness import sentence_embeddings
-from engine.learning.losses import full
+from engine.learning.losses import at_least_float32
 from engine.methods.base import Method, adamw
 from engine.model.bert import Bert, LayerNorm, Trace
-from engine.model.new_head import with_head
+from engine.model.new_head import with_mlm_head
 from engine.settings.options import option
 from engine.sizing.shape import Shape
-from engine.sizing.step_flops import TRAINED, Work, encoder_flops, forward_flops, head_flops, projection_flops
+from engine.sizing.step_flops import (
+    FORWARD_AND_BACKWARD,
+    BatchShape,
+    encoder_flops,
+    forward_flops,
+    linear_flops,
+    mlm_head_flops,
+)
 from engine.text.corpora import Batch
 
 
@@ -81,7 +88,7 @@ class Adapt(Method):
 
     def prepare(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
         """The teacher with its weights frozen and thin products beside them, which start as zero."""
-        bert, weights = Bert(shape), with_head(teacher).state_dict()
+        bert, weights = Bert(shape), with_mlm_head(teacher).state_dict()
         bert.load_state_dict({name: weights[name] for name in bert.state_dict()})
         generator = torch.Generator().manual_seed(seed)
         for part in (*bert.attentions, *bert.ffns):
@@ -98,7 +105,7 @@ class Adapt(Method):
     def losses(self, student: nn.Module, teacher: Bert, batch: Batch) -> dict[str, Tensor]:
         """Masked-LM, and the distance to the original's sentence embeddings."""
         trace: Trace = {"hidden": []}
-        logits = full(student(batch.ids, batch.visible, positions=batch.positions, trace=trace))
+        logits = at_least_float32(student(batch.ids, batch.visible, positions=batch.positions, trace=trace))
         terms = {"masked-LM": F.cross_entropy(logits, batch.targets)}
         if self.options.anchor:
             with torch.no_grad():  # of the text before anything was hidden: with [MASK] in them all texts look alike
@@ -122,7 +129,7 @@ class Adapt(Method):
         return merge(student)
 
     def pass_flops(
-        self, teacher: Shape, student: Shape, work: Work, step: int, network: nn.Module | None = None
+        self, teacher: Shape, student: Shape, work: BatchShape, step: int, network: nn.Module | None = None
     ) -> int:
         """The student's, its thin products, and the original without a head; what is frozen has one gradient, not two.
 
@@ -130,19 +137,17 @@ class Adapt(Method):
         """
         options, tokens = self.options, work.tokens
         thin = [(student.hidden, student.ffn)] * 2 + [(student.inner, student.hidden)] * (4 if options.attention else 2)
-        products = sum(projection_flops(min(options.rank, *sides), *sides) for sides in thin) * student.layers
-        frozen = (
-            0 if options.attention else student.layers * 2 * projection_flops(tokens, student.hidden, student.inner)
-        )
+        products = sum(linear_flops(min(options.rank, *sides), *sides) for sides in thin) * student.layers
+        frozen = 0 if options.attention else student.layers * 2 * linear_flops(tokens, student.hidden, student.inner)
         word_rank = min(options.word_rank, student.embedding)
         if word_rank:
-            products += projection_flops(tokens + student.vocab, word_rank, student.embedding)
+            products += linear_flops(tokens + student.vocab, word_rank, student.embedding)
         else:
-            frozen += head_flops(student, work.hidden) - projection_flops(
+            frozen += mlm_head_flops(student, work.hidden) - linear_flops(
                 work.hidden, student.hidden, student.embedding
             )
         anchor = encoder_flops(teacher, work) if options.anchor else 0
-        return TRAINED * (forward_flops(student, work) + products) - frozen + anchor
+        return FORWARD_AND_BACKWARD * (forward_flops(student, work) + products) - frozen + anchor
 
     def lineage(self, student: nn.Module) -> dict[str, Tensor]:
         """What was learned: the thin matrices and everything else that is not the original's."""

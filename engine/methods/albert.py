@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.learning.losses import full, over_rows, softened
+from engine.learning.losses import at_least_float32, distillation_kl, mean_over_rows
 from engine.methods.base import Method
-from engine.model.bert import DEVIATION, Bert, Trace, new_bert
+from engine.model.bert import INIT_DEVIATION, Bert, Trace, new_bert
 from engine.settings.options import option
 from engine.sizing.shape import SHARINGS, Shape
-from engine.sizing.step_flops import TRAINED, Work, forward_flops, pair_flops
+from engine.sizing.step_flops import FORWARD_AND_BACKWARD, BatchShape, forward_flops, pair_head_flops
 from engine.text.masking import Batch
 from engine.text.sentence_pairs import PairBatch
 
@@ -52,7 +52,7 @@ class AlbertOptions:
     temperature: float = option(2.0, "Of the soft targets.", least=0.1, most=100.0, advanced=True)
     lr: float = option(1e-3, "Peak learning rate.", least=1e-7, most=1.0, label="learning rate")
     deviation: float = option(
-        DEVIATION,
+        INIT_DEVIATION,
         "Standard deviation of fresh weights. The paper's 0.02 is for widths of hundreds; a student of a few dozen "
         "dims begins to learn sooner with more.",
         least=1e-4,
@@ -136,20 +136,20 @@ class Albert(Method):
         paired, soft = isinstance(batch, PairBatch), self.options.soft
         trace: Trace = {"pair": []} if paired else {}
         types = batch.types if isinstance(batch, PairBatch) else None
-        logits = full(student(batch.ids, batch.visible, types, batch.positions, trace))
+        logits = at_least_float32(student(batch.ids, batch.visible, types, batch.positions, trace))
         terms = {"masked-LM": (1 - soft) * F.cross_entropy(logits, batch.targets)}
         if soft:
             with torch.no_grad():
                 theirs = teacher(batch.ids, batch.visible, positions=batch.positions)
-            terms["soft targets"] = soft * softened(logits, theirs, self.options.temperature).mean()
+            terms["soft targets"] = soft * distillation_kl(logits, theirs, self.options.temperature).mean()
         if isinstance(batch, PairBatch):
-            wrong = F.cross_entropy(full(trace["pair"][-1]), batch.labels, reduction="none")
-            terms["sentence order" if self.options.pairs == "sop" else "next sentence"] = over_rows(wrong, batch)
+            wrong = F.cross_entropy(at_least_float32(trace["pair"][-1]), batch.labels, reduction="none")
+            terms["sentence order" if self.options.pairs == "sop" else "next sentence"] = mean_over_rows(wrong, batch)
         return terms
 
     def pass_flops(
-        self, teacher: Shape, student: Shape, work: Work, step: int, network: nn.Module | None = None
+        self, teacher: Shape, student: Shape, work: BatchShape, step: int, network: nn.Module | None = None
     ) -> int:
         """The student's with its pair head; a forward pass of the teacher if it is listened to."""
-        ours = TRAINED * (forward_flops(student, work) + pair_flops(student, work.rows))
+        ours = FORWARD_AND_BACKWARD * (forward_flops(student, work) + pair_head_flops(student, work.rows))
         return ours + (forward_flops(teacher, work) if self.options.soft else 0)

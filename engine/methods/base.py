@@ -11,21 +11,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.learning.losses import full
+from engine.learning.losses import at_least_float32
 from engine.learning.masked_lm import masked_lm_score
 from engine.learning.optimizers import OPTIMIZERS as OPTIMIZERS
 from engine.learning.optimizers import adamw as adamw
 from engine.learning.optimizers import fresh_optimizer as fresh_optimizer
-from engine.learning.score_kind import MASKED_LM, Measure
+from engine.learning.score_kind import MASKED_LM, ScoreKind
 from engine.model.bert import Bert
 from engine.settings.device import Device
 from engine.settings.options import ConfigError
 from engine.sizing.shape import Shape, ShapeError
-from engine.sizing.step_flops import TRAINED, Work, forward_flops
+from engine.sizing.step_flops import FORWARD_AND_BACKWARD, BatchShape, forward_flops
 from engine.text.corpora import Corpus
 from engine.text.masking import Batch, Masking
-from engine.text.sentence_pairs import Pairs, open_text
-from engine.text.sources import find_corpus
+from engine.text.sentence_pairs import PairCorpus, open_text
+from engine.text.sources import find_source
 
 USES = ("logit", "feature", "hard", "task-agnostic")  # columns of Table 1 in the WID paper, arXiv 2305.09098
 SHAPE_FIELDS = ("layers", "hidden", "heads", "head_dim", "ffn")  # what a person chooses of a student
@@ -36,7 +36,7 @@ class NoOptions:
     """A method without options."""
 
 
-class Data(Protocol):
+class TrainingData(Protocol):
     """What a run learns from: training batches by step and seed, and batches that are held out."""
 
     @property
@@ -83,7 +83,7 @@ class Method:
         return "none"
 
     @property
-    def measure(self) -> Measure:
+    def measure(self) -> ScoreKind:
         """What `score` measures."""
         return MASKED_LM
 
@@ -100,7 +100,7 @@ class Method:
             ConfigError: the method reads no such text.
         """
         name = usual if asked == "auto" else asked
-        find_corpus(name)
+        find_source(name)
         return name
 
     def subject(self, text: str) -> str:
@@ -143,7 +143,7 @@ class Method:
         """What a person should know before starting, one sentence each."""
         return []
 
-    def data(self, text: str, tokenizer: Any, length: int, rows: int, masking: Masking) -> Data:
+    def data(self, text: str, tokenizer: Any, length: int, rows: int, masking: Masking) -> TrainingData:
         """What to learn from, about `rows` rows of at most `length` tokens of `text`, and what is held out of it.
 
         Raises:
@@ -151,7 +151,9 @@ class Method:
         """
         return open_text(text, tokenizer, length, rows, self.pairs, masking)
 
-    def guide(self, teacher: Bert, data: Data, seed: int, device: Device) -> Generator[tuple[str, float], None, Any]:
+    def guide(
+        self, teacher: Bert, data: TrainingData, seed: int, device: Device
+    ) -> Generator[tuple[str, float], None, Any]:
         """Who teaches: what `losses` and `score` get as the teacher, on `device` as the teacher is.
 
         Whatever takes time before yields what is being done, for people, and the share of it that is done, 0 to 1.
@@ -186,11 +188,11 @@ class Method:
         Each is a mean over the batch's hidden words, so that the parts of a batch add up to it. `student` may come
         wrapped: it can only be called, and every parameter of it takes part. No device sync.
         """
-        return {"masked-LM": masked_lm(student, batch)}
+        return {"masked-LM": masked_lm_loss(student, batch)}
 
-    def score(self, model: nn.Module, data: Data, device: Device) -> dict[str, float]:
+    def score(self, model: nn.Module, data: TrainingData, device: Device) -> dict[str, float]:
         """How good `model` is on what is held out: "accuracy" (0-1) and "loss" (nats), as `measure` explains them."""
-        assert isinstance(data, Corpus | Pairs)
+        assert isinstance(data, Corpus | PairCorpus)
         return masked_lm_score(model, data, device)
 
     def optimizer(self, student: nn.Module) -> torch.optim.Optimizer:
@@ -217,7 +219,7 @@ class Method:
         return student, optimizer
 
     def pass_flops(
-        self, teacher: Shape, student: Shape, work: Work, step: int, network: nn.Module | None = None
+        self, teacher: Shape, student: Shape, work: BatchShape, step: int, network: nn.Module | None = None
     ) -> int:
         """FLOPs of one forward and backward pass over `work` in `step` (from 1), those of the teacher included.
 
@@ -225,7 +227,7 @@ class Method:
         adds what it asks. `network`: the student as it trains, where there is one; only a method whose course is not
         known beforehand looks at it.
         """
-        return TRAINED * forward_flops(student, work)
+        return FORWARD_AND_BACKWARD * forward_flops(student, work)
 
     def update_flops(self, teacher: Shape, student: Shape, step: int) -> int:
         """FLOPs of what `step` does once, however its batch is split: an optimizer's products, a fold."""
@@ -236,7 +238,7 @@ class Method:
         return [1]
 
     def step_flops(
-        self, teacher: Shape, student: Shape, parts: Sequence[Work], step: int, network: nn.Module | None = None
+        self, teacher: Shape, student: Shape, parts: Sequence[BatchShape], step: int, network: nn.Module | None = None
     ) -> int:
         """FLOPs of the whole `step`, whose batch is taken in `parts`."""
         passes = sum(self.pass_flops(teacher, student, part, step, network) for part in parts)
@@ -277,17 +279,21 @@ class Method:
         return inspect.cleandoc(cls.__doc__ or "")
 
 
-def masked_lm(student: nn.Module, batch: Batch) -> Tensor:
+def masked_lm_loss(student: nn.Module, batch: Batch) -> Tensor:
     """Cross-entropy of the hidden tokens, their mean (BERT, section 3.1). Scalar, in nats."""
-    return F.cross_entropy(full(student(batch.ids, batch.visible, positions=batch.positions)), batch.targets)
+    return F.cross_entropy(
+        at_least_float32(student(batch.ids, batch.visible, positions=batch.positions)), batch.targets
+    )
 
 
-def weighted_lm(weight: float, logits: Tensor, targets: Tensor) -> Tensor:
+def weighted_masked_lm_loss(weight: float, logits: Tensor, targets: Tensor) -> Tensor:
     """The masked-LM loss with its weight; with a weight of 0 `logits` may be of no position at all (see `asked`)."""
-    return weight * F.cross_entropy(full(logits), targets) if weight else 0.0 * full(logits).sum()
+    return (
+        weight * F.cross_entropy(at_least_float32(logits), targets) if weight else 0.0 * at_least_float32(logits).sum()
+    )
 
 
-def asked(weight: float, batch: Batch) -> Tensor:
+def positions_needed(weight: float, batch: Batch) -> Tensor:
     """The positions (n,) at which a masked-LM loss of this weight needs logits.
 
     None with a weight of 0: the head then computes nothing, and its parameters still take part in the step.

@@ -9,13 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.learning.losses import full, over_words, softened, state_angle
+from engine.learning.losses import at_least_float32, distillation_kl, hidden_state_cosine, mean_over_words
 from engine.methods.base import Method
 from engine.model.bert import Bert
-from engine.model.layer_choice import choose_layers, select_layers, whole_layers_only
+from engine.model.layer_choice import choose_layers, layer_copy_objections, select_layers
 from engine.settings.options import option
 from engine.sizing.shape import Shape
-from engine.sizing.step_flops import TRAINED, Work, encoder_flops, head_flops
+from engine.sizing.step_flops import FORWARD_AND_BACKWARD, BatchShape, encoder_flops, mlm_head_flops
 from engine.text.masking import Batch
 
 
@@ -60,7 +60,7 @@ class Distilbert(Method):
 
     def objections(self, teacher: Shape, student: Shape) -> list[str]:
         """Whole layers are taken over, so only their number can be chosen."""
-        return whole_layers_only(teacher, student, "A DistilBERT student")
+        return layer_copy_objections(teacher, student, "A DistilBERT student")
 
     def notes(self, teacher: Shape, student: Shape) -> list[str]:
         """Which layers it starts from."""
@@ -83,21 +83,21 @@ class Distilbert(Method):
         """Soft targets over all words, masked-LM over the hidden ones, the angle of the last hidden states."""
         ours: dict[str, list[Tensor]] = {"hidden": []}
         theirs: dict[str, list[Tensor]] = {"hidden": []}
-        student_logits = full(student(batch.ids, batch.visible, trace=ours))  # (batch, pos, vocab)
+        student_logits = at_least_float32(student(batch.ids, batch.visible, trace=ours))  # (batch, pos, vocab)
         with torch.no_grad():
             teacher_logits = teacher(batch.ids, batch.visible, trace=theirs)
         options = self.options
-        soft = over_words(softened(student_logits, teacher_logits, options.temperature), batch)
+        soft = mean_over_words(distillation_kl(student_logits, teacher_logits, options.temperature), batch)
         hard = F.cross_entropy(student_logits.flatten(0, 1)[batch.positions], batch.targets)
         return {
             "soft targets": options.soft * soft,
             "masked-LM": options.hard * hard,
-            "angle": options.angle * state_angle(ours["hidden"][-1], theirs["hidden"][-1], batch),
+            "angle": options.angle * hidden_state_cosine(ours["hidden"][-1], theirs["hidden"][-1], batch),
         }
 
     def pass_flops(
-        self, teacher: Shape, student: Shape, work: Work, step: int, network: nn.Module | None = None
+        self, teacher: Shape, student: Shape, work: BatchShape, step: int, network: nn.Module | None = None
     ) -> int:
         """Both models with logits at every position: its soft targets are taken at all words."""
-        ours, theirs = (encoder_flops(shape, work) + head_flops(shape, work.tokens) for shape in (student, teacher))
-        return TRAINED * ours + theirs
+        ours, theirs = (encoder_flops(shape, work) + mlm_head_flops(shape, work.tokens) for shape in (student, teacher))
+        return FORWARD_AND_BACKWARD * ours + theirs

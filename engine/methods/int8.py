@@ -9,8 +9,8 @@ from torch import nn
 
 from engine.methods.one_shot import OneShot
 from engine.model.bert import Bert
-from engine.model.linears import RoundedEmbedding, RoundedLinear
-from engine.model.pruning import copy_of
+from engine.model.linears import FakeQuantEmbedding, FakeQuantLinear
+from engine.model.pruning import convert
 from engine.settings.options import option
 from engine.sizing.cost import model_bytes
 from engine.sizing.shape import Shape
@@ -70,9 +70,9 @@ class Int8(OneShot):
             for name, child in list(module.named_children()):
                 rounded: nn.Module
                 if isinstance(child, nn.Linear):
-                    rounded = RoundedLinear(child.in_features, child.out_features, child.bias is not None)
+                    rounded = FakeQuantLinear(child.in_features, child.out_features, child.bias is not None)
                 elif name == "word" and self.options.words:
-                    rounded = RoundedEmbedding(*cast(nn.Embedding, child).weight.shape)
+                    rounded = FakeQuantEmbedding(*cast(nn.Embedding, child).weight.shape)
                 else:
                     continue
                 rounded.load_state_dict(child.state_dict())
@@ -82,4 +82,4 @@ class Int8(OneShot):
     def finish(self, student: nn.Module) -> Bert:
         """The int8 model."""
         assert isinstance(student, Bert)
-        return copy_of(student, self.outcome(student.shape))
+        return convert(student, self.outcome(student.shape))

@@ -9,8 +9,8 @@ from torch import nn
 
 from engine.methods.one_shot import OneShot, healing_rate
 from engine.model.bert import Bert
-from engine.model.new_head import with_head
-from engine.model.pruning import copy_of
+from engine.model.new_head import with_mlm_head
+from engine.model.pruning import convert
 from engine.settings.options import option
 from engine.sizing.shape import Shape
 
@@ -73,4 +73,4 @@ class LowRank(OneShot):
 
     def prepare(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
         """The teacher's linears, cut off behind their largest singular values."""
-        return copy_of(with_head(teacher), shape)
+        return convert(with_mlm_head(teacher), shape)

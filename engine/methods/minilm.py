@@ -8,13 +8,20 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from engine.learning.losses import attention_divergence, relation_divergence
-from engine.methods.base import Method, asked, weighted_lm
+from engine.learning.losses import attention_kl, relation_kl
+from engine.methods.base import Method, positions_needed, weighted_masked_lm_loss
 from engine.methods.options import PRESET_NOTES, PRESETS, masked_lm_weight
 from engine.model.bert import Bert, Trace, new_bert
 from engine.settings.options import option
 from engine.sizing.shape import Shape, nearest_multiple
-from engine.sizing.step_flops import TRAINED, Work, attention_flops, encoder_flops, forward_flops, relation_flops
+from engine.sizing.step_flops import (
+    FORWARD_AND_BACKWARD,
+    BatchShape,
+    attention_flops,
+    encoder_flops,
+    forward_flops,
+    relation_flops,
+)
 from engine.text.masking import Batch
 
 
@@ -78,20 +85,20 @@ class Minilm(Method):
         ours: Trace = {"scores": [], "value": []}
         theirs: Trace = {"scores": [], "value": []}
         hard = self.options.hard
-        logits = student(batch.ids, batch.visible, positions=asked(hard, batch), trace=ours, layers=(-1,))
+        logits = student(batch.ids, batch.visible, positions=positions_needed(hard, batch), trace=ours, layers=(-1,))
         with torch.no_grad():
             teacher.look(batch.ids, batch.visible, teacher.shape.layers - 1, theirs)
         value, heads = theirs["value"][-1], theirs["value"][-1].shape[1]
         return {
-            "attention": attention_divergence(ours["scores"][-1], theirs["scores"][-1], batch),
-            "value relations": relation_divergence(ours["value"][-1], value, heads, batch),
-            "masked-LM": weighted_lm(hard, logits, batch.targets),
+            "attention": attention_kl(ours["scores"][-1], theirs["scores"][-1], batch),
+            "value relations": relation_kl(ours["value"][-1], value, heads, batch),
+            "masked-LM": weighted_masked_lm_loss(hard, logits, batch.targets),
         }
 
     def pass_flops(
-        self, teacher: Shape, student: Shape, work: Work, step: int, network: nn.Module | None = None
+        self, teacher: Shape, student: Shape, work: BatchShape, step: int, network: nn.Module | None = None
     ) -> int:
         """The student's and its values' relations; the teacher up to its last layer's scores and values."""
         ours = forward_flops(student, work) if self.options.hard else encoder_flops(student, work)
         theirs = attention_flops(teacher, work, teacher.layers - 1, scores=True) + relation_flops(teacher.inner, work)
-        return TRAINED * (ours + relation_flops(student.inner, work)) + theirs
+        return FORWARD_AND_BACKWARD * (ours + relation_flops(student.inner, work)) + theirs

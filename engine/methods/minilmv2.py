@@ -9,13 +9,20 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from engine.learning.losses import relation_divergence
-from engine.methods.base import Method, asked, weighted_lm
+from engine.learning.losses import relation_kl
+from engine.methods.base import Method, positions_needed, weighted_masked_lm_loss
 from engine.methods.options import PRESET_NOTES, PRESETS, masked_lm_weight
 from engine.model.bert import Bert, Trace, new_bert
 from engine.settings.options import option
 from engine.sizing.shape import Shape
-from engine.sizing.step_flops import TRAINED, Work, attention_flops, encoder_flops, forward_flops, relation_flops
+from engine.sizing.step_flops import (
+    FORWARD_AND_BACKWARD,
+    BatchShape,
+    attention_flops,
+    encoder_flops,
+    forward_flops,
+    relation_flops,
+)
 from engine.text.masking import Batch
 
 RELATED = ("query", "key", "value")
@@ -102,20 +109,22 @@ class Minilmv2(Method):
         ours: Trace = {name: [] for name in RELATED}
         theirs: Trace = {name: [] for name in RELATED}
         hard = self.options.hard
-        logits = student(batch.ids, batch.visible, positions=asked(hard, batch), trace=ours, layers=(-1,))
+        logits = student(batch.ids, batch.visible, positions=positions_needed(hard, batch), trace=ours, layers=(-1,))
         with torch.no_grad():
             teacher.look(batch.ids, batch.visible, (self.options.teacher_layer or teacher.shape.layers) - 1, theirs)
         heads = self.heads(*(trace["query"][-1].shape[1] * trace["query"][-1].shape[3] for trace in (theirs, ours)))
-        terms = {
-            f"{name} relations": relation_divergence(ours[name][-1], theirs[name][-1], heads, batch) for name in RELATED
-        }
-        return {**terms, "masked-LM": weighted_lm(hard, logits, batch.targets)}
+        terms = {f"{name} relations": relation_kl(ours[name][-1], theirs[name][-1], heads, batch) for name in RELATED}
+        return {**terms, "masked-LM": weighted_masked_lm_loss(hard, logits, batch.targets)}
 
     def pass_flops(
-        self, teacher: Shape, student: Shape, work: Work, step: int, network: nn.Module | None = None
+        self, teacher: Shape, student: Shape, work: BatchShape, step: int, network: nn.Module | None = None
     ) -> int:
         """The student's and its three relations; the teacher up to the queries, keys and values of its one layer."""
         ours = forward_flops(student, work) if self.options.hard else encoder_flops(student, work)
         related = [len(RELATED) * relation_flops(shape.inner, work) for shape in (student, teacher)]
         layer = (self.options.teacher_layer or teacher.layers) - 1
-        return TRAINED * (ours + related[0]) + related[1] + attention_flops(teacher, work, layer, scores=False)
+        return (
+            FORWARD_AND_BACKWARD * (ours + related[0])
+            + related[1]
+            + attention_flops(teacher, work, layer, scores=False)
+        )

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from engine.inspection.importance import RANKINGS, choose, shared_out
 from engine.methods.base import Method
 from engine.model.bert import Bert
-from engine.model.new_head import with_head
-from engine.model.pruning import Kept, copy_of, cut_shape, keep, sizes_of
+from engine.model.new_head import with_mlm_head
+from engine.model.pruning import Kept, block_sizes, convert, prune, pruned_shape
 from engine.settings.options import option
 from engine.sizing.shape import Shape, ShapeError
 from engine.text.masking import Batch
@@ -92,7 +92,7 @@ class OneShot(Method):
 
     def prepare(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:
         """A copy of the teacher."""
-        return copy_of(with_head(teacher), self.start(teacher.shape))
+        return convert(with_mlm_head(teacher), self.start(teacher.shape))
 
 
 class Cut(OneShot):
@@ -112,7 +112,7 @@ class Cut(OneShot):
 
     def left(self, shape: Shape) -> list[int]:
         """How many heads or neurons stay in each block; a guess with the right sum, where the ranking is global."""
-        sizes = sizes_of(shape, self.part)
+        sizes = block_sizes(shape, self.part)
         if self.options.ranking == "global":
             return shared_out(sizes, max(len(sizes), sum(sizes) - round(self.options.share * sum(sizes))))
         return [max(1, size - round(self.options.share * size)) for size in sizes]
@@ -121,7 +121,7 @@ class Cut(OneShot):
         """Something must leave, and int8 weights do not learn."""
         problems = super().refusals(teacher)
         start = self.start(teacher)
-        before, after = sum(sizes_of(start, self.part)), sum(self.left(start))
+        before, after = sum(block_sizes(start, self.part)), sum(self.left(start))
         if not problems and before == after:
             problems.append(
                 f"A share of {self.options.share:g} of {before:,} {self.things} is none at all, for every layer keeps "
@@ -131,11 +131,11 @@ class Cut(OneShot):
 
     def outcome(self, start: Shape) -> Shape:
         """Fewer heads or neurons."""
-        return cut_shape(start, self.part, self.left(start))
+        return pruned_shape(start, self.part, self.left(start))
 
     def notes(self, teacher: Shape, student: Shape) -> list[str]:
         """How many leave, and who decides which."""
-        sizes, left = sizes_of(self.start(teacher), self.part), self.left(self.start(teacher))
+        sizes, left = block_sizes(self.start(teacher), self.part), self.left(self.start(teacher))
         notes = [f"{sum(sizes) - sum(left):,} of {sum(sizes):,} {self.things} leave; every layer keeps at least one."]
         if self.corpus_decides:
             notes.append(
@@ -154,7 +154,7 @@ class Cut(OneShot):
         left, device = self.left(student.shape), next(student.parameters()).device
         scores = self.scores(student, batches)
         self.kept = choose(scores, sum(left) if self.options.ranking == "global" else left)
-        return keep(student, self.part, self.kept).to(device)
+        return prune(student, self.part, self.kept).to(device)
 
     def settled(self, student: nn.Module, shape: Shape) -> Shape:
         """What the cut has left."""
@@ -173,4 +173,4 @@ class Cut(OneShot):
         """Cuts as the run did that is resumed."""
         assert isinstance(student, Bert)
         self.kept = state["kept"]
-        return keep(student, self.part, self.kept)
+        return prune(student, self.part, self.kept)

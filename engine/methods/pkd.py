@@ -10,16 +10,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.learning.losses import full, patience, softened
-from engine.learning.score_kind import Measure
-from engine.methods.base import Data, Method
+from engine.learning.losses import at_least_float32, distillation_kl, patience_loss
+from engine.learning.score_kind import ScoreKind
+from engine.methods.base import Method, TrainingData
 from engine.model.bert import Bert, Trace
-from engine.model.layer_choice import select_layers, whole_layers_only
+from engine.model.layer_choice import layer_copy_objections, select_layers
 from engine.model.new_head import with_pooler
 from engine.settings.device import Device
 from engine.settings.options import ConfigError, option
 from engine.sizing.shape import Shape, nearest_divisors
-from engine.sizing.step_flops import TRAINED, Work, encoder_flops, projection_flops
+from engine.sizing.step_flops import FORWARD_AND_BACKWARD, BatchShape, encoder_flops, linear_flops
 from engine.tasks import catalog as tasks
 from engine.tasks.batches import TaskBatch, TaskData, open_task
 from engine.tasks.finetune import Recipe, TaskModel
@@ -118,9 +118,9 @@ class Pkd(Method):
         return tasks.find(self.options.task)
 
     @property
-    def measure(self) -> Measure:
+    def measure(self) -> ScoreKind:
         """Accuracy on the task's test set."""
-        return Measure(self.task.name, f"Accuracy on {self.task.name}", "the task's test set", "text")
+        return ScoreKind(self.task.name, f"Accuracy on {self.task.name}", "the task's test set", "text")
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -147,7 +147,7 @@ class Pkd(Method):
 
     def objections(self, teacher: Shape, student: Shape) -> list[str]:
         """Whole layers are taken over; all but the last imitate one of the teacher's."""
-        problems = whole_layers_only(teacher, student, "A PKD student")
+        problems = layer_copy_objections(teacher, student, "A PKD student")
         if problems:
             return problems
         if student.layers < 2:
@@ -187,11 +187,13 @@ class Pkd(Method):
 
     # ---- the verbs of a method --------------------------------------------------------------------------------------
 
-    def data(self, text: str, tokenizer: Any, length: int, rows: int, masking: Masking) -> Data:
+    def data(self, text: str, tokenizer: Any, length: int, rows: int, masking: Masking) -> TrainingData:
         """The task's examples: all of them, nothing hidden."""
         return open_task(self.task, tokenizer, length)
 
-    def guide(self, teacher: Bert, data: Data, seed: int, device: Device) -> Generator[tuple[str, float], None, Any]:
+    def guide(
+        self, teacher: Bert, data: TrainingData, seed: int, device: Device
+    ) -> Generator[tuple[str, float], None, Any]:
         """The teacher fine-tuned on the task, read off [CLS] as the student is."""
         assert isinstance(data, TaskData)
         recipe = Recipe(epochs=self.options.teacher_epochs, lr=self.options.teacher_lr, pooling="cls")
@@ -216,35 +218,35 @@ class Pkd(Method):
         assert isinstance(batch, TaskBatch)
         ours: Trace = {"hidden": []}
         theirs: Trace = {"hidden": []}
-        logits = full(student(batch.ids, batch.visible, batch.types, ours))
+        logits = at_least_float32(student(batch.ids, batch.visible, batch.types, ours))
         with torch.no_grad():
-            guided = full(teacher(batch.ids, batch.visible, batch.types, theirs))
+            guided = at_least_float32(teacher(batch.ids, batch.visible, batch.types, theirs))
         layers = self.imitated(len(theirs["hidden"]) - 1, len(ours["hidden"]) - 1)
-        apart = patience(
+        apart = patience_loss(
             torch.stack([hidden[:, 0] for hidden in ours["hidden"][1:-1]]),  # without embeddings and the last layer
             torch.stack([theirs["hidden"][layer][:, 0] for layer in layers]),
         )
         soft = self.options.soft
         return {
             "labels": (1 - soft) * F.cross_entropy(logits, batch.targets),
-            "soft targets": soft * softened(logits, guided, self.options.temperature).mean(),
+            "soft targets": soft * distillation_kl(logits, guided, self.options.temperature).mean(),
             "patience": self.options.patient * apart,
         }
 
     def pass_flops(
-        self, teacher: Shape, student: Shape, work: Work, step: int, network: nn.Module | None = None
+        self, teacher: Shape, student: Shape, work: BatchShape, step: int, network: nn.Module | None = None
     ) -> int:
         """Both encoders with pooler and classifier. The teacher's fine-tuning is done once, and not counted."""
         ours, theirs = (
             encoder_flops(shape, work)
-            + projection_flops(work.rows, shape.hidden, shape.hidden)
-            + projection_flops(work.rows, shape.hidden, len(self.classes))
+            + linear_flops(work.rows, shape.hidden, shape.hidden)
+            + linear_flops(work.rows, shape.hidden, len(self.classes))
             for shape in (student, teacher)
         )
-        return TRAINED * ours + theirs
+        return FORWARD_AND_BACKWARD * ours + theirs
 
     @torch.no_grad()
-    def score(self, model: nn.Module, data: Data, device: Device) -> dict[str, float]:
+    def score(self, model: nn.Module, data: TrainingData, device: Device) -> dict[str, float]:
         """Accuracy (0-1) and mean loss (nats a text) on the task's test set, which nothing is chosen by."""
         was_training, loss, right, count = model.training, 0.0, 0, 0
         model.eval()
@@ -252,7 +254,7 @@ class Pkd(Method):
             batch = host_batch.to(device.type)
             assert isinstance(batch, TaskBatch)
             with device.autocast():
-                logits = full(model(batch.ids, batch.visible, batch.types))
+                logits = at_least_float32(model(batch.ids, batch.visible, batch.types))
             loss += float(F.cross_entropy(logits, batch.targets, reduction="sum"))
             right, count = right + int((logits.argmax(-1) == batch.targets).sum()), count + len(batch.targets)
         model.train(was_training)

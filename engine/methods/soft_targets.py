@@ -8,13 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.learning.losses import full, softened
+from engine.learning.losses import at_least_float32, distillation_kl
 from engine.learning.optimizers import muon_flops
 from engine.methods.base import OPTIMIZERS, Method, fresh_optimizer
 from engine.model.bert import Bert, new_bert
 from engine.settings.options import option
 from engine.sizing.shape import Shape
-from engine.sizing.step_flops import Work, forward_flops
+from engine.sizing.step_flops import BatchShape, forward_flops
 from engine.text.corpora import Batch
 
 
@@ -78,17 +78,17 @@ class SoftTargets(Method):
 
     def losses(self, student: nn.Module, teacher: Bert, batch: Batch) -> dict[str, Tensor]:
         """Soft and hard loss over the masked positions."""
-        student_logits = full(student(batch.ids, batch.visible, positions=batch.positions))  # (n, vocab)
+        student_logits = at_least_float32(student(batch.ids, batch.visible, positions=batch.positions))  # (n, vocab)
         with torch.no_grad():
-            teacher_logits = full(teacher(batch.ids, batch.visible, positions=batch.positions))
+            teacher_logits = at_least_float32(teacher(batch.ids, batch.visible, positions=batch.positions))
         share = self.options.share
         return {
-            "soft targets": share * softened(student_logits, teacher_logits, self.options.temperature).mean(),
+            "soft targets": share * distillation_kl(student_logits, teacher_logits, self.options.temperature).mean(),
             "masked-LM": (1 - share) * F.cross_entropy(student_logits, batch.targets),
         }
 
     def pass_flops(
-        self, teacher: Shape, student: Shape, work: Work, step: int, network: nn.Module | None = None
+        self, teacher: Shape, student: Shape, work: BatchShape, step: int, network: nn.Module | None = None
     ) -> int:
         """The student's, and a forward pass of the teacher with logits at the hidden words."""
         return super().pass_flops(teacher, student, work, step) + forward_flops(teacher, work)

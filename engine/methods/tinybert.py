@@ -8,13 +8,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from engine.learning.losses import score_error, state_error
-from engine.methods.base import Method, asked, weighted_lm
+from engine.learning.losses import attention_score_mse, hidden_state_mse
+from engine.methods.base import Method, positions_needed, weighted_masked_lm_loss
 from engine.methods.options import PRESET_NOTES, PRESETS, masked_lm_weight
 from engine.model.bert import Bert, Trace, new_bert
 from engine.settings.options import option
 from engine.sizing.shape import Shape, nearest_divisors, nearest_multiple
-from engine.sizing.step_flops import TRAINED, Work, encoder_flops, forward_flops, projection_flops
+from engine.sizing.step_flops import FORWARD_AND_BACKWARD, BatchShape, encoder_flops, forward_flops, linear_flops
 from engine.text.masking import Batch
 
 
@@ -105,27 +105,27 @@ class Tinybert(Method):
         ours: Trace = {"scores": [], "hidden": [], "projected": []}
         theirs: Trace = {"scores": [], "hidden": []}
         hard = self.options.hard
-        logits = student(batch.ids, batch.visible, positions=asked(hard, batch), trace=ours)
+        logits = student(batch.ids, batch.visible, positions=positions_needed(hard, batch), trace=ours)
         layers = len(ours["scores"])
         apart = teacher.shape.layers // layers
         mapped = range(apart - 1, teacher.shape.layers, apart)  # the others' attention need not be kept, or spelled out
         with torch.no_grad():
             teacher.encode(batch.ids, batch.visible, trace=theirs, layers=mapped)
-        scores = [score_error(ours["scores"][m], theirs["scores"][m], batch) for m in range(layers)]
-        states = [state_error(ours["projected"][m], theirs["hidden"][m * apart], batch) for m in range(layers + 1)]
+        scores = [attention_score_mse(ours["scores"][m], theirs["scores"][m], batch) for m in range(layers)]
+        states = [hidden_state_mse(ours["projected"][m], theirs["hidden"][m * apart], batch) for m in range(layers + 1)]
         return {
             "attention scores": self.options.attention * torch.stack(scores).sum(),
             "hidden states": self.options.states * torch.stack(states).sum(),
-            "masked-LM": weighted_lm(hard, logits, batch.targets),
+            "masked-LM": weighted_masked_lm_loss(hard, logits, batch.targets),
         }
 
     def pass_flops(
-        self, teacher: Shape, student: Shape, work: Work, step: int, network: nn.Module | None = None
+        self, teacher: Shape, student: Shape, work: BatchShape, step: int, network: nn.Module | None = None
     ) -> int:
         """The student's with its states taken to the teacher's width, layer by layer; the teacher without a head."""
         ours = forward_flops(student, work) if self.options.hard else encoder_flops(student, work)
-        widened = (student.layers + 1) * projection_flops(work.tokens, student.hidden, teacher.hidden)
-        return TRAINED * (ours + widened) + encoder_flops(teacher, work)
+        widened = (student.layers + 1) * linear_flops(work.tokens, student.hidden, teacher.hidden)
+        return FORWARD_AND_BACKWARD * (ours + widened) + encoder_flops(teacher, work)
 
     def finish(self, student: nn.Module) -> Bert:
         """The student without the matrix."""

@@ -11,18 +11,18 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from engine.compactors.cut_schedule import LEAST_INTERVAL, Schedule, Timetable, sizes, smallest
-from engine.compactors.decay import fade, nearly_zero, penalise, pull, silence
-from engine.compactors.groups import Group
+from engine.compactors.cut_schedule import MIN_INTERVAL, CutSizes, CutSteps, group_sizes, smallest_dims
+from engine.compactors.decay import add_l2_gradient, decay_linearly, freeze_closing, nearly_zero, penalise_closing
+from engine.compactors.groups import DimGroup
 from engine.compactors.heir import Heir
-from engine.compactors.options import PRESET_NOTES, PRESETS, WidOptions
+from engine.compactors.options import WID_PRESET_NOTES, WID_PRESETS, WidOptions
 from engine.methods.base import Method, adamw
 from engine.model.bert import Bert
 from engine.model.layer_choice import choose_layers, select_layers
 from engine.settings.options import ConfigError
 from engine.sizing.cost import compactor_parameters, multiply_adds
 from engine.sizing.shape import Shape
-from engine.sizing.step_flops import TRAINED, Work, forward_flops
+from engine.sizing.step_flops import FORWARD_AND_BACKWARD, BatchShape, forward_flops
 from engine.sizing.wid_cost import fold_multiply_adds, heir_multiply_adds
 
 
@@ -50,11 +50,11 @@ class Wid(Method):
     inherits = True
     numbers_title = "Dims still open"
     numbers_unit = "% of the teacher's"
-    presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS
-    preset_notes: ClassVar[dict[str, str]] = PRESET_NOTES
+    presets: ClassVar[dict[str, dict[str, Any]]] = WID_PRESETS
+    preset_notes: ClassVar[dict[str, str]] = WID_PRESET_NOTES
 
     options: WidOptions
-    turns: Timetable | None = None  # of the student that is prepared
+    turns: CutSteps | None = None  # of the student that is prepared
 
     # ---- what can be asked for --------------------------------------------------------------------------------------
 
@@ -87,7 +87,7 @@ class Wid(Method):
         problems = problems or schedule.objections()
         return problems or self._too_late(schedule)
 
-    def _too_late(self, schedule: Schedule) -> list[str]:
+    def _too_late(self, schedule: CutSizes) -> list[str]:
         """Why everything cannot be closed within the run's steps."""
         needed = schedule.last_cut + 1  # intervals: the last cut's vectors take one to reach zero
         if self.interval(schedule) * needed <= self.steps:
@@ -105,13 +105,13 @@ class Wid(Method):
             else f"Closing takes at least {needed} steps, got {self.steps}; give the run more steps."
         ]
 
-    def schedule(self, teacher: Shape, student: Shape) -> Schedule:
+    def schedule(self, teacher: Shape, student: Shape) -> CutSizes:
         """Which cuts lead from one shape to the other; a short run makes fewer and larger ones."""
-        fitting = max(1, self._closing_steps // LEAST_INTERVAL - 1)
+        fitting = max(1, self._closing_steps // MIN_INTERVAL - 1)
         cuts = self.options.cuts if self.options.interval else min(self.options.cuts, fitting)
-        return Schedule(teacher, student, self.options.strategy, self.options.rule, cuts)
+        return CutSizes(teacher, student, self.options.strategy, self.options.rule, cuts)
 
-    def interval(self, schedule: Schedule) -> int:
+    def interval(self, schedule: CutSizes) -> int:
         """Steps between cuts: cuts are due after one interval, two, ...; each takes one more to reach zero."""
         return self.options.interval or max(1, self._closing_steps // (schedule.last_cut + 1))
 
@@ -163,7 +163,7 @@ class Wid(Method):
             )
             teacher = select_layers(teacher, chosen)
         schedule = self.schedule(teacher.shape, shape)
-        self.turns = Timetable(schedule, self.interval(schedule))
+        self.turns = CutSteps(schedule, self.interval(schedule))
         return Heir(teacher, masked_norms=self.options.norm_statistics == "kept")
 
     def optimizer(self, student: nn.Module) -> torch.optim.Optimizer:
@@ -184,24 +184,24 @@ class Wid(Method):
         with torch.no_grad():
             for group in student.groups.values():
                 if group.fading:
-                    fade(student, group, optimizer)
+                    decay_linearly(student, group, optimizer)
                 if cut is not None and not group.fading:
                     self._cut(student, group, cut, self.turns)
                 if group.fading:
-                    silence(group, optimizer)
+                    freeze_closing(group, optimizer)
                 elif self.options.closing == "penalty" and step > self.turns.interval:
-                    penalise(group, optimizer, self.options.penalty)
+                    penalise_closing(group, optimizer, self.options.penalty)
                 elif self.options.closing == "penalty":
-                    pull(group)
+                    add_l2_gradient(group)
         return _still_open(student)
 
-    def _cut(self, student: Heir, group: Group, cut: int, turns: Timetable) -> None:
+    def _cut(self, student: Heir, group: DimGroup, cut: int, turns: CutSteps) -> None:
         """Closes the dims of `group` with the smallest norms that `cut` takes, and says how they go."""
-        left, goal = turns.schedule.left(group.kind, cut), sizes(turns.schedule.student)[group.kind]
+        left, goal = turns.schedule.left(group.kind, cut), group_sizes(turns.schedule.student)[group.kind]
         if left < group.kept:
             blocks, unit = turns.schedule.pieces(group.kind)
             norms = group.vector_norms(self.options.ranking).cpu()  # one device sync a group and cut
-            student.close(group, smallest(norms, left, blocks, unit))
+            student.close(group, smallest_dims(norms, left, blocks, unit))
         if not group.closing.any():
             return
         if self.options.closing == "linear" or (group.kept <= goal and nearly_zero(group)):  # the penalty has done it
@@ -232,7 +232,7 @@ class Wid(Method):
         return [1, *sorted({step + more for step in shrunk for more in (0, 1)} - {1})]
 
     def pass_flops(
-        self, teacher: Shape, student: Shape, work: Work, step: int, network: nn.Module | None = None
+        self, teacher: Shape, student: Shape, work: BatchShape, step: int, network: nn.Module | None = None
     ) -> int:
         """The heir's, products with its compactors included, as wide as its matrices are by then; or the student's.
 
@@ -245,16 +245,16 @@ class Wid(Method):
         else:
             kept = {it.kind: len(it.dims) for it in network.groups.values()} if isinstance(network, Heir) else None
         if kept is None:
-            return TRAINED * forward_flops(student, work)
-        return TRAINED * 2 * heir_multiply_adds(born, kept, work)
+            return FORWARD_AND_BACKWARD * forward_flops(student, work)
+        return FORWARD_AND_BACKWARD * 2 * heir_multiply_adds(born, kept, work)
 
     def update_flops(self, teacher: Shape, student: Shape, step: int) -> int:
         """The fold's products, in the step after which everything is closed."""
         schedule = self.schedule(teacher, student)
-        turns = self.turns or Timetable(schedule, self.interval(schedule))
+        turns = self.turns or CutSteps(schedule, self.interval(schedule))
         if self.options.after_closing == "kept" or step != turns.ends:
             return 0
-        return 2 * fold_multiply_adds(_born(teacher, student), sizes(student))
+        return 2 * fold_multiply_adds(_born(teacher, student), group_sizes(student))
 
     def _present(self, teacher: Shape, student: Shape, step: int) -> dict[str, int] | None:
         """How many dims of each kind of group are in the matrices when `step` begins; None: it is folded by then."""
@@ -262,7 +262,7 @@ class Wid(Method):
         cut = min((step - 1) // self.interval(schedule) - 1, schedule.last_cut)  # the last whose dims are gone
         if cut == schedule.last_cut and self.options.after_closing == "folded":
             return None
-        return {kind: schedule.left(kind, cut) if cut > 0 else full for kind, full in sizes(teacher).items()}
+        return {kind: schedule.left(kind, cut) if cut > 0 else full for kind, full in group_sizes(teacher).items()}
 
     def at_last(self, student: nn.Module) -> nn.Module:
         """The plain student; or, where compactors are kept, an heir that is closed."""
@@ -272,8 +272,8 @@ class Wid(Method):
             return Bert(self._goal)
         assert self.turns is not None
         for group in student.groups.values():
-            goal, (blocks, unit) = sizes(self._goal)[group.kind], self.turns.schedule.pieces(group.kind)
-            student.close(group, smallest(group.vector_norms().cpu(), goal, blocks, unit))
+            goal, (blocks, unit) = group_sizes(self._goal)[group.kind], self.turns.schedule.pieces(group.kind)
+            student.close(group, smallest_dims(group.vector_norms().cpu(), goal, blocks, unit))
             student.shrink(group, None)
         return student
 
@@ -284,7 +284,7 @@ class Wid(Method):
         return self.turns.schedule.student
 
     def _closed(self, student: Heir) -> bool:
-        goals = sizes(self._goal)
+        goals = group_sizes(self._goal)
         return all(len(group.dims) == goals[group.kind] for group in student.groups.values())
 
     def finish(self, student: nn.Module) -> Bert:
@@ -306,7 +306,7 @@ class Wid(Method):
         return {"groups": groups, "multiply_adds_per_token": round(work / tokens)}
 
     def _groups(self, student: Heir) -> list[dict[str, Any]]:
-        goals = sizes(self._goal)
+        goals = group_sizes(self._goal)
         return [
             {
                 "name": group.name,

@@ -17,12 +17,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.model.linears import Int8Embedding, Int8Linear, RoundedEmbedding, RoundedLinear, linear
+from engine.model.linears import FakeQuantEmbedding, FakeQuantLinear, Int8Embedding, Int8Linear, make_linear
 from engine.settings.device import full_precision
 from engine.sizing.shape import Shape, ShapeError
 
 NORM_EPS = 1e-12
-DEVIATION = 0.02  # of fresh weights: BERT, appendix A.2
+INIT_DEVIATION = 0.02  # of fresh weights: BERT, appendix A.2
 Trace = dict[str, list[Tensor]]  # what a caller wants to see: its keys say what, forward appends one tensor a layer
 TRACEABLE = ("hidden", "attentions", "scores", "query", "key", "value", "pair")
 
@@ -62,7 +62,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, visible: Tensor | None, trace: Trace) -> Tensor:
         """x (batch, pos, hidden); visible (batch, 1, 1, pos) bool or None -> (batch, pos, hidden)."""
         query, key, value = self.project(x, trace)
-        if "attentions" in trace or "scores" in trace or slow_fused(query):
+        if "attentions" in trace or "scores" in trace or fused_attention_is_slow(query):
             attention = self.scores(query, key, visible, trace).softmax(-1)
             trace.get("attentions", []).append(attention)
             mixed = attention @ value
@@ -114,7 +114,7 @@ class Embeddings(nn.Module):
         self.token_type = nn.Embedding(shape.token_types, shape.embedding) if shape.token_types else None
         self.norm = LayerNorm(shape.embedding)
         bits = shape.linear_bits
-        self.projection = linear(shape.embedding, shape.hidden, bits=bits) if shape.factorised else None
+        self.projection = make_linear(shape.embedding, shape.hidden, bits=bits) if shape.factorised else None
         self.mix: Tensor | None = None  # (embedding, kept): a compactor on the sum, while weights are inherited
 
     def forward(self, ids: Tensor, types: Tensor | None) -> Tensor:
@@ -132,22 +132,22 @@ class MaskedLMHead(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.activation, bits = shape.activation, shape.linear_bits
-        self.transform = linear(shape.hidden, shape.embedding, bits=bits)
+        self.transform = make_linear(shape.hidden, shape.embedding, bits=bits)
         self.norm = LayerNorm(shape.embedding)
-        self.decoder = None if shape.tied else linear(shape.embedding, shape.vocab, bits=bits, bias=False)
+        self.decoder = None if shape.tied else make_linear(shape.embedding, shape.vocab, bits=bits, bias=False)
         self.bias = nn.Parameter(torch.zeros(shape.vocab))
         self.mix: Tensor | None = None  # (kept, embedding): a compactor before the decoder, while weights are inherited
 
-    def forward(self, x: Tensor, table: Tensor | Int8Embedding | RoundedEmbedding) -> Tensor:
+    def forward(self, x: Tensor, table: Tensor | Int8Embedding | FakeQuantEmbedding) -> Tensor:
         """x (..., hidden), table (vocab, embedding) for a tied decoder -> logits (..., vocab)."""
         x = self.norm(activate(self.transform(x), self.activation))
-        if isinstance(self.decoder, Int8Linear | RoundedLinear):
+        if isinstance(self.decoder, Int8Linear | FakeQuantLinear):
             return self.decoder(x) + self.bias
         if self.decoder is not None:
             table = self.decoder.weight
         if not isinstance(table, Tensor):
             return table.decode(x, self.bias)
-        if self.mix is not None and mix_the_table(x.numel() // x.shape[-1], *self.mix.shape):
+        if self.mix is not None and compactor_into_table(x.numel() // x.shape[-1], *self.mix.shape):
             with full_precision(x.device.type):
                 table = table @ self.mix.T
         elif self.mix is not None:
@@ -157,10 +157,10 @@ class MaskedLMHead(nn.Module):
 
 def _layer_linear(shape: Shape, wide: int, out: int) -> nn.Linear:
     """A linear of a layer: two factors where the shape has a rank and they save."""
-    return linear(wide, out, shape.rank_of(wide, out), shape.linear_bits)
+    return make_linear(wide, out, shape.rank_of(wide, out), shape.linear_bits)
 
 
-def slow_fused(query: Tensor) -> bool:
+def fused_attention_is_slow(query: Tensor) -> bool:
     """Whether torch's fused attention is slower than its three parts: on a CPU in bfloat16, when gradients are wanted.
 
     Measured at 32 x 64 and 16 x 128 tokens of 6 x 384 with one thread: a step with it takes 1.3 to 1.8 times as long.
@@ -168,7 +168,7 @@ def slow_fused(query: Tensor) -> bool:
     return query.device.type == "cpu" and query.dtype == torch.bfloat16 and query.requires_grad
 
 
-def mix_the_table(positions: int, kept: int, embedding: int) -> bool:
+def compactor_into_table(positions: int, kept: int, embedding: int) -> bool:
     """Whether a compactor (kept, embedding) before the decoder costs less multiplied into the vocabulary's table.
 
     A row of the vocabulary then costs embedding x kept once and kept a position, instead of embedding a position.
@@ -186,9 +186,9 @@ class Bert(nn.Module):
         self.attentions = nn.ModuleList(Attention(shape, layer) for layer in shape.owners("attention"))
         self.ffns = nn.ModuleList(FeedForward(shape, layer) for layer in shape.owners("ffn"))
         bits = shape.linear_bits
-        self.pooler = linear(shape.hidden, shape.hidden, bits=bits) if shape.pooler else None
+        self.pooler = make_linear(shape.hidden, shape.hidden, bits=bits) if shape.pooler else None
         self.head = MaskedLMHead(shape) if shape.mlm_head else None
-        self.pair = linear(shape.hidden, 2, bits=bits) if shape.pair_head else None
+        self.pair = make_linear(shape.hidden, 2, bits=bits) if shape.pair_head else None
 
     def blocks(self, layer: int) -> tuple[Attention, FeedForward]:
         """The attention and FFN modules that `layer` (0-based) uses; shared ones belong to its group."""
@@ -264,7 +264,7 @@ class Bert(nn.Module):
         if trace is not None and "pair" in trace:
             trace["pair"].append(self.pair_logits(x))
         word = self.embeddings.word
-        table = word if isinstance(word, Int8Embedding | RoundedEmbedding) else word.weight
+        table = word if isinstance(word, Int8Embedding | FakeQuantEmbedding) else word.weight
         return self.head(x if positions is None else x.flatten(0, 1)[positions], table)
 
     def pair_logits(self, last_hidden: Tensor) -> Tensor:
@@ -283,7 +283,7 @@ def activate(x: Tensor, name: str) -> Tensor:
     return F.gelu(x, approximate="tanh" if name == "gelu_new" else "none")
 
 
-def new_bert(shape: Shape, seed: int, deviation: float = DEVIATION) -> Bert:
+def new_bert(shape: Shape, seed: int, deviation: float = INIT_DEVIATION) -> Bert:
     """A freshly initialised model: weights normal with this deviation, biases zero (BERT, appendix A.2).
 
     Where `shape` has int8 weights, this has float32 ones.

@@ -13,16 +13,16 @@ import torch
 from torch import nn
 
 from engine.model.bert import Bert
-from engine.model.transformers_format import inexpressible, library_config
+from engine.model.transformers_format import transformers_config, transformers_objections
 from engine.settings import torch_subprocess as apart
 from engine.sizing.cost import parameters
 from engine.sizing.shape import Shape, ShapeError
 
-DEEPEST = 1_000  # layers that are worth building one by one
+MAX_LAYERS = 1_000  # layers that are worth building one by one
 
 
 @dataclass(frozen=True)
-class Verdict:
+class CountCheck:
     """A count by formula beside a count of tensors."""
 
     built: str  # the class that was built
@@ -36,30 +36,30 @@ class Verdict:
         return self.computed == self.counted - self.unread
 
 
-def verify(shape: Shape) -> Verdict:
+def check_count(shape: Shape) -> CountCheck:
     """Builds `shape` on torch's meta device and counts.
 
     Raises:
         ShapeError: it has so many layers that building them takes minutes.
     """
-    if shape.layers > DEEPEST:
-        raise ShapeError([f"Only models of up to {DEEPEST:,} layers are built to be counted, got {shape.layers:,}."])
+    if shape.layers > MAX_LAYERS:
+        raise ShapeError([f"Only models of up to {MAX_LAYERS:,} layers are built to be counted, got {shape.layers:,}."])
     with torch.device("meta"):
-        model = library_model(shape) or Bert(shape)
+        model = transformers_model(shape) or Bert(shape)
     name = type(model).__name__
     ours = isinstance(model, Bert)
     # for an untied decoder BERT's and ALBERT's classes keep a second copy of the decoder's bias
     unread = shape.vocab if shape.mlm_head and not shape.tied and name.startswith(("BertFor", "AlbertFor")) else 0
     counted = sum(parameter.numel() for parameter in model.parameters())
-    return Verdict("this project's Bert" if ours else f"transformers' {name}", parameters(shape), counted, unread)
+    return CountCheck("this project's Bert" if ours else f"transformers' {name}", parameters(shape), counted, unread)
 
 
-def library_model(shape: Shape) -> nn.Module | None:
+def transformers_model(shape: Shape) -> nn.Module | None:
     """The library's model of `shape`, with the heads that it asks for; None where no class of the library has them."""
     import transformers
 
     distil = not shape.token_types and shape.family == "bert"
-    reasons = inexpressible(shape.replace(token_types=2) if distil else shape)
+    reasons = transformers_objections(shape.replace(token_types=2) if distil else shape)
     if reasons or (shape.pair_head and not shape.mlm_head) or (distil and (shape.pooler or shape.pair_head)):
         return None
     if shape.mlm_head and shape.pooler and not shape.pair_head:
@@ -76,7 +76,7 @@ def library_model(shape: Shape) -> nn.Module | None:
             tie_word_embeddings=shape.tied,
         )
         return getattr(transformers, f"DistilBert{head}")(config)
-    fields = {name: value for name, value in library_config(shape).items() if name not in ("model_type",)}
+    fields = {name: value for name, value in transformers_config(shape).items() if name not in ("model_type",)}
     family = shape.family.capitalize()
     config = getattr(transformers, f"{family}Config")(**fields)
     if shape.mlm_head:
@@ -89,11 +89,11 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
     found = []
     shapes = question["shapes"]
     for index, fields in enumerate(shapes):
-        apart.tell(index / len(shapes), f"building {index + 1} of {len(shapes)}")
-        verdict = verify(Shape.from_json(fields))
+        apart.report_progress(index / len(shapes), f"building {index + 1} of {len(shapes)}")
+        verdict = check_count(Shape.from_json(fields))
         found.append(asdict(verdict) | {"equal": verdict.equal})
     return {"verdicts": found}
 
 
 if __name__ == "__main__":
-    apart.serve(answer)
+    apart.answer_stdin(answer)

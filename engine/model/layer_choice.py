@@ -43,7 +43,7 @@ def select_layers(teacher: Bert, chosen: list[int]) -> Bert:
     return bert
 
 
-def whole_layers_only(teacher: Shape, student: Shape, who: str) -> list[str]:
+def layer_copy_objections(teacher: Shape, student: Shape, who: str) -> list[str]:
     """Why `student` cannot take whole layers over from `teacher`, one sentence each; `who`: "A DistilBERT student"."""
     problems = []
     for name in ("hidden", "heads", "head_dim", "ffn"):

@@ -21,12 +21,14 @@ from torch import Tensor, nn
 from engine.settings.device import full_precision
 
 LEVELS = 127  # -127 to 127: symmetric, so that a sign costs nothing
-NARROW = 16  # matrices thinner than this are multiplied as floats: torch 2.13's CPU kernel is wrong for a width of 1
-PIECE = 1 << 17  # numbers of a product that are made at a time on a CPU: 512 kB, which its second cache holds
-LEAST = 1e-30  # a row of zeros gets a scale all the same
+LEAST_INTEGER_WIDTH = (
+    16  # matrices thinner than this are multiplied as floats: torch 2.13's CPU kernel is wrong for a width of 1
+)
+BLOCK_SIZE = 1 << 17  # numbers of a product that are made at a time on a CPU: 512 kB, which its second cache holds
+SMALLEST_AMAX = 1e-30  # a row of zeros gets a scale all the same
 
 
-class FactorLinear(nn.Module):
+class LowRankLinear(nn.Module):
     """A linear that is the product of two: `rank` dims lie between them."""
 
     def __init__(self, first: nn.Module, second: nn.Module) -> None:
@@ -82,7 +84,7 @@ class Int8Embedding(nn.Module):
         return int8_product(x, self.weight, self.scale, bias)
 
 
-class RoundedLinear(nn.Linear):
+class FakeQuantLinear(nn.Linear):
     """A float32 linear that computes what its int8 form will compute, and learns as if nothing were rounded.
 
     The straight-through estimator (Bengio et al. 2013, arXiv 1308.3432), as quantisation-aware training uses it
@@ -91,35 +93,35 @@ class RoundedLinear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in) -> (..., out)."""
-        return F.linear(rounded(x), rounded(self.weight), self.bias)
+        return F.linear(fake_quantize(x), fake_quantize(self.weight), self.bias)
 
 
-class RoundedEmbedding(nn.Embedding):
+class FakeQuantEmbedding(nn.Embedding):
     """A float32 word table that is looked up and decodes as its int8 form will."""
 
     def forward(self, ids: Tensor) -> Tensor:
         """ids (...) -> (..., width)."""
-        return F.embedding(ids, rounded(self.weight))
+        return F.embedding(ids, fake_quantize(self.weight))
 
     def decode(self, x: Tensor, bias: Tensor) -> Tensor:
         """x (..., width), bias (rows,) -> logits (..., rows)."""
-        return F.linear(rounded(x), rounded(self.weight), bias)
+        return F.linear(fake_quantize(x), fake_quantize(self.weight), bias)
 
 
-def linear(wide: int, out: int, rank: int = 0, bits: int = 32, bias: bool = True) -> nn.Linear:
+def make_linear(wide: int, out: int, rank: int = 0, bits: int = 32, bias: bool = True) -> nn.Linear:
     """A linear from `wide` to `out` dims, whole or with a `rank`, its weights float32 or int8 (`bits` 32 or 8).
 
     Whatever it is, it is called like an nn.Linear, and that is what its type says.
     """
     if rank:
-        first, second = linear(wide, rank, bits=bits, bias=False), linear(rank, out, bits=bits, bias=bias)
-        return cast(nn.Linear, FactorLinear(first, second))
+        first, second = make_linear(wide, rank, bits=bits, bias=False), make_linear(rank, out, bits=bits, bias=bias)
+        return cast(nn.Linear, LowRankLinear(first, second))
     return cast(nn.Linear, Int8Linear(wide, out, bias)) if bits == 8 else nn.Linear(wide, out, bias)
 
 
 def to_int8(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """(out, in) float -> int8 of the same shape and a scale (out,) float32, each row's largest value being 127."""
-    scale = matrix.float().abs().amax(-1).clamp_min(LEAST) / LEVELS
+    scale = matrix.float().abs().amax(-1).clamp_min(SMALLEST_AMAX) / LEVELS
     return (matrix.float() / scale[..., None]).round().to(torch.int8), scale
 
 
@@ -128,19 +130,19 @@ def from_int8(matrix: Tensor, scale: Tensor) -> Tensor:
     return matrix.float() * scale[..., None]
 
 
-def dense(layer: nn.Module) -> Tensor:
+def dense_weight(layer: nn.Module) -> Tensor:
     """The matrix (out, in) float32 that a linear of any kind multiplies by."""
-    if isinstance(layer, FactorLinear):
-        return dense(layer.second) @ dense(layer.first)
+    if isinstance(layer, LowRankLinear):
+        return dense_weight(layer.second) @ dense_weight(layer.first)
     if isinstance(layer, Int8Linear):
         return from_int8(layer.weight, layer.scale)
     return cast(nn.Linear, layer).weight.detach().float()
 
 
-def rounded(matrix: Tensor) -> Tensor:
+def fake_quantize(matrix: Tensor) -> Tensor:
     """(..., in) -> the same, every row on its int8 grid; the gradient passes as if it were not."""
     with torch.no_grad():
-        scale = matrix.float().abs().amax(-1, keepdim=True).clamp_min(LEAST) / LEVELS
+        scale = matrix.float().abs().amax(-1, keepdim=True).clamp_min(SMALLEST_AMAX) / LEVELS
         off = (matrix.float() / scale).round() * scale - matrix
     return matrix + off.to(matrix.dtype)
 
@@ -154,11 +156,11 @@ def int8_product(x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor | None) 
     """
     rows = x.reshape(-1, x.shape[-1]).float()
     own = torch.maximum(rows.amax(-1, keepdim=True), -rows.amin(-1, keepdim=True))  # (row, 1), without a copy for abs
-    own = own.clamp_min_(LEAST).div_(LEVELS)
+    own = own.clamp_min_(SMALLEST_AMAX).div_(LEVELS)
     grid = (rows * own.reciprocal()).round_()
-    if _integers(x.device.type, len(rows), *weight.shape):
+    if _multiplies_int8(x.device.type, len(rows), *weight.shape):
         grid, result = grid.to(torch.int8), grid.new_empty(len(rows), len(weight))
-        for some, outs in _pieces(x.device.type, *result.shape):
+        for some, outs in _blocks(x.device.type, *result.shape):
             result[some, outs].copy_(torch._int_mm(grid[some], weight[outs].t()))
             _scale(result[some, outs], own[some], scale[outs], None if bias is None else bias[outs])
     else:
@@ -177,30 +179,30 @@ def _scale(product: Tensor, own: Tensor, scale: Tensor, bias: Tensor | None) -> 
         torch.addcmul(bias, product, scale, out=product)
 
 
-def _pieces(device: str, rows: int, outs: int) -> Iterator[tuple[slice, slice]]:
+def _blocks(device: str, rows: int, outs: int) -> Iterator[tuple[slice, slice]]:
     """A product's (row, out) in blocks that a processor's cache holds: of rows, or of outputs where those are many.
 
     A GPU takes it whole.
     """
-    if device != "cpu" or rows * outs <= PIECE:
+    if device != "cpu" or rows * outs <= BLOCK_SIZE:
         yield slice(0, rows), slice(0, outs)
-    elif outs <= PIECE // 32:
-        step = PIECE // outs
+    elif outs <= BLOCK_SIZE // 32:
+        step = BLOCK_SIZE // outs
         yield from ((slice(start, start + step), slice(0, outs)) for start in range(0, rows, step))
     else:
-        step = max(64, PIECE // rows)
+        step = max(64, BLOCK_SIZE // rows)
         yield from ((slice(0, rows), slice(start, start + step)) for start in range(0, outs, step))
 
 
-def _integers(device: str, rows: int, out: int, wide: int) -> bool:
+def _multiplies_int8(device: str, rows: int, out: int, wide: int) -> bool:
     """Whether the device multiplies int8 matrices of these sizes, and faster than as floats."""
     if device == "cuda":
-        return rows > 16 and not out % 8 and not wide % 8 and _gpu_kernel()  # what its kernel takes
-    return device == "cpu" and min(out, wide) >= NARROW and _vnni()
+        return rows > 16 and not out % 8 and not wide % 8 and _gpu_multiplies_int8()  # what its kernel takes
+    return device == "cpu" and min(out, wide) >= LEAST_INTEGER_WIDTH and _cpu_multiplies_int8()
 
 
 @functools.cache
-def _gpu_kernel() -> bool:
+def _gpu_multiplies_int8() -> bool:
     """Whether this GPU and this build of torch have an int8 product; tried once, for neither tells beforehand."""
     ones = torch.ones(32, 32, dtype=torch.int8, device="cuda")
     try:
@@ -210,6 +212,6 @@ def _gpu_kernel() -> bool:
 
 
 @functools.cache
-def _vnni() -> bool:
+def _cpu_multiplies_int8() -> bool:
     """Whether this processor has instructions for int8 products (AVX-512 VNNI); without, torch's are slow loops."""
     return hasattr(torch, "_int_mm") and bool(getattr(torch.cpu, "_is_vnni_supported", lambda: False)())

@@ -8,7 +8,7 @@ from torch import nn
 from engine.model.bert import Bert
 
 
-def with_head(bert: Bert) -> Bert:
+def with_mlm_head(bert: Bert) -> Bert:
     """`bert`, or if it has no masked-LM head a copy of it with one that hands the hidden states to the tied decoder.
 
     The gentlest start there is; how far it is from a trained head, adaptation shows.

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from engine.model.bert import Bert
-from engine.model.linears import FactorLinear, Int8Embedding, Int8Linear, from_int8, to_int8
+from engine.model.linears import Int8Embedding, Int8Linear, LowRankLinear, from_int8, to_int8
 from engine.sizing.shape import Shape, ShapeError
 
 Kept = list[list[int]]  # of each block that has weights of its own: which heads or neurons stay, rising
 
 
-def copy_of(bert: Bert, shape: Shape) -> Bert:
+def convert(bert: Bert, shape: Shape) -> Bert:
     """The weights of `bert` in a model of `shape`: the same sizes, linears whole, factorised or int8 as it asks.
 
     Heads on top that `shape` does not have are left out. A factorised linear of `bert` is multiplied out where `shape`
@@ -40,30 +40,30 @@ def _whole_modules(bert: Bert) -> Iterator[tuple[str, nn.Module]]:
     """Every module with its name, the two factors of a linear not apart from it."""
     modules = dict(bert.named_modules())
     for name, module in modules.items():
-        if not isinstance(modules.get(name.rpartition(".")[0]), FactorLinear):
+        if not isinstance(modules.get(name.rpartition(".")[0]), LowRankLinear):
             yield name, module
 
 
 def _copy(mine: nn.Module, theirs: nn.Module, name: str) -> None:
     """Puts the weights of one module into another of the same sizes."""
-    if isinstance(mine, nn.Linear | Int8Linear | FactorLinear | Int8Embedding | nn.Embedding):
-        _fill(mine, dense(theirs), getattr(theirs, "bias", None), theirs, name)
+    if isinstance(mine, nn.Linear | Int8Linear | LowRankLinear | Int8Embedding | nn.Embedding):
+        _fill_linear(mine, dense_weight(theirs), getattr(theirs, "bias", None), theirs, name)
         return
     for part, parameter in mine.named_parameters(recurse=False):
         _put(parameter, getattr(theirs, part), f"{name}.{part}")
 
 
-def _fill(mine: nn.Module, weight: Tensor, bias: Tensor | None, theirs: nn.Module, name: str) -> None:
+def _fill_linear(mine: nn.Module, weight: Tensor, bias: Tensor | None, theirs: nn.Module, name: str) -> None:
     """Puts a float `weight` (out, in) and a `bias` into a linear or a table of any kind."""
-    if isinstance(mine, FactorLinear):
+    if isinstance(mine, LowRankLinear):
         first, second = cast(nn.Linear, mine.first), cast(nn.Linear, mine.second)
         rank = first.weight.shape[0]
-        if isinstance(theirs, FactorLinear) and cast(nn.Linear, theirs.first).weight.shape[0] == rank:
-            down, up = dense(theirs.first), dense(theirs.second)
+        if isinstance(theirs, LowRankLinear) and cast(nn.Linear, theirs.first).weight.shape[0] == rank:
+            down, up = dense_weight(theirs.first), dense_weight(theirs.second)
         else:
-            up, down = factors(weight, rank)
-        _fill(first, down, None, nn.Identity(), f"{name}.first")
-        _fill(second, up, bias, nn.Identity(), f"{name}.second")
+            up, down = truncated_svd(weight, rank)
+        _fill_linear(first, down, None, nn.Identity(), f"{name}.first")
+        _fill_linear(second, up, bias, nn.Identity(), f"{name}.second")
         return
     if isinstance(mine, Int8Linear | Int8Embedding):
         small, scale = to_int8(weight)
@@ -81,16 +81,16 @@ def _put(parameter: Tensor, value: Tensor, name: str) -> None:
     parameter.copy_(value)
 
 
-def dense(module: nn.Module) -> Tensor:
+def dense_weight(module: nn.Module) -> Tensor:
     """The weight (out, in), or the table (rows, width), of a linear or embedding of any kind, in float32."""
     if isinstance(module, Int8Linear | Int8Embedding):
         return from_int8(module.weight, module.scale)
-    if isinstance(module, FactorLinear):
-        return dense(module.second) @ dense(module.first)
+    if isinstance(module, LowRankLinear):
+        return dense_weight(module.second) @ dense_weight(module.first)
     return cast(nn.Linear, module).weight.detach().float()
 
 
-def factors(weight: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+def truncated_svd(weight: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     """(out, rank) and (rank, in) whose product is nearest to `weight` (out, in): its SVD, cut off (Eckart-Young).
 
     Each factor gets the square root of the singular values, so that both learn at one pace.
@@ -103,13 +103,13 @@ def factors(weight: Tensor, rank: int) -> tuple[Tensor, Tensor]:
 # ---- heads and neurons ----------------------------------------------------------------------------------------------
 
 
-def sizes_of(shape: Shape, part: str) -> list[int]:
+def block_sizes(shape: Shape, part: str) -> list[int]:
     """How many heads ("attention") or neurons ("ffn") each block with weights of its own has."""
     count = shape.heads_of if part == "attention" else shape.ffn_of
     return [count(layer) for layer in shape.owners(part)]
 
 
-def cut_shape(shape: Shape, part: str, left: Sequence[int]) -> Shape:
+def pruned_shape(shape: Shape, part: str, left: Sequence[int]) -> Shape:
     """`shape` with `left` heads or neurons in each block with weights of its own."""
     order = {group: place for place, group in enumerate(sorted({shape.group_of(i) for i in range(shape.layers)}))}
     each = [left[order[shape.group_of(layer)] if shape.shares(part) else layer] for layer in range(shape.layers)]
@@ -117,12 +117,12 @@ def cut_shape(shape: Shape, part: str, left: Sequence[int]) -> Shape:
     return Shape(**(fields if part == "attention" else {**vars(shape), "ffn": max(each), "layer_ffn": each}))
 
 
-def keep(bert: Bert, part: str, kept: Kept) -> Bert:
+def prune(bert: Bert, part: str, kept: Kept) -> Bert:
     """`bert` with the `kept` heads ("attention") or neurons ("ffn") only, of each block with weights of its own.
 
     It computes what `bert` computes when the outputs of all others are zero.
     """
-    shape = cut_shape(bert.shape, part, [len(places) for places in kept])
+    shape = pruned_shape(bert.shape, part, [len(places) for places in kept])
     small, width = Bert(shape), bert.shape.head_dim if part == "attention" else 1
     blocks = {"attention": "attentions", "ffn": "ffns"}[part]
     into = {"attention": ("query", "key", "value"), "ffn": ("up",)}[part]
@@ -139,11 +139,11 @@ def keep(bert: Bert, part: str, kept: Kept) -> Bert:
                 name = f"{blocks}.{owner}.{last}"
                 old, new = theirs[name], small.get_submodule(name)
                 outputs, inputs = (None, dims) if last == out else (dims, None)
-                _fill_cut(new, old, outputs, inputs, name)
+                _fill_pruned(new, old, outputs, inputs, name)
     return small.train(bert.training)
 
 
-def _fill_cut(new: nn.Module, old: nn.Module, outputs: Tensor | None, inputs: Tensor | None, name: str) -> None:
+def _fill_pruned(new: nn.Module, old: nn.Module, outputs: Tensor | None, inputs: Tensor | None, name: str) -> None:
     """Puts some rows (`outputs`) or columns (`inputs`) of the linear `old` into `new`."""
 
     def some(weight: Tensor) -> Tensor:
@@ -153,10 +153,10 @@ def _fill_cut(new: nn.Module, old: nn.Module, outputs: Tensor | None, inputs: Te
 
     bias = cast(nn.Linear, old).bias.detach()
     bias = some(bias[:, None])[:, 0] if outputs is not None else bias
-    if isinstance(new, FactorLinear) and isinstance(old, FactorLinear):
-        first, second = dense(old.first), dense(old.second)
+    if isinstance(new, LowRankLinear) and isinstance(old, LowRankLinear):
+        first, second = dense_weight(old.first), dense_weight(old.second)
         first, second = (first, some(second)) if outputs is not None else (some(first), second)
-        _fill(new.first, first, None, nn.Identity(), f"{name}.first")
-        _fill(new.second, second, bias, nn.Identity(), f"{name}.second")
+        _fill_linear(new.first, first, None, nn.Identity(), f"{name}.first")
+        _fill_linear(new.second, second, bias, nn.Identity(), f"{name}.second")
     else:
-        _fill(new, some(dense(old)), bias, nn.Identity(), name)
+        _fill_linear(new, some(dense_weight(old)), bias, nn.Identity(), name)

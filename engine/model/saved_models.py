@@ -16,13 +16,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from engine.model.bert import Bert
-from engine.model.transformers_format import classifier_to_library, to_library
+from engine.model.transformers_format import classifier_to_transformers, to_transformers
 from engine.settings.error_text import last_line
 from engine.sizing.shape import Shape
 from engine.storage.atomic import whole_folder
 
 DEQUANTISED = "Its weights were int8; here they are the same values in float32, four times the bytes."
-HEADS = {  # kind of model -> its pipeline tag, and what its parameters are counted with
+EXPORTED_HEADS = {  # kind of model -> its pipeline tag, and what its parameters are counted with
     "ForMaskedLM": ("fill-mask", "with the masked-LM head"),
     "ForSequenceClassification": ("text-classification", "without its classifier"),
 }
@@ -117,9 +117,9 @@ def export_model(model: Model, folder: Path, lineage: dict[str, torch.Tensor] | 
         ShapeError: the library's classes cannot express the shape.
         CheckpointError: `folder` exists and is not empty; an export never overwrites.
     """
-    config, tensors = to_library(model.bert)
+    config, tensors = to_transformers(model.bert)
     if classifier := {name: it for name, it in (lineage or {}).items() if name.startswith("classifier.")}:
-        more, named = classifier_to_library(model.bert.shape, classifier, model.card["classes"])
+        more, named = classifier_to_transformers(model.bert.shape, classifier, model.card["classes"])
         config, tensors = config | more, tensors | named
     if folder.exists() and any(folder.iterdir()):
         raise CheckpointError(f"{folder} is not empty, and an export overwrites nothing; name a new folder.")
@@ -136,10 +136,10 @@ def _readme(model: Model, architecture: str) -> str:
     recipe = json.dumps(
         {key: card.get(key) for key in ("teacher", "method", "options", "corpus", "steps", "seed")}, indent=1
     )
-    kind = next((kind for kind in HEADS if architecture.endswith(kind)), "Model")
-    counted = f"{card.get('parameters', 0):,} parameters {HEADS.get(kind, ('', 'without a head'))[1]}"
+    kind = next((kind for kind in EXPORTED_HEADS if architecture.endswith(kind)), "Model")
+    counted = f"{card.get('parameters', 0):,} parameters {EXPORTED_HEADS.get(kind, ('', 'without a head'))[1]}"
     decoder = "" if shape.tied else ", its decoder not tied to its embeddings"
-    task = f"pipeline_tag: {HEADS[kind][0]}\n" if kind in HEADS else ""
+    task = f"pipeline_tag: {EXPORTED_HEADS[kind][0]}\n" if kind in EXPORTED_HEADS else ""
     small = 8 in (shape.linear_bits, shape.table_bits)
     note = f"\n{DEQUANTISED} Inputs of linears are no longer rounded, so logits differ a little.\n" if small else ""
     return f"""---

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from engine.model.bert import NORM_EPS, Bert
-from engine.model.pruning import copy_of
+from engine.model.pruning import convert
 from engine.sizing.shape import Shape, ShapeError
 
 _COMMON = (
@@ -90,14 +90,14 @@ def model_type(shape: Shape) -> str:
     return "distilbert" if shape.family == "bert" and not shape.token_types else shape.family
 
 
-def library_name(name: str, kind: str) -> str:
+def transformers_name(name: str, kind: str) -> str:
     """The library's name for our parameter `name` in a model of `kind`, as `model_type` gives it."""
     for pattern, replacement in _NAMES[kind]:
         name = re.sub(pattern, replacement, name)
     return name
 
 
-def inexpressible(shape: Shape) -> list[str]:
+def transformers_objections(shape: Shape) -> list[str]:
     """Why the library's classes cannot hold this shape, one sentence each; empty when they can."""
     problems = []
     if shape.layer_heads:
@@ -123,7 +123,7 @@ def inexpressible(shape: Shape) -> list[str]:
     return problems
 
 
-def library_config(shape: Shape) -> dict[str, Any]:
+def transformers_config(shape: Shape) -> dict[str, Any]:
     """The fields of the library's config.json for `shape`."""
     kind = model_type(shape)
     name = {"bert": "Bert", "distilbert": "DistilBert", "albert": "Albert"}[kind]
@@ -152,7 +152,7 @@ def library_config(shape: Shape) -> dict[str, Any]:
     return config
 
 
-def shape_from_library(config: dict[str, Any], names: set[str]) -> Shape:
+def shape_from_transformers(config: dict[str, Any], names: set[str]) -> Shape:
     """The Shape of a library checkpoint, from its config.json and the names of its tensors.
 
     Raises:
@@ -196,7 +196,7 @@ def shape_from_library(config: dict[str, Any], names: set[str]) -> Shape:
     )
 
 
-def from_library(config: dict[str, Any], tensors: dict[str, Tensor]) -> Bert:
+def from_transformers(config: dict[str, Any], tensors: dict[str, Tensor]) -> Bert:
     """Our model with a library checkpoint's weights, in float32.
 
     Raises:
@@ -204,16 +204,16 @@ def from_library(config: dict[str, Any], tensors: dict[str, Tensor]) -> Bert:
     """
     tensors = {re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", name): tensor for name, tensor in tensors.items()}
     tensors = {re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name): tensor for name, tensor in tensors.items()}
-    shape = shape_from_library(config, set(tensors))
+    shape = shape_from_transformers(config, set(tensors))
     kind = model_type(shape)
     if not shape.tied:  # an untied decoder has a bias of its own, and the library's forward pass uses that one
-        head = library_name("head.", kind)
+        head = transformers_name("head.", kind)
         if f"{head}decoder.bias" in tensors:
             tensors[f"{head}bias"] = tensors[f"{head}decoder.bias"]
     bert, problems = Bert(shape), []
     with torch.no_grad():
         for name, parameter in bert.named_parameters():
-            theirs = library_name(name, kind)
+            theirs = transformers_name(name, kind)
             # an encoder saved on its own has no "bert." in front of its names
             found = tensors.get(theirs, tensors.get(theirs.removeprefix(f"{kind}.")))
             if found is None:
@@ -227,25 +227,25 @@ def from_library(config: dict[str, Any], tensors: dict[str, Tensor]) -> Bert:
     return bert
 
 
-def to_library(bert: Bert) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def to_transformers(bert: Bert) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """(config.json fields, tensors) that the library's AutoModelForMaskedLM loads; int8 weights become float32.
 
     Raises:
         ShapeError: the library's classes cannot express this shape.
     """
-    reasons = inexpressible(bert.shape)
+    reasons = transformers_objections(bert.shape)
     if reasons:
         raise ShapeError([f"The library cannot hold this model: {'; '.join(reasons)}."])
     kind = model_type(bert.shape)
     if bert.shape.marks:
-        bert = copy_of(bert, bert.shape.plain())
-    tensors = {library_name(name, kind): p.detach().cpu() for name, p in bert.named_parameters()}
+        bert = convert(bert, bert.shape.plain())
+    tensors = {transformers_name(name, kind): p.detach().cpu() for name, p in bert.named_parameters()}
     if kind != "distilbert" and bert.head is not None and not bert.shape.tied:
-        tensors[library_name("head.decoder.bias", kind)] = bert.head.bias.detach().cpu().clone()
-    return library_config(bert.shape), tensors
+        tensors[transformers_name("head.decoder.bias", kind)] = bert.head.bias.detach().cpu().clone()
+    return transformers_config(bert.shape), tensors
 
 
-def classifier_to_library(
+def classifier_to_transformers(
     shape: Shape, classifier: dict[str, Tensor], classes: Sequence[str]
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """(config.json fields, tensors) more that make of a model with a pooler one that AutoModelForSequenceClassification

@@ -10,7 +10,7 @@ import numpy as np
 
 from engine.inspection.layer_similarity import layer_steps
 from engine.inspection.probe import Probe, probe
-from engine.learning.score_kind import accuracies, measure_of
+from engine.learning.score_kind import card_accuracies, score_kind_of
 from engine.methods.registry import find
 from engine.model.saved_models import Model, load_model
 from engine.reports.attention_page import Look, attention_page, attention_part
@@ -53,7 +53,7 @@ def report(run: Run, root: Path, text: str = "") -> str:
             tiles(_tiles(card)),
             "<h2>How it learned</h2>",
             *_lesson(card["method"]),
-            f'<div class="beside">{"".join(_curves(events, measure_of(card).title))}</div>',
+            f'<div class="beside">{"".join(_curves(events, score_kind_of(card).title))}</div>',
             "<h2>Where it looks</h2>",
             f"<p>{escape(text)}</p>",
             *(f'<p class="quiet">{escape(note)}</p>' for note in notes(seen)),
@@ -134,8 +134,8 @@ def _tiles(card: Mapping[str, Any]) -> list[tuple[str, str, str]]:
             f"{card['teacher_parameters']:,}",
         )
     ]
-    learned, taught = accuracies(card)
-    title = measure_of(card).title
+    learned, taught = card_accuracies(card)
+    title = score_kind_of(card).title
     return [
         ("Retained", f"{card['scores']['retained']:.1%}", "of what the teacher reaches"),
         (title, f"{learned:.1%}", f"teacher {taught:.1%}"),

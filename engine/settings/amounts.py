@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import re
 
-LETTERS = ((1e24, "Y"), (1e21, "Z"), (1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
-POWERS = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "m": 1e6, "G": 1e9, "B": 1e9, "T": 1e12, "P": 1e15}
-SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}
-BINARY = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+PREFIXES = ((1e24, "Y"), (1e21, "Z"), (1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+MULTIPLIERS = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "m": 1e6, "G": 1e9, "B": 1e9, "T": 1e12, "P": 1e15}
+TIME_UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}
+BINARY_UNITS = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 LARGEST = 1e24
 
 
-def read(text: str, kind: str) -> float:
+def parse_amount(text: str, kind: str) -> float:
     """The number that `text` means; `kind` is parameters, bytes, flops or latency (in seconds).
 
     Raises:
@@ -35,17 +35,17 @@ def read(text: str, kind: str) -> float:
 
 def _scale(unit: str, kind: str) -> float | None:
     if kind == "latency":
-        return SECONDS.get(unit or "s")
+        return TIME_UNITS.get(unit or "s")
     if kind == "bytes":
-        if unit in BINARY:
-            return float(BINARY[unit])
+        if unit in BINARY_UNITS:
+            return float(BINARY_UNITS[unit])
         unit = unit[:-1] if unit.endswith("B") and len(unit) > 1 else "" if unit == "B" else unit
     if kind == "flops":
         unit = re.sub("(?i)flops?$", "", unit)
-    return POWERS.get(unit)
+    return MULTIPLIERS.get(unit)
 
 
-def short(value: float, unit: str = "") -> str:
+def format_number(value: float, unit: str = "") -> str:
     """`value` in three or so digits with a power: 54.7M, 438 MB (with unit "B"), 28.5 GFLOP."""
     if value == 0:
         return f"0 {unit}".strip()
@@ -68,7 +68,7 @@ def short(value: float, unit: str = "") -> str:
     return f"{_digits(value)} {unit}".strip()
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Seconds for people: 3.2 ms, 41 s, 2 h 5 min, 12 days, 3,100 years."""
     for limit, power, unit in ((1e-3, 1e-6, "µs"), (1.0, 1e-3, "ms"), (120.0, 1.0, "s")):
         if seconds < limit * 0.9995:

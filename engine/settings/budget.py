@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.settings.amounts import LARGEST, POWERS, duration, short
+from engine.settings.amounts import LARGEST, MULTIPLIERS, format_duration, format_number
 
 UNITS = ("steps", "tokens", "flops", "seconds")
-MOST_STEPS = 100_000_000
-TIMES = {"s": 1.0, "sec": 1.0, "second": 1.0, "min": 60.0, "minute": 60.0, "h": 3600.0, "hour": 3600.0}
+MAX_STEPS = 100_000_000
+SECONDS_PER_UNIT = {"s": 1.0, "sec": 1.0, "second": 1.0, "min": 60.0, "minute": 60.0, "h": 3600.0, "hour": 3600.0}
 EXAMPLES = "500steps, 5Mtokens, 2e12flops, 60s or 10min"
-MEANING = (
+BUDGET_HELP = (
     "Tokens count without padding, from the first step on. FLOPs are two a multiply-add of all matrix products, "
     "forward and backward, the teacher's passes, compactors and their fold included. Seconds are those of training "
     "steps; loading, scoring and saving come on top. Whatever is chosen becomes a whole number of steps before the "
@@ -36,7 +36,7 @@ class Budget:
 
     def __str__(self) -> str:
         """For people, such as `5M tokens`, `2 TFLOPs` or `10 min of training`."""
-        return said(self.amount, self.unit)
+        return format_budget(self.amount, self.unit)
 
     @property
     def exact(self) -> str:
@@ -44,16 +44,16 @@ class Budget:
         return f"{self.amount:.15g} {self.unit}"
 
 
-def said(amount: float, unit: str) -> str:
+def format_budget(amount: float, unit: str) -> str:
     """`amount` of one of UNITS, for people."""
     if unit == "seconds":
-        return f"{duration(amount)} of training"
+        return f"{format_duration(amount)} of training"
     if unit == "flops":
-        return short(amount, "FLOPs")
-    return f"{amount:,.0f} {unit}" if amount < 10_000 or unit == "steps" else f"{short(amount)} {unit}"
+        return format_number(amount, "FLOPs")
+    return f"{amount:,.0f} {unit}" if amount < 10_000 or unit == "steps" else f"{format_number(amount)} {unit}"
 
 
-def read(text: str) -> Budget:
+def parse_budget(text: str) -> Budget:
     """The budget that `text` means, such as 500steps, 5Mtokens, 2e12flops, 60s.
 
     Raises:
@@ -69,7 +69,7 @@ def read(text: str) -> Budget:
     if not unit:
         raise ValueError(f"{matched[2][:20]!r} is no unit of a budget; write it like {EXAMPLES}.")
     amount = float(re.sub("[,_]", "", matched[1])) * scale
-    most = MOST_STEPS if unit == "steps" else LARGEST
+    most = MAX_STEPS if unit == "steps" else LARGEST
     if not 0 < amount <= most:
         raise ValueError(f"A budget must be above 0 and at most {most:g} {unit}, got {shown!r}.")
     if unit == "steps" and amount != round(amount):
@@ -81,28 +81,28 @@ def _unit(word: str) -> tuple[str, float]:
     """(one of UNITS, how many of it `word` stands for), or ("", 0)."""
     for unit in ("steps", "tokens", "flops"):
         found = re.fullmatch(f"(?P<power>[A-Za-z]?)(?i:{unit}?)", word)
-        if found and found["power"] in POWERS:
-            return unit, POWERS[found["power"]]
+        if found and found["power"] in MULTIPLIERS:
+            return unit, MULTIPLIERS[found["power"]]
     time = word.lower()
-    time = time[:-1] if time.endswith("s") and time[:-1] in TIMES else time
-    return ("seconds", TIMES[time]) if time in TIMES else ("", 0.0)
+    time = time[:-1] if time.endswith("s") and time[:-1] in SECONDS_PER_UNIT else time
+    return ("seconds", SECONDS_PER_UNIT[time]) if time in SECONDS_PER_UNIT else ("", 0.0)
 
 
-def over_a_run(cost: Callable[[int], float], phases: Sequence[int], steps: int) -> float:
+def sum_over_steps(cost: Callable[[int], float], phases: Sequence[int], steps: int) -> float:
     """The sum of `cost(step)` over the steps 1 to `steps`, where it changes only at `phases` (ascending, from 1)."""
     begins = [phase for phase in phases if phase <= steps]
     ends = [*begins[1:], steps + 1] if begins else []
     return sum(cost(begin) * (end - begin) for begin, end in zip(begins, ends, strict=True))
 
 
-def steps_within(total: Callable[[int], float], amount: float) -> int:
+def steps_for_budget(total: Callable[[int], float], amount: float) -> int:
     """The most steps whose `total(steps)` is within `amount`, or close below it where it rises unevenly; 0: not one.
 
     `total` rises about in proportion: from any number of steps on, the next guess is a rule of three.
     """
     steps = 1
     for _ in range(30):
-        guess = max(1, min(MOST_STEPS, int(steps * amount / total(steps))))
+        guess = max(1, min(MAX_STEPS, int(steps * amount / total(steps))))
         if guess == steps:
             break
         steps = guess
@@ -110,19 +110,19 @@ def steps_within(total: Callable[[int], float], amount: float) -> int:
         steps -= max(1, int(steps * (1 - amount / now)))
     steps = max(0, steps)
     for percent in (10, 5, 2, 1):  # a longer run may take less: one that closes at other steps
-        more = min(MOST_STEPS, steps + steps * percent // 100)
+        more = min(MAX_STEPS, steps + steps * percent // 100)
         if more > steps and total(more) <= amount:
             steps = more
             break
     for _ in range(20):
-        if steps == MOST_STEPS or total(steps + 1) > amount:
+        if steps == MAX_STEPS or total(steps + 1) > amount:
             break
         steps += 1
     return steps
 
 
 @dataclass(frozen=True)
-class Outlook:
+class CostEstimate:
     """What a run is expected to take; None: nobody knows before it starts."""
 
     steps: int | None
@@ -141,6 +141,6 @@ class Outlook:
         return {"steps": self.steps, "tokens": self.tokens, "flops": self.flops}
 
     @staticmethod
-    def from_json(data: dict[str, Any]) -> Outlook:
+    def from_json(data: dict[str, Any]) -> CostEstimate:
         """The outlook that `to_json` wrote, with its course if that was put beside it."""
-        return Outlook(**data)
+        return CostEstimate(**data)

@@ -43,7 +43,7 @@ def full_precision(device_type: str) -> contextlib.AbstractContextManager[object
     return contextlib.nullcontext()
 
 
-def pick(wanted: str = "auto", precision: str = "auto") -> Device:
+def pick_device(wanted: str = "auto", precision: str = "auto") -> Device:
     """The device of type `wanted`, or the best one of this machine for "auto".
 
     `precision`: float32, bfloat16 (products only; weights stay in float32), or "auto", which takes bfloat16 on a GPU

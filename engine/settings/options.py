@@ -31,7 +31,7 @@ def option(
     return field(default=default, metadata=about)
 
 
-def check(record: Any) -> list[str]:
+def validation_errors(record: Any) -> list[str]:
     """What is wrong with a dataclass made of `option` fields, one sentence a problem; empty when nothing is.
 
     Whole numbers given for fractions are accepted; the other way round is not.
@@ -60,7 +60,7 @@ def check(record: Any) -> list[str]:
     return problems
 
 
-def read_options(kind: type, values: dict[str, Any]) -> Any:
+def parse_options(kind: type, values: dict[str, Any]) -> Any:
     """An instance of the options dataclass `kind` from plain values.
 
     Raises:
@@ -72,7 +72,7 @@ def read_options(kind: type, values: dict[str, Any]) -> Any:
         has = f"it has {', '.join(sorted(known))}" if known else "it has none"
         raise ConfigError([f"This method has no option {', '.join(map(str, unknown))}; {has}."])
     record = kind(**values)
-    problems = check(record)
+    problems = validation_errors(record)
     if problems:
         raise ConfigError(problems)
     return record

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.settings import budget
-from engine.settings.options import ConfigError, check, option
+from engine.settings.options import ConfigError, option, validation_errors
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,13 @@ class RunConfig:
     parent: str = option("", "The run that this one continues from, when it was resumed or chained.")
 
     def __post_init__(self) -> None:
-        problems = check(self)
+        problems = validation_errors(self)
         for name in ("student", "options"):
             if not isinstance(getattr(self, name), dict):
                 problems.append(f"{name} must be a set of named values, got {getattr(self, name)!r}.")
         if not problems and self.budget:
             try:
-                budget.read(self.budget)
+                budget.parse_budget(self.budget)
             except ValueError as error:
                 problems.append(str(error))
         if not problems and self.accumulate * self.processes > self.batch:

@@ -15,11 +15,11 @@ from typing import Any
 
 from engine.settings.project import PROJECT
 
-PATIENCE = 300.0  # seconds
+TIMEOUT_S = 300.0  # seconds
 Progress = Callable[[float, str], object]
 
 
-class ApartError(ValueError):
+class TorchSubprocessError(ValueError):
     """The other process could not answer; says why in a sentence."""
 
 
@@ -41,7 +41,7 @@ def ask(module: str, question: dict[str, Any], progress: Progress | None = None)
         last: list[str] = []
         errors = threading.Thread(target=lambda pipe: last.extend(pipe.readlines()[-1:]), args=(child.stderr,))
         errors.start()
-        alarm = threading.Timer(PATIENCE, child.kill)
+        alarm = threading.Timer(TIMEOUT_S, child.kill)
         alarm.start()
         try:
             child.stdin.write(json.dumps(question))
@@ -52,7 +52,7 @@ def ask(module: str, question: dict[str, Any], progress: Progress | None = None)
                 if "progress" in told and progress is not None:
                     progress(float(told["progress"]), str(told["doing"]))
                 if "refused" in told:
-                    raise ApartError(str(told["refused"]))
+                    raise TorchSubprocessError(str(told["refused"]))
                 found = told.get("answer", found)
         except BrokenPipeError:
             found = None
@@ -62,18 +62,18 @@ def ask(module: str, question: dict[str, Any], progress: Progress | None = None)
         child.wait()
         errors.join()
     if found is None:
-        raise ApartError(
+        raise TorchSubprocessError(
             f"The process that counts ended without an answer: {(last or ['no message'])[0].strip()[:200]}"
         )
     return found
 
 
-def tell(share: float, doing: str) -> None:
+def report_progress(share: float, doing: str) -> None:
     """In the other process: how far it is, 0-1, and with what."""
     print(json.dumps({"progress": share, "doing": doing}), flush=True)
 
 
-def serve(answer: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+def answer_stdin(answer: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     """In the other process: answers the question on stdin."""
     question = json.loads(sys.stdin.read())
     try:

@@ -7,21 +7,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.sizing.presets import find
-from engine.sizing.shape import OUTCOMES, Shape
-from engine.sizing.solver import USUALLY_KEPT
+from engine.sizing.presets import find_preset
+from engine.sizing.shape import COMPRESSION_FIELDS, Shape
+from engine.sizing.solver import DEFAULT_KEPT
 
-MOST = 4  # configurations side by side
-LONGEST_NAME = 40
-SHAPE_FIELDS = tuple(spec.name for spec in dataclasses.fields(Shape) if spec.name not in OUTCOMES)
-SWITCHES = ("pooler", "mlm_head", "pair_head", "tied")
-WORDS = ("family", "sharing", "activation")
-NUMBERS = tuple(name for name in SHAPE_FIELDS if name not in (*SWITCHES, *WORDS))
+MAX_CONFIGURATIONS = 4  # configurations side by side
+MAX_NAME_LENGTH = 40
+SHAPE_FIELDS = tuple(spec.name for spec in dataclasses.fields(Shape) if spec.name not in COMPRESSION_FIELDS)
+SWITCH_FIELDS = ("pooler", "mlm_head", "pair_head", "tied")
+CHOICE_FIELDS = ("family", "sharing", "activation")
+NUMBER_FIELDS = tuple(name for name in SHAPE_FIELDS if name not in (*SWITCH_FIELDS, *CHOICE_FIELDS))
 TABS = ("formula", "tensors", "cost", "backwards", "what-if", "papers")
 _ODD_RATIOS = 64  # an FFN that is a whole number of 64ths of the width goes on being that
 
 
-def fields_of(shape: Shape) -> dict[str, Any]:
+def editable_fields(shape: Shape) -> dict[str, Any]:
     """The fields of `shape` for editing: a derived field that has its default value is None, and follows."""
     fields = {name: getattr(shape, name) for name in SHAPE_FIELDS}
     if shape.inner == shape.hidden:
@@ -33,7 +33,7 @@ def fields_of(shape: Shape) -> dict[str, Any]:
     return fields
 
 
-def edited(fields: Mapping[str, Any], name: str, value: Any) -> dict[str, Any]:
+def edit_field(fields: Mapping[str, Any], name: str, value: Any) -> dict[str, Any]:
     """`fields` with one changed. An FFN that is a simple multiple of the width stays that multiple of a new width."""
     new = {**fields, name: value}
     if name == "hidden" and fields.get("ffn") is not None and isinstance(value, int) and isinstance(fields[name], int):
@@ -55,7 +55,7 @@ class Configuration:
 
     name: str
     preset: str = "bert-base"  # where it started
-    fields: Mapping[str, Any] = field(default_factory=lambda: fields_of(Shape()))
+    fields: Mapping[str, Any] = field(default_factory=lambda: editable_fields(Shape()))
 
     @staticmethod
     def of(preset: str, name: str = "", **changes: Any) -> Configuration:
@@ -64,8 +64,8 @@ class Configuration:
         Raises:
             ShapeError: there is no such preset.
         """
-        found = find(preset)
-        return Configuration(name or found.label, preset, {**fields_of(found.shape), **changes})
+        found = find_preset(preset)
+        return Configuration(name or found.label, preset, {**editable_fields(found.shape), **changes})
 
     @property
     def shape(self) -> Shape:
@@ -98,14 +98,14 @@ class Comparison:
     sweep: str = "embedding"  # the control that moves in a what-if curve
     budget: str = "55M"  # of the question backwards, as typed
     budget_of: str = "parameters"
-    keep: tuple[str, ...] = USUALLY_KEPT
+    keep: tuple[str, ...] = DEFAULT_KEPT
 
     def replace(self, **changes: Any) -> Comparison:
         """A copy with changes."""
         return dataclasses.replace(self, **changes)
 
 
-def default() -> Comparison:
+def default_comparison() -> Comparison:
     """What a page without a link begins with: BERT base, and a student half as wide."""
     return Comparison((Configuration.of("bert-base", "Teacher"), Configuration.of("bert-base", "Student", hidden=384)))
 
@@ -113,4 +113,4 @@ def default() -> Comparison:
 def clean_name(text: str, otherwise: str) -> str:
     """A name for a configuration: one line of printable text, not too long."""
     printable = "".join(sign if sign.isprintable() else " " for sign in text)
-    return " ".join(printable.split())[:LONGEST_NAME].strip() or otherwise
+    return " ".join(printable.split())[:MAX_NAME_LENGTH].strip() or otherwise

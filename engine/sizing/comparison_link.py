@@ -13,38 +13,38 @@ from urllib.parse import quote, unquote
 
 from engine.settings import amounts as amount
 from engine.sizing.comparison import (
-    MOST,
+    CHOICE_FIELDS,
+    MAX_CONFIGURATIONS,
     SHAPE_FIELDS,
-    SWITCHES,
+    SWITCH_FIELDS,
     TABS,
-    WORDS,
     Comparison,
     Configuration,
     clean_name,
-    default,
-    fields_of,
+    default_comparison,
+    editable_fields,
 )
 from engine.sizing.footprint import PRECISIONS, TRAINING_PRECISIONS
-from engine.sizing.presets import PRESETS, find
-from engine.sizing.roofline import NAMES
+from engine.sizing.presets import PRESETS, find_preset
+from engine.sizing.roofline import DEVICE_LABELS
 from engine.sizing.shape import DERIVED, Shape, ShapeError
-from engine.sizing.solver import KEEPABLE, KINDS
+from engine.sizing.solver import KEEPABLE_FIELDS, KINDS
 
 VERSION = "1"
-MOST_PROBLEMS = 6  # said of one link
+MAX_PROBLEMS = 6  # said of one link
 LONGEST_VALUE = 60  # of a link's value in a message
-NOTHING = "nothing"  # is kept
-FOLLOWS = "auto"  # a derived field that follows from the others
+KEEP_NOTHING = "nothing"  # is kept
+DERIVED_VALUE = "auto"  # a derived field that follows from the others
 
 _VIEW: dict[str, tuple[str, Sequence[str] | tuple[int, int]]] = {  # link's word -> (field, what is allowed)
-    "at": ("chosen", (0, MOST - 1)),
+    "at": ("chosen", (0, MAX_CONFIGURATIONS - 1)),
     "tab": ("tab", TABS),
     "part": ("part", ("", "embeddings", "attention", "ffn", "layer norms", "pooler", "heads")),
     "tokens": ("tokens", (1, 10**12)),
     "batch": ("sequences", (1, 10**12)),
     "precision": ("precision", TRAINING_PRECISIONS),
     "run": ("run_precision", tuple(PRECISIONS)),
-    "device": ("device", tuple(NAMES)),
+    "device": ("device", tuple(DEVICE_LABELS)),
     "steps": ("steps", (1, 10**12)),
     "sweep": ("sweep", tuple(name for name in SHAPE_FIELDS if name not in ("family", "activation"))),
     "of": ("budget_of", KINDS),
@@ -53,10 +53,10 @@ _VIEW: dict[str, tuple[str, Sequence[str] | tuple[int, int]]] = {  # link's word
 
 def to_link(comparison: Comparison) -> dict[str, str | list[str]]:
     """The comparison as query parameters; the default comparison is no parameter at all."""
-    if comparison == default():
+    if comparison == default_comparison():
         return {}
     link: dict[str, str | list[str]] = {"v": VERSION, "c": [_write(one) for one in comparison.configurations]}
-    plain = default()
+    plain = default_comparison()
     for word, (name, _) in _VIEW.items():
         value = getattr(comparison, name)
         if value != getattr(plain, name):
@@ -64,7 +64,7 @@ def to_link(comparison: Comparison) -> dict[str, str | list[str]]:
     if comparison.budget != plain.budget:
         link["budget"] = comparison.budget
     if comparison.keep != plain.keep:
-        link["keep"] = ",".join(comparison.keep) or NOTHING
+        link["keep"] = ",".join(comparison.keep) or KEEP_NOTHING
     return link
 
 
@@ -73,14 +73,16 @@ def from_link(link: Mapping[str, Sequence[str]]) -> tuple[Comparison, list[str]]
     problems: list[str] = []
     version = (link.get("v") or [VERSION])[-1]
     if version != VERSION:
-        problems.append(f"This link is of version {show(version)}, and this page reads version {VERSION}.")
+        problems.append(f"This link is of version {shortened(version)}, and this page reads version {VERSION}.")
     wanted = list(link.get("c") or [])
-    if len(wanted) > MOST:
-        problems.append(f"At most {MOST} configurations stand side by side; this link has {len(wanted):,}.")
+    if len(wanted) > MAX_CONFIGURATIONS:
+        problems.append(
+            f"At most {MAX_CONFIGURATIONS} configurations stand side by side; this link has {len(wanted):,}."
+        )
     if wanted:
-        configurations = tuple(_read(text, problems) for text in wanted[:MOST])
+        configurations = tuple(_read(text, problems) for text in wanted[:MAX_CONFIGURATIONS])
     else:
-        configurations = default().configurations
+        configurations = default_comparison().configurations
     view: dict[str, Any] = {}
     for word, (name, allowed) in _VIEW.items():
         if link.get(word):
@@ -88,19 +90,19 @@ def from_link(link: Mapping[str, Sequence[str]]) -> tuple[Comparison, list[str]]
             view |= {} if value is None else {name: value}
     view |= _question(link, view.get("budget_of", KINDS[0]), problems)
     view["chosen"] = min(view.get("chosen", 1), len(configurations) - 1)
-    if len(problems) > MOST_PROBLEMS:
-        problems = [*problems[:MOST_PROBLEMS], f"And {len(problems) - MOST_PROBLEMS:,} more."]
+    if len(problems) > MAX_PROBLEMS:
+        problems = [*problems[:MAX_PROBLEMS], f"And {len(problems) - MAX_PROBLEMS:,} more."]
     return Comparison(configurations, **view), problems
 
 
-def show(text: object) -> str:
+def shortened(text: object) -> str:
     """A link's value for a message: short, on one line."""
     shown = " ".join(str(text).split())
     return repr(shown if len(shown) <= LONGEST_VALUE else f"{shown[: LONGEST_VALUE - 3]}...")
 
 
 def _write(configuration: Configuration) -> str:
-    plain = fields_of(find(configuration.preset).shape)
+    plain = editable_fields(find_preset(configuration.preset).shape)
     pieces = [configuration.preset]
     for name in SHAPE_FIELDS:
         value = configuration.fields.get(name, plain[name])
@@ -111,7 +113,7 @@ def _write(configuration: Configuration) -> str:
 
 
 def _value_text(value: Any) -> str:
-    return FOLLOWS if value is None else ("yes" if value else "no") if isinstance(value, bool) else str(value)
+    return DERIVED_VALUE if value is None else ("yes" if value else "no") if isinstance(value, bool) else str(value)
 
 
 def _read(text: str, problems: list[str]) -> Configuration:
@@ -119,15 +121,15 @@ def _read(text: str, problems: list[str]) -> Configuration:
     pieces = text[:2000].split("~")
     preset, name, changes = pieces[0], "", {}
     if preset not in PRESETS:
-        problems.append(f"There is no preset {show(preset)}; BERT base stands in its place.")
+        problems.append(f"There is no preset {shortened(preset)}; BERT base stands in its place.")
         preset = "bert-base"
-    plain = fields_of(PRESETS[preset].shape)
+    plain = editable_fields(PRESETS[preset].shape)
     for piece in pieces[1:]:
         key, _, value = piece.partition(".")
         if key == "name":
             name = unquote(value)
         elif key not in plain:
-            problems.append(f"A shape has no field {show(key)}; it was left out.")
+            problems.append(f"A shape has no field {shortened(key)}; it was left out.")
         else:
             parsed, wrong = _parse(key, value)
             if wrong:
@@ -143,7 +145,7 @@ def _legal(plain: dict[str, Any], changes: dict[str, Any], name: str, problems: 
     try:
         Shape(**{**plain, **changes})
     except ShapeError as error:
-        problems += [f"{show(name)}: {problem}" for problem in error.problems]
+        problems += [f"{shortened(name)}: {problem}" for problem in error.problems]
     else:
         return {**plain, **changes}
     for left_out in changes:  # usually one value is to blame, and the others can stay
@@ -158,16 +160,16 @@ def _legal(plain: dict[str, Any], changes: dict[str, Any], name: str, problems: 
 
 def _parse(key: str, text: str) -> tuple[Any, str]:
     """(the value of a field as a link writes it, what is wrong with it)."""
-    if key in SWITCHES:
+    if key in SWITCH_FIELDS:
         if text in ("yes", "no"):
             return text == "yes", ""
-        return None, f"{key} must be yes or no, got {show(text)}."
-    if key in WORDS:
+        return None, f"{key} must be yes or no, got {shortened(text)}."
+    if key in CHOICE_FIELDS:
         return text, ""
-    if key in DERIVED and text == FOLLOWS:
+    if key in DERIVED and text == DERIVED_VALUE:
         return None, ""
     if not re.fullmatch(r"-?[0-9]{1,30}", text):
-        return None, f"{key} must be a whole number, got {show(text)}."
+        return None, f"{key} must be a whole number, got {shortened(text)}."
     return int(text), ""
 
 
@@ -176,16 +178,16 @@ def _question(link: Mapping[str, Sequence[str]], kind: str, problems: list[str])
     found: dict[str, Any] = {}
     if link.get("budget"):
         try:
-            amount.read(link["budget"][-1], kind)
+            amount.parse_amount(link["budget"][-1], kind)
             found["budget"] = link["budget"][-1].strip()[:40]
         except ValueError as error:
             problems.append(str(error))
     if link.get("keep"):
-        names = [name for name in link["keep"][-1][:200].split(",") if name not in ("", NOTHING)]
-        unknown = [name for name in names if name not in KEEPABLE]
+        names = [name for name in link["keep"][-1][:200].split(",") if name not in ("", KEEP_NOTHING)]
+        unknown = [name for name in names if name not in KEEPABLE_FIELDS]
         if unknown:
-            problems.append(f"{show(unknown[0])} cannot be kept; choose from {', '.join(KEEPABLE)}.")
-        found["keep"] = tuple(name for name in KEEPABLE if name in names)
+            problems.append(f"{shortened(unknown[0])} cannot be kept; choose from {', '.join(KEEPABLE_FIELDS)}.")
+        found["keep"] = tuple(name for name in KEEPABLE_FIELDS if name in names)
     return found
 
 
@@ -193,11 +195,11 @@ def _view_value(word: str, text: str, allowed: Sequence[Any], problems: list[str
     if allowed and isinstance(allowed[0], int):
         low, high = allowed
         if not re.fullmatch(r"[0-9]{1,13}", text) or not low <= int(text) <= high:
-            problems.append(f"{word} must be a whole number between {low:,} and {high:,}, got {show(text)}.")
+            problems.append(f"{word} must be a whole number between {low:,} and {high:,}, got {shortened(text)}.")
             return None
         return int(text)
     if text not in allowed:
         choices = ", ".join(str(one) for one in allowed if one)
-        problems.append(f"{word} must be one of {choices}, got {show(text)}.")
+        problems.append(f"{word} must be one of {choices}, got {shortened(text)}.")
         return None
     return text

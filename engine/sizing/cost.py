@@ -7,7 +7,7 @@ answer never waits for an import.
 from __future__ import annotations
 
 from engine.sizing.shape import Shape, ShapeError
-from engine.sizing.tensors import PARTS, ledger
+from engine.sizing.tensors import PARTS, tensor_kinds
 
 
 def parameters(shape: Shape) -> int:
@@ -16,7 +16,7 @@ def parameters(shape: Shape) -> int:
     The closed form, because a search asks for thousands of shapes; the ledger sums to the same.
     """
     if shape.layer_heads or shape.layer_ffn or shape.rank:
-        return sum(entry.parameters for entry in ledger(shape))
+        return sum(entry.parameters for entry in tensor_kinds(shape))
     hidden, inner, embedding, ffn = shape.hidden, shape.inner, shape.embedding, shape.ffn
     total = (shape.vocab + shape.positions + shape.token_types) * embedding + 2 * embedding
     if shape.factorised:
@@ -33,15 +33,15 @@ def parameters(shape: Shape) -> int:
     return total
 
 
-def by_part(shape: Shape) -> dict[str, int]:
+def parameters_by_part(shape: Shape) -> dict[str, int]:
     """Parameters of each of PARTS, in that order, zeros included; the values sum to `parameters(shape)`."""
     totals = dict.fromkeys(PARTS, 0)
-    for entry in ledger(shape):
+    for entry in tensor_kinds(shape):
         totals[entry.part] += entry.parameters
     return totals
 
 
-def compression(teacher: Shape, student: Shape) -> float:
+def compression_ratio(teacher: Shape, student: Shape) -> float:
     """How many times fewer parameters the student has than the teacher (2.0: half of them)."""
     return parameters(teacher) / parameters(student)
 
@@ -60,7 +60,7 @@ def model_bytes(shape: Shape) -> int:
     total = 4 * parameters(shape)
     if shape.linear_bits == shape.table_bits == 32:
         return total
-    for entry in ledger(shape):
+    for entry in tensor_kinds(shape):
         bits = shape.table_bits if entry.name == "word embedding table" else shape.linear_bits
         if entry.rows and bits == 8:
             total -= entry.stored * (3 * entry.count - 4 * entry.rows)
@@ -85,7 +85,7 @@ def multiply_adds(shape: Shape, tokens: int, predicted: int | None = None) -> in
     if not 0 <= predicted <= tokens:
         raise ValueError(f"predicted must be between 0 and the {tokens:,} tokens, got {predicted:,}.")
     hidden, embedding = shape.hidden, shape.embedding
-    total = sum(tokens * work for work in layer_products(shape)) + 2 * tokens * tokens * sum_of_inner(shape)
+    total = sum(tokens * work for work in layer_multiply_adds(shape)) + 2 * tokens * tokens * total_inner_width(shape)
     if shape.factorised:
         total += tokens * embedding * hidden
     if shape.mlm_head:
@@ -97,32 +97,33 @@ def multiply_adds(shape: Shape, tokens: int, predicted: int | None = None) -> in
     return total
 
 
-def layer_products(shape: Shape) -> tuple[int, int]:
+def layer_multiply_adds(shape: Shape) -> tuple[int, int]:
     """Multiply-adds a token in the (attention, FFN) linears of all layers together."""
     hidden, inner, ffn = shape.hidden, shape.inner, shape.ffn
     if not (shape.layer_heads or shape.layer_ffn or shape.rank):
         return 4 * shape.layers * hidden * inner, 2 * shape.layers * hidden * ffn
     attention = sum(
-        3 * product(shape, hidden, wide) + product(shape, wide, hidden)
+        3 * linear_multiply_adds(shape, hidden, wide) + linear_multiply_adds(shape, wide, hidden)
         for wide in map(shape.inner_of, range(shape.layers))
     )
     ffns = sum(
-        product(shape, hidden, wide) + product(shape, wide, hidden) for wide in map(shape.ffn_of, range(shape.layers))
+        linear_multiply_adds(shape, hidden, wide) + linear_multiply_adds(shape, wide, hidden)
+        for wide in map(shape.ffn_of, range(shape.layers))
     )
     return attention, ffns
 
 
-def sum_of_inner(shape: Shape) -> int:
+def total_inner_width(shape: Shape) -> int:
     """The widths of all layers' queries, added up."""
     return sum(shape.layer_heads) * shape.head_dim if shape.layer_heads else shape.layers * shape.inner
 
 
-def sum_of_ffn(shape: Shape) -> int:
+def total_ffn_width(shape: Shape) -> int:
     """The widths of all layers' FFNs, added up."""
     return sum(shape.layer_ffn) if shape.layer_ffn else shape.layers * shape.ffn
 
 
-def product(shape: Shape, wide: int, out: int) -> int:
+def linear_multiply_adds(shape: Shape, wide: int, out: int) -> int:
     """Multiply-adds a token of a layer's linear, and weights of it: the product of two factors, or whole."""
     return shape.rank_of(wide, out) * (wide + out) or wide * out
 

@@ -14,14 +14,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.sizing.cost import by_part, layer_products, multiply_adds, parameters, sum_of_ffn, sum_of_inner
+from engine.sizing.cost import (
+    layer_multiply_adds,
+    multiply_adds,
+    parameters,
+    parameters_by_part,
+    total_ffn_width,
+    total_inner_width,
+)
 from engine.sizing.shape import Shape
-from engine.sizing.tensors import ledger
+from engine.sizing.tensors import tensor_kinds
 
 PRECISIONS = {"float32": 4.0, "bfloat16": 2.0, "int8": 1.0, "int4": 0.5}  # bytes a weight; no scales, nothing else
 TRAINING_PRECISIONS = ("float32", "bfloat16")
-MASKED = 0.15  # of the tokens are predicted (BERT, section 3.1)
-WORK_PARTS = ("embeddings", "attention", "attention scores", "ffn", "pooler", "heads")
+MASKED_SHARE = 0.15  # of the tokens are predicted (BERT, section 3.1)
+FLOP_PARTS = ("embeddings", "attention", "attention scores", "ffn", "pooler", "heads")
 
 
 def stored_bytes(shape: Shape, precision: str) -> int:
@@ -38,8 +45,8 @@ def stored_bytes(shape: Shape, precision: str) -> int:
 
 def executed_by_part(shape: Shape) -> dict[str, int]:
     """Parameters as often as one forward pass uses them: shared layers count once a layer, a tied decoder again."""
-    totals = dict.fromkeys(by_part(shape), 0)
-    for entry in ledger(shape):
+    totals = dict.fromkeys(parameters_by_part(shape), 0)
+    for entry in tensor_kinds(shape):
         totals[entry.part] += entry.count * entry.executed
     return totals
 
@@ -64,10 +71,10 @@ def flops_by_part(shape: Shape, tokens: int, predicted: int | None = None) -> di
     """
     total = flops(shape, tokens, predicted)
     said = tokens if predicted is None else predicted
-    work = dict.fromkeys(WORK_PARTS, 0)
+    work = dict.fromkeys(FLOP_PARTS, 0)
     work["embeddings"] = 2 * tokens * shape.embedding * shape.hidden if shape.factorised else 0
-    work["attention"], work["ffn"] = (2 * tokens * products for products in layer_products(shape))
-    work["attention scores"] = 2 * 2 * tokens * tokens * sum_of_inner(shape)
+    work["attention"], work["ffn"] = (2 * tokens * products for products in layer_multiply_adds(shape))
+    work["attention scores"] = 2 * 2 * tokens * tokens * total_inner_width(shape)
     work["pooler"] = 2 * shape.hidden**2 if shape.pooler else 0
     if shape.mlm_head:
         work["heads"] = 2 * said * shape.embedding * (shape.hidden + shape.vocab)
@@ -76,13 +83,13 @@ def flops_by_part(shape: Shape, tokens: int, predicted: int | None = None) -> di
     return work
 
 
-def predicted_of(tokens: int) -> int:
+def predicted_tokens(tokens: int) -> int:
     """How many of a sequence's `tokens` tokens training predicts: 15%, at least one."""
-    return max(1, round(MASKED * tokens))
+    return max(1, round(MASKED_SHARE * tokens))
 
 
 @dataclass(frozen=True)
-class Batch:
+class TrainingBatch:
     """What one training step looks at."""
 
     sequences: int = 32
@@ -100,11 +107,11 @@ class Batch:
     @property
     def predicted(self) -> int:
         """Tokens of the whole batch that the masked-LM head predicts."""
-        return self.sequences * predicted_of(self.tokens)
+        return self.sequences * predicted_tokens(self.tokens)
 
 
 @dataclass(frozen=True)
-class Memory:
+class TrainingMemory:
     """Bytes while training, by what they are for."""
 
     weights: int
@@ -119,13 +126,15 @@ class Memory:
         return self.weights + self.gradients + self.moments + self.activations + self.copies
 
 
-def training_memory(shape: Shape, batch: Batch) -> Memory:
+def training_memory(shape: Shape, batch: TrainingBatch) -> TrainingMemory:
     """Bytes that training `shape` with AdamW takes: float32 weights, gradients and two moments, and activations."""
     weights = 4 * parameters(shape)
-    return Memory(weights, weights, 2 * weights, activation_bytes(shape, batch), copy_bytes(shape, batch))
+    return TrainingMemory(
+        weights, weights, 2 * weights, activation_bytes(shape, batch), autocast_copy_bytes(shape, batch)
+    )
 
 
-def activation_bytes(shape: Shape, batch: Batch) -> int:
+def activation_bytes(shape: Shape, batch: TrainingBatch) -> int:
     """Bytes of activations kept for the backward pass, by this file's rule. Pooler and pair head are left out."""
     tokens, predicted = batch.sequences * batch.tokens, batch.predicted
     hidden, embedding = shape.hidden, shape.embedding
@@ -137,9 +146,11 @@ def activation_bytes(shape: Shape, batch: Batch) -> int:
     layer += size + size * hidden  # the mask; what the FFN reads
     layer += 2 * (4 * hidden + 8)  # both sums before LayerNorm, with their means and deviations
     total += shape.layers * tokens * layer
-    inner = sum_of_inner(shape)
+    inner = total_inner_width(shape)
     total += tokens * (size * 4 * inner + 4 * (inner // shape.head_dim))  # Q, K, V, their mixture; one number a head
-    total += tokens * size * (2 * sum_of_ffn(shape) + between_factors(shape))  # before and after activation; between
+    total += (
+        tokens * size * (2 * total_ffn_width(shape) + total_factor_rank(shape))
+    )  # before and after activation; between
     if shape.mlm_head:
         # places; what the transform reads; before and after its activation, after its LayerNorm; mean and deviation
         total += predicted * (8 + size * hidden + 3 * size * embedding + 8)
@@ -147,7 +158,7 @@ def activation_bytes(shape: Shape, batch: Batch) -> int:
     return total
 
 
-def between_factors(shape: Shape) -> int:
+def total_factor_rank(shape: Shape) -> int:
     """Dims between the two factors of all factorised linears of all layers."""
     total = 0
     for layer in range(shape.layers if shape.rank else 0):
@@ -157,11 +168,13 @@ def between_factors(shape: Shape) -> int:
     return total
 
 
-def copy_bytes(shape: Shape, batch: Batch) -> int:
+def autocast_copy_bytes(shape: Shape, batch: TrainingBatch) -> int:
     """Bytes of the bfloat16 copies of matrices that autocast makes for a step; 0 in float32."""
     if batch.precision != "bfloat16":
         return 0
-    matrices = sum(entry.parameters for entry in ledger(shape) if entry.rows and entry.part in ("attention", "ffn"))
+    matrices = sum(
+        entry.parameters for entry in tensor_kinds(shape) if entry.rows and entry.part in ("attention", "ffn")
+    )
     if shape.factorised:
         matrices += shape.embedding * shape.hidden
     if shape.mlm_head:
@@ -169,6 +182,6 @@ def copy_bytes(shape: Shape, batch: Batch) -> int:
     return 2 * matrices
 
 
-def training_flops(shape: Shape, batch: Batch) -> int:
+def training_flops(shape: Shape, batch: TrainingBatch) -> int:
     """FLOPs of one training step: a forward pass, and twice as much backward (each product has two gradients)."""
-    return 3 * batch.sequences * flops(shape, batch.tokens, predicted_of(batch.tokens))
+    return 3 * batch.sequences * flops(shape, batch.tokens, predicted_tokens(batch.tokens))

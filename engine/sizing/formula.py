@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.sizing.cost import by_part
+from engine.sizing.cost import parameters_by_part
 from engine.sizing.shape import Shape, ShapeError
 from engine.sizing.tensors import PARTS
 
@@ -34,7 +34,7 @@ class Term:
     value: int
 
 
-def terms(shape: Shape) -> list[Term]:
+def formula_terms(shape: Shape) -> list[Term]:
     """The terms of `cost.parameters`, one a part, those that add nothing left out; their values sum to it.
 
     Raises:
@@ -42,14 +42,14 @@ def terms(shape: Shape) -> list[Term]:
     """
     if shape.uneven or shape.rank:
         raise ShapeError([f"There is no short formula for a model with {' and '.join(shape.marks)}."])
-    values = by_part(shape)
+    values = parameters_by_part(shape)
     found = {part: _term(shape, part) for part in PARTS}
     numbers = {"V": shape.vocab, "P": shape.positions, "T": shape.token_types, "E": shape.embedding}
     numbers |= {"H": shape.hidden, "A": shape.inner, "F": shape.ffn, "L": shape.layers, "G": shape.groups}
     return [Term(part, found[part], _put_in(found[part], numbers), values[part]) for part in PARTS if values[part]]
 
 
-def symbols_of(shape: Shape) -> dict[str, tuple[str, int]]:
+def formula_symbols(shape: Shape) -> dict[str, tuple[str, int]]:
     """symbol -> (what it stands for, its number), those that occur in the formula of `shape`."""
     text = " ".join(_term(shape, part) for part in PARTS)
     numbers = {"V": shape.vocab, "P": shape.positions, "T": shape.token_types, "E": shape.embedding}

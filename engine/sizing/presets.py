@@ -18,7 +18,7 @@ SIZES = ("layers", "hidden", "heads", "head_dim", "ffn", "embedding", "vocab", "
 
 
 @dataclass(frozen=True)
-class Said:
+class PublishedCount:
     """A parameter count as a paper prints it."""
 
     parameters: str  # as printed, such as "110M"
@@ -32,7 +32,7 @@ class Preset:
     name: str  # in links and on the command line
     label: str
     shape: Shape
-    said: tuple[Said, ...] = ()
+    said: tuple[PublishedCount, ...] = ()
 
 
 def _albert(layers: int, hidden: int, heads: int) -> Shape:
@@ -57,54 +57,54 @@ _WORKED: dict[str, Any] = {"layers": 24, "vocab": 10_000, "hidden": 1024, "heads
 PRESETS = {
     preset.name: preset
     for preset in (
-        Preset("bert-tiny", "BERT tiny", _bert(2, 128, 2), (Said("4.4M", TURC),)),
-        Preset("bert-mini", "BERT mini", _bert(4, 256, 4), (Said("11.3M", TURC),)),
-        Preset("bert-small", "BERT small", _bert(4, 512, 8), (Said("29.1M", TURC),)),
-        Preset("bert-medium", "BERT medium", _bert(8, 512, 8), (Said("41.7M", TURC),)),
+        Preset("bert-tiny", "BERT tiny", _bert(2, 128, 2), (PublishedCount("4.4M", TURC),)),
+        Preset("bert-mini", "BERT mini", _bert(4, 256, 4), (PublishedCount("11.3M", TURC),)),
+        Preset("bert-small", "BERT small", _bert(4, 512, 8), (PublishedCount("29.1M", TURC),)),
+        Preset("bert-medium", "BERT medium", _bert(8, 512, 8), (PublishedCount("41.7M", TURC),)),
         Preset(
             "bert-base",
             "BERT base",
             Shape(),
-            (Said("110M", "Devlin et al., arXiv 1810.04805, section 3"), Said("108M", ALBERT)),
+            (PublishedCount("110M", "Devlin et al., arXiv 1810.04805, section 3"), PublishedCount("108M", ALBERT)),
         ),
         Preset(
             "bert-large",
             "BERT large",
             _bert(24, 1024, 16),
-            (Said("340M", "Devlin et al., arXiv 1810.04805, section 3"), Said("334M", ALBERT)),
+            (PublishedCount("340M", "Devlin et al., arXiv 1810.04805, section 3"), PublishedCount("334M", ALBERT)),
         ),
         Preset(
             "distilbert",
             "DistilBERT",
             _bert(6, 768, 12, token_types=0),
-            (Said("66M", "Sanh et al., arXiv 1910.01108, Table 3"),),
+            (PublishedCount("66M", "Sanh et al., arXiv 1910.01108, Table 3"),),
         ),
         Preset(
             "tinybert-4",
             "TinyBERT-4",
             _bert(4, 312, 12, ffn=1200),
-            (Said("14.5M", "Jiao et al., arXiv 1909.10351, Table 1"),),
+            (PublishedCount("14.5M", "Jiao et al., arXiv 1909.10351, Table 1"),),
         ),
         Preset(
             "tinybert-6",
             "TinyBERT-6",
             _bert(6, 768, 12),
-            (Said("67.0M", "Jiao et al., arXiv 1909.10351, Table 1"),),
+            (PublishedCount("67.0M", "Jiao et al., arXiv 1909.10351, Table 1"),),
         ),
         Preset("minilm-6", "MiniLM 6 x 384", _bert(6, 384, 12)),
         Preset(
             "minilm-12",
             "MiniLM 12 x 384",
             _bert(12, 384, 12),
-            (Said("33M", "model card of MiniLM-L12-H384-uncased"),),
+            (PublishedCount("33M", "model card of MiniLM-L12-H384-uncased"),),
         ),
-        Preset("albert-base", "ALBERT base", _albert(12, 768, 12), (Said("12M", ALBERT),)),
-        Preset("albert-large", "ALBERT large", _albert(24, 1024, 16), (Said("18M", ALBERT),)),
-        Preset("albert-xlarge", "ALBERT xlarge", _albert(24, 2048, 16), (Said("60M", ALBERT),)),
-        Preset("albert-xxlarge", "ALBERT xxlarge", _albert(12, 4096, 64), (Said("235M", ALBERT),)),
-        Preset("wid55-516", "WID55, 516 wide", _bert(12, 516, 12), (Said("about 55M", WID),)),
-        Preset("wid55-512", "WID55, 512 wide", _bert(12, 512, 8), (Said("about 55M", WID),)),
-        Preset("wid11", "WID11", _bert(12, 192, 12), (Said("about 11M", WID),)),
+        Preset("albert-base", "ALBERT base", _albert(12, 768, 12), (PublishedCount("12M", ALBERT),)),
+        Preset("albert-large", "ALBERT large", _albert(24, 1024, 16), (PublishedCount("18M", ALBERT),)),
+        Preset("albert-xlarge", "ALBERT xlarge", _albert(24, 2048, 16), (PublishedCount("60M", ALBERT),)),
+        Preset("albert-xxlarge", "ALBERT xxlarge", _albert(12, 4096, 64), (PublishedCount("235M", ALBERT),)),
+        Preset("wid55-516", "WID55, 516 wide", _bert(12, 516, 12), (PublishedCount("about 55M", WID),)),
+        Preset("wid55-512", "WID55, 512 wide", _bert(12, 512, 8), (PublishedCount("about 55M", WID),)),
+        Preset("wid11", "WID11", _bert(12, 192, 12), (PublishedCount("about 11M", WID),)),
         Preset("example-whole", "Worked example, V x H", Shape(**_WORKED)),
         Preset("example-halves", "Worked example, V x E + E x H", Shape(**_WORKED, embedding=512, family="albert")),
         Preset("microworld", "Microworld", _bert(4, 128, 4, vocab=211, positions=64)),
@@ -112,7 +112,7 @@ PRESETS = {
 }
 
 
-def find(name: str) -> Preset:
+def find_preset(name: str) -> Preset:
     """The preset called `name`.
 
     Raises:
@@ -125,7 +125,7 @@ def find(name: str) -> Preset:
     raise ShapeError([f"There is no preset {shown!r}; did you mean {', '.join(near)}?"])
 
 
-def said_of(shape: Shape) -> tuple[Said, ...]:
+def published_counts(shape: Shape) -> tuple[PublishedCount, ...]:
     """What papers print of the size of an encoder with these numbers, whatever heads are counted; often nothing."""
     key = _key(shape)
     return next((preset.said for preset in PRESETS.values() if preset.said and _key(preset.shape) == key), ())

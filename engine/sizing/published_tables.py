@@ -11,7 +11,7 @@ from engine.sizing.shape import Shape
 
 
 @dataclass(frozen=True)
-class Point:
+class TableRow:
     """One row of a paper's table."""
 
     series: str
@@ -22,17 +22,17 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Table:
+class PublishedTable:
     """A table of a paper, its rows as shapes that can be counted."""
 
     title: str
     source: str
     score: str  # what the scores are
-    points: tuple[Point, ...]
+    points: tuple[TableRow, ...]
 
 
 @dataclass(frozen=True)
-class Objective:
+class SentenceObjectiveRow:
     """One row of ALBERT's Table 5: a model that learned masked words and this about pairs, asked for three things."""
 
     trained_on: str  # none, nsp or sop
@@ -59,22 +59,22 @@ def _base(embedding: int, sharing: str) -> Shape:
     )
 
 
-def _rows(series: str, sharing: str, rows: tuple[tuple[int, str, float], ...]) -> tuple[Point, ...]:
-    return tuple(Point(series, f"E = {e}", _base(e, sharing), said, score) for e, said, score in rows)
+def _rows(series: str, sharing: str, rows: tuple[tuple[int, str, float], ...]) -> tuple[TableRow, ...]:
+    return tuple(TableRow(series, f"E = {e}", _base(e, sharing), said, score) for e, said, score in rows)
 
 
-def _shared(series: str, embedding: int, rows: tuple[tuple[str, str, str, float], ...]) -> tuple[Point, ...]:
-    return tuple(Point(series, label, _base(embedding, kind), said, score) for kind, label, said, score in rows)
+def _shared(series: str, embedding: int, rows: tuple[tuple[str, str, str, float], ...]) -> tuple[TableRow, ...]:
+    return tuple(TableRow(series, label, _base(embedding, kind), said, score) for kind, label, said, score in rows)
 
 
-EMBEDDING_SIZE = Table(
+EMBEDDING_SIZE = PublishedTable(
     "Embedding size (ALBERT, Table 3)",
     f"{LAN}, Table 3",
     SCORE,
     _rows("nothing shared", "none", ((64, "87M", 81.3), (128, "89M", 81.7), (256, "93M", 81.8), (768, "108M", 82.3)))
     + _rows("all shared", "all", ((64, "10M", 79.0), (128, "12M", 80.1), (256, "16M", 79.6), (768, "31M", 79.8))),
 )
-SHARING = Table(
+SHARING = PublishedTable(
     "What layers share (ALBERT, Table 4)",
     f"{LAN}, Table 4",
     SCORE,
@@ -101,11 +101,11 @@ SHARING = Table(
 )
 TABLES = (EMBEDDING_SIZE, SHARING)
 SENTENCE_ORDER = (
-    Objective("none", 54.9, 52.4, 53.3, 79.0),
-    Objective("nsp", 54.5, 90.5, 52.0, 79.2),
-    Objective("sop", 54.0, 78.9, 86.5, 80.1),
+    SentenceObjectiveRow("none", 54.9, 52.4, 53.3, 79.0),
+    SentenceObjectiveRow("nsp", 54.5, 90.5, 52.0, 79.2),
+    SentenceObjectiveRow("sop", 54.0, 78.9, 86.5, 80.1),
 )
 SENTENCE_ORDER_SOURCE = f"{LAN}, Table 5"
 # Of BERT base's quality, as reported; the paper's own tables were not at hand.
-RETAINED = (("WID55", "98.9%"), ("WID11", "90.9%"))
-RETAINED_SOURCE = "Wu et al., arXiv 2305.09098, as a summary of the paper reports it"
+WID_RETAINED = (("WID55", "98.9%"), ("WID11", "90.9%"))
+WID_RETAINED_SOURCE = "Wu et al., arXiv 2305.09098, as a summary of the paper reports it"

@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.sizing.cost import parameters
-from engine.sizing.footprint import PRECISIONS, Batch, flops, training_flops
+from engine.sizing.footprint import PRECISIONS, TrainingBatch, flops, training_flops
 from engine.sizing.shape import Shape
 
 
 @dataclass(frozen=True)
-class Card:
+class Accelerator:
     """A device by its vendor's figures: dense rates, without structured sparsity."""
 
     name: str
@@ -28,34 +28,36 @@ class Card:
         return self.float32 if precision == "float32" else self.bfloat16
 
 
-CARDS = {
+ACCELERATORS = {
     card.name: card
     for card in (
-        Card("h200", "NVIDIA H200 SXM", 67e12, 989e12, 4.8e12, "NVIDIA H200 data sheet"),
-        Card("h100", "NVIDIA H100 SXM", 67e12, 989e12, 3.35e12, "NVIDIA H100 data sheet"),
-        Card("a100", "NVIDIA A100 SXM 80 GB", 19.5e12, 312e12, 2.039e12, "NVIDIA A100 data sheet"),
-        Card("l4", "NVIDIA L4", 30.3e12, 121e12, 300e9, "NVIDIA L4 data sheet"),
-        Card("t4", "NVIDIA T4", 8.1e12, 65e12, 320e9, "NVIDIA T4 data sheet; float16, it has no bfloat16"),
-        Card("rtx4090", "NVIDIA RTX 4090", 82.6e12, 165.2e12, 1.008e12, "NVIDIA Ada GPU architecture white paper"),
-        Card("rtx3090", "NVIDIA RTX 3090", 35.6e12, 71e12, 936e9, "NVIDIA GA102 GPU architecture white paper"),
+        Accelerator("h200", "NVIDIA H200 SXM", 67e12, 989e12, 4.8e12, "NVIDIA H200 data sheet"),
+        Accelerator("h100", "NVIDIA H100 SXM", 67e12, 989e12, 3.35e12, "NVIDIA H100 data sheet"),
+        Accelerator("a100", "NVIDIA A100 SXM 80 GB", 19.5e12, 312e12, 2.039e12, "NVIDIA A100 data sheet"),
+        Accelerator("l4", "NVIDIA L4", 30.3e12, 121e12, 300e9, "NVIDIA L4 data sheet"),
+        Accelerator("t4", "NVIDIA T4", 8.1e12, 65e12, 320e9, "NVIDIA T4 data sheet; float16, it has no bfloat16"),
+        Accelerator(
+            "rtx4090", "NVIDIA RTX 4090", 82.6e12, 165.2e12, 1.008e12, "NVIDIA Ada GPU architecture white paper"
+        ),
+        Accelerator("rtx3090", "NVIDIA RTX 3090", 35.6e12, 71e12, 936e9, "NVIDIA GA102 GPU architecture white paper"),
     )
 }
-NAMES = {"": "no device", **{name: card.label for name, card in CARDS.items()}, "here": "this machine"}
+DEVICE_LABELS = {"": "no device", **{name: card.label for name, card in ACCELERATORS.items()}, "here": "this machine"}
 
 
-def card(name: str) -> Card:
+def find_accelerator(name: str) -> Accelerator:
     """The card called `name`.
 
     Raises:
         ValueError: the table has none of this name.
     """
-    if name not in CARDS:
-        raise ValueError(f"There is no device {name[:40]!r}; choose one of {', '.join(CARDS)}.")
-    return CARDS[name]
+    if name not in ACCELERATORS:
+        raise ValueError(f"There is no device {name[:40]!r}; choose one of {', '.join(ACCELERATORS)}.")
+    return ACCELERATORS[name]
 
 
 @dataclass(frozen=True)
-class Bound:
+class RooflineBound:
     """The least seconds of one forward pass, and why."""
 
     compute: float  # seconds at the peak rate
@@ -72,7 +74,9 @@ class Bound:
         return "arithmetic" if self.compute >= self.memory else "memory"
 
 
-def bound(shape: Shape, device: Card, tokens: int, sequences: int = 1, precision: str = "bfloat16") -> Bound:
+def roofline_bound(
+    shape: Shape, device: Accelerator, tokens: int, sequences: int = 1, precision: str = "bfloat16"
+) -> RooflineBound:
     """The roofline bound of a forward pass over `sequences` sequences of `tokens` tokens, heads on every token.
 
     Raises:
@@ -82,7 +86,7 @@ def bound(shape: Shape, device: Card, tokens: int, sequences: int = 1, precision
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}.")
     work = sequences * flops(shape, tokens)
     read = weights_read(shape, tokens, sequences) * PRECISIONS[precision]
-    return Bound(work / device.rate(precision), read / device.bandwidth)
+    return RooflineBound(work / device.rate(precision), read / device.bandwidth)
 
 
 def weights_read(shape: Shape, tokens: int, sequences: int = 1) -> int:
@@ -93,7 +97,7 @@ def weights_read(shape: Shape, tokens: int, sequences: int = 1) -> int:
     return parameters(shape) - unread
 
 
-def training_seconds(shape: Shape, batch: Batch, steps: int, rate: float) -> float:
+def training_seconds(shape: Shape, batch: TrainingBatch, steps: int, rate: float) -> float:
     """Seconds of `steps` training steps at `rate` FLOP/s, as measured on a training step (an estimate)."""
     if rate <= 0:
         raise ValueError(f"rate must be above 0 FLOP/s, got {rate:g}.")

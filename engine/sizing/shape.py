@@ -15,7 +15,13 @@ FAMILIES = ("bert", "albert")
 SHARINGS = ("none", "attention", "ffn", "all")
 DERIVED = ("head_dim", "ffn", "embedding")  # may be given as None, and then follow from the other numbers
 _DERIVED: Any = None
-OUTCOMES = ("layer_heads", "layer_ffn", "rank", "linear_bits", "table_bits")  # nobody chooses these; compressions do
+COMPRESSION_FIELDS = (
+    "layer_heads",
+    "layer_ffn",
+    "rank",
+    "linear_bits",
+    "table_bits",
+)  # nobody chooses these; compressions do
 BITS = (8, 32)
 LARGEST = 10**9  # no single number of an encoder comes near this; larger ones are slips of the keyboard
 
@@ -66,9 +72,9 @@ class Shape:
         if not problems:
             derived = {name for name in DERIVED if getattr(self, name) is None}
             _derive(self)
-            problems = _misfits(self, derived)
-            if _outcomes(self) != _PLAIN:
-                problems += _settle(self)
+            problems = _check_sizes(self, derived)
+            if _compression_values(self) != _PLAIN:
+                problems += _check_compressions(self)
         if problems:
             raise ShapeError(problems)
 
@@ -112,7 +118,9 @@ class Shape:
     def plain(self) -> Shape:
         """The ordinary shape of the same sizes: every layer alike, whole linears, float32."""
         return (
-            self if _outcomes(self) == _PLAIN else Shape(**{**vars(self), **dict(zip(OUTCOMES, _PLAIN, strict=True))})
+            self
+            if _compression_values(self) == _PLAIN
+            else Shape(**{**vars(self), **dict(zip(COMPRESSION_FIELDS, _PLAIN, strict=True))})
         )
 
     @property
@@ -219,17 +227,17 @@ def _wrong_types(shape: Shape) -> list[str]:
 
 
 _KINDS = tuple(  # a search makes thousands of shapes, and what it looks for has no outcomes
-    (spec.name, str(spec.type)) for spec in dataclasses.fields(Shape) if spec.name not in OUTCOMES
+    (spec.name, str(spec.type)) for spec in dataclasses.fields(Shape) if spec.name not in COMPRESSION_FIELDS
 )
-_outcomes = operator.attrgetter(*OUTCOMES)
-_PLAIN: tuple[Any, ...] = tuple(spec.default for spec in dataclasses.fields(Shape) if spec.name in OUTCOMES)
+_compression_values = operator.attrgetter(*COMPRESSION_FIELDS)
+_PLAIN: tuple[Any, ...] = tuple(spec.default for spec in dataclasses.fields(Shape) if spec.name in COMPRESSION_FIELDS)
 
 
 def _span(numbers: tuple[int, ...]) -> str:
     return f"{min(numbers)} to {max(numbers)}" if numbers else ""
 
 
-def _settle(shape: Shape) -> list[str]:
+def _check_compressions(shape: Shape) -> list[str]:
     """What is wrong with the OUTCOMES of a shape; lists become tuples, those of one number over and over go."""
     problems = []
     for name, most, part in (("layer_heads", shape.heads, "attention"), ("layer_ffn", shape.ffn, "ffn")):
@@ -271,7 +279,7 @@ def _derive(shape: Shape) -> None:
         object.__setattr__(shape, "embedding", shape.hidden)
 
 
-def _misfits(shape: Shape, derived: set[str]) -> list[str]:
+def _check_sizes(shape: Shape, derived: set[str]) -> list[str]:
     problems, even_heads = [], "head_dim" in derived
     wide = 1 <= shape.hidden <= LARGEST
     least = dict.fromkeys(("layers", "hidden", "heads", "ffn", "vocab", "positions", "embedding", "groups"), 1)

@@ -14,11 +14,11 @@ from itertools import product
 
 from engine.sizing.cost import parameters
 from engine.sizing.footprint import flops, stored_bytes
-from engine.sizing.roofline import Card, bound
+from engine.sizing.roofline import Accelerator, roofline_bound
 from engine.sizing.shape import LARGEST, Shape, ShapeError
 
 KINDS = ("parameters", "bytes", "flops", "latency")
-KEEPABLE = {  # what can be kept -> in words
+KEEPABLE_FIELDS = {  # what can be kept -> in words
     "layers": "layers",
     "hidden": "width",
     "heads": "number of heads",
@@ -27,7 +27,7 @@ KEEPABLE = {  # what can be kept -> in words
     "embedding": "embedding size",
     "vocab": "vocabulary",
 }
-USUALLY_KEPT = ("layers", "ffn", "embedding", "vocab")
+DEFAULT_KEPT = ("layers", "ffn", "embedding", "vocab")
 RATIOS = (1.0, 2.0, 4.0)  # FFN over width, where it is free
 EMBEDDINGS = (64, 128, 256)
 VOCABULARIES = (16_000,)  # beside the own one, where it is free
@@ -36,14 +36,14 @@ CLOSE = 0.01  # costs within a hundredth of the budget of one another count as e
 
 
 @dataclass(frozen=True)
-class Budget:
+class SizeBudget:
     """How much of what. A latency is the roofline bound of one sequence on `card`."""
 
     kind: str
     amount: float
     precision: str = "float32"  # of bytes and latency
     tokens: int = 128  # of a sequence, for FLOPs and latency
-    card: Card | None = None
+    card: Accelerator | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -66,11 +66,11 @@ class Budget:
         if self.kind == "flops":
             return flops(shape, self.tokens)
         assert self.card is not None
-        return bound(shape, self.card, self.tokens, 1, self.precision).seconds
+        return roofline_bound(shape, self.card, self.tokens, 1, self.precision).seconds
 
 
 @dataclass(frozen=True)
-class Found:
+class Solution:
     """A shape and what it costs."""
 
     shape: Shape
@@ -78,7 +78,9 @@ class Found:
     off: float  # (cost - budget) / budget
 
 
-def solve(base: Shape, budget: Budget, keep: tuple[str, ...] = USUALLY_KEPT, most: int = 12) -> list[Found]:
+def find_shapes(
+    base: Shape, budget: SizeBudget, keep: tuple[str, ...] = DEFAULT_KEPT, most: int = 12
+) -> list[Solution]:
     """Legal shapes whose cost is closest to the budget, best first; what is in `keep` stays as in `base`.
 
     Closest means in whole hundredths of the budget; among equally close ones the shape most like `base` comes first.
@@ -86,46 +88,48 @@ def solve(base: Shape, budget: Budget, keep: tuple[str, ...] = USUALLY_KEPT, mos
     Raises:
         ValueError: a name in `keep` cannot be kept, everything is kept, or no shape is within reach.
     """
-    unknown = [name for name in keep if name not in KEEPABLE]
+    unknown = [name for name in keep if name not in KEEPABLE_FIELDS]
     if unknown:
-        raise ValueError(f"{unknown[0][:40]!r} cannot be kept; choose from {', '.join(KEEPABLE)}.")
-    if set(KEEPABLE) <= set(keep):
+        raise ValueError(f"{unknown[0][:40]!r} cannot be kept; choose from {', '.join(KEEPABLE_FIELDS)}.")
+    if set(KEEPABLE_FIELDS) <= set(keep):
         raise ValueError("Everything is kept, so there is nothing to look for; let the width or the layers go.")
-    seen: dict[Shape, Found] = {}
+    seen: dict[Shape, Solution] = {}
     reached = 0  # the last answer; the next ladder's is probably near
-    for step, make, highest in _families(base, frozenset(keep)):
+    for step, make, highest in _ladders(base, frozenset(keep)):
         last = _largest(make, highest, budget, reached // step)
         reached = last * step
-        for shape in _beside(make, highest, last):
+        for shape in _neighbours(make, highest, last):
             cost = budget.cost(shape)
-            seen.setdefault(shape, Found(shape, cost, (cost - budget.amount) / budget.amount))
+            seen.setdefault(shape, Solution(shape, cost, (cost - budget.amount) / budget.amount))
     if not seen:
         raise ValueError("No legal shape is left; let more go free.")
-    order = sorted(seen.values(), key=lambda one: (int(abs(one.off) / CLOSE), _unlike(base, one.shape), abs(one.off)))
+    order = sorted(seen.values(), key=lambda one: (int(abs(one.off) / CLOSE), _distance(base, one.shape), abs(one.off)))
     best = abs(order[0].off)
     reach = max(0.25, 2 * best)  # nobody looks for shapes that are twice as far off as the best one
     return [one for one in order if abs(one.off) <= reach][:most]
 
 
-def front(base: Shape, budget: Budget, keep: tuple[str, ...] = USUALLY_KEPT, deepest: int = DEEPEST) -> list[Found]:
+def widest_by_depth(
+    base: Shape, budget: SizeBudget, keep: tuple[str, ...] = DEFAULT_KEPT, deepest: int = DEEPEST
+) -> list[Solution]:
     """For every depth the widest shape within the budget: the edge of what is possible. Depths may be missing."""
     found = []
     for layers in range(1, deepest + 1):
-        widest: Found | None = None
+        widest: Solution | None = None
         for _, make, highest in _widths(base, frozenset(keep) - {"hidden"}, layers):
             count = _largest(make, highest, budget)
             shape = make(count) if count else None
             if shape is not None and (widest is None or shape.hidden > widest.shape.hidden):
                 cost = budget.cost(shape)
-                widest = Found(shape, cost, (cost - budget.amount) / budget.amount)
+                widest = Solution(shape, cost, (cost - budget.amount) / budget.amount)
         found += [widest] if widest else []
     return found
 
 
-Maker = Callable[[int], Shape | None]
+ShapeMaker = Callable[[int], Shape | None]
 
 
-def _families(base: Shape, keep: frozenset[str]) -> Iterator[tuple[int, Maker, int]]:
+def _ladders(base: Shape, keep: frozenset[str]) -> Iterator[tuple[int, ShapeMaker, int]]:
     """(size of a step, n -> shape, largest n): ladders of shapes, each step dearer; together all that is legal."""
     depths = [base.layers] if "layers" in keep else sorted({*range(1, DEEPEST + 1), base.layers})
     if "hidden" not in keep:
@@ -160,7 +164,7 @@ def _widths(
     ratio: float | None = None,
     embedding: int | None = None,
     vocab: int | None = None,
-) -> Iterator[tuple[int, Maker, int]]:
+) -> Iterator[tuple[int, ShapeMaker, int]]:
     """(step of the width, n -> shape n steps wide, largest n): widths of whole heads, or of equally narrow ones."""
     steps = []
     if "heads" in keep and "head_dim" in keep:
@@ -206,13 +210,13 @@ def _changed(base: Shape, **changes: int) -> Shape | None:
         return None
 
 
-def _affordable(make: Maker, n: int, budget: Budget) -> bool:
+def _affordable(make: ShapeMaker, n: int, budget: SizeBudget) -> bool:
     """Whether step n costs at most the budget; steps that are too small to be legal cost nothing."""
     shape = make(n)
     return shape is None or budget.cost(shape) <= budget.amount
 
 
-def _largest(make: Maker, highest: int, budget: Budget, guess: int = 0) -> int:
+def _largest(make: ShapeMaker, highest: int, budget: SizeBudget, guess: int = 0) -> int:
     """The last affordable step of a ladder, 0 if the first is too dear already; the search begins at `guess`."""
     low, high = 0, highest + 1
     near, reach = min(max(1, guess), highest), max(1, guess // 16)
@@ -233,7 +237,7 @@ def _largest(make: Maker, highest: int, budget: Budget, guess: int = 0) -> int:
     return low
 
 
-def _beside(make: Maker, highest: int, last: int) -> Iterator[Shape]:
+def _neighbours(make: ShapeMaker, highest: int, last: int) -> Iterator[Shape]:
     """The legal shapes on either side of the budget, `last` being the last affordable step."""
     for n in (last, last + 1):
         shape = make(n) if 1 <= n <= highest else None
@@ -241,7 +245,7 @@ def _beside(make: Maker, highest: int, last: int) -> Iterator[Shape]:
             yield shape
 
 
-def _unlike(base: Shape, shape: Shape) -> float:
+def _distance(base: Shape, shape: Shape) -> float:
     """How far two shapes are from one another: differences of logarithms, heads and head size counting a quarter."""
     total = 0.0
     for name in ("layers", "hidden", "embedding", "vocab"):

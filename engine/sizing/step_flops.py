@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.sizing.cost import multiply_adds, product
+from engine.sizing.cost import linear_multiply_adds, multiply_adds
 from engine.sizing.shape import Shape
 
-TRAINED = 3  # forward, and twice as much backward
+FORWARD_AND_BACKWARD = 3  # forward, and twice as much backward
 
 
 @dataclass(frozen=True)
-class Work:
+class BatchShape:
     """What one forward pass looks at: rows cut to the longest of them."""
 
     rows: int
@@ -29,29 +29,29 @@ class Work:
         return self.rows * self.length
 
 
-def encoder_flops(shape: Shape, work: Work) -> int:
+def encoder_flops(shape: Shape, work: BatchShape) -> int:
     """FLOPs of the last hidden states, without any head."""
     bare = shape.replace(pooler=False, pair_head=False)
     return 2 * work.rows * multiply_adds(bare, work.length, 0)
 
 
-def head_flops(shape: Shape, positions: int) -> int:
+def mlm_head_flops(shape: Shape, positions: int) -> int:
     """FLOPs of the masked-LM head at so many positions: its transform and the vocabulary projection."""
     return 2 * positions * (multiply_adds(shape, 1, 1) - multiply_adds(shape, 1, 0))
 
 
-def pair_flops(shape: Shape, rows: int) -> int:
+def pair_head_flops(shape: Shape, rows: int) -> int:
     """FLOPs of the pooler and the pair head, once a row; 0 for a shape that has none."""
     bare = shape.replace(pooler=False, pair_head=False)
     return 2 * rows * (multiply_adds(shape, 1, 0) - multiply_adds(bare, 1, 0))
 
 
-def forward_flops(shape: Shape, work: Work) -> int:
+def forward_flops(shape: Shape, work: BatchShape) -> int:
     """FLOPs of a forward pass with masked-LM logits at the hidden words."""
-    return encoder_flops(shape, work) + head_flops(shape, work.hidden)
+    return encoder_flops(shape, work) + mlm_head_flops(shape, work.hidden)
 
 
-def attention_flops(shape: Shape, work: Work, layer: int, *, scores: bool) -> int:
+def attention_flops(shape: Shape, work: BatchShape, layer: int, *, scores: bool) -> int:
     """FLOPs of everything up to the queries, keys and values of `layer` (0-based), and with `scores` their scores.
 
     What `Bert.look` computes: nothing of the layer behind them, no later layer, no head.
@@ -64,19 +64,19 @@ def attention_flops(shape: Shape, work: Work, layer: int, *, scores: bool) -> in
         else:
             before += layer * (encoder_flops(shape, work) - before) // shape.layers
     inner = shape.inner_of(layer)
-    linears = 3 * product(shape, shape.hidden, inner)
+    linears = 3 * linear_multiply_adds(shape, shape.hidden, inner)
     return before + 2 * work.tokens * (linears + (work.length * inner if scores else 0))
 
 
-def relation_flops(inner: int, work: Work) -> int:
+def relation_flops(inner: int, work: BatchShape) -> int:
     """FLOPs of the products of every position with every other, over heads that span `inner` dims together."""
     return 2 * work.rows * work.length**2 * inner
 
 
-def projection_flops(tokens: int, wide: int, out: int) -> int:
+def linear_flops(tokens: int, wide: int, out: int) -> int:
     """FLOPs of a linear layer from `wide` to `out` dims."""
     return 2 * tokens * wide * out
 
 
-def _embedding_flops(shape: Shape, work: Work) -> int:
+def _embedding_flops(shape: Shape, work: BatchShape) -> int:
     return 2 * work.tokens * shape.embedding * shape.hidden if shape.factorised else 0

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from engine.sizing.comparison import NUMBERS, SWITCHES, edited
+from engine.sizing.comparison import NUMBER_FIELDS, SWITCH_FIELDS, edit_field
 from engine.sizing.cost import parameters
 from engine.sizing.shape import LARGEST, SHARINGS, Shape, ShapeError
 
@@ -27,7 +27,7 @@ SWEEPABLE = {  # field -> its name for people
     "pair_head": "Sentence-order head",
     "tied": "Tied decoder",
 }
-POINTS = 48  # of a curve, at most
+MAX_POINTS = 48  # of a curve, at most
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,11 @@ def sweep(fields: Mapping[str, Any], name: str) -> Sweep:
     found: dict[Any, int] = {}
     for value in _values(shape, fields, name):
         try:
-            found[value] = parameters(Shape(**edited(fields, name, value)))
+            found[value] = parameters(Shape(**edit_field(fields, name, value)))
         except ShapeError:
             continue  # this value does not fit to the others
     found.setdefault(now, parameters(shape))
-    order = sorted(found) if name in NUMBERS else list(found)
+    order = sorted(found) if name in NUMBER_FIELDS else list(found)
     curve = Sweep(name, tuple(order), tuple(found[value] for value in order), now)
     if name != "embedding":
         return curve
@@ -88,7 +88,7 @@ def break_even(shape: Shape) -> tuple[int, int]:
 
 
 def _values(shape: Shape, fields: Mapping[str, Any], name: str) -> list[Any]:
-    if name in SWITCHES:
+    if name in SWITCH_FIELDS:
         return [False, True]
     if name == "sharing":
         return list(SHARINGS)
@@ -114,5 +114,5 @@ def _values(shape: Shape, fields: Mapping[str, Any], name: str) -> list[Any]:
 def _spread(low: int, high: int, step: int) -> list[int]:
     """At most POINTS multiples of `step` from `low` to `high`."""
     high = min(high, LARGEST)
-    wide = max(step, -(-(high - low) // (POINTS - 1) // step) * step)
-    return list(range(low, high + 1, wide))[: POINTS + 1]
+    wide = max(step, -(-(high - low) // (MAX_POINTS - 1) // step) * step)
+    return list(range(low, high + 1, wide))[: MAX_POINTS + 1]

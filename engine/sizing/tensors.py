@@ -17,7 +17,7 @@ PARTS = ("embeddings", "attention", "ffn", "layer norms", "pooler", "heads")
 
 
 @dataclass(frozen=True)
-class Entry:
+class TensorKind:
     """One kind of tensor of a model. Names do not depend on the sizes, so two ledgers can be laid side by side."""
 
     name: str  # such as "attention query weight"
@@ -34,7 +34,7 @@ class Entry:
         return self.count * self.stored
 
 
-def ledger(shape: Shape) -> list[Entry]:
+def tensor_kinds(shape: Shape) -> list[TensorKind]:
     """Every kind of tensor of the model, in the order of the forward pass; about 30 entries, whatever the depth.
 
     Where layers differ in their heads or FFNs, each size is a kind of its own, and its name says which.
@@ -46,13 +46,13 @@ def ledger(shape: Shape) -> list[Entry]:
     return [*_embeddings(shape), *_layers(shape), *_heads(shape)]
 
 
-def _entry(name: str, part: str, sizes: tuple[int, ...], stored: int = 1, executed: int = 1) -> Entry:
-    return Entry(name, part, " x ".join(f"{size:,}" for size in sizes), math.prod(sizes), stored, executed)
+def _entry(name: str, part: str, sizes: tuple[int, ...], stored: int = 1, executed: int = 1) -> TensorKind:
+    return TensorKind(name, part, " x ".join(f"{size:,}" for size in sizes), math.prod(sizes), stored, executed)
 
 
 def _linear(
     name: str, part: str, wide: int, out: int, stored: int = 1, executed: int = 1, rank: int = 0
-) -> Iterator[Entry]:
+) -> Iterator[TensorKind]:
     """Weight and bias of a linear layer from `wide` to `out` dims; two weights if it has a `rank`."""
     if rank:
         yield _matrix(f"{name} first weight", part, wide, rank, stored, executed)
@@ -62,18 +62,18 @@ def _linear(
     yield _entry(f"{name} bias", part, (out,), stored, executed)
 
 
-def _matrix(name: str, part: str, wide: int, out: int, stored: int = 1, executed: int = 1) -> Entry:
+def _matrix(name: str, part: str, wide: int, out: int, stored: int = 1, executed: int = 1) -> TensorKind:
     """The weight of a linear, which has a row for each of its `out` outputs."""
     return dataclasses.replace(_entry(name, part, (wide, out), stored, executed), rows=out)
 
 
-def _norm(name: str, size: int, stored: int = 1, executed: int = 1) -> Iterator[Entry]:
+def _norm(name: str, size: int, stored: int = 1, executed: int = 1) -> Iterator[TensorKind]:
     """Gain and offset of a LayerNorm over `size` dims."""
     yield _entry(f"{name} LayerNorm gain", "layer norms", (size,), stored, executed)
     yield _entry(f"{name} LayerNorm offset", "layer norms", (size,), stored, executed)
 
 
-def _embeddings(shape: Shape) -> Iterator[Entry]:
+def _embeddings(shape: Shape) -> Iterator[TensorKind]:
     part, embedding = "embeddings", shape.embedding
     yield dataclasses.replace(_entry("word embedding table", part, (shape.vocab, embedding)), rows=shape.vocab)
     yield _entry("position embedding table", part, (shape.positions, embedding))
@@ -84,13 +84,13 @@ def _embeddings(shape: Shape) -> Iterator[Entry]:
         yield from _linear("embedding projection", part, embedding, shape.hidden)
 
 
-def _layers(shape: Shape) -> Iterator[Entry]:
+def _layers(shape: Shape) -> Iterator[TensorKind]:
     """The attention and FFN tensors; what layers share is stored once a group and executed once a layer."""
     # The library stores every group, and none is ever left without a layer, even when the layers do not divide evenly.
     attention, ffn = (shape.groups if shape.shares(part) else shape.layers for part in ("attention", "ffn"))
     layers, hidden = shape.layers, shape.hidden
 
-    def linear(name: str, part: str, wide: int, out: int, stored: int, executed: int) -> Iterator[Entry]:
+    def linear(name: str, part: str, wide: int, out: int, stored: int, executed: int) -> Iterator[TensorKind]:
         yield from _linear(name, part, wide, out, stored, executed, shape.rank_of(wide, out))
 
     for heads, stored, executed in _sizes(shape, "attention", shape.heads, shape.layer_heads):
@@ -117,7 +117,7 @@ def _sizes(shape: Shape, part: str, even: int, uneven: tuple[int, ...]) -> Itera
         yield size, len({shape.group_of(layer) for layer in here}) if shared else len(here), len(here)
 
 
-def _heads(shape: Shape) -> Iterator[Entry]:
+def _heads(shape: Shape) -> Iterator[TensorKind]:
     """The pooler, the masked-LM head and the pair head."""
     embedding = shape.embedding
     if shape.pooler:

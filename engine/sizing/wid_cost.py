@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from engine.sizing.cost import compactor_parameters, parameters
-from engine.sizing.footprint import Batch
+from engine.sizing.footprint import TrainingBatch
 from engine.sizing.shape import Shape, ShapeError
-from engine.sizing.step_flops import Work
+from engine.sizing.step_flops import BatchShape
 
 STRATEGIES = ("dim", "head")
 
@@ -108,7 +108,7 @@ class HeirCost:
         return self.inherited + self.compactors
 
 
-def heir_costs(teacher: Shape, student: Shape, batch: Batch) -> tuple[HeirCost, HeirCost]:
+def heir_costs(teacher: Shape, student: Shape, batch: TrainingBatch) -> tuple[HeirCost, HeirCost]:
     """A WID run from `teacher` to `student` at its start, and after everything has closed and shrunk.
 
     A shallower student inherits some of the teacher's layers from the start.
@@ -123,7 +123,7 @@ def heir_costs(teacher: Shape, student: Shape, batch: Batch) -> tuple[HeirCost, 
     return heir_cost(born, born, batch), heir_cost(born, student, batch)
 
 
-def heir_cost(born: Shape, kept: Shape, batch: Batch) -> HeirCost:
+def heir_cost(born: Shape, kept: Shape, batch: TrainingBatch) -> HeirCost:
     """An heir born from `born` whose groups have been shrunk to the sizes of `kept`."""
     wide, inner, ffn = (born.hidden, kept.hidden), (born.inner, kept.inner), (born.ffn, kept.ffn)
 
@@ -139,17 +139,17 @@ def heir_cost(born: Shape, kept: Shape, batch: Batch) -> HeirCost:
     return HeirCost(inherited, compactors, _multiply_adds(born, kept, batch))
 
 
-def _multiply_adds(born: Shape, kept: Shape, batch: Batch) -> int:
-    work = Work(batch.sequences, batch.tokens, batch.predicted)
-    return heir_multiply_adds(born, kept_sizes(kept), work)
+def _multiply_adds(born: Shape, kept: Shape, batch: TrainingBatch) -> int:
+    work = BatchShape(batch.sequences, batch.tokens, batch.predicted)
+    return heir_multiply_adds(born, group_sizes(kept), work)
 
 
-def kept_sizes(shape: Shape) -> dict[str, int]:
+def group_sizes(shape: Shape) -> dict[str, int]:
     """How many dims each kind of group has in a model of `shape`."""
     return {"residual": shape.hidden, "attention": shape.inner, "ffn": shape.ffn, "transform": shape.hidden}
 
 
-def heir_multiply_adds(born: Shape, kept: Mapping[str, int], work: Work) -> int:
+def heir_multiply_adds(born: Shape, kept: Mapping[str, int], work: BatchShape) -> int:
     """Multiply-adds of one forward pass over `work` of an heir born from `born`, its products with compactors included.
 
     `kept`: how many dims of each kind of group (see kept_sizes) are still in the matrices.
@@ -164,21 +164,25 @@ def heir_multiply_adds(born: Shape, kept: Mapping[str, int], work: Work) -> int:
     total = work.tokens * wide * narrow  # the embedding sum
     total += work.hidden * narrow * transform + _decoder(born, transform, work.hidden)
     layer = work.tokens * (4 * narrow * inner + 2 * narrow * ffn + 2 * work.length * inner)
-    return total + born.layers * layer + product_multiply_adds(born, kept)
+    return total + born.layers * layer + effective_weight_multiply_adds(born, kept)
 
 
-def product_multiply_adds(born: Shape, kept: Mapping[str, int]) -> int:
+def effective_weight_multiply_adds(born: Shape, kept: Mapping[str, int]) -> int:
     """Multiply-adds of every weight between its two compactors, which a step forms whatever its batch."""
     wide, narrow, inner, ffn = born.hidden, kept["residual"], kept["attention"], kept["ffn"]
-    layer = 3 * product(inner, born.inner, wide, narrow) + product(narrow, wide, born.inner, inner)
-    layer += product(ffn, born.ffn, wide, narrow) + product(narrow, wide, born.ffn, ffn)
-    return born.layers * layer + product(kept["transform"], wide, wide, narrow)
+    layer = 3 * product_multiply_adds_of_one(inner, born.inner, wide, narrow) + product_multiply_adds_of_one(
+        narrow, wide, born.inner, inner
+    )
+    layer += product_multiply_adds_of_one(ffn, born.ffn, wide, narrow) + product_multiply_adds_of_one(
+        narrow, wide, born.ffn, ffn
+    )
+    return born.layers * layer + product_multiply_adds_of_one(kept["transform"], wide, wide, narrow)
 
 
 def fold_multiply_adds(born: Shape, kept: Mapping[str, int]) -> int:
     """Multiply-adds of the fold: the products once more, the embedding tables and the decoder's by their compactors."""
     tables = (born.vocab + born.positions + born.token_types) * born.hidden * kept["residual"]
-    return product_multiply_adds(born, kept) + tables + born.vocab * born.hidden * kept["transform"]
+    return effective_weight_multiply_adds(born, kept) + tables + born.vocab * born.hidden * kept["transform"]
 
 
 def _decoder(born: Shape, narrow: int, predicted: int) -> int:
@@ -188,7 +192,7 @@ def _decoder(born: Shape, narrow: int, predicted: int) -> int:
     return predicted * born.hidden * (narrow + born.vocab)
 
 
-def product(kept_out: int, out: int, wide: int, kept_in: int) -> int:
+def product_multiply_adds_of_one(kept_out: int, out: int, wide: int, kept_in: int) -> int:
     """Multiply-adds of (kept_out, out) @ (out, wide) @ (wide, kept_in) and of the bias, the cheaper way round."""
     left = kept_out * out * wide + kept_out * wide * kept_in
     right = out * wide * kept_in + kept_out * out * kept_in

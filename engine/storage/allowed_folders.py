@@ -10,14 +10,14 @@ from engine.settings.project import PROJECT
 
 UPLOADS = Path(os.environ.get("HEIRLOOM_UPLOADS", PROJECT / "uploads"))  # may be read
 
-WITH_A_PATH = ("file", "local")
+KINDS_WITH_PATH = ("file", "local")
 
 
 class PathError(ValueError):
     """A path that may not be read, in one sentence."""
 
 
-def roots() -> list[Path]:
+def allowed_roots() -> list[Path]:
     """The folders that may be read: $HEIRLOOM_ROOTS, else the working folder and the user's home; always uploads."""
     chosen = [part for part in os.environ.get("HEIRLOOM_ROOTS", "").split(os.pathsep) if part]
     if chosen:
@@ -28,18 +28,18 @@ def roots() -> list[Path]:
     return found
 
 
-def absolute(name: str) -> str:
+def absolute_name(name: str) -> str:
     """A teacher's or corpus's `name` with the path in it, if there is one, made absolute.
 
     A run may be worked on, or go on later, from another folder.
     """
     kind, colon, path = name.partition(":")
-    if not colon or kind not in WITH_A_PATH or not path or path.startswith("~"):
+    if not colon or kind not in KINDS_WITH_PATH or not path or path.startswith("~"):
         return name
     return f"{kind}:{os.path.abspath(path)}"  # the file's links are followed when it is read
 
 
-def confined(path: str) -> Path:
+def allowed_path(path: str) -> Path:
     """The real path behind `path`, symbolic links and .. resolved.
 
     Raises:
@@ -51,7 +51,7 @@ def confined(path: str) -> Path:
         real = Path(path).expanduser().resolve()
     except (OSError, RuntimeError) as error:  # a loop of links, or no home folder
         raise PathError(f"The path {path[:200]!r} cannot be followed: {error}.") from error
-    allowed = roots()
+    allowed = allowed_roots()
     if not any(real.is_relative_to(root) for root in allowed):
         raise PathError(
             f"{real} lies outside of the folders that may be read ({', '.join(map(str, allowed))}); move it there, "

@@ -16,7 +16,7 @@ from typing import Any
 
 from engine.storage.atomic import write_json
 
-SETTLED_S = 2.0  # a file changed this recently may change again with neither its size nor its time telling
+RECENT_CHANGE_S = 2.0  # a file changed this recently may change again with neither its size nor its time telling
 
 
 def cache_folder() -> Path:
@@ -35,7 +35,7 @@ def cache_folder() -> Path:
     return (Path(chosen) if os.path.isabs(chosen) else Path.home() / ".cache") / "heirloom"
 
 
-def writable_folder(name: str) -> Path:
+def writable_cache_folder(name: str) -> Path:
     """The folder `name` of the cache, made if need be; where none can be written, one that goes with this process."""
     try:
         folder = cache_folder() / name
@@ -67,14 +67,14 @@ def file_digest(paths: Sequence[Path]) -> str:
     """
     stats = [path.stat() for path in paths]
     facts = [[str(path), stat.st_size, stat.st_mtime_ns] for path, stat in zip(paths, stats, strict=True)]
-    note = writable_folder("digests") / f"{digest(facts)}.json"
+    note = writable_cache_folder("digests") / f"{digest(facts)}.json"
     with suppress(OSError, ValueError, KeyError, TypeError):  # not known yet, or the note is damaged
         return str(json.loads(note.read_bytes())["contents"])
     contents = []
     for path in paths:
         with path.open("rb") as file:
             contents.append(hashlib.file_digest(file, "blake2b").hexdigest())
-    if time.time() - max((stat.st_mtime for stat in stats), default=0.0) > SETTLED_S:
+    if time.time() - max((stat.st_mtime for stat in stats), default=0.0) > RECENT_CHANGE_S:
         with suppress(OSError):
             write_json(note, {"contents": digest(contents)})
     return digest(contents)

@@ -24,9 +24,9 @@ from engine.storage.atomic import write_json
 Status = Literal["waiting", "running", "stopping", "stopped", "finished", "failed", "died"]
 ENDED: tuple[Status, ...] = ("finished", "stopped", "failed", "died")  # the first three are event kinds too
 
-START_S = 10.0  # a run with no process yet counts as starting this long; starting one takes milliseconds
+STARTING_S = 10.0  # a run with no process yet counts as starting this long; starting one takes milliseconds
 SAME_START_S = 2.0  # start times move a little when the system clock is set; no pid is reused this quickly
-ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
+RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
 
 
 class RunError(ValueError):
@@ -160,7 +160,7 @@ class Run:
             return kind
         if not alive:
             sign = self.events_path if kind else self.config_path
-            if process or not sign.exists() or abs(time.time() - sign.stat().st_mtime) > START_S:
+            if process or not sign.exists() or abs(time.time() - sign.stat().st_mtime) > STARTING_S:
                 return "died"
         in_line = kind in (None, "queued", "waiting")
         return "stopping" if self.stop_requested() else "waiting" if in_line else "running"
@@ -171,7 +171,7 @@ class Run:
         return str(last.get("message", "")) if last and last["kind"] == "failed" else None
 
 
-def create(root: Path, config: dict[str, Any], name: str) -> Run:
+def create_run(root: Path, config: dict[str, Any], name: str) -> Run:
     """Make a new run folder, its id the local time and `name`, never one that exists. Raises RunError."""
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60].rstrip("-") or "run"
     stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{slug}"
@@ -194,13 +194,13 @@ def list_runs(root: Path) -> list[Run]:
     """The runs under `root`, newest first; anything else that lies there is left out. Raises RunError."""
     with _as_run_error(f"list the runs in {root}"):
         paths = Path(root).absolute().iterdir() if Path(root).exists() else []
-        made = [(key, path) for path in paths if (key := _made(Run(path)))]
+        made = [(key, path) for path in paths if (key := _creation_key(Run(path)))]
     return [Run(path) for _, path in sorted(made, reverse=True)]
 
 
 def open_run(root: Path, id: str) -> Run:
     """The run of that id. Raises RunError, naming some there are, if there is none or the id is no folder's name."""
-    if ID.fullmatch(id) and _made(run := Run(Path(root).absolute() / id)):
+    if RUN_ID.fullmatch(id) and _creation_key(run := Run(Path(root).absolute() / id)):
         return run
     known = ", ".join(run.id for run in list_runs(root)[:5]) or "none yet"
     raise RunError(f"There is no run {id[:120]!r} in {root}. The newest there: {known}.")
@@ -223,11 +223,11 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     return None
 
 
-def _made(run: Run) -> tuple[str, int, str] | None:
+def _creation_key(run: Run) -> tuple[str, int, str] | None:
     """When a run was made, to sort by; None if there is no run folder (any more), or only a link to somewhere else."""
     with suppress(OSError):
         links = any(path.is_symlink() for path in (run.path, run.config_path, run.events_path))
-        if ID.fullmatch(run.id) and not links and run.config_path.is_file():
+        if RUN_ID.fullmatch(run.id) and not links and run.config_path.is_file():
             # The id starts with a second; the config, written once, settles the order within it.
             return run.id[:15], run.config_path.stat().st_mtime_ns, run.id
     return None

@@ -18,11 +18,11 @@ from engine.learning.masked_lm import masked_lm_score
 from engine.model.bert import Bert, new_bert
 from engine.settings.device import Device
 from engine.storage.atomic import write_json
-from engine.storage.cache import digest, writable_folder
+from engine.storage.cache import digest, writable_cache_folder
 from engine.tasks.finetune import fingerprint
 from engine.tasks.linear_probe import PENALTIES, fit, linear
 from engine.text.corpora import open_corpus
-from engine.text.sentence_pairs import KINDS, PairBatch, Pairs, open_pairs
+from engine.text.sentence_pairs import KINDS, PairBatch, PairCorpus, open_pairs
 
 LAYOUT = 1  # of kept answers: raise it wherever the same model would give others
 BATCH, BATCHES, VALIDATION = 64, 64, 1024  # pairs a batch, batches to fit on, pairs of them that choose the penalty
@@ -38,7 +38,7 @@ def cross_task(bert: Bert, tokenizer: Any, corpus: str, length: int, device: Dev
         CorpusError: the text cannot be had, or has no pairs.
     """
     about = ["cross-task", LAYOUT, fingerprint(bert), corpus, length, device.type, device.mixed_precision]
-    path = writable_folder("scores") / f"{digest([*about, BATCH, BATCHES, VALIDATION, list(PENALTIES)])}.json"
+    path = writable_cache_folder("scores") / f"{digest([*about, BATCH, BATCHES, VALIDATION, list(PENALTIES)])}.json"
     with suppress(OSError, ValueError, KeyError, TypeError):  # not there yet, or damaged
         kept = json.loads(path.read_bytes())
         return {name: float(kept[name]) for name in ("mlm", *KINDS)}
@@ -57,7 +57,7 @@ def untrained(bert: Bert, seed: int) -> Bert:
     return new_bert(bert.shape, seed)
 
 
-def read_out(bert: Bert, pairs: Pairs, device: Device) -> float:
+def read_out(bert: Bert, pairs: PairCorpus, device: Device) -> float:
     """Accuracy (0-1) on the held-out pairs of a logistic regression on `bert`'s frozen [CLS]."""
     seen = [_states(bert, pairs.batch(step, BATCH, SEED), device) for step in range(BATCHES)]
     asked = [_states(bert, batch, device) for batch in pairs.held_out_batches()]

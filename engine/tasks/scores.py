@@ -13,7 +13,7 @@ from engine.learning import metrics
 from engine.model.bert import Bert
 from engine.settings.device import Device
 from engine.storage.atomic import write_json
-from engine.storage.cache import digest, writable_folder
+from engine.storage.cache import digest, writable_cache_folder
 from engine.tasks.finetune import Recipe, fine_tune, fingerprint, recipe_json
 from engine.tasks.labelled import Splits, Task, TaskError
 from engine.tasks.linear_probe import LENGTH, PENALTIES, Features
@@ -59,7 +59,7 @@ def score(
     about = [LAYOUT, fingerprint(bert), task.name, how, limit, device.type, device.mixed_precision, len(splits.train)]
     found, features = [], None
     for seed in range(seeds):
-        path = writable_folder("scores") / f"{digest([*about, seed])}.json"
+        path = writable_cache_folder("scores") / f"{digest([*about, seed])}.json"
         with suppress(OSError, ValueError, KeyError, TypeError):  # not there yet, or damaged
             kept = json.loads(path.read_bytes())
             found.append({"seed": seed, "test": {name: float(kept["test"][name]) for name in task.metrics}, **kept})
@@ -92,7 +92,7 @@ def summary(values: list[float]) -> dict[str, Any]:
     return {
         "mean": statistics.fmean(values),
         "spread": statistics.stdev(values) if len(values) > 1 else None,
-        "interval": metrics.interval(values),
+        "interval": metrics.mean_interval(values),
         "values": values,
     }
 
@@ -100,7 +100,7 @@ def summary(values: list[float]) -> dict[str, Any]:
 def retained(student: dict[str, Any], teacher: dict[str, Any]) -> dict[str, Any]:
     """What a student keeps of its teacher's score, from two answers of `score` on one task."""
     name = student["metric"]
-    ratio, width = metrics.retained(student["scores"][name]["values"], teacher["scores"][name]["values"])
+    ratio, width = metrics.retained_share(student["scores"][name]["values"], teacher["scores"][name]["values"])
     return {"retained": ratio, "interval": width}
 
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from engine.model.bert import Bert
 from engine.settings.device import Device
 from engine.storage.atomic import whole_file
-from engine.storage.cache import digest, writable_folder
+from engine.storage.cache import digest, writable_cache_folder
 from engine.tasks.batches import TaskData
 from engine.tasks.finetune import Recipe, TaskModel, fingerprint, learn, recipe_json
 
@@ -30,7 +30,7 @@ def taught(bert: Bert, data: TaskData, recipe: Recipe, seed: int, device: Device
     """  # fmt: skip
     facts = [data.train.ids, data.train.targets.tolist(), data.validation.ids, data.validation.targets.tolist()]
     about = [LAYOUT, fingerprint(bert), data.name, digest(facts), recipe_json(recipe), seed]
-    path = writable_folder("taught") / f"{digest([*about, device.type, device.mixed_precision])}.safetensors"
+    path = writable_cache_folder("taught") / f"{digest([*about, device.type, device.mixed_precision])}.safetensors"
     with torch.random.fork_rng(range(torch.cuda.device_count()) if device.type == "cuda" else []):
         with suppress(OSError, SafetensorError, RuntimeError):  # not there yet, or damaged
             kept = TaskModel(bert, data.task, recipe.dropout, seed, recipe.pooling)

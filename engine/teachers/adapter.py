@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from engine.model.bert import Bert
-from engine.model.new_head import with_head
+from engine.model.new_head import with_mlm_head
 
 PREFIX = "adapter."  # of its tensors among what a run's student is made of
 SCALE = ".scale"  # behind the name of a matrix: what each row of int8 is multiplied by
@@ -56,7 +56,7 @@ def add_adapter(original: Bert, folder: Path) -> Bert:
     except (OSError, SafetensorError) as error:
         raise AdapterError(f"The adapter in {folder.name} is missing or damaged: {str(error)[:120]}") from error
     bert = Bert(original.shape.replace(mlm_head=True))
-    bert.load_state_dict(with_head(original).state_dict())
+    bert.load_state_dict(with_mlm_head(original).state_dict())
     parameters = dict(bert.named_parameters())
     with torch.no_grad():
         for name, tensor in learned.items():

@@ -8,7 +8,7 @@ from typing import Any
 from engine.learning.closeness import closeness
 from engine.learning.masked_lm import accuracy_interval, masked_lm_score
 from engine.model.saved_models import load_lineage, load_model
-from engine.settings.device import pick
+from engine.settings.device import pick_device
 from engine.storage.atomic import write_json
 from engine.storage.runs import Run
 from engine.teachers import catalog as teachers
@@ -35,7 +35,7 @@ def export_adapter(run: Run, folder: Path, corpus_name: str = "", length: int = 
         raise AdapterError(f"The run {run.id} was no adaptation, so it has no adapter; train one with --method adapt.")
     original = teachers.load(made["teacher"], run.path.parent)
     size = write_adapter(folder, load_lineage(run.student_dir))
-    device = pick("cpu")
+    device = pick_device("cpu")
     name, length = corpus_name or str(made["corpus"]), length or int(made["length"])
     corpus = open_corpus(name, original.tokenizer, length, rows=1)
     adapted = add_adapter(original.bert, folder)

@@ -128,12 +128,12 @@ def _first_teacher(name: str, runs: Path) -> Card | None:
 
 
 def _run(id: str, runs: Path) -> Teacher:
-    from engine.model.new_head import with_head
+    from engine.model.new_head import with_mlm_head
     from engine.model.saved_models import load_model
 
     card = _run_card(id, runs)
     model = load_model(open_run(runs, id).student_dir)
-    return Teacher(card, with_head(model.bert), model.tokenizer)
+    return Teacher(card, with_mlm_head(model.bert), model.tokenizer)
 
 
 KINDS: dict[str, tuple[Callable[[str, Path], Card], Callable[[str, Path], Teacher]]] = {

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from engine.settings.error_text import first_line
 from engine.settings.reachable import reachable
 from engine.sizing.shape import Shape, ShapeError
-from engine.storage.allowed_folders import PathError, confined
+from engine.storage.allowed_folders import PathError, allowed_path
 
 if TYPE_CHECKING:
     from engine.model.bert import Bert
@@ -63,7 +63,7 @@ def local_outline(path: str) -> Outline:
 def local_folder(path: str) -> Path:
     """The real folder behind `path`, if it may be read."""
     try:
-        folder = confined(path)
+        folder = allowed_path(path)
     except PathError as error:
         raise PretrainedError(str(error)) from error
     if not folder.is_dir():
@@ -125,14 +125,14 @@ def read_folder(folder: Path) -> tuple[Bert, Any]:
     from safetensors.torch import load_file
     from transformers import AutoTokenizer
 
-    from engine.model.new_head import with_head
-    from engine.model.transformers_format import from_library
+    from engine.model.new_head import with_mlm_head
+    from engine.model.transformers_format import from_transformers
 
     tensors: dict[str, Any] = {}
     try:
         for file in _weight_files(folder):
             tensors |= load_file(file)
-        bert = from_library(_config(folder / "config.json"), tensors)
+        bert = from_transformers(_config(folder / "config.json"), tensors)
     except (OSError, SafetensorError, ShapeError) as error:
         raise PretrainedError(f"The checkpoint in {folder.name} cannot be read: {first_line(error)}") from error
     if not any((folder / name).is_file() for name in VOCABULARIES):
@@ -148,14 +148,14 @@ def read_folder(folder: Path) -> tuple[Bert, Any]:
         raise PretrainedError(
             f"The tokenizer in {folder.name} knows {len(tokenizer):,} tokens and the model {bert.shape.vocab:,}."
         )
-    return with_head(bert), tokenizer
+    return with_mlm_head(bert), tokenizer
 
 
 def _shape(config: dict[str, Any], names: set[str]) -> tuple[Shape, bool]:
-    from engine.model.transformers_format import shape_from_library
+    from engine.model.transformers_format import shape_from_transformers
 
     try:
-        shape = shape_from_library(config, names)
+        shape = shape_from_transformers(config, names)
         return shape.replace(mlm_head=True), shape.mlm_head
     except (ShapeError, TypeError) as error:
         raise PretrainedError(f"This checkpoint cannot be used: {first_line(error)}") from error

@@ -89,13 +89,13 @@ def _minilm_folder() -> Path:
 
 
 def _original_card() -> Card:
-    from engine.model.transformers_format import shape_from_library
+    from engine.model.transformers_format import shape_from_transformers
 
     config = json.loads((_minilm_folder() / "config.json").read_text())
     return Card(
         "minilm-original",
         "MiniLM-L6 without a head",
-        shape_from_library(config, {"cls.predictions.bias"}),
+        shape_from_transformers(config, {"cls.predictions.bias"}),
         "all-MiniLM-L6-v2, a sentence encoder distilled from BERT and trained on a billion English sentence pairs, as "
         "it was published.",
         "sentence embeddings (contrastive)",
@@ -113,8 +113,8 @@ def _original() -> Teacher:
     from transformers import BertTokenizer
 
     from engine.model.bert import new_bert
-    from engine.model.new_head import with_head
-    from engine.model.transformers_format import from_library
+    from engine.model.new_head import with_mlm_head
+    from engine.model.transformers_format import from_transformers
 
     folder, card = _minilm_folder(), _original_card()
     weights = folder / "model.safetensors"
@@ -123,9 +123,9 @@ def _original() -> Teacher:
         raise TeacherError(
             f"{weights.name} of minilm is not the file it should be: sha256 {found[:12]}...; reinstall it."
         )
-    encoder = from_library(json.loads((folder / "config.json").read_text()), load_file(weights))
+    encoder = from_transformers(json.loads((folder / "config.json").read_text()), load_file(weights))
     bert = new_bert(card.shape, seed=0)  # the package's pooler never learned anything and is left out
-    bert.load_state_dict({k: v for k, v in with_head(encoder).state_dict().items() if k in bert.state_dict()})
+    bert.load_state_dict({k: v for k, v in with_mlm_head(encoder).state_dict().items() if k in bert.state_dict()})
     return Teacher(card, bert, BertTokenizer.from_pretrained(folder, local_files_only=True))
 
 

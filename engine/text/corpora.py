@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from engine.storage.cache import digest
-from engine.text.masking import BERT_MASKING, Batch, Masking, mask
-from engine.text.masking import MASKED as MASKED
-from engine.text.sources import Source, document_number, find_corpus
-from engine.text.token_store import CorpusError, Progress, Rows, open_rows
+from engine.text.masking import BERT_MASKING, Batch, Masking, mask_tokens
+from engine.text.masking import MASKED_SHARE as MASKED_SHARE
+from engine.text.sources import Source, document_hash, find_source
+from engine.text.token_store import CorpusError, Progress, TokenRows, open_token_rows
 
 HELD_OUT_IN = 10  # one document in this many is held out
 HELD_OUT_ROWS = 512  # rows that held-out scores are taken over, unless told otherwise
@@ -37,8 +37,8 @@ class Corpus:
     """Rows of token ids, on disk."""
 
     name: str
-    rows: Rows  # for training
-    held_out: Rows
+    rows: TokenRows  # for training
+    held_out: TokenRows
     tokenizer: Any
     masking: Masking = BERT_MASKING  # of training batches
 
@@ -50,7 +50,7 @@ class Corpus:
         for epoch, window in set(zip(epochs.tolist(), windows.tolist(), strict=True)):
             here = (epochs == epoch) & (windows == window)
             chosen[here] = self._window(size, seed, epoch, window)[places[here]]
-        return mask(self.rows[chosen], self.tokenizer, np.random.default_rng([seed, 2, step]), self.masking)
+        return mask_tokens(self.rows[chosen], self.tokenizer, np.random.default_rng([seed, 2, step]), self.masking)
 
     @functools.lru_cache(maxsize=2)  # noqa: B019 - a corpus lives as long as its run
     def _window(self, size: int, seed: int, epoch: int, window: int) -> np.ndarray:
@@ -75,7 +75,7 @@ class Corpus:
     def held_out_batches(self, size: int = 64) -> Iterator[Batch]:
         """The held-out rows with masks that are the same in every run, so that scores compare."""
         for index, start in enumerate(range(0, len(self.held_out), size)):
-            yield mask(self.held_out[start : start + size], self.tokenizer, np.random.default_rng([0, 3, index]))
+            yield mask_tokens(self.held_out[start : start + size], self.tokenizer, np.random.default_rng([0, 3, index]))
 
 
 def open_corpus(
@@ -113,7 +113,7 @@ def open_corpus(
 
 def open_sentences(
     name: str, tokenizer: Any, length: int, sentences: int, held_out_sentences: int, progress: Progress | None = None
-) -> tuple[Rows, Rows]:
+) -> tuple[TokenRows, TokenRows]:
     """(training, held-out) sentences of the corpus `name`, one a row, none longer than `length` tokens.
 
     A row begins with 0 where its document does, with 1 where the sentence before it is the row before it.
@@ -127,9 +127,9 @@ def open_sentences(
 
 def _parts(
     name: str, tokenizer: Any, length: int, pack: Pack, extra: list[str], progress: Progress | None
-) -> tuple[Source, Callable[[bool, int], Rows]]:
+) -> tuple[Source, Callable[[bool, int], TokenRows]]:
     """The source of a corpus, and what gives so many of its held-out or training rows as `pack` makes them."""
-    source, tokens = find_corpus(name), tokenizer.backend_tokenizer
+    source, tokens = find_source(name), tokenizer.backend_tokenizer
     tokens.no_padding()  # some tokenizer files come with both switched on
     tokens.no_truncation()
     frame = [tokenizer.cls_token_id, tokenizer.sep_token_id]
@@ -137,9 +137,9 @@ def _parts(
     about = [source.fingerprint(), digest(tokens.to_str()), frame, length, versions, *extra]
     largest = max(tokens.get_vocab().values())
 
-    def part(held_out: bool, count: int) -> Rows:
+    def part(held_out: bool, count: int) -> TokenRows:
         def make() -> Iterator[list[int]]:
-            documents = (it for it in source.read() if (document_number(it) % HELD_OUT_IN == 0) == held_out)
+            documents = (it for it in source.read() if (document_hash(it) % HELD_OUT_IN == 0) == held_out)
             row = None
             for row in pack(documents, tokenizer, length):  # noqa: UP028 - knows whether there was one
                 yield row
@@ -149,7 +149,7 @@ def _parts(
                     f"text, is held out, and this left none to {'hold out' if held_out else 'learn from'}. Add some."
                 )
 
-        return open_rows(
+        return open_token_rows(
             [*about, "held out" if held_out else "training"],
             count,
             make,

@@ -11,8 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-MASKED, AS_MASK, AS_RANDOM = 0.15, 0.8, 0.1  # BERT, section 3.1: 15% predicted; 80% hidden, 10% random, 10% as they are
-NGRAM = (1 / 1, 1 / 2, 1 / 3)  # chances of 1, 2 and 3 words in a row, to be normalised: ALBERT, section 4.1
+MASKED_SHARE, MASK_TOKEN_SHARE, RANDOM_TOKEN_SHARE = (
+    0.15,
+    0.8,
+    0.1,
+)  # BERT, section 3.1: 15% predicted; 80% hidden, 10% random, 10% as they are
+NGRAM_WEIGHTS = (1 / 1, 1 / 2, 1 / 3)  # chances of 1, 2 and 3 words in a row, to be normalised: ALBERT, section 4.1
 
 
 @dataclass(frozen=True)
@@ -47,13 +51,13 @@ class Masking:
     """What is hidden in training."""
 
     kind: str = "token"  # token: each by itself; word: all tokens of a word; ngram: one to three words in a row
-    share: float = MASKED  # of the tokens, as expected
+    share: float = MASKED_SHARE  # of the tokens, as expected
 
 
 BERT_MASKING = Masking()
 
 
-def mask(rows: np.ndarray, tokenizer: Any, rng: np.random.Generator, masking: Masking = BERT_MASKING) -> Batch:
+def mask_tokens(rows: np.ndarray, tokenizer: Any, rng: np.random.Generator, masking: Masking = BERT_MASKING) -> Batch:
     """Hides tokens of `rows` (row, pos) as BERT does; special tokens and padding are never chosen."""
     rows = rows[:, : max(2, int((rows != tokenizer.pad_token_id).sum(1).max()))].astype(np.int64)
     maskable = ~np.isin(rows, tokenizer.all_special_ids)
@@ -65,8 +69,8 @@ def mask(rows: np.ndarray, tokenizer: Any, rng: np.random.Generator, masking: Ma
     else:
         chosen = _choose_words(rows, maskable, tokenizer, rng, masking)
     ids, fate = rows.copy(), rng.random(rows.shape)
-    ids[chosen & (fate < AS_MASK)] = tokenizer.mask_token_id
-    at_random = chosen & (fate >= AS_MASK) & (fate < AS_MASK + AS_RANDOM)
+    ids[chosen & (fate < MASK_TOKEN_SHARE)] = tokenizer.mask_token_id
+    at_random = chosen & (fate >= MASK_TOKEN_SHARE) & (fate < MASK_TOKEN_SHARE + RANDOM_TOKEN_SHARE)
     ids[at_random] = rng.choice(_words(len(tokenizer), *tokenizer.all_special_ids), at_random.sum())
     positions = np.flatnonzero(chosen)
     arrays = (ids, rows != tokenizer.pad_token_id, positions, rows.ravel()[positions])
@@ -86,10 +90,10 @@ def _choose_words(
     chance = np.where(exists, rng.random(exists.shape), 2.0)
     hidden = starts = chance < masking.share
     if masking.kind == "ngram":
-        lengths = rng.choice(len(NGRAM), starts.shape, p=np.array(NGRAM) / sum(NGRAM)) + 1
+        lengths = rng.choice(len(NGRAM_WEIGHTS), starts.shape, p=np.array(NGRAM_WEIGHTS) / sum(NGRAM_WEIGHTS)) + 1
         starts = chance < _start_chance(masking.share)
         hidden = starts.copy()
-        for after in range(1, len(NGRAM)):
+        for after in range(1, len(NGRAM_WEIGHTS)):
             hidden[:, after:] |= (starts & (lengths > after))[:, :-after]
         hidden &= exists
     nothing = ~hidden.any(1) & (count > 0)
@@ -103,7 +107,7 @@ def _start_chance(share: float) -> float:
 
     Runs may overlap: a word stays visible when no run that is long enough started at it or shortly before.
     """
-    weights = np.array(NGRAM) / sum(NGRAM)
+    weights = np.array(NGRAM_WEIGHTS) / sum(NGRAM_WEIGHTS)
     reach = weights[::-1].cumsum()[::-1]  # chance that a run has more than 0, 1, 2 words
     low, high = 0.0, 1.0
     for _ in range(60):  # bisection: the share rises with the chance

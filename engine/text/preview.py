@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from engine.text.corpora import HELD_OUT_IN, open_corpus
-from engine.text.masking import BERT_MASKING, Masking, mask
-from engine.text.sources import document_number, find_corpus
+from engine.text.masking import BERT_MASKING, Masking, mask_tokens
+from engine.text.sources import document_hash, find_source
 
 DOCUMENTS = 2000  # counted at most, so that a preview takes seconds
 CHARACTERS = 4_000_000
@@ -32,7 +32,7 @@ class Preview:
     whole: bool  # False: the counts are of the first documents only
 
 
-def preview(
+def preview_corpus(
     name: str,
     tokenizer: Any,
     length: int,
@@ -48,7 +48,7 @@ def preview(
     corpus = open_corpus(name, tokenizer, length, ROWS, masking=masking)
     rows = corpus.rows.first(ROWS)
     documents = held_out = tokens = unknown = characters = 0
-    source = iter(find_corpus(name).read())
+    source = iter(find_source(name).read())
     whole = False
     while documents < DOCUMENTS and characters < CHARACTERS:
         some = list(itertools.islice(source, 64))
@@ -56,7 +56,7 @@ def preview(
             whole = True
             break
         for document in some:
-            held_out += document_number(document) % HELD_OUT_IN == 0
+            held_out += document_hash(document) % HELD_OUT_IN == 0
             characters += sum(map(len, document))
         sentences = [sentence for document in some for sentence in document]
         for found in tokenizer.backend_tokenizer.encode_batch_fast(sentences, add_special_tokens=False):
@@ -77,7 +77,7 @@ def preview(
 
 def _examples(rows: np.ndarray, tokenizer: Any, masking: Masking, seed: int) -> list[list[tuple[str, str, str]]]:
     """Rows as a training batch shows them: (token seen, its kind, true token)."""
-    batch = mask(rows, tokenizer, np.random.default_rng([seed, 2, 0]), masking)
+    batch = mask_tokens(rows, tokenizer, np.random.default_rng([seed, 2, 0]), masking)
     ids, width = batch.ids.numpy(), batch.ids.shape[1]
     told = []
     for row in range(len(ids)):

@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 
 from engine.text.corpora import HELD_OUT_ROWS, Corpus, open_corpus, open_sentences
-from engine.text.masking import BERT_MASKING, Batch, Masking, mask
-from engine.text.token_store import CorpusError, Progress, Rows
+from engine.text.masking import BERT_MASKING, Batch, Masking, mask_tokens
+from engine.text.token_store import CorpusError, Progress, TokenRows
 
 KINDS = ("sop", "nsp")
-WRONG = 0.5  # share of the pairs that are swapped, or not each other's next
+NEGATIVE_SHARE = 0.5  # share of the pairs that are swapped, or not each other's next
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,12 @@ class PairBatch(Batch):
 
 
 @dataclass(frozen=True, eq=False)  # hashed by identity: what it knows of its rows is cached
-class Pairs:
+class PairCorpus:
     """Sentences on disk, paired when they are asked for. Where a Corpus gives batches, this gives pair batches."""
 
     name: str
-    rows: Rows  # for training: sentences behind a mark, as corpora.open_sentences makes them
-    held_out: Rows
+    rows: TokenRows  # for training: sentences behind a mark, as corpora.open_sentences makes them
+    held_out: TokenRows
     tokenizer: Any
     kind: str
     length: int
@@ -56,26 +56,28 @@ class Pairs:
 
     def batch(self, step: int, size: int, seed: int) -> PairBatch:
         """The training batch of `step` (from 0): a pair from every sentence once an epoch."""
-        pages = _Pages.of(self.rows)
+        pages = _SentenceStore.of(self.rows)
         epochs, places = np.divmod(np.arange(step * size, (step + 1) * size), len(pages.firsts))
         firsts = np.array([self._order(seed, int(e))[p] for e, p in zip(epochs, places, strict=True)])
         return self._paired(pages, firsts, np.random.default_rng([seed, 5, step]), self.masking)
 
     @functools.lru_cache(maxsize=2)  # noqa: B019 - lives as long as its run
     def _order(self, seed: int, epoch: int) -> np.ndarray:
-        return np.random.default_rng([seed, 4, epoch]).permutation(_Pages.of(self.rows).firsts)
+        return np.random.default_rng([seed, 4, epoch]).permutation(_SentenceStore.of(self.rows).firsts)
 
     def held_out_batches(self, size: int = 64) -> Iterator[PairBatch]:
         """Held-out pairs, the same in every run, so that scores compare."""
-        pages = _Pages.of(self.held_out)
+        pages = _SentenceStore.of(self.held_out)
         firsts = np.random.default_rng([0, 4]).permutation(pages.firsts)[:HELD_OUT_ROWS]
         for index, start in enumerate(range(0, len(firsts), size)):
             rng = np.random.default_rng([0, 5, index])
             yield self._paired(pages, firsts[start : start + size], rng, Masking())
 
-    def _paired(self, pages: _Pages, firsts: np.ndarray, rng: np.random.Generator, masking: Masking) -> PairBatch:
+    def _paired(
+        self, pages: _SentenceStore, firsts: np.ndarray, rng: np.random.Generator, masking: Masking
+    ) -> PairBatch:
         """The pairs that begin with the sentences `firsts` (pair,)."""
-        labels = (rng.random(len(firsts)) < WRONG).astype(np.int64)
+        labels = (rng.random(len(firsts)) < NEGATIVE_SHARE).astype(np.int64)
         tokens = np.full((len(firsts), self.length), self.tokenizer.pad_token_id)
         types = np.zeros(tokens.shape, dtype=np.int64)
         cls, sep, room = self.tokenizer.cls_token_id, self.tokenizer.sep_token_id, self.length - 3
@@ -89,24 +91,24 @@ class Pairs:
             whole = [cls, *one, sep, *two, sep]
             tokens[row, : len(whole)] = whole
             types[row, len(one) + 2 : len(whole)] = 1
-        batch = mask(tokens, self.tokenizer, rng, masking)
+        batch = mask_tokens(tokens, self.tokenizer, rng, masking)
         cut = torch.from_numpy(types[:, : batch.ids.shape[1]].copy())
         return PairBatch(batch.ids, batch.visible, batch.positions, batch.targets, cut, torch.from_numpy(labels))
 
 
 @dataclass(frozen=True, eq=False)
-class _Pages:
+class _SentenceStore:
     """What a store of sentences knows of its documents."""
 
-    rows: Rows
+    rows: TokenRows
     document: np.ndarray  # (row,) int64: which document a sentence is of
     firsts: np.ndarray  # sentences that another of the same document follows
 
     @staticmethod
     @functools.lru_cache(maxsize=4)
-    def of(rows: Rows) -> _Pages:
+    def of(rows: TokenRows) -> _SentenceStore:
         begins = rows.tokens[rows.starts[:-1]] == 0
-        return _Pages(rows, begins.cumsum(), np.flatnonzero(~begins[1:]))
+        return _SentenceStore(rows, begins.cumsum(), np.flatnonzero(~begins[1:]))
 
     def segment(self, start: int, room: int, spare: int = 0) -> tuple[list[int], int]:
         """(tokens, next sentence) of the whole sentences from `start` on that fit, the first one cut if it must be.
@@ -131,7 +133,7 @@ class _Pages:
 
 def open_text(
     name: str, tokenizer: Any, length: int, rows: int, pairs: str = "none", masking: Masking = BERT_MASKING
-) -> Corpus | Pairs:
+) -> Corpus | PairCorpus:
     """The corpus `name` as its rows, or as sentence pairs of the kind `pairs`.
 
     Raises:
@@ -150,7 +152,7 @@ def open_pairs(
     kind: str,
     masking: Masking = BERT_MASKING,
     progress: Progress | None = None,
-) -> Pairs:
+) -> PairCorpus:
     """The corpus `name` as sentence pairs of at most `length` tokens, about `rows` different ones for training.
 
     `kind`: sop or nsp.
@@ -162,9 +164,9 @@ def open_pairs(
         raise CorpusError(f"Sentence pairs are of the kind {' or '.join(KINDS)}, got {kind!r}.")
     training, held_out = open_sentences(name, tokenizer, length - 3, 2 * rows, 8 * HELD_OUT_ROWS, progress)
     for part in (training, held_out):
-        pages = _Pages.of(part)
+        pages = _SentenceStore.of(part)
         if not len(pages.firsts):
             raise CorpusError(f"No document of {name} has two sentences; pairs need texts, not single sentences.")
         if kind == "nsp" and pages.document[-1] == 1:
             raise CorpusError(f"{name} has too few documents for next-sentence pairs, which need another one each.")
-    return Pairs(name, training, held_out, tokenizer, kind, length, masking)
+    return PairCorpus(name, training, held_out, tokenizer, kind, length, masking)

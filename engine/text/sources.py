@@ -21,10 +21,10 @@ from typing import Any
 
 from engine.settings.error_text import disk_reason, first_line
 from engine.settings.reachable import reachable
-from engine.storage.allowed_folders import PathError, confined
+from engine.storage.allowed_folders import PathError, allowed_path
 from engine.storage.cache import digest, file_digest
 from engine.text import microworld
-from engine.text.text_files import READERS, cell_sentences, column_of, file_documents, sentences
+from engine.text.text_files import READERS, cell_sentences, read_documents, split_sentences, text_column
 from engine.text.token_store import CorpusError
 
 FILE_READING = 1  # part of a file's fingerprint: raise it wherever the same file becomes other documents
@@ -42,22 +42,22 @@ class Source:
     most_rows: int | None = None  # training rows that a run sees at most; later steps see them again
 
 
-def find_corpus(name: str) -> Source:
+def find_source(name: str) -> Source:
     """The source of the corpus `name`.
 
     Raises:
         CorpusError: the corpus is unknown, or not on this machine.
     """
-    names = _BETWEEN.split(name)
+    names = _CORPUS_SEPARATOR.split(name)
     if len(names) > 1:
-        return _together([find_corpus(one) for one in names])
+        return _interleaved([find_source(one) for one in names])
     kind, _, rest = name.partition(":")
     if kind not in SOURCES:
         raise CorpusError(f"There is no corpus {name!r}; name one of {', '.join(SOURCES)}, such as nltk:brown.")
     return SOURCES[kind](rest)
 
 
-def _together(sources: list[Source]) -> Source:
+def _interleaved(sources: list[Source]) -> Source:
     """Several corpora as one: a document of each in turn, and of those that are left when the shorter ones end."""
 
     def read() -> Iterator[list[str]]:
@@ -79,7 +79,7 @@ def _together(sources: list[Source]) -> Source:
     )
 
 
-def document_number(document: list[str]) -> int:
+def document_hash(document: list[str]) -> int:
     """A number between 0 and 2**64 that depends on the text of `document` alone."""
     return int.from_bytes(hashlib.blake2b("\n".join(document).encode(), digest_size=8).digest(), "big")
 
@@ -157,12 +157,12 @@ def _nltk_documents(readers: list[tuple[Any, str]]) -> Iterator[list[str]]:
     with _readable(readers):
         _download(readers)
         files = [(reader, name, fileid) for reader, name in readers for fileid in reader.fileids()]
-        for reader, _, fileid in sorted(files, key=lambda file: document_number([file[1], file[2]])):
+        for reader, _, fileid in sorted(files, key=lambda file: document_hash([file[1], file[2]])):
             if hasattr(reader, "tagged_sents"):  # sentence boundaries set by hand
                 told = (" ".join(words) for words in reader.sents(fileid))
                 document = [sentence.replace("``", '"').replace("''", '"') for sentence in told]
             else:
-                document = sentences(reader.raw(fileid))
+                document = split_sentences(reader.raw(fileid))
             document = [sentence for sentence in document if sentence]
             if document:
                 yield document
@@ -196,14 +196,14 @@ def _readable(readers: list[tuple[Any, str]]) -> Iterator[None]:
 def _file(rest: str) -> Source:
     name, _, column = rest.partition("#")
     try:
-        path = confined(name)
+        path = allowed_path(name)
     except PathError as error:
         raise CorpusError(str(error)) from error
     if path.suffix.lower() not in READERS:
         raise CorpusError(f"A corpus file ends in {', '.join(READERS)}; got {path.name!r}.")
     if not path.is_file():
         raise CorpusError(f"There is no file {path}; name one as file:PATH, or file:PATH#COLUMN.")
-    return Source(lambda: file_documents(path, column), lambda: _file_fingerprint(path, column))
+    return Source(lambda: read_documents(path, column), lambda: _file_fingerprint(path, column))
 
 
 def _file_fingerprint(path: Path, column: str) -> str:
@@ -231,7 +231,7 @@ def _hub_documents(dataset: str, config: str, column: str) -> Iterator[list[str]
 
     with _from_the_hub(dataset):
         for row in datasets.load_dataset(dataset, config or None, split="train", streaming=True):
-            name = column_of(list(row), column, f"The data set {dataset}")
+            name = text_column(list(row), column, f"The data set {dataset}")
             document = [sentence for sentence in cell_sentences(row[name], f"The data set {dataset}") if sentence]
             if document:
                 yield document
@@ -259,4 +259,4 @@ def _from_the_hub(dataset: str) -> Iterator[None]:
 
 SOURCES: dict[str, Callable[[str], Source]] = {"microworld": _microworld, "nltk": _nltk, "file": _file, "hub": _hub}
 # a comma parts two corpora only where the name of one follows, for a file's name may have commas
-_BETWEEN = re.compile(rf",\s*(?=(?:{'|'.join(SOURCES)})(?::|,|$))")
+_CORPUS_SEPARATOR = re.compile(rf",\s*(?=(?:{'|'.join(SOURCES)})(?::|,|$))")

@@ -18,7 +18,7 @@ PARQUET_ROWS = 1024  # read together
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
 
-def file_documents(path: Path, column: str) -> Iterator[list[str]]:
+def read_documents(path: Path, column: str) -> Iterator[list[str]]:
     """The documents of the file `path`, each a list of sentences, in the file's order.
 
     txt: blank lines part documents; in a file without any, each line is one. jsonl, csv, parquet: each row is one, its
@@ -40,7 +40,7 @@ def file_documents(path: Path, column: str) -> Iterator[list[str]]:
         raise CorpusError(f"The corpus file {path} cannot be read: {disk_reason(error)}.") from error
 
 
-def sentences(text: str) -> list[str]:
+def split_sentences(text: str) -> list[str]:
     """The sentences of `text`, white space made single blanks; they end in . ! or ? before a blank."""
     return _SENTENCE_END.split(" ".join(text.split()))
 
@@ -74,10 +74,10 @@ def _text_documents(path: Path, column: str) -> Iterator[list[str]]:
         if line.strip():
             paragraph.append(line)
         if paragraph and not (line.strip() and blank):  # ends at a blank line, or with every line
-            yield sentences(" ".join(paragraph))
+            yield split_sentences(" ".join(paragraph))
             paragraph = []
     if paragraph:
-        yield sentences(" ".join(paragraph))
+        yield split_sentences(" ".join(paragraph))
 
 
 def _json_documents(path: Path, column: str) -> Iterator[list[str]]:
@@ -90,7 +90,7 @@ def _json_documents(path: Path, column: str) -> Iterator[list[str]]:
             raise CorpusError(f"{path.name}, line {number}: no JSON ({str(error)[:80]}).") from error
         if not isinstance(row, dict):
             raise CorpusError(f"{path.name}, line {number}: expected an object with a text in it, got {_kind(row)}.")
-        name = column_of(list(row), column, f"{path.name}, line {number}")
+        name = text_column(list(row), column, f"{path.name}, line {number}")
         yield cell_sentences(row[name], f"{path.name}, line {number}")
 
 
@@ -101,14 +101,14 @@ def _csv_documents(path: Path, column: str) -> Iterator[list[str]]:
         header = next(rows, None)
         if header is None:
             raise CorpusError(f"{path.name} is empty; its first line should name the columns.")
-        place = header.index(column_of(header, column, f"{path.name}, line 1"))
+        place = header.index(text_column(header, column, f"{path.name}, line 1"))
         for row in rows:
             if row:
                 if len(row) <= place:
                     raise CorpusError(
                         f"{path.name}, line {rows.line_num}: {len(row)} columns instead of {len(header)}."
                     )
-                yield sentences(row[place])
+                yield split_sentences(row[place])
     except csv.Error as error:
         raise CorpusError(f"{path.name}, line {rows.line_num}: no CSV ({error}).") from error
 
@@ -121,7 +121,7 @@ def _parquet_documents(path: Path, column: str) -> Iterator[list[str]]:
         raise CorpusError("Parquet files need a package that is not here: pip install pyarrow.") from error
     try:
         with parquet.ParquetFile(path) as file:
-            name = column_of(file.schema_arrow.names, column, path.name)
+            name = text_column(file.schema_arrow.names, column, path.name)
             number = 0
             for batch in file.iter_batches(PARQUET_ROWS, columns=[name]):
                 for value in batch.column(0).to_pylist():
@@ -133,7 +133,7 @@ def _parquet_documents(path: Path, column: str) -> Iterator[list[str]]:
         ) from error
 
 
-def column_of(names: list[str], wanted: str, where: str) -> str:
+def text_column(names: list[str], wanted: str, where: str) -> str:
     """Which of the columns `names` holds the text."""
     if wanted in names:
         return wanted
@@ -151,7 +151,7 @@ def cell_sentences(value: Any, where: str) -> list[str]:
     if value is None:
         return []
     if isinstance(value, str):
-        return sentences(value)
+        return split_sentences(value)
     if isinstance(value, list) and all(isinstance(part, str) for part in value):
         return [" ".join(part.split()) for part in value]
     raise CorpusError(f"{where}: expected a text, got {_kind(value)}.")

@@ -22,13 +22,13 @@ from filelock import FileLock, Timeout
 
 from engine.settings.error_text import disk_reason
 from engine.storage.atomic import whole_folder
-from engine.storage.cache import cache_folder, digest, writable_folder
+from engine.storage.cache import cache_folder, digest, writable_cache_folder
 
 LAYOUT = 1  # of the files of an entry; another number, and older entries are not found any more
 BUFFER_TOKENS = 1 << 18  # held in memory while building
 WAIT_S = 1.0  # how often a process that waits for another's building says so
 
-Make = Callable[[], Iterable[Sequence[int]]]
+MakeRows = Callable[[], Iterable[Sequence[int]]]
 Progress = Callable[[int], None]
 
 
@@ -37,7 +37,7 @@ class CorpusError(ValueError):
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class TokenRows:
     """Rows of token ids on disk. Asking for some reads no others."""
 
     tokens: np.ndarray  # (token,) uint16 or int32, memory-mapped: the rows one after the other
@@ -62,15 +62,15 @@ class Rows:
         """How many tokens the rows numbered `which` (row,) have, without padding: (row,) int64."""
         return np.asarray(self.starts[which + 1] - self.starts[which])
 
-    def first(self, count: int) -> Rows:
+    def first(self, count: int) -> TokenRows:
         """At most the first `count` rows."""
         starts = self.starts[: count + 1]
-        return Rows(self.tokens[: starts[-1]], starts, self.length, self.pad)
+        return TokenRows(self.tokens[: starts[-1]], starts, self.length, self.pad)
 
 
-def open_rows(
-    key: Any, count: int, make: Make, *, length: int, pad: int, largest: int, progress: Progress | None = None
-) -> Rows:
+def open_token_rows(
+    key: Any, count: int, make: MakeRows, *, length: int, pad: int, largest: int, progress: Progress | None = None
+) -> TokenRows:
     """The first `count` rows that `make` yields, or all if there are fewer. Built if they are not on disk yet.
 
     `key`: JSON that differs wherever the rows may. `length`: most tokens in a row. `largest`: the highest token there
@@ -85,14 +85,14 @@ def open_rows(
     with suppress(OSError, RuntimeError):  # also from a cache that others wrote and we may only read
         found = _find(cache_folder() / "tokens" / name, count)
     if found is None:
-        folder = writable_folder("tokens") / name
-        with _alone(folder, progress):
+        folder = writable_cache_folder("tokens") / name
+        with _build_lock(folder, progress):
             found = _find(folder, count) or _build(folder, count, make, largest, progress)
-    return Rows(*found, length, pad).first(count)
+    return TokenRows(*found, length, pad).first(count)
 
 
 @contextmanager
-def _alone(folder: Path, progress: Progress | None) -> Iterator[None]:
+def _build_lock(folder: Path, progress: Progress | None) -> Iterator[None]:
     """Waits until nobody else builds `folder`. The system lets go of the lock when its holder ends, however it ends."""
     lock = FileLock(folder.with_suffix(".lock"))
     while not lock.is_locked:
@@ -123,7 +123,7 @@ def _find(folder: Path, count: int) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def _build(
-    folder: Path, count: int, make: Make, largest: int, progress: Progress | None
+    folder: Path, count: int, make: MakeRows, largest: int, progress: Progress | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """What _find finds, after writing it into a folder that is complete or not there."""
     _clear(folder, ".*")  # drafts of builders that were killed

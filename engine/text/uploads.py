@@ -11,10 +11,10 @@ from engine.storage.atomic import whole_file
 from engine.text.text_files import READERS
 from engine.text.token_store import CorpusError
 
-LARGEST_MB = 10  # the app's server takes no larger ones (maxUploadSize in .streamlit/config.toml)
+MAX_UPLOAD_MB = 10  # the app's server takes no larger ones (maxUploadSize in .streamlit/config.toml)
 
 
-def keep(folder: Path, name: str, content: bytes) -> Path:
+def save_upload(folder: Path, name: str, content: bytes) -> Path:
     """Writes `content` into `folder` under a harmless form of `name`; where it is now.
 
     The same content under the same name is kept once. Nothing of `name` but letters, digits, . _ and - survives.
@@ -28,9 +28,9 @@ def keep(folder: Path, name: str, content: bytes) -> Path:
         raise CorpusError(f"A corpus file ends in {', '.join(READERS)}; got {base[-40:]!r}.")
     if not content:
         raise CorpusError(f"{base[-40:]!r} is empty; choose a file with text in it.")
-    if len(content) > LARGEST_MB * 1_000_000:
+    if len(content) > MAX_UPLOAD_MB * 1_000_000:
         raise CorpusError(
-            f"{base[-40:]!r} has {len(content) / 1e6:,.1f} MB, and {LARGEST_MB} MB is the most that is taken here; "
+            f"{base[-40:]!r} has {len(content) / 1e6:,.1f} MB, and {MAX_UPLOAD_MB} MB is the most that is taken here; "
             "name it as file:PATH instead."
         )
     stem = re.sub(r"[^A-Za-z0-9_-]+", "-", PurePosixPath(base).stem).strip("-")[:60] or "text"

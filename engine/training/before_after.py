@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from engine.methods.base import Data
+from engine.methods.base import TrainingData
 from engine.model.bert import Bert
 from engine.model.saved_models import save_tensors
 from engine.settings.device import Device
@@ -29,7 +29,7 @@ CHUNK = 1 << 20
 
 
 @torch.no_grad()
-def measured(teacher: Bert, student: Bert, data: Data, device: Device) -> dict[str, Any]:
+def measured(teacher: Bert, student: Bert, data: TrainingData, device: Device) -> dict[str, Any]:
     """Both models on this machine, now: {"teacher": {...}, "student": {...}, and how it was measured}.
 
     "bytes": of all tensors in one safetensors file; "latency_ms": median of several forward passes over one fixed

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from engine.methods.base import Data, Method
+from engine.methods.base import Method, TrainingData
 from engine.model.bert import Bert
-from engine.settings.budget import Outlook, read
+from engine.settings.budget import CostEstimate, parse_budget
 from engine.settings.device import Device
 from engine.settings.run_config import RunConfig
-from engine.sizing.step_flops import Work
+from engine.sizing.step_flops import BatchShape
 from engine.storage.atomic import write_json
 from engine.storage.runs import Run
 from engine.text.corpora import Corpus
@@ -33,11 +33,11 @@ def settle(
     plan: Plan,
     teacher: Bert,
     guide: Any,
-    text: Data,
+    text: TrainingData,
     device: Device,
     processes: Processes,
     run: Run,
-) -> Outlook:
+) -> CostEstimate:
     """How many steps `config` comes to and what they are expected to take; kept in `run`, whose resume finds it there.
 
     A budget in seconds takes some steps on a copy first. `teacher` on the CPU; `guide`: what `losses` get as the
@@ -48,9 +48,9 @@ def settle(
         RunError: what was kept is damaged.
     """
     if processes.agree(run.budget_path.exists()):
-        return Outlook.from_json(run.budget())
+        return CostEstimate.from_json(run.budget())
     look, pace = look_at(text, config), None
-    if config.budget and read(config.budget).unit == "seconds":
+    if config.budget and parse_budget(config.budget).unit == "seconds":
         pace = measure(config, plan, teacher, guide, text, look, device, processes)
     outlook = foresee(config, plan.method, teacher.shape, plan.shape, look, pace)
     if processes.rank == 0:
@@ -58,14 +58,14 @@ def settle(
     return outlook
 
 
-def look_at(text: Data, config: RunConfig) -> Look:
+def look_at(text: TrainingData, config: RunConfig) -> Look:
     """The first batches of `text`; how many tokens a batch has, where its rows are there already, from all of them."""
     batches = [text.batch(step, config.batch, config.seed) for step in range(LOOKED_AT)]
     tokens = sum(int(batch.visible.sum()) for batch in batches) / len(batches)
     if isinstance(text, Corpus):
         tokens = float(text.rows.lengths(np.arange(len(text.rows))).mean()) * config.batch
     parts = [batch.parts(config.processes * config.accumulate) for batch in batches]
-    return Look([[Work(len(p.ids), p.ids.shape[1], len(p.targets)) for p in some] for some in parts], tokens)
+    return Look([[BatchShape(len(p.ids), p.ids.shape[1], len(p.targets)) for p in some] for some in parts], tokens)
 
 
 def measure(
@@ -73,7 +73,7 @@ def measure(
     plan: Plan,
     teacher: Bert,
     guide: Any,
-    text: Data,
+    text: TrainingData,
     look: Look,
     device: Device,
     processes: Processes,
@@ -105,7 +105,7 @@ def seconds_of_steps(
     method: Method,
     student: nn.Module,
     guide: Any,
-    text: Data,
+    text: TrainingData,
     config: RunConfig,
     device: Device,
     processes: Processes,

@@ -33,7 +33,7 @@ def done(config: RunConfig, root: Path, who: str, say: Say) -> Run:
         job.queue(run)
         say(f"{who}: {run.id} goes on, {config.steps:,} steps in all")
     else:
-        run = runs.create(root, wanted, f"{config.method}-recipe")
+        run = runs.create_run(root, wanted, f"{config.method}-recipe")
         say(f"{who}: {run.id}, {config.steps:,} steps")
     last: dict[str, Any] = {}
     for last in job.perform(run):

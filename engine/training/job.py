@@ -23,7 +23,7 @@ import psutil
 from filelock import Timeout
 
 from engine.settings.run_config import RunConfig
-from engine.storage.runs import ENDED, Run, RunError, Status, create, open_run
+from engine.storage.runs import ENDED, Run, RunError, Status, create_run, open_run
 from engine.training.device_queue import POLL_S, lock_of, wait_in_line
 from engine.training.launch import KILL, command_for, send, spawn
 
@@ -41,9 +41,9 @@ def _train(config: RunConfig, run: Run) -> Iterator[dict[str, Any]]:
 
 
 def _device_of(config: RunConfig) -> str:
-    from engine.settings.device import pick
+    from engine.settings.device import pick_device
 
-    return pick(config.device).type
+    return pick_device(config.device).type
 
 
 def start(root: Path, config: dict[str, Any], name: str, command: Sequence[str] | None = None) -> Run:
@@ -51,7 +51,7 @@ def start(root: Path, config: dict[str, Any], name: str, command: Sequence[str] 
 
     `command`: what to start with the folder's path behind it, by default what the config's processes need.
     """
-    run = create(root, config, name)
+    run = create_run(root, config, name)
     run.append({"kind": "queued"})
     _start(run, command, config.get("processes"))
     return run
@@ -62,7 +62,7 @@ def prepare(root: Path, config: dict[str, Any], name: str) -> Run:
 
     Raises RunError.
     """
-    run = create(root, config, name)
+    run = create_run(root, config, name)
     run.append({"kind": "stopped", "message": "Prepared, not started."})
     return run
 

@@ -14,17 +14,17 @@ from torch import nn
 
 from engine.inheritance.attention_film import begin, take
 from engine.learning.masked_lm import pair_score
-from engine.methods.base import Data, Method
+from engine.methods.base import Method, TrainingData
 from engine.model.saved_models import save_model
-from engine.settings.budget import read
+from engine.settings.budget import parse_budget
 from engine.settings.device import Device
 from engine.settings.run_config import RunConfig
-from engine.sizing.step_flops import Work
+from engine.sizing.step_flops import BatchShape
 from engine.storage.atomic import clear_drafts, write_json
 from engine.storage.runs import Run
 from engine.teachers import catalog as teachers
 from engine.text.masking import Masking
-from engine.text.sentence_pairs import Pairs
+from engine.text.sentence_pairs import PairCorpus
 from engine.training.before_after import measured
 from engine.training.budget_trial import SAMPLE, settle
 from engine.training.checkpoints import load_checkpoint, restore_parameters, restore_random_state, save_checkpoint
@@ -77,7 +77,7 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
         return
     teacher_bert.to("cpu")  # where students are prepared
     if config.budget:
-        yield {"kind": "prepare", "message": f"Finding out how many steps {read(config.budget)} are"}
+        yield {"kind": "prepare", "message": f"Finding out how many steps {parse_budget(config.budget)} are"}
     outlook = settle(config, planned, teacher_bert, guide, corpus, device, processes, run)
     if config.budget:
         assert outlook.steps is not None
@@ -105,8 +105,8 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     planned = dataclasses.replace(planned, shape=shape)
     optimizer = method.optimizer(student)
     rate, countdown = LearningRate(config.steps, config.warmup), None
-    if config.budget and read(config.budget).unit == "seconds" and outlook.course:
-        countdown = Countdown(read(config.budget).amount, config.steps, outlook.course)
+    if config.budget and parse_budget(config.budget).unit == "seconds" and outlook.course:
+        countdown = Countdown(parse_budget(config.budget).amount, config.steps, outlook.course)
     done = 0
     if saved:
         if countdown is not None and "countdown" in saved["extra"]:
@@ -143,7 +143,7 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
         step = done + 1
         batch = corpus.batch(step - 1, config.batch, config.seed)
         parts = batch.parts(processes.size * config.accumulate)
-        looked_at = [Work(len(part.ids), part.ids.shape[1], len(part.targets)) for part in parts]
+        looked_at = [BatchShape(len(part.ids), part.ids.shape[1], len(part.targets)) for part in parts]
         spent["flops"] += method.step_flops(teacher.bert.shape, shape, looked_at, step, student)
         losses = backward(method, student, guide, batch, parts, device, processes)
         torch.nn.utils.clip_grad_norm_(student.parameters(), config.clip)
@@ -223,7 +223,7 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     bert = method.finish(student).to(device.type).eval()
     lineage = method.lineage(student)
     score = method.score(method.whole(bert, lineage).to(device.type).eval(), corpus, device)
-    if isinstance(corpus, Pairs):
+    if isinstance(corpus, PairCorpus):
         score["pair_accuracy"] = pair_score(bert, corpus, device)["accuracy"]
     yield {"kind": "evaluation", "step": done, **score}
     yield from take(film, bert, done)
@@ -266,7 +266,7 @@ def _guide(
 
 
 def _calibrated(
-    method: Method, student: nn.Module, corpus: Data, config: RunConfig, device: Device, processes: Processes
+    method: Method, student: nn.Module, corpus: TrainingData, config: RunConfig, device: Device, processes: Processes
 ) -> nn.Module:
     """The prepared student after the method has looked at the corpus; rank 0 looks, and all do what it decided.
 

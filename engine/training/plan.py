@@ -9,12 +9,12 @@ from pathlib import Path
 
 from engine.methods.base import Method
 from engine.methods.registry import find
-from engine.settings.budget import Budget, Outlook, over_a_run, read, steps_within
-from engine.settings.device import Device, pick
-from engine.settings.options import ConfigError, read_options
+from engine.settings.budget import Budget, CostEstimate, parse_budget, steps_for_budget, sum_over_steps
+from engine.settings.device import Device, pick_device
+from engine.settings.options import ConfigError, parse_options
 from engine.settings.run_config import RunConfig
 from engine.sizing.shape import Shape, ShapeError
-from engine.sizing.step_flops import Work
+from engine.sizing.step_flops import BatchShape
 from engine.teachers import catalog as teachers
 from engine.training.past_runs import experience
 
@@ -25,7 +25,7 @@ MANY_STEPS = 1_000_000  # with so many steps no method refuses a shape for want 
 class Look:
     """Batches as a run will see them, each in the parts in which it is taken, and how many tokens they have."""
 
-    batches: Sequence[Sequence[Work]]
+    batches: Sequence[Sequence[BatchShape]]
     tokens: float  # of a batch, without padding
     full_rows: bool = False  # nobody has looked: rows are taken for full
 
@@ -39,10 +39,10 @@ class Plan:
     shape: Shape  # the student's
     corpus: str
     device: Device
-    outlook: Outlook
+    outlook: CostEstimate
 
 
-def plan(config: RunConfig, runs: Path | None = None, settled: Outlook | None = None) -> Plan:
+def plan(config: RunConfig, runs: Path | None = None, settled: CostEstimate | None = None) -> Plan:
     """What `config` asks for; `runs`: the folder in which the teacher run:ID looks.
 
     `settled`: what a run has found out when it began; without it the outlook is what earlier runs let expect, or rows
@@ -52,11 +52,11 @@ def plan(config: RunConfig, runs: Path | None = None, settled: Outlook | None = 
         ValueError: (ConfigError, ShapeError, TeacherError, CorpusError) it cannot be run as asked.
     """
     kind = find(config.method)
-    options = read_options(kind.Options, config.options)
+    options = parse_options(kind.Options, config.options)
     card = teachers.card(config.teacher, runs)
     method = kind(options, MANY_STEPS if config.budget else config.steps)
     corpus = method.text(config.corpus, card.corpus)  # refuses a corpus that is not there
-    device = pick(config.device, config.precision)
+    device = pick_device(config.device, config.precision)
     here = int(os.environ.get("LOCAL_WORLD_SIZE", config.processes))  # torchrun knows better than an older config
     if device.type != "cpu" and here > device.count:
         raise ConfigError(
@@ -78,7 +78,8 @@ def plan(config: RunConfig, runs: Path | None = None, settled: Outlook | None = 
             shape = method.student_shape(card.shape, config.student)
         except (ShapeError, ConfigError) as error:
             about = (
-                f"The budget of {read(config.budget)} comes to {outlook.steps:,} step{'s' * (outlook.steps > 1)}."
+                f"The budget of {parse_budget(config.budget)} comes to {outlook.steps:,} "
+                f"step{'s' * (outlook.steps > 1)}."
                 if config.budget
                 else ""
             )
@@ -93,7 +94,7 @@ def expected(config: RunConfig, teacher: Shape, tokens_a_row: float | None) -> L
     parts = config.accumulate * config.processes
     edges = [config.batch * index // parts for index in range(parts + 1)]
     rows = [after - before for before, after in zip(edges, edges[1:], strict=False)]
-    batch = [Work(some, length, round(config.mask_share * some * length)) for some in rows]
+    batch = [BatchShape(some, length, round(config.mask_share * some * length)) for some in rows]
     return Look([batch], config.batch * (tokens_a_row or longest), tokens_a_row is None)
 
 
@@ -104,7 +105,7 @@ def foresee(
     student: Shape,
     look: Look,
     pace: tuple[float, float] | None = None,
-) -> Outlook:
+) -> CostEstimate:
     """What a run over batches like those of `look` takes, and how many steps its budget comes to.
 
     `pace`: seconds a FLOP in the run's first and in its last steps; in between, a step's seconds go with its FLOPs.
@@ -117,7 +118,7 @@ def foresee(
         if steps < 1:
             return 0.0
         which = type(method)(method.options, steps)
-        return over_a_run(
+        return sum_over_steps(
             lambda step: _mean_flops(which, teacher, student, step, look), which.phases(teacher, student), steps
         )
 
@@ -133,22 +134,22 @@ def foresee(
 
     def seconds(steps: int) -> float:
         price = dict(course(steps)) if steps else {}
-        return over_a_run(price.__getitem__, list(price), steps)
+        return sum_over_steps(price.__getitem__, list(price), steps)
 
-    spend = read(config.budget) if config.budget else Budget(config.steps, "steps")
+    spend = parse_budget(config.budget) if config.budget else Budget(config.steps, "steps")
     steps: int | None = int(spend.amount)
     if spend.unit == "tokens":
         steps = int(spend.amount / look.tokens)
     elif spend.unit == "flops":
-        steps = steps_within(flops, spend.amount)
+        steps = steps_for_budget(flops, spend.amount)
     elif spend.unit == "seconds":
-        steps = None if pace is None else steps_within(seconds, spend.amount)
+        steps = None if pace is None else steps_for_budget(seconds, spend.amount)
     if config.budget and steps == 0:
         raise ConfigError([f"A budget of {spend} is less than one step takes; give more, or take a smaller batch."])
     if steps is None:
-        return Outlook(None, seconds=spend.amount)
+        return CostEstimate(None, seconds=spend.amount)
     timed = (seconds(steps), look.full_rows, course(steps)) if pace and steps else (None, look.full_rows)
-    return Outlook(steps, steps * look.tokens, flops(steps), *timed)
+    return CostEstimate(steps, steps * look.tokens, flops(steps), *timed)
 
 
 def _mean_flops(method: Method, teacher: Shape, student: Shape, step: int, look: Look) -> float:

@@ -11,13 +11,13 @@ import torch
 
 from engine.learning import score_kind as measure
 from engine.model.bert import Bert
-from engine.settings.budget import read
+from engine.settings.budget import parse_budget
 from engine.settings.project import VERSION
 from engine.settings.run_config import RunConfig
 from engine.sizing.cost import multiply_adds, parameters
 from engine.sizing.shape import Shape
 from engine.teachers.catalog import parent_run
-from engine.text.masking import MASKED
+from engine.text.masking import MASKED_SHARE
 from engine.training.plan import Plan
 
 
@@ -51,10 +51,10 @@ def student_card(
         "parameters": parameters(bert.shape),
         "encoder_parameters": parameters(bert.shape.replace(mlm_head=False)),
         "teacher_parameters": parameters(teacher.replace(mlm_head=bert.shape.mlm_head)),
-        "measure": measure.as_json(plan.method.measure),
+        "measure": measure.score_kind_json(plan.method.measure),
         "classes": list(plan.method.classes),
         "scores": {
-            **measure.scores(plan.method.measure, taught, learned),
+            **measure.card_scores(plan.method.measure, taught, learned),
             **{name: learned[name] for name in ("pair_accuracy",) if name in learned},
         },
         "measured": measured,
@@ -62,7 +62,7 @@ def student_card(
         "device_name": plan.device.name,
         "seconds": round(seconds, 2),
         "budget": {
-            "asked": str(read(config.budget)) if config.budget else f"{config.steps:,} steps",
+            "asked": str(parse_budget(config.budget)) if config.budget else f"{config.steps:,} steps",
             "planned": plan.outlook.to_json(),
         },
         "tokens": spent["tokens"],
@@ -77,7 +77,7 @@ def student_card(
     }
 
 
-def hidden_words(length: int, share: float = MASKED) -> int:
+def hidden_words(length: int, share: float = MASKED_SHARE) -> int:
     """How many tokens of a row of `length` are hidden and predicted, as expected of a row without padding."""
     return round(share * length)
 
@@ -105,7 +105,7 @@ def start_event(
         "numbers_title": plan.method.numbers_title,
         "numbers_unit": plan.method.numbers_unit,
         "corpus": plan.corpus,
-        "measure": measure.as_json(plan.method.measure),
+        "measure": measure.score_kind_json(plan.method.measure),
         "rows": rows,
         "teacher_shape": plan.teacher.shape.to_json(),
         "student_shape": plan.shape.to_json(),

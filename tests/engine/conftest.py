@@ -28,14 +28,14 @@ def corpus(few_held_out):
 def knowing(corpus):
     """A small teacher, 2 x 32, that has learned the microworld a little."""
     from engine.learning.optimizers import adamw
-    from engine.methods.base import masked_lm
+    from engine.methods.base import masked_lm_loss
     from tests.fixtures.builders import teacher
 
     bert = teacher(hidden=32, heads=4, ffn=64)
     optimizer = adamw([(bert, 1e-2)])
     for step in range(60):
         optimizer.zero_grad()
-        masked_lm(bert, corpus.batch(step, 16, 0)).backward()
+        masked_lm_loss(bert, corpus.batch(step, 16, 0)).backward()
         optimizer.step()
     optimizer.zero_grad()
     return bert.requires_grad_(False)

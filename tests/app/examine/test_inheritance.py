@@ -234,7 +234,7 @@ def test_runs_of_other_teachers_or_texts_do_not_share_a_chart(made, tmp_path):
     run = made[1]
 
     def copied(**changes):
-        other = engine_runs.create(tmp_path, {**run.config(), **changes}, "x")
+        other = engine_runs.create_run(tmp_path, {**run.config(), **changes}, "x")
         shutil.copyfile(run.events_path, other.events_path)
         return read_curve(other).kin
 
@@ -245,7 +245,7 @@ def test_runs_of_other_teachers_or_texts_do_not_share_a_chart(made, tmp_path):
 
 def test_events_from_elsewhere_do_not_break_the_curve(tmp_path):
     """Harm: one odd line in a run's file takes the page down."""
-    run = engine_runs.create(tmp_path, {"method": "wid"}, "x")
+    run = engine_runs.create_run(tmp_path, {"method": "wid"}, "x")
     assert read_curve(run) is None
     whole = dict.fromkeys(("score", "low", "high", "distance", "null"), 0.5)
     for event in (

@@ -14,7 +14,7 @@ from app.examine.charts import best_bars, step_lines
 from app.examine.fill_in import with_a_blank
 from app.size.charts import tensor_map
 from engine.inspection.head_roles import BestHead
-from engine.sizing.cost import ledger, parameters
+from engine.sizing.cost import parameters, tensor_kinds
 from engine.sizing.shape import Shape
 
 
@@ -100,7 +100,7 @@ def test_a_figure_gives_flows_parts_and_intervals_too() -> None:
     flows = figure_lines(sankey(np.array([[0.75, 0.25]]), ["a", "<b>"], ["c"], LIGHT))
     assert [line[1:4] for line in flows] == [["a", "c", "0.75"], ["<b>", "c", "0.25"]]
     shape = Shape(2, 8, 2, vocab=100)
-    parts = [line for line in figure_lines(tensor_map(ledger(shape), "#000000", LIGHT)) if line[2]]
+    parts = [line for line in figure_lines(tensor_map(tensor_kinds(shape), "#000000", LIGHT)) if line[2]]
     assert sum(float(line[3]) for line in parts) == parameters(shape)
     bars = figure_lines(best_bars({"Teacher": {"order": BestHead(0, 1, 0.5, 0.1, 0.2, 0.3, -2, 40)}}, LIGHT))
     assert bars[0] == ["Teacher", "order", 50.0, "", 10.0, 10.0]

@@ -18,7 +18,7 @@ from engine.settings import project
 from engine.sizing.cost import parameters
 from engine.sizing.shape import Shape
 from engine.storage.atomic import write_json
-from engine.storage.runs import create
+from engine.storage.runs import create_run
 from engine.training.launch import PROJECT
 
 SHAPE = Shape(layers=2, hidden=32, heads=2, vocab=211, positions=64)
@@ -80,7 +80,7 @@ def html(page: AppTest) -> str:
 
 def finished(root, **changes):
     """A finished run with a card, and no weights."""
-    run = create(root, {"method": "wid"}, "wid")
+    run = create_run(root, {"method": "wid"}, "wid")
     card = {
         "method": "wid", "steps": 20, "parameters": 54_321, "shape": SHAPE.to_json(),
         "scores": {"retained": 0.9, "masked_accuracy": 0.6}, "seconds": 3.0,

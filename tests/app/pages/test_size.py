@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from engine.sizing.comparison import TABS, Comparison, Configuration, fields_of
+from engine.sizing.comparison import TABS, Comparison, Configuration, editable_fields
 from engine.sizing.comparison_link import to_link
 from engine.sizing.cost import parameters
 from engine.sizing.presets import PRESETS
@@ -56,7 +56,7 @@ def test_every_preset_can_be_started_from(preset: str) -> None:
 
 def test_the_count_follows_every_control() -> None:
     """Harm: a control that moves and changes nothing, or something else."""
-    page, fields = opened(), fields_of(Shape(hidden=384))
+    page, fields = opened(), editable_fields(Shape(hidden=384))
     for label, name, value in (
         ("Layers, exact", "layers", 6),
         ("Width, exact", "hidden", 516),
@@ -127,7 +127,7 @@ def test_every_tab_takes_the_largest_and_the_smallest_shape(tab: str) -> None:
     tiny = Shape(**dict.fromkeys(("layers", "hidden", "heads", "ffn", "vocab", "positions"), 1))
     for shape in (huge, tiny):
         link = Comparison(
-            (Configuration("A", "bert-base", fields_of(shape)), Configuration.of("bert-base", "B")),
+            (Configuration("A", "bert-base", editable_fields(shape)), Configuration.of("bert-base", "B")),
             chosen=0,
             tab=tab,
             tokens=1,

@@ -2,7 +2,7 @@
 
 from engine.benches.machine_rate import STEP, measure
 from engine.settings.device import Device
-from engine.sizing.footprint import Batch, training_flops
+from engine.sizing.footprint import TrainingBatch, training_flops
 
 
 def test_rates_are_measured(capsys) -> None:
@@ -12,5 +12,5 @@ def test_rates_are_measured(capsys) -> None:
         assert 1e7 < rates[name] < 1e16, name
     assert rates["step"] < 3 * rates["float32"]  # a training step is no faster than the products that it is made of
     assert rates["device"] == "CPU, for a test"
-    assert training_flops(STEP, Batch(8, 128)) > 1e10
+    assert training_flops(STEP, TrainingBatch(8, 128)) > 1e10
     assert capsys.readouterr().out.count("progress") == 4

@@ -8,7 +8,7 @@ from engine.benches.methods import CASES, measure, planned, table
 from engine.benches.methods import bench_methods as bench
 from engine.methods.registry import METHODS
 from engine.settings.options import ConfigError
-from engine.sizing.step_flops import TRAINED, Work, forward_flops
+from engine.sizing.step_flops import FORWARD_AND_BACKWARD, BatchShape, forward_flops
 
 
 def test_wid_has_two_rows_and_its_ratio() -> None:
@@ -35,7 +35,7 @@ def test_every_method_of_the_registry_can_be_measured(name) -> None:
         assert len(found["seconds"]) == 1
         assert found["flops"] > 0
     if name == "scratch":
-        assert found["flops"] == TRAINED * forward_flops(shape, Work(4, 16, 10))  # 15% of 64 tokens
+        assert found["flops"] == FORWARD_AND_BACKWARD * forward_flops(shape, BatchShape(4, 16, 10))  # 15% of 64 tokens
 
 
 def test_what_cannot_be_measured_is_said(monkeypatch) -> None:

@@ -11,7 +11,7 @@ from engine.__main__ import main
 from engine.sizing.cost import parameters
 from engine.sizing.presets import PRESETS
 from engine.sizing.shape import Shape
-from engine.sizing.solver import KEEPABLE
+from engine.sizing.solver import KEEPABLE_FIELDS
 
 ROOT = Path(__file__).parents[3]
 
@@ -157,7 +157,7 @@ BAD = {
     "latency without a device": (["--budget", "1ms", "--of", "latency"], "needs a device"),
     "unknown device": (["--device", "abacus"], "no device"),
     "unknown precision": (["--device", "h100", "--precision", "int2"], "precision must be one of"),
-    "keep everything": (["--budget", "1M", "--keep", ",".join(KEEPABLE)], "nothing to look"),
+    "keep everything": (["--budget", "1M", "--keep", ",".join(KEEPABLE_FIELDS)], "nothing to look"),
     "keep nonsense": (["--budget", "1M", "--keep", "magic"], "cannot be kept"),
     "sweep nonsense": (["--sweep", "magic"], "no control"),
     "bad link": (["--link", "http://x/?c=bert-base~heads.7"], "7 heads"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.compactors.cut_schedule import RULES, Schedule, sizes, smallest
+from engine.compactors.cut_schedule import RULES, CutSizes, group_sizes, smallest_dims
 from engine.sizing.shape import Shape
 
 BASE = Shape()
@@ -45,10 +45,10 @@ def released_mask(kind: str, norms: np.ndarray, cut: int, goal: int, strategy: s
 def test_the_release_rule_closes_the_release_s_dims_at_every_cut(case, kind):
     """Harm: a "paper" preset whose masks are not the paper's."""
     student, strategy = NAMED[case]
-    schedule = Schedule(BASE, student, strategy, "release")
-    norms = np.random.default_rng(3).random(sizes(BASE)[kind]).astype(np.float32) + 0.5
+    schedule = CutSizes(BASE, student, strategy, "release")
+    norms = np.random.default_rng(3).random(group_sizes(BASE)[kind]).astype(np.float32) + 0.5
     for cut in range(1, schedule.last_cut + 3):
-        places = smallest(torch.from_numpy(norms), schedule.left(kind, cut), *schedule.pieces(kind))
+        places = smallest_dims(torch.from_numpy(norms), schedule.left(kind, cut), *schedule.pieces(kind))
         expected = released_mask(kind, norms, cut, student.hidden, strategy)
         assert places.tolist() == expected.nonzero()[0].tolist(), cut
 
@@ -57,7 +57,7 @@ def test_the_release_rule_closes_the_release_s_dims_at_every_cut(case, kind):
 def test_the_release_rule_ends_when_the_release_does(case, cuts):
     """Harm: the promised end of closing is not when the last dim goes (nine heads need eighteen cuts, not sixteen)."""
     student, strategy = NAMED[case]
-    assert Schedule(BASE, student, strategy, "release").last_cut == cuts
+    assert CutSizes(BASE, student, strategy, "release").last_cut == cuts
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -65,9 +65,9 @@ def test_the_release_rule_ends_when_the_release_does(case, cuts):
 def test_every_named_student_is_reached_and_never_passed(case, rule):
     """Harm: a student too narrow or too wide by a dim; heads of unequal width on the way."""
     student, strategy = NAMED[case]
-    schedule = Schedule(BASE, student, strategy, rule)
+    schedule = CutSizes(BASE, student, strategy, rule)
     assert schedule.objections() == []
-    for kind, goal in sizes(student).items():
+    for kind, goal in group_sizes(student).items():
         lefts = [schedule.left(kind, cut) for cut in range(1, schedule.last_cut + 4)]
         assert lefts == sorted(lefts, reverse=True)
         assert lefts[schedule.last_cut - 1 :] == [goal] * 4
@@ -77,18 +77,18 @@ def test_every_named_student_is_reached_and_never_passed(case, rule):
 
 def test_a_width_that_the_release_s_blocks_cannot_reach_is_refused_with_its_neighbours():
     """Harm: a run that ends at another width than was asked for, or "invalid" without a way out."""
-    schedule = Schedule(BASE, Shape(hidden=200, heads=12, head_dim=16), "dim", "release")
+    schedule = CutSizes(BASE, Shape(hidden=200, heads=12, head_dim=16), "dim", "release")
     (problem,) = schedule.objections()
     assert "12 at a time" in problem
     assert "192, 204" in problem
-    assert Schedule(BASE, Shape(hidden=200, heads=12, head_dim=16), "dim").objections() == []
+    assert CutSizes(BASE, Shape(hidden=200, heads=12, head_dim=16), "dim").objections() == []
 
 
 def test_the_smallest_go_first_within_their_block_and_as_whole_pieces():
     """Harm: the most important dims are closed; a block loses more than its share; half a head goes."""
     norms = torch.tensor([5.0, 1.0, 2.0, 8.0, 0.1, 0.2, 0.3, 0.4])
-    assert smallest(norms, 6, 1, 1).tolist() == [4, 5]
-    assert smallest(norms, 6, 2, 1).tolist() == [1, 4]
-    assert smallest(norms, 4, 1, 2).tolist() == [4, 5, 6, 7]
-    assert smallest(norms, 8, 1, 1).tolist() == []
-    assert smallest(torch.ones(4), 3, 1, 1).tolist() == [0]
+    assert smallest_dims(norms, 6, 1, 1).tolist() == [4, 5]
+    assert smallest_dims(norms, 6, 2, 1).tolist() == [1, 4]
+    assert smallest_dims(norms, 4, 1, 2).tolist() == [4, 5, 6, 7]
+    assert smallest_dims(norms, 8, 1, 1).tolist() == []
+    assert smallest_dims(torch.ones(4), 3, 1, 1).tolist() == [0]

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from engine.compactors.cut_schedule import Schedule, smallest
+from engine.compactors.cut_schedule import CutSizes, smallest_dims
 from engine.compactors.heir import Compactor, Heir
-from engine.methods.base import adamw, masked_lm
-from engine.model.bert import Bert, LayerNorm, mix_the_table
+from engine.methods.base import adamw, masked_lm_loss
+from engine.model.bert import Bert, LayerNorm, compactor_into_table
 from engine.sizing.cost import compactor_parameters, parameters
 from engine.sizing.shape import Shape, ShapeError
 from tests.fixtures.builders import masked_batch, randomise, teacher
@@ -82,7 +82,7 @@ def test_the_teacher_is_not_touched(bert):
     """Harm: the model that the student is compared with drifts along with it."""
     before = {name: tensor.clone() for name, tensor in bert.state_dict().items()}
     heir = scramble(Heir(bert))
-    masked_lm(heir, BATCH).backward()
+    masked_lm_loss(heir, BATCH).backward()
     adamw([(heir, 0.1)]).step()
     assert all(torch.equal(tensor, before[name]) for name, tensor in bert.state_dict().items())
     assert all(parameter.grad is None for parameter in bert.parameters())
@@ -176,7 +176,7 @@ def test_taking_zero_vectors_out_changes_nothing(bert, whole_heads):
         pytest.skip("an only head cannot go")
     heir = scramble(Heir(bert))
     close_and_zero(heir, whole_heads)
-    loss = masked_lm(heir, BATCH)
+    loss = masked_lm_loss(heir, BATCH)
     loss.backward()
     before, old_loss = logits(heir).detach(), float(loss.detach())
     gradients = {name: p.grad.clone() for name, p in heir.named_parameters()}
@@ -190,7 +190,7 @@ def test_taking_zero_vectors_out_changes_nothing(bert, whole_heads):
     for name, parameter in heir.named_parameters():  # gradients move along with the dims
         assert torch.equal(parameter.grad, trimmed[name]), name
     heir.zero_grad()
-    loss = masked_lm(heir, BATCH)
+    loss = masked_lm_loss(heir, BATCH)
     loss.backward()
     assert float(loss.detach()) == pytest.approx(old_loss, abs=1e-5)
     torch.testing.assert_close(logits(heir), before, rtol=0, atol=1e-5)
@@ -265,7 +265,7 @@ def test_moments_follow_their_parameters_through_a_shrink():
     optimizer = adamw([(heir.inherited, 1e-3), (heir.compactors, 1e-2)], decay=0.0)
     for seed in range(3):
         heir.zero_grad()
-        masked_lm(heir, masked_batch(seed=seed)).backward()
+        masked_lm_loss(heir, masked_batch(seed=seed)).backward()
         optimizer.step()
     group = heir.groups["residual"]
     kept = [dim for dim in range(16) if dim not in (0, 5, 6)]
@@ -281,7 +281,7 @@ def test_moments_follow_their_parameters_through_a_shrink():
     listed = [id(p) for settings in optimizer.param_groups for p in settings["params"]]
     assert sorted(listed) == sorted(id(p) for p in heir.parameters())
     heir.zero_grad()
-    masked_lm(heir, BATCH).backward()
+    masked_lm_loss(heir, BATCH).backward()
     gradient = new.grad.numpy().copy()
     optimizer.step()
     first = 0.9 * values["exp_avg"] + 0.1 * gradient  # Adam's fourth step, by hand
@@ -326,9 +326,9 @@ def test_the_papers_own_shapes_fold_to_what_was_masked(strategy, sizes):
         heir.inherited.embeddings.word.weight.mul_(0.1)
         for compactor in heir.compactors.parameters():  # away from identity, and no two dims alike
             compactor.mul_(0.8 + 0.4 * torch.rand(compactor.shape[0], 1, generator=noise))
-    schedule = Schedule(big, student, strategy)
+    schedule = CutSizes(big, student, strategy)
     for group in heir.groups.values():
-        places = smallest(group.vector_norms(), schedule.left(group.kind, 16), *schedule.pieces(group.kind))
+        places = smallest_dims(group.vector_norms(), schedule.left(group.kind, 16), *schedule.pieces(group.kind))
         heir.close(group, places)
         with torch.no_grad():
             for member in group.members:
@@ -369,7 +369,7 @@ def test_a_compactor_before_the_decoder_may_be_multiplied_either_way(bert):
     close_and_zero(heir, False)
     shrink_all(heir)
     kept, wide = heir.compactor("decoder").row.shape[1], bert.shape.hidden
-    few = next(n for n in range(1, 10**6) if mix_the_table(n, kept, wide)) - 1
+    few = next(n for n in range(1, 10**6) if compactor_into_table(n, kept, wide)) - 1
     assert few * (wide - kept) <= kept * wide < (few + 1) * (wide - kept)
     ids = torch.arange(60).view(3, 20) % 100
     whole = heir(ids).flatten(0, 1)

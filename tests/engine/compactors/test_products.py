@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.compactors.products import left_first, product
+from engine.compactors.products import effective_weight, left_first
 
 
 @pytest.mark.parametrize("sizes", [(3, 5, 4, 2), (5, 5, 4, 4), (2, 9, 3, 3), (6, 6, 3, 2)])
@@ -16,10 +16,10 @@ def test_products_and_their_gradients_are_right(sizes):
         for size in ((kept_out, out), (out, wide), (wide, kept_in), (out,))
     ]
     column, weight, row, bias = factors
-    effective, effective_bias = product(*factors)
+    effective, effective_bias = effective_weight(*factors)
     torch.testing.assert_close(effective, torch.linalg.multi_dot([column, weight, row]))
     torch.testing.assert_close(effective_bias, column @ bias)
-    assert torch.autograd.gradcheck(product, factors)
+    assert torch.autograd.gradcheck(effective_weight, factors)
 
 
 @given(st.tuples(*[st.integers(1, 40)] * 4))

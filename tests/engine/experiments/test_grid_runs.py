@@ -8,8 +8,8 @@ from engine.__main__ import main
 from engine.cli import recipe as grids
 from engine.experiments.grid import Grid, Row
 from engine.experiments.outcome import read
-from engine.settings.device import pick
-from engine.storage.runs import create, list_runs
+from engine.settings.device import pick_device
+from engine.storage.runs import create_run, list_runs
 from engine.tasks.cross_task import read_out
 from engine.text.sentence_pairs import open_pairs
 from engine.training import find_or_run as once
@@ -117,9 +117,9 @@ def test_what_cannot_be_done_is_refused_before_it_begins(more, says, tmp_path, c
 def test_a_run_that_was_begun_goes_on(tmp_path):
     """Harm: a power cut at the last of thirty runs, and its hour is lost; or a failed run is taken for a result."""
     config, said = tiny("scratch", 6), []
-    run = create(tmp_path, config.to_json(), "scratch-recipe")
+    run = create_run(tmp_path, config.to_json(), "scratch-recipe")
     run.append({"kind": "stopped", "message": "Stopped before training began."})
-    failed = create(tmp_path, config.to_json(), "scratch-recipe")
+    failed = create_run(tmp_path, config.to_json(), "scratch-recipe")
     failed.append({"kind": "failed", "message": "The disk was full."})
     found = once.done(config, tmp_path, "a row", said.append)
     assert found.id == run.id
@@ -135,7 +135,7 @@ def test_a_read_out_finds_what_is_there_and_no_more():
     A model whose [CLS] says the label must reach 100%, one whose [CLS] is always the same the commonest label's share.
     """
     pairs = open_pairs("microworld", tokenizer(), 32, 256, "sop")
-    bert, device = builders.teacher(), pick("cpu")
+    bert, device = builders.teacher(), pick_device("cpu")
     labels = {}
 
     class Telling(type(bert)):

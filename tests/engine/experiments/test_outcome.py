@@ -10,7 +10,7 @@ from engine.cli.recipe import GRIDS
 from engine.experiments.outcome import Outcome, OutcomeError, RowOutcome, difference, listed, read, summary, write
 from engine.experiments.outcome_table import cells, markdown, percent
 from engine.experiments.recipes import RECIPES, find
-from engine.learning.metrics import interval
+from engine.learning.metrics import mean_interval
 from engine.settings.project import EXPERIMENTS
 from engine.sizing.cost import parameters
 from engine.sizing.shape import Shape
@@ -113,7 +113,7 @@ def test_differences_are_taken_seed_by_seed():
     found = difference(other, base)["masked_accuracy"]
     assert found.values == pytest.approx((0.1, 0.1, 0.1))
     assert found.interval == pytest.approx(0.0, abs=1e-9)
-    assert interval([0.1, 0.5, 0.9]) > 0.9
+    assert mean_interval([0.1, 0.5, 0.9]) > 0.9
 
 
 def test_an_outcome_survives_the_disk(tmp_path):
@@ -180,7 +180,7 @@ def test_the_table_says_what_the_outcome_says():
     head, rows = cells(outcome(base, other))
     assert head[:3] == ["", "parameters", "masked accuracy, %"]
     assert rows[1][:2] == ["other", "1,234"]
-    assert rows[1][2] == f"45.0 ± {100 * interval([0.4, 0.5]):.1f}"
+    assert rows[1][2] == f"45.0 ± {100 * mean_interval([0.4, 0.5]):.1f}"
     assert rows[1][3] == "-10.0 ± 0.0"
     assert rows[1][-1] == "-2.5"
     assert {line.count("|") for line in markdown(outcome(base, other)).splitlines() if line.startswith("|")} == {7}

@@ -19,7 +19,7 @@ from engine.learning.held_out import attention_maps, held_out_rows
 from engine.teachers import catalog as teachers
 from engine.text import microworld
 from engine.text.microworld import Document, Relation
-from engine.text.sources import document_number, find_corpus
+from engine.text.sources import document_hash, find_source
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +47,8 @@ def test_gold_cells_are_the_same_as_one_sentence_at_a_time(teacher, hidden) -> N
 def test_stories_are_held_out() -> None:
     """Harm: a student shows what it has learned by heart."""
     training = set()
-    for text, _ in zip(find_corpus("microworld").read(), range(300), strict=False):
-        if document_number(text) % 10:
+    for text, _ in zip(find_source("microworld").read(), range(300), strict=False):
+        if document_hash(text) % 10:
             training.add("\n".join(text))
     stories = gold_stories(12)
     assert len(stories) == 12

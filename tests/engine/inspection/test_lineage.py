@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.compactors.cut_schedule import smallest
+from engine.compactors.cut_schedule import smallest_dims
 from engine.compactors.heir import Heir
 from engine.inspection.lineage import LineageError, chance_overlap, coarse, effective_parents, entropy, read_lineage
 from tests.fixtures.builders import randomise, teacher
@@ -19,7 +19,7 @@ def heir(keep_heads: bool = False) -> Heir:
     for group in found.groups.values():
         blocks, unit = {"attention": (1, 4) if keep_heads else (4, 1)}.get(group.kind, (1, 1))
         norms = torch.from_numpy(np.random.default_rng(len(group.name)).random(group.full)).float()
-        found.close(group, smallest(norms, group.full // 2, blocks, unit))
+        found.close(group, smallest_dims(norms, group.full // 2, blocks, unit))
         found.shrink(group, None)
     randomise(found.compactors, 3)
     return found

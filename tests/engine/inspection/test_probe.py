@@ -6,7 +6,7 @@ import torch
 from transformers import BertConfig, BertModel, BertTokenizer
 
 from engine.inspection.probe import ProbeError, probe, relation_attention
-from engine.model.transformers_format import from_library
+from engine.model.transformers_format import from_transformers
 from engine.teachers import catalog as teachers
 from engine.text.microworld import Document, Relation
 
@@ -28,7 +28,7 @@ def test_hidden_states_and_attentions_are_the_library_s() -> None:
     theirs = BertModel(config, add_pooling_layer=False).eval()
     for parameter in theirs.parameters():
         torch.nn.init.normal_(parameter, 0, 0.4)
-    ours = from_library(config.to_dict(), theirs.state_dict())
+    ours = from_transformers(config.to_dict(), theirs.state_dict())
     seen = probe(ours, BertTokenizer(vocab={word: index for index, word in enumerate(words)}), "a c b a")
     expected = theirs(torch.tensor([[2, 5, 7, 6, 5, 3]]), output_attentions=True, output_hidden_states=True)
     np.testing.assert_allclose(seen.hidden, torch.cat(expected.hidden_states).detach().numpy(), atol=1e-5)

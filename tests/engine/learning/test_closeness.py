@@ -6,7 +6,7 @@ import torch
 
 from engine.inspection.probe import probe
 from engine.learning.closeness import closeness, jensen_shannon, sentence_embeddings
-from engine.settings.device import pick
+from engine.settings.device import pick_device
 from engine.text.corpora import open_corpus
 from tests.fixtures.builders import randomise, teacher, tokenizer
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("few_held_out")
 def test_a_model_is_as_near_to_itself_as_can_be(few_held_out):
     """Harm: a distance that is not zero between one and the same."""
     corpus = open_corpus("microworld", tokenizer(), 24, 10)
-    found = closeness(teacher(), teacher(), corpus, pick("cpu"))
+    found = closeness(teacher(), teacher(), corpus, pick_device("cpu"))
     assert found["sentence_cosine"] == pytest.approx(1, abs=1e-5)
     assert found["attention_cosine"] == pytest.approx(1, abs=1e-5)
     assert found["attention_js"] == pytest.approx(0, abs=1e-5)
@@ -39,7 +39,7 @@ def test_it_is_what_a_loop_over_sentences_finds(few_held_out):
         maps += list(cosine(p, q))
         middle = (p + q) / 2
         divergences += list((p * np.log2(p / middle) + q * np.log2(q / middle)).sum(-1) / 2)
-    found = closeness(one, other, corpus, pick("cpu"), rows=10)
+    found = closeness(one, other, corpus, pick_device("cpu"), rows=10)
     assert found["sentence_cosine"] == pytest.approx(np.mean(cosines), abs=1e-4)
     assert found["attention_cosine"] == pytest.approx(np.mean(maps), abs=1e-4)
     assert found["attention_js"] == pytest.approx(np.mean(divergences), abs=1e-4)
@@ -48,8 +48,11 @@ def test_it_is_what_a_loop_over_sentences_finds(few_held_out):
 def test_what_cannot_be_compared_is_left_out(few_held_out):
     """Harm: a student of half the width has a number for how near it is, made of nothing."""
     corpus = open_corpus("microworld", tokenizer(), 24, 10)
-    assert set(closeness(teacher(hidden=8), teacher(), corpus, pick("cpu"), 2)) == {"attention_cosine", "attention_js"}
-    assert set(closeness(teacher(layers=1), teacher(), corpus, pick("cpu"), 2)) == {"sentence_cosine"}
+    assert set(closeness(teacher(hidden=8), teacher(), corpus, pick_device("cpu"), 2)) == {
+        "attention_cosine",
+        "attention_js",
+    }
+    assert set(closeness(teacher(layers=1), teacher(), corpus, pick_device("cpu"), 2)) == {"sentence_cosine"}
 
 
 def test_the_divergence_is_lins():

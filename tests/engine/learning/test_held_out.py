@@ -6,7 +6,7 @@ import torch
 from transformers import BertModel
 
 from engine.inspection.layer_similarity import layer_steps
-from engine.learning.held_out import attention_maps, held_out_rows, hidden_states, masked
+from engine.learning.held_out import attention_maps, held_out_rows, hidden_states, masked_batches
 from engine.model.saved_models import Model, export_model
 from engine.teachers import catalog as teachers
 from engine.text.corpora import open_corpus
@@ -60,7 +60,7 @@ def test_states_and_maps_are_those_of_the_exported_model(teacher, rows, tmp_path
 
 def test_the_same_words_are_hidden_for_every_model(teacher, rows) -> None:
     """Harm: teacher and student answer different questions, and their difference is called damage."""
-    one, other = masked(rows, teacher.tokenizer), masked(rows, teacher.tokenizer)
+    one, other = masked_batches(rows, teacher.tokenizer), masked_batches(rows, teacher.tokenizer)
     assert [len(batch.ids) for batch in one] == [16, 2]
     for a, b in zip(one, other, strict=True):
         assert torch.equal(a.ids, b.ids)

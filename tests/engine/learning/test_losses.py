@@ -70,7 +70,7 @@ def test_attention_divergence():
             [kl(theirs[row, h, place, seen].tolist(), ours[row, h, place, seen].tolist()) for h in range(HEADS)]
         )
 
-    found = losses.attention_divergence(masked(ours), masked(theirs), batch())
+    found = losses.attention_kl(masked(ours), masked(theirs), batch())
     assert float(found) == pytest.approx(mean(of_word))
 
 
@@ -87,7 +87,7 @@ def test_relation_divergence(heads):
         )
         return np.mean([kl(teacher, student) for teacher, student in pairs])
 
-    found = losses.relation_divergence(ours, theirs, heads, batch())
+    found = losses.relation_kl(ours, theirs, heads, batch())
     assert float(found) == pytest.approx(mean(of_word))
 
 
@@ -101,7 +101,7 @@ def test_score_error():
             [float(ours[row, h, place, k] - theirs[row, h, place, k]) ** 2 for h in range(HEADS) for k in seen]
         )
 
-    assert float(losses.score_error(masked(ours), masked(theirs), batch())) == pytest.approx(mean(of_word))
+    assert float(losses.attention_score_mse(masked(ours), masked(theirs), batch())) == pytest.approx(mean(of_word))
 
 
 def test_state_error_and_angle():
@@ -115,14 +115,14 @@ def test_state_error_and_angle():
         a, b = ours[row, place].numpy(), theirs[row, place].numpy()
         return 1 - sum(a * b) / math.sqrt(sum(a * a) * sum(b * b))
 
-    assert float(losses.state_error(ours, theirs, batch())) == pytest.approx(mean(square))
-    assert float(losses.state_angle(ours, theirs, batch())) == pytest.approx(mean(angle))
+    assert float(losses.hidden_state_mse(ours, theirs, batch())) == pytest.approx(mean(square))
+    assert float(losses.hidden_state_cosine(ours, theirs, batch())) == pytest.approx(mean(angle))
 
 
 def test_softened():
     """Harm: soft targets that lose their gradient as the temperature rises."""
     ours, theirs = random(2, 5, seed=1), random(2, 5, seed=2)
-    found = losses.softened(ours, theirs, 2.0)
+    found = losses.distillation_kl(ours, theirs, 2.0)
     for row in range(2):
         expected = 4 * kl((theirs[row] / 2).tolist(), (ours[row] / 2).tolist())
         assert float(found[row]) == pytest.approx(expected)
@@ -138,26 +138,26 @@ def test_patience():
         return [(x / long - y / far) ** 2 for x, y in zip(a, b, strict=True)]
 
     expected = np.mean([apart(layer, row) for layer in range(2) for row in range(ROWS)])
-    assert float(losses.patience(ours, theirs)) == pytest.approx(expected)
-    assert float(losses.patience(5 * ours, theirs)) == pytest.approx(expected)  # no length counts
+    assert float(losses.patience_loss(ours, theirs)) == pytest.approx(expected)
+    assert float(losses.patience_loss(5 * ours, theirs)) == pytest.approx(expected)  # no length counts
 
 
 def test_over_rows():
     """Harm: a sentence-order loss in which a short row weighs as much as a long one: its parts do not add up."""
-    assert float(losses.over_rows(torch.tensor([1.0, 10.0, 100.0]), batch())) == pytest.approx((2 + 10 + 100) / 4)
+    assert float(losses.mean_over_rows(torch.tensor([1.0, 10.0, 100.0]), batch())) == pytest.approx((2 + 10 + 100) / 4)
 
 
 LOSSES = {
-    "patience": (lambda s, t, b: losses.patience(s, t), (2, ROWS, WIDE)),
-    "soft targets": (lambda s, t, b: losses.over_words(losses.softened(s, t, 3.0), b), (ROWS, LONG, WIDE)),
+    "patience": (lambda s, t, b: losses.patience_loss(s, t), (2, ROWS, WIDE)),
+    "soft targets": (lambda s, t, b: losses.mean_over_words(losses.distillation_kl(s, t, 3.0), b), (ROWS, LONG, WIDE)),
     "attention": (
-        lambda s, t, b: losses.attention_divergence(masked(s, b), masked(t, b), b),
+        lambda s, t, b: losses.attention_kl(masked(s, b), masked(t, b), b),
         (ROWS, HEADS, LONG, LONG),
     ),
-    "relations": (lambda s, t, b: losses.relation_divergence(s, t, 2, b), (ROWS, HEADS, LONG, WIDE)),
-    "scores": (lambda s, t, b: losses.score_error(masked(s, b), masked(t, b), b), (ROWS, HEADS, LONG, LONG)),
-    "states": (losses.state_error, (ROWS, LONG, WIDE)),
-    "angle": (losses.state_angle, (ROWS, LONG, WIDE)),
+    "relations": (lambda s, t, b: losses.relation_kl(s, t, 2, b), (ROWS, HEADS, LONG, WIDE)),
+    "scores": (lambda s, t, b: losses.attention_score_mse(masked(s, b), masked(t, b), b), (ROWS, HEADS, LONG, LONG)),
+    "states": (losses.hidden_state_mse, (ROWS, LONG, WIDE)),
+    "angle": (losses.hidden_state_cosine, (ROWS, LONG, WIDE)),
 }
 
 

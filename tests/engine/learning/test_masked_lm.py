@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from engine.learning.masked_lm import _over_rows, accuracy_interval, masked_lm_report, masked_lm_score
-from engine.settings.device import pick
+from engine.learning.masked_lm import _mean_over_rows, accuracy_interval, masked_lm_report, masked_lm_score
+from engine.settings.device import pick_device
 from engine.text.corpora import open_corpus
 from tests.fixtures.builders import randomise, teacher, tokenizer
 
@@ -13,7 +13,7 @@ from tests.fixtures.builders import randomise, teacher, tokenizer
 def test_a_score_says_how_many_words_it_was_asked_for():
     """Harm: two students told apart by a difference that is noise."""
     corpus = open_corpus("microworld", tokenizer(), 24, 10, held_out_rows=70)
-    score = masked_lm_score(teacher(), corpus, pick("cpu"))
+    score = masked_lm_score(teacher(), corpus, pick_device("cpu"))
     assert score["words"] == sum(len(batch.targets) for batch in corpus.held_out_batches(64))
 
 
@@ -29,7 +29,7 @@ def test_a_report_is_what_numpy_counts():
     """Harm: a KL the wrong way round, a top five of six, or a mean of means of unequal batches."""
     corpus = open_corpus("microworld", tokenizer(), 24, 10, held_out_rows=70)
     student, guide = teacher(), randomise(teacher(), seed=9)
-    report = masked_lm_report(student, corpus, pick("cpu"), guide)
+    report = masked_lm_report(student, corpus, pick_device("cpu"), guide)
     rows = {name: [] for name in report}
     for batch in corpus.held_out_batches():
         with torch.no_grad():
@@ -49,10 +49,10 @@ def test_a_report_is_what_numpy_counts():
         assert report[name]["value"] == pytest.approx(np.mean(values), rel=1e-4, abs=1e-6), name
     assert report["loss"]["interval"] > 0
     assert report["kl"]["interval"] > 0
-    score = masked_lm_score(student, corpus, pick("cpu"))
+    score = masked_lm_score(student, corpus, pick_device("cpu"))
     assert score["accuracy"] == pytest.approx(report["accuracy"]["value"])
     assert score["loss"] == pytest.approx(report["loss"]["value"], rel=1e-5)
-    assert set(masked_lm_report(student, corpus, pick("cpu"))) == {"loss", "accuracy", "top5"}
+    assert set(masked_lm_report(student, corpus, pick_device("cpu"))) == {"loss", "accuracy", "top5"}
 
 
 def test_an_interval_over_rows_holds_the_mean():
@@ -61,6 +61,8 @@ def test_an_interval_over_rows_holds_the_mean():
     for _ in range(1000):
         words = rng.integers(3, 12, 200)
         chance = rng.beta(2, 2, 200)  # some rows are easy, some hard
-        found = _over_rows(torch.from_numpy(rng.binomial(words, chance)).double(), torch.from_numpy(words).double())
+        found = _mean_over_rows(
+            torch.from_numpy(rng.binomial(words, chance)).double(), torch.from_numpy(words).double()
+        )
         held.append(abs(found["value"] - 0.5) <= found["interval"])
     assert np.mean(held) == pytest.approx(0.95, abs=0.025)

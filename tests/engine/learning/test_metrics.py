@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from engine.learning import metrics
-from engine.learning.metrics import STUDENT_T, interval, retained
+from engine.learning.metrics import STUDENT_T, mean_interval, retained_share
 
 
 def test_counts_of_a_table_of_four():
@@ -53,9 +53,9 @@ def test_nineteen_of_twenty_intervals_hold_the_mean():
     rng = np.random.default_rng(0)
     for count in (2, 3, 5, 40):
         draws = rng.normal(0.8, 0.02, (4000, count))
-        held = [abs(draw.mean() - 0.8) <= interval(draw) for draw in draws]
+        held = [abs(draw.mean() - 0.8) <= mean_interval(draw) for draw in draws]
         assert np.mean(held) == pytest.approx(0.95, abs=0.012), count
-    assert interval([0.5]) is None
+    assert mean_interval([0.5]) is None
     assert list(STUDENT_T) == sorted(STUDENT_T, reverse=True)
 
 
@@ -64,8 +64,8 @@ def test_nineteen_of_twenty_intervals_hold_what_is_retained():
     rng, held = np.random.default_rng(1), []
     for _ in range(3000):
         student, teacher = rng.normal(0.72, 0.01, 5), rng.normal(0.80, 0.01, 5)
-        ratio, width = retained(student, teacher)
+        ratio, width = retained_share(student, teacher)
         held.append(abs(ratio - 0.9) <= width)
     assert np.mean(held) >= 0.94
-    assert retained([0.4], [0.8]) == (0.5, None)
-    assert retained([0.4], [0.0]) == (0.0, None)
+    assert retained_share([0.4], [0.8]) == (0.5, None)
+    assert retained_share([0.4], [0.0]) == (0.0, None)

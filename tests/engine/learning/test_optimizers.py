@@ -3,7 +3,7 @@
 import torch
 
 from engine.learning.optimizers import hidden_matrices
-from engine.methods.base import adamw, fresh_optimizer, masked_lm
+from engine.methods.base import adamw, fresh_optimizer, masked_lm_loss
 from engine.model.bert import Bert
 from engine.sizing.shape import Shape
 from tests.fixtures.builders import masked_batch, teacher
@@ -20,7 +20,7 @@ def test_the_optimizer_is_the_textbooks_in_one_kernel():
     for seed in range(4):
         for model, steps in ((bert, optimizer), (plain, reference)):
             steps.zero_grad()
-            masked_lm(model, masked_batch(seed=seed)).backward()
+            masked_lm_loss(model, masked_batch(seed=seed)).backward()
             steps.step()
     for (name, tensor), other in zip(bert.named_parameters(), plain.parameters(), strict=True):
         if not name.endswith("key.bias"):  # no loss depends on it: its gradient is rounding, and Adam enlarges it
@@ -49,7 +49,7 @@ def test_muon_is_torchs_on_hidden_matrices_and_adamw_is_on_the_rest():
     )
     for seed in range(3):
         for model, parts in ((bert, [optimizer]), (plain, [matrices, rest])):
-            masked_lm(model, masked_batch(seed=seed)).backward()
+            masked_lm_loss(model, masked_batch(seed=seed)).backward()
             for part in parts:
                 part.step()
             for part in parts:
@@ -74,6 +74,6 @@ def test_the_rate_is_set_in_one_place_for_all_parts_of_an_optimizer():
     optimizer = fresh_optimizer("muon", bert, 1e-2)
     for group in optimizer.param_groups:
         group["lr"] = 0.0
-    masked_lm(bert, masked_batch()).backward()
+    masked_lm_loss(bert, masked_batch()).backward()
     optimizer.step()
     assert all(torch.equal(a, b) for a, b in zip(bert.parameters(), teacher().parameters(), strict=True))

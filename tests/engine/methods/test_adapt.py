@@ -6,7 +6,7 @@ import torch
 
 from engine.learning.closeness import sentence_embeddings
 from engine.methods.adapt import Adapt, AdaptOptions, LowRankEmbedding, LowRankLinear, merge
-from engine.methods.base import masked_lm
+from engine.methods.base import masked_lm_loss
 from engine.model.bert import Bert
 from engine.sizing.shape import ShapeError
 from tests.fixtures.builders import masked_batch, randomise, teacher
@@ -88,7 +88,7 @@ def test_a_headless_encoder_learns_to_fill_in():
     fresh = method.prepare(original, method.student_shape(original.shape, {}), seed=0)
     student = adapted(original, steps=40, lr=1e-2, anchor=0.0)[1]
     with torch.no_grad():
-        before, after = masked_lm(fresh, batch), masked_lm(student, batch)
+        before, after = masked_lm_loss(fresh, batch), masked_lm_loss(student, batch)
     assert after < before - 0.5
 
 

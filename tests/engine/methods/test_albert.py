@@ -7,7 +7,7 @@ from transformers import AlbertForPreTraining, AlbertModel, AutoModelForMaskedLM
 
 from engine.methods.albert import Albert, AlbertOptions
 from engine.model.saved_models import Model, export_model
-from engine.model.transformers_format import inexpressible
+from engine.model.transformers_format import transformers_objections
 from engine.sizing.cost import parameters
 from engine.sizing.shape import SHARINGS, Shape, ShapeError
 from engine.text.sentence_pairs import open_text
@@ -31,7 +31,7 @@ def test_albert_is_the_shape_that_was_asked_for(sharing, pairs):
     attentions, ffns = {"none": (4, 4), "attention": (2, 4), "ffn": (4, 2), "all": (2, 2)}[sharing]
     assert (len(student.attentions), len(student.ffns)) == (attentions, ffns)
     assert (student.pair is None) == (pairs == "none") == (method.pairs == "none")
-    assert bool(method.notes(shape, shape)) == bool(inexpressible(shape)) == (sharing in ("attention", "ffn"))
+    assert bool(method.notes(shape, shape)) == bool(transformers_objections(shape)) == (sharing in ("attention", "ffn"))
 
 
 def test_albert_learns_the_order_of_sentences():

@@ -7,13 +7,13 @@ import pytest
 import torch
 from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification
 
-from engine.methods.base import SHAPE_FIELDS, USES, Data, Method
+from engine.methods.base import SHAPE_FIELDS, USES, Method, TrainingData
 from engine.methods.registry import METHODS, find
 from engine.model.bert import Bert
 from engine.model.saved_models import Model, export_model, load_lineage, load_model, save_model
-from engine.model.transformers_format import inexpressible
-from engine.settings.device import pick
-from engine.settings.options import ConfigError, check
+from engine.model.transformers_format import transformers_objections
+from engine.settings.device import pick_device
+from engine.settings.options import ConfigError, validation_errors
 from engine.sizing.cost import parameters
 from engine.sizing.shape import Shape, ShapeError
 from engine.text.masking import Masking
@@ -41,7 +41,7 @@ class Taught:
     losses: list[float]
     student: Bert
     lineage: dict[str, torch.Tensor]
-    data: Data
+    data: TrainingData
     born: dict[str, float]  # scores
     grown: dict[str, float]
 
@@ -54,7 +54,7 @@ class Taught:
 @pytest.fixture(scope="module", params=METHODS)
 def taught(request, knowing):
     """30 steps of every method, by the loop's own verbs."""
-    kind, cpu = METHODS[request.param], pick("cpu")
+    kind, cpu = METHODS[request.param], pick_device("cpu")
     method = kind(kind.Options(**IN_A_HURRY.get(request.param, {})), STEPS)
     data = method.data(method.text("auto", "microworld"), tokenizer(), 64, 200, Masking())
     shape = method.student_shape(knowing.shape, wanted_of(kind))
@@ -91,7 +91,7 @@ def test_a_method_explains_itself(name):
     assert kind.label
     assert len(kind.description()) > 80
     assert not kind.description().startswith(" ")
-    assert check(kind.Options()) == []
+    assert validation_errors(kind.Options()) == []
     assert set(kind.uses) <= set(USES)
     assert kind.formula.count("{") == kind.formula.count("}")
     assert all(note and options.keys() <= vars(kind.Options()).keys() for note, options in presets_of(kind))
@@ -128,11 +128,11 @@ def test_its_loss_falls_and_its_score_rises(taught):
 def test_a_finished_student_is_read_by_the_library(taught, tmp_path):
     """Harm: a student that lives in this app only, or an export that knows its task's answers no more."""
     student, folder = taught.student.eval(), tmp_path / "out"
-    if taught.method.one_shot and inexpressible(student.shape):
+    if taught.method.one_shot and transformers_objections(student.shape):
         with pytest.raises(ShapeError, match="cannot hold this model"):
             export_model(Model(student, tokenizer(), {}), folder)
         return
-    assert not inexpressible(student.shape)
+    assert not transformers_objections(student.shape)
     card = {"classes": list(taught.method.classes)}
     export_model(Model(student, tokenizer(), card), folder, taught.lineage)
     auto = AutoModelForMaskedLM if student.shape.mlm_head else AutoModelForSequenceClassification
@@ -155,7 +155,7 @@ def test_what_is_saved_scores_what_the_card_says(taught, tmp_path):
     """Harm: a number on the card that the student which was saved does not reach."""
     save_model(tmp_path / "saved", taught.student, tokenizer(), {}, taught.lineage)
     again = taught.method.whole(load_model(tmp_path / "saved").bert, load_lineage(tmp_path / "saved"))
-    assert taught.method.score(again, taught.data, pick("cpu")) == taught.grown
+    assert taught.method.score(again, taught.data, pick_device("cpu")) == taught.grown
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -165,7 +165,7 @@ def test_parts_of_a_batch_add_up(name, knowing):
     method = kind(kind.Options(), STEPS)
     data = method.data("microworld", tokenizer(), 64, 100, Masking())
     student = method.prepare(knowing, method.student_shape(knowing.shape, wanted_of(kind)), 0)
-    guide, batch = returned(method.guide(knowing, data, 0, pick("cpu"))), data.batch(0, 6, 0)
+    guide, batch = returned(method.guide(knowing, data, 0, pick_device("cpu"))), data.batch(0, 6, 0)
     with torch.no_grad():
         whole = method.losses(student, guide, batch)
         shares = [len(part.targets) / len(batch.targets) for part in batch.parts(3)]

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from engine.learning.losses import softened
+from engine.learning.losses import distillation_kl
 from engine.methods.registry import METHODS
 from engine.methods.soft_targets import SoftTargets, SoftTargetsOptions
 from engine.model.bert import Bert
-from engine.settings.options import read_options
+from engine.settings.options import parse_options
 from engine.sizing.shape import Shape, ShapeError
 from tests.fixtures.builders import masked_batch, randomise, teacher, wanted_of
 
@@ -33,9 +33,11 @@ def test_soft_target_loss_is_hintons_formula(temperature):
     student, guide = rng.normal(0, 3, (7, 11)), rng.normal(0, 3, (7, 11))
     p, q = softmax(guide / temperature), softmax(student / temperature)
     expected = temperature**2 * np.mean([sum(p[i] * (np.log(p[i]) - np.log(q[i]))) for i in range(7)])
-    found = softened(torch.from_numpy(student), torch.from_numpy(guide), temperature).mean()
+    found = distillation_kl(torch.from_numpy(student), torch.from_numpy(guide), temperature).mean()
     assert float(found) == pytest.approx(expected, rel=1e-10)
-    assert float(softened(torch.from_numpy(guide), torch.from_numpy(guide), temperature).mean()) == pytest.approx(0)
+    assert float(
+        distillation_kl(torch.from_numpy(guide), torch.from_numpy(guide), temperature).mean()
+    ) == pytest.approx(0)
 
 
 def test_soft_target_gradient_is_the_losses_own():
@@ -43,7 +45,7 @@ def test_soft_target_gradient_is_the_losses_own():
     generator = torch.Generator().manual_seed(0)
     student = torch.randn(3, 5, generator=generator, dtype=torch.float64, requires_grad=True)
     guide = torch.randn(3, 5, generator=generator, dtype=torch.float64)
-    assert torch.autograd.gradcheck(lambda logits: softened(logits, guide, 2.0), [student])
+    assert torch.autograd.gradcheck(lambda logits: distillation_kl(logits, guide, 2.0), [student])
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
@@ -76,7 +78,7 @@ def test_soft_and_hard_loss_are_weighted_as_asked(share):
 def test_what_a_paper_cannot_do_is_refused_with_what_works(name, options, wanted, says):
     """Harm: a broadcast instead of a comparison, or an error that tells nobody what to choose."""
     kind = METHODS[name]
-    method = kind(read_options(kind.Options, options), STEPS)
+    method = kind(parse_options(kind.Options, options), STEPS)
     with pytest.raises(ShapeError, match=says):
         method.student_shape(Shape(layers=4, hidden=32, heads=4), wanted)
 
@@ -119,7 +121,7 @@ def test_distilbert_starts_from_layers_of_its_teacher(knowing):
 def test_the_papers_own_preset_teaches_no_head(name, knowing, corpus):
     """Harm: a preset called `paper` whose loss is another than the paper's."""
     kind = METHODS[name]
-    method = kind(read_options(kind.Options, kind.presets["paper"]), STEPS)
+    method = kind(parse_options(kind.Options, kind.presets["paper"]), STEPS)
     student = method.prepare(knowing, method.student_shape(knowing.shape, wanted_of(kind)), 0)
     terms = method.losses(student, knowing, corpus.batch(0, 8, 0))
     assert terms["masked-LM"].item() == 0

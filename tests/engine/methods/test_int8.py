@@ -9,8 +9,8 @@ from engine.inspection.probe import probe
 from engine.methods.registry import METHODS
 from engine.model import linears
 from engine.model.bert import Bert
-from engine.model.linears import Int8Linear, RoundedLinear, from_int8, int8_product, to_int8
-from engine.settings.device import pick
+from engine.model.linears import FakeQuantLinear, Int8Linear, from_int8, int8_product, to_int8
+from engine.settings.device import pick_device
 from engine.sizing.cost import model_bytes, parameters
 from engine.sizing.shape import Shape, ShapeError
 from engine.tasks import scores as task_scores
@@ -26,9 +26,9 @@ from tests.fixtures.compressed import ONE_SHOT, logits, student_of
 @pytest.mark.parametrize("wide", [1, 2, 16, 300])
 def test_int8_products_are_the_numpy_loops(wide, outs, vnni, monkeypatch):
     """Harm: a kernel that saturates, a scale of the wrong row, or another answer on a machine without the kernel."""
-    if vnni and not linears._vnni():
+    if vnni and not linears._cpu_multiplies_int8():
         pytest.skip("this processor has no int8 products")
-    monkeypatch.setattr(linears, "_vnni", lambda: vnni)
+    monkeypatch.setattr(linears, "_cpu_multiplies_int8", lambda: vnni)
     rng = np.random.default_rng(0)
     x, w = rng.normal(0, 2, (2, 5, wide)).astype(np.float32), rng.normal(0, 1, (outs, wide)).astype(np.float32)
     w[3:4] = 0  # a row of zeros has no largest value
@@ -62,7 +62,7 @@ def test_a_product_in_pieces_is_the_whole_one(rows, outs, bias, monkeypatch):
     small, scale = to_int8(weight)
     added = torch.randn(outs, generator=generator) if bias else None
     whole = int8_product(x, small, scale, added)
-    monkeypatch.setattr(linears, "PIECE", 1024)  # rows in pieces of 20, outputs in pieces of 113
+    monkeypatch.setattr(linears, "BLOCK_SIZE", 1024)  # rows in pieces of 20, outputs in pieces of 113
     torch.testing.assert_close(int8_product(x, small, scale, added), whole, rtol=0, atol=0)
     torch.testing.assert_close(whole, x @ weight.t() + (added if bias else 0), rtol=0, atol=0.3)
 
@@ -101,7 +101,7 @@ def test_healing_looks_at_what_will_be_saved():
     guide = teacher()
     method = METHODS["int8"](METHODS["int8"].Options(), 5)
     student = method.prepare(guide, method.student_shape(guide.shape, {}), 0)
-    assert isinstance(student.ffns[0].up, RoundedLinear)
+    assert isinstance(student.ffns[0].up, FakeQuantLinear)
     before = method.finish(student).eval()
     torch.testing.assert_close(logits(student), logits(before), rtol=0, atol=0.05)  # a tie may round the other way
     assert (logits(student) - logits(before)).abs().mean() < 1e-3
@@ -123,7 +123,7 @@ def test_int8_models_are_scored_on_tasks_by_a_probe_only():
     """Harm: a traceback out of autograd, minutes after the start; or two int8 models that share a cached score."""
     _, _, student = student_of("int8", teacher())
     with pytest.raises(TaskError, match="use --probe"):
-        task_scores.score(student, tokenizer(), find("qc"), Recipe(), 1, pick("cpu"))
+        task_scores.score(student, tokenizer(), find("qc"), Recipe(), 1, pick_device("cpu"))
     name = fingerprint(student)
     student.ffns[0].up.scale.mul_(2)
     assert fingerprint(student) != name

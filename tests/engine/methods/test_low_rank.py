@@ -8,7 +8,7 @@ import torch
 
 from engine.methods.registry import METHODS
 from engine.model import linears
-from engine.model.pruning import factors
+from engine.model.pruning import truncated_svd
 from engine.sizing.cost import parameters
 from engine.sizing.shape import Shape, ShapeError
 from tests.fixtures.builders import teacher
@@ -18,10 +18,10 @@ from tests.fixtures.compressed import logits, student_of
 def test_full_rank_is_the_teacher_and_less_is_the_nearest_there_is():
     """Harm: a factorisation that is worse than the SVD, or transposed."""
     weight = torch.randn(7, 5, generator=torch.Generator().manual_seed(0))
-    up, down = factors(weight, 5)
+    up, down = truncated_svd(weight, 5)
     torch.testing.assert_close(up @ down, weight, rtol=0, atol=1e-5)
     for rank in (1, 3):
-        up, down = factors(weight, rank)
+        up, down = truncated_svd(weight, rank)
         assert (up.shape, down.shape) == ((7, rank), (rank, 5))
         off = np.linalg.norm((up @ down - weight).numpy())
         assert off == pytest.approx(np.sqrt((np.linalg.svd(weight.numpy())[1][rank:] ** 2).sum()), rel=1e-4)
@@ -34,7 +34,7 @@ def test_a_model_of_low_rank_loses_nothing_in_two_factors():
         for block in (*guide.attentions, *guide.ffns):
             for name, module in block.named_children():
                 if name != "norm":
-                    up, down = factors(module.weight, 3)
+                    up, down = truncated_svd(module.weight, 3)
                     module.weight.copy_(up @ down)
     _, shape, student = student_of("low_rank", guide, rank=3)
     assert shape.rank == 3
@@ -47,7 +47,7 @@ def test_a_linear_stays_whole_where_two_factors_would_be_larger():
     guide = teacher()
     method, shape, student = student_of("low_rank", guide, rank=8)  # 8 (16 + 16) = 16 x 16, but 8 (16 + 24) < 16 x 24
     assert isinstance(student.attentions[0].query, torch.nn.Linear)
-    assert isinstance(student.ffns[0].up, linears.FactorLinear)
+    assert isinstance(student.ffns[0].up, linears.LowRankLinear)
     assert "stay whole" in " ".join(method.notes(guide.shape, shape))
     with pytest.raises(ShapeError, match="choose a rank below 10"):
         student_of("low_rank", guide, rank=10)

@@ -10,9 +10,9 @@ from transformers import AutoModelForMaskedLM
 
 from engine.methods.registry import METHODS
 from engine.model.bert import new_bert
-from engine.model.pruning import copy_of
+from engine.model.pruning import convert
 from engine.model.saved_models import CheckpointError, export_model, load_model, save_model
-from engine.model.transformers_format import inexpressible
+from engine.model.transformers_format import transformers_objections
 from engine.sizing.cost import model_bytes, parameters
 from engine.sizing.shape import Shape, ShapeError
 from engine.teachers import catalog as teachers
@@ -111,7 +111,7 @@ def test_export_says_what_the_library_cannot_hold_and_writes_what_it_can(made, t
     }
     for name, words in reasons.items():
         model = load_model(found[name].student_dir)
-        assert words in " ".join(inexpressible(model.bert.shape))
+        assert words in " ".join(transformers_objections(model.bert.shape))
         with pytest.raises(ShapeError, match=words):
             export_model(model, tmp_path / name)
         assert not (tmp_path / name).exists()
@@ -121,7 +121,7 @@ def test_export_says_what_the_library_cannot_hold_and_writes_what_it_can(made, t
         theirs = AutoModelForMaskedLM.from_pretrained(tmp_path / name, local_files_only=True).eval()
         batch = masked_batch()
         found_logits = theirs(input_ids=batch.ids, attention_mask=batch.visible.long()).logits[batch.visible]
-        dense = copy_of(model.bert, model.bert.shape.plain()).eval()
+        dense = convert(model.bert, model.bert.shape.plain()).eval()
         torch.testing.assert_close(found_logits, logits(dense), rtol=0, atol=1e-4)
         assert ("were int8" in (tmp_path / name / "README.md").read_text()) == (name == "int8")
 

@@ -13,10 +13,10 @@ from engine.inspection.probe import ProbeError
 from engine.methods.pkd import TASKS, Pkd, PkdOptions
 from engine.model.new_head import with_pooler
 from engine.model.saved_models import load_model
-from engine.settings.device import pick
-from engine.settings.options import ConfigError, read_options
+from engine.settings.device import pick_device
+from engine.settings.options import ConfigError, parse_options
 from engine.sizing.shape import Shape, ShapeError
-from engine.storage.cache import writable_folder
+from engine.storage.cache import writable_cache_folder
 from engine.tasks import catalog as tasks
 from engine.tasks import taught_teacher as taught_module
 from engine.tasks.batches import open_task
@@ -28,7 +28,7 @@ from engine.training.loop import train
 from tests.engine.tasks.test_finetune import EASY
 from tests.fixtures.builders import finish, new_run, randomise, returned, teacher, tiny, tokenizer
 
-CPU, TWO = pick("cpu"), {"layers": 2}
+CPU, TWO = pick_device("cpu"), {"layers": 2}
 QUICK = Recipe(epochs=3, lr=5e-3, pooling="cls")
 pytestmark = pytest.mark.usefixtures("few_held_out")
 
@@ -108,7 +108,7 @@ def test_the_imitated_layers_are_the_papers(matched, have, want, layers):
 def test_what_cannot_be_compared_is_refused_with_what_works(options, wanted, says):
     """Harm: a patience of no layer at all, or of layers that do not meet."""
     with pytest.raises(ShapeError, match=says):
-        Pkd(read_options(PkdOptions, options), 10).student_shape(Shape(layers=4, hidden=32, heads=4), wanted)
+        Pkd(parse_options(PkdOptions, options), 10).student_shape(Shape(layers=4, hidden=32, heads=4), wanted)
     assert Pkd(PkdOptions(matched="last"), 10).student_shape(Shape(layers=4, hidden=32, heads=4), {"layers": 3})
 
 
@@ -175,7 +175,7 @@ def test_a_teacher_is_made_once_and_leaves_no_trace_in_the_random_numbers(easy, 
     monkeypatch.setattr(taught_module, "learn", None)  # asked again, it would fail
     kept = returned(taught(big, data, QUICK, 0, CPU))
     assert all(torch.equal(a, b) for a, b in zip(made.state_dict().values(), kept.state_dict().values(), strict=True))
-    (file,) = writable_folder("taught").glob("*.safetensors")
+    (file,) = writable_cache_folder("taught").glob("*.safetensors")
     file.write_bytes(b"damaged")
     with pytest.raises(TypeError):  # it wants to learn anew
         returned(taught(big, data, QUICK, 0, CPU))

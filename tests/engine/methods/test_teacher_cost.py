@@ -5,8 +5,8 @@ import torch
 
 from engine.methods.registry import METHODS
 from engine.model.saved_models import load_model
-from engine.settings.device import pick
-from engine.settings.options import read_options
+from engine.settings.device import pick_device
+from engine.settings.options import parse_options
 from engine.text.sentence_pairs import open_text
 from engine.training.gradients import learning
 from tests.engine.methods.test_contract import wanted_of
@@ -32,9 +32,9 @@ OPTIONS = {"minilmv2": {"teacher_layer": 2}, "albert": {"soft": 0.5, "pairs": "n
 def test_a_teacher_computes_no_more_than_the_loss_needs(name) -> None:
     """Harm: distillation at twice the price: a teacher with gradients, run twice, or to its end for an early layer."""
     kind, guide = METHODS[name], teacher(layers=4, hidden=32, heads=4, ffn=64).requires_grad_(True)
-    method = kind(read_options(kind.Options, OPTIONS.get(name, {})), 30)
+    method = kind(parse_options(kind.Options, OPTIONS.get(name, {})), 30)
     batch = open_text("microworld", tokenizer(), 24, 200, method.pairs).batch(0, 6, 0)
-    student = learning(method.prepare(guide, method.student_shape(guide.shape, wanted_of(kind)), 0), pick("cpu"))
+    student = learning(method.prepare(guide, method.student_shape(guide.shape, wanted_of(kind)), 0), pick_device("cpu"))
     looked_up, layers, said = [], [], []
     guide.embeddings.register_forward_hook(lambda *_: looked_up.append(1))
     for ffn in guide.ffns:

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from engine.methods.wid import Wid, WidOptions
-from engine.settings.options import ConfigError, read_options
+from engine.settings.options import ConfigError, parse_options
 from engine.sizing.shape import Shape, ShapeError
 from tests.fixtures.lesson import CASES, Lesson, logits
 
@@ -192,7 +192,7 @@ def test_a_shallower_student_inherits_the_layers_it_was_promised(which, layers):
 )
 def test_a_student_that_cannot_inherit_is_refused_with_a_way_out(wanted, options, words):
     """Harm: "cannot" without "do this instead"; or a shape error from deep inside the first step."""
-    method = Wid(read_options(WidOptions, options), 100)
+    method = Wid(parse_options(WidOptions, options), 100)
     with pytest.raises(ShapeError) as caught:
         method.student_shape(Shape(layers=2, hidden=16, heads=4, ffn=24), wanted)
     assert len(caught.value.problems) == 1

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from engine.methods.wid import Wid, WidOptions
-from engine.settings.options import ConfigError, read_options
+from engine.settings.options import ConfigError, parse_options
 from engine.sizing.shape import Shape, ShapeError
 from tests.fixtures.lesson import RELEASE, Lesson, logits
 
@@ -78,7 +78,7 @@ def test_the_reference_ranking_asks_one_compactor_only():
 
 def test_the_paper_s_preset_is_the_release_s_command_line():
     """Harm: "paper" on the button, something else in the run. Figures: README of the authors' release."""
-    options = read_options(WidOptions, Wid.presets["paper"])
+    options = parse_options(WidOptions, Wid.presets["paper"])
     assert (options.interval, options.penalty, options.lr, options.compactor_lr) == (500, 20.0, 1e-6, 5e-5)
     assert (options.rule, options.ranking, options.closing) == ("release", "reference", "penalty")
     assert options.compactor_decay == 0.01
@@ -103,7 +103,7 @@ def test_the_paper_s_preset_is_the_release_s_command_line():
 )
 def test_a_schedule_that_does_not_fit_is_refused_with_the_nearest_that_does(options, steps, words):
     """Harm: a run that ends while dims still close, or a person who must guess what would work."""
-    method = Wid(read_options(WidOptions, options), steps)
+    method = Wid(parse_options(WidOptions, options), steps)
     with pytest.raises(ShapeError) as caught:
         method.student_shape(Shape(layers=2, hidden=128, heads=4), {"hidden": 64, "heads": 4})
     assert len(caught.value.problems) == 1
@@ -114,4 +114,4 @@ def test_a_schedule_that_does_not_fit_is_refused_with_the_nearest_that_does(opti
 def test_a_penalty_must_be_positive(value):
     """Harm: lambda 0 closes nothing, a negative one drives vectors away from zero for ever."""
     with pytest.raises(ConfigError, match="penalty must be"):
-        read_options(WidOptions, {"penalty": value})
+        parse_options(WidOptions, {"penalty": value})

@@ -3,7 +3,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from engine.model.bert import Bert, LayerNorm, new_bert, slow_fused
+from engine.model.bert import Bert, LayerNorm, fused_attention_is_slow, new_bert
 from engine.sizing.cost import parameters
 from engine.sizing.shape import Shape, ShapeError
 from tests.fixtures.builders import masked_batch, randomise, teacher
@@ -134,6 +134,6 @@ def test_attention_in_bfloat16_is_attention():
         F.cross_entropy(logits, batch.targets).backward()
         found[kind] = logits.detach()
         grads[kind] = bert.attentions[0].query.weight.grad.clone()
-    assert slow_fused(torch.zeros(1, dtype=torch.bfloat16, requires_grad=True))
+    assert fused_attention_is_slow(torch.zeros(1, dtype=torch.bfloat16, requires_grad=True))
     torch.testing.assert_close(found[torch.bfloat16], found[torch.float32], rtol=0, atol=0.1)
     assert torch.cosine_similarity(*(grad.flatten() for grad in grads.values()), dim=0) > 0.99

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from engine.model.count_check import verify
+from engine.model.count_check import check_count
 from engine.settings import torch_subprocess as apart
 from engine.sizing.cost import parameters
 from engine.sizing.presets import PRESETS
@@ -16,7 +16,7 @@ from engine.sizing.shape import Shape, ShapeError
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_is_what_the_library_builds(name: str) -> None:
     """Harm: 'equal to the library' is claimed of a shape that was never built."""
-    verdict = verify(PRESETS[name].shape)
+    verdict = check_count(PRESETS[name].shape)
     assert verdict.equal
     assert verdict.built.startswith("transformers' ")
 
@@ -38,7 +38,7 @@ def test_every_preset_is_what_the_library_builds(name: str) -> None:
 )
 def test_the_class_that_can_hold_a_shape_is_built(shape: Shape, built: str) -> None:
     """Harm: a shape is verified against a class that is not it."""
-    verdict = verify(shape)
+    verdict = check_count(shape)
     assert (verdict.built, verdict.equal) == (built, True)
     assert verdict.unread == (0 if shape.tied else 30522)
 
@@ -46,7 +46,7 @@ def test_the_class_that_can_hold_a_shape_is_built(shape: Shape, built: str) -> N
 def test_a_billion_layers_are_not_built() -> None:
     """Harm: Verify runs for ever."""
     with pytest.raises(ShapeError, match="1,000 layers"):
-        verify(Shape(layers=10**9))
+        check_count(Shape(layers=10**9))
 
 
 def test_asked_from_outside_it_answers_and_tells_how_far_it_is() -> None:
@@ -61,15 +61,15 @@ def test_asked_from_outside_it_answers_and_tells_how_far_it_is() -> None:
 
 def test_what_cannot_be_answered_is_said_in_a_sentence() -> None:
     """Harm: a traceback of another process on the page, or waiting for one that has died."""
-    with pytest.raises(apart.ApartError, match="1,000 layers"):
+    with pytest.raises(apart.TorchSubprocessError, match="1,000 layers"):
         apart.ask("engine.model.count_check", {"shapes": [Shape(layers=10**9).to_json()]})
-    with pytest.raises(apart.ApartError, match="without an answer"):
+    with pytest.raises(apart.TorchSubprocessError, match="without an answer"):
         apart.ask("engine.nothing_of_the_kind", {})
 
 
 def test_a_chatty_library_does_not_spoil_the_answer() -> None:
     """Harm: one line that a library prints is taken for the answer."""
-    script = "from engine.settings.torch_subprocess import serve; print('hello'); print('[1]')\n"
+    script = "from engine.settings.torch_subprocess import answer_stdin; print('hello'); print('[1]')\n"
     script += "serve(lambda question: {'got': question})"
     done = subprocess.run([sys.executable, "-c", script], input='{"a": 1}', capture_output=True, text=True, check=True)
     told = [apart._read(line) for line in done.stdout.splitlines()]

@@ -7,8 +7,8 @@ from safetensors.torch import load_file
 
 from engine.inspection import importance
 from engine.inspection.importance import choose, first_order, shared_out
-from engine.model.pruning import copy_of, keep
-from engine.model.transformers_format import inexpressible
+from engine.model.pruning import convert, prune
+from engine.model.transformers_format import transformers_objections
 from engine.sizing.cost import parameters
 from engine.sizing.shape import Shape
 from tests.fixtures.builders import finish, masked_batch, new_run, teacher, tiny
@@ -32,8 +32,8 @@ def zeroed(guide, part, kept):
 @pytest.mark.parametrize("rank", [0, 6])
 def test_what_is_left_computes_what_the_whole_computes_without_the_rest(part, kept, rank):
     """Harm: rows of one head end up with columns of another; or a factorised model is cut in its middle."""
-    guide = copy_of(teacher(), Shape(**{**vars(teacher().shape), "rank": rank})).eval()
-    small = keep(guide, part, kept)
+    guide = convert(teacher(), Shape(**{**vars(teacher().shape), "rank": rank})).eval()
+    small = prune(guide, part, kept)
     assert parameters(small.shape) == sum(p.numel() for p in small.parameters()) < parameters(guide.shape)
     found = logits(small)
     hooks = zeroed(guide, part, kept)
@@ -45,7 +45,7 @@ def test_what_is_left_computes_what_the_whole_computes_without_the_rest(part, ke
 def test_shared_layers_lose_their_heads_together():
     """Harm: an ALBERT is cut in one layer and asked for all its heads in the next."""
     guide = teacher(layers=4, family="albert", sharing="all", groups=2, embedding=8)
-    small = keep(guide, "attention", [[0, 2], [1]])
+    small = prune(guide, "attention", [[0, 2], [1]])
     assert small.shape.layer_heads == (2, 2, 1, 1)
     hooks = zeroed(guide, "attention", [[0, 2], [1]])
     torch.testing.assert_close(logits(small), logits(guide), rtol=0, atol=1e-4)
@@ -111,7 +111,7 @@ def test_evenly_pruned_ffns_are_an_ordinary_bert():
     """Harm: a student that every library can run is locked into this app."""
     _, shape, student = student_of("ffn_pruning", teacher(), ranking="layer", importance="weights")
     assert (shape.ffn, shape.marks) == (12, [])
-    assert not inexpressible(student.shape)
+    assert not transformers_objections(student.shape)
 
 
 def test_a_healed_run_goes_on_where_it_stopped(few_held_out, tmp_path):

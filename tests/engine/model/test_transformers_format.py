@@ -6,7 +6,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from engine.model.bert import Bert
-from engine.model.transformers_format import from_library, shape_from_library, to_library
+from engine.model.transformers_format import from_transformers, shape_from_transformers, to_transformers
 from engine.sizing.shape import Shape, ShapeError
 from tests.fixtures.builders import randomise
 
@@ -81,7 +81,9 @@ def test_our_model_computes_what_the_librarys_computes(name, tmp_path):
     """Harm: everything shown of a well-known checkpoint is slightly wrong, and nobody notices."""
     theirs = randomise(THEIRS[name]())
     theirs.save_pretrained(tmp_path)
-    ours = from_library(json.loads((tmp_path / "config.json").read_text()), load_file(tmp_path / "model.safetensors"))
+    ours = from_transformers(
+        json.loads((tmp_path / "config.json").read_text()), load_file(tmp_path / "model.safetensors")
+    )
     assert ours.shape.pair_head == ("pretraining" in name)
     assert ours.shape.tied == ("untied" not in name)
     assert_same(ours, theirs)
@@ -92,7 +94,7 @@ def test_an_encoder_saved_on_its_own_is_read(tied):
     """Harm: sentence encoders, the commonest checkpoints, have no head and no "bert." prefix, and are refused."""
     theirs = randomise(transformers.BertModel(transformers.BertConfig(**BERT, tie_word_embeddings=tied)))
     assert not any(name.startswith(("bert.", "cls.")) for name in theirs.state_dict())
-    ours = from_library(theirs.config.to_dict(), theirs.state_dict())
+    ours = from_transformers(theirs.config.to_dict(), theirs.state_dict())
     assert ours.head is None
     assert ours.pooler is not None
     ids, visible, types = inputs()
@@ -107,14 +109,16 @@ def test_distilbert_is_read_and_written(tied, tmp_path):
     config = transformers.DistilBertConfig(**sizes, tie_word_embeddings=tied, attn_implementation="eager")
     theirs = randomise(transformers.DistilBertForMaskedLM(config))
     theirs.save_pretrained(tmp_path)
-    ours = from_library(json.loads((tmp_path / "config.json").read_text()), load_file(tmp_path / "model.safetensors"))
+    ours = from_transformers(
+        json.loads((tmp_path / "config.json").read_text()), load_file(tmp_path / "model.safetensors")
+    )
     assert (ours.shape.token_types, ours.shape.tied) == (0, tied)
     assert sum(p.numel() for p in ours.parameters()) == sum(p.numel() for p in theirs.parameters())
     ids, visible, _ = inputs()
     expected = theirs(input_ids=ids, attention_mask=visible.long()).logits
     torch.testing.assert_close(ours(ids, visible)[visible], expected[visible], rtol=0, atol=1e-5)
 
-    written, tensors = to_library(ours)
+    written, tensors = to_transformers(ours)
     (tmp_path / "again").mkdir()
     (tmp_path / "again/config.json").write_text(json.dumps(written))
     save_file(
@@ -136,13 +140,13 @@ def test_old_checkpoints_with_gamma_and_beta_are_read():
         for name, tensor in theirs.state_dict().items()
     }
     assert sum(name.endswith(("gamma", "beta")) for name in old) == 2 * (1 + 2 * 4 + 1)
-    assert_same(from_library(theirs.config.to_dict(), old), theirs)
+    assert_same(from_transformers(theirs.config.to_dict(), old), theirs)
 
 
 def test_half_precision_checkpoints_become_float32():
     """Harm: compactor products in half precision drown in rounding."""
     theirs = randomise(THEIRS["masked-LM, tied"]()).to(torch.bfloat16)
-    ours = from_library(theirs.config.to_dict(), theirs.state_dict())
+    ours = from_transformers(theirs.config.to_dict(), theirs.state_dict())
     assert {parameter.dtype for parameter in ours.parameters()} == {torch.float32}
     assert torch.equal(ours.embeddings.word.weight, theirs.bert.embeddings.word_embeddings.weight.float())
 
@@ -164,7 +168,7 @@ SMALL = {"layers": 3, "hidden": 12, "heads": 3, "ffn": 20, "vocab": 60, "positio
 def test_what_we_write_the_library_loads_and_computes_the_same(shape, tmp_path):
     """Harm: an exported student that loads with fresh random tensors in it, or computes something else."""
     ours = randomise(Bert(shape))
-    config, tensors = to_library(ours)
+    config, tensors = to_transformers(ours)
     (tmp_path / "config.json").write_text(json.dumps(config))
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, tmp_path / "model.safetensors")
     theirs, report = transformers.AutoModelForMaskedLM.from_pretrained(
@@ -175,7 +179,7 @@ def test_what_we_write_the_library_loads_and_computes_the_same(shape, tmp_path):
     assert not report["mismatched_keys"]
     assert sum(p.numel() for p in theirs.parameters()) >= sum(p.numel() for p in ours.parameters())
     assert_same(ours, theirs.eval())
-    again = from_library(config, tensors)
+    again = from_transformers(config, tensors)
     assert torch.equal(again(inputs()[0]), ours(inputs()[0]))
 
 
@@ -192,7 +196,7 @@ def test_what_we_write_the_library_loads_and_computes_the_same(shape, tmp_path):
 def test_a_shape_that_the_library_cannot_hold_is_refused(changes, word):
     """Harm: an export that silently drops what makes the student special."""
     with pytest.raises(ShapeError, match=word) as caught:
-        to_library(Bert(Shape(**SMALL, **changes)))
+        to_transformers(Bert(Shape(**SMALL, **changes)))
     assert len(caught.value.problems) == 1
     assert "\n" not in str(caught.value)
 
@@ -212,7 +216,7 @@ def test_a_checkpoint_of_another_kind_is_refused(changes, word):
     """Harm: a model that loads and computes nonsense."""
     theirs = THEIRS["masked-LM, tied"]()
     with pytest.raises(ShapeError, match=word) as caught:
-        from_library({**theirs.config.to_dict(), **changes}, theirs.state_dict())
+        from_transformers({**theirs.config.to_dict(), **changes}, theirs.state_dict())
     assert len(caught.value.problems) == 1
 
 
@@ -220,13 +224,13 @@ def test_several_layers_in_an_albert_group_are_refused():
     """Harm: the second layer of every group is dropped without a word."""
     theirs = transformers.AlbertForMaskedLM(transformers.AlbertConfig(**ALBERT, inner_group_num=2))
     with pytest.raises(ShapeError, match="one layer a group"):
-        from_library(theirs.config.to_dict(), theirs.state_dict())
+        from_transformers(theirs.config.to_dict(), theirs.state_dict())
 
 
 def test_a_config_with_a_missing_field_is_refused_by_name():
     """Harm: a bare KeyError."""
     with pytest.raises(ShapeError, match="hidden_size"):
-        shape_from_library({"model_type": "bert", "num_hidden_layers": 2}, set())
+        shape_from_transformers({"model_type": "bert", "num_hidden_layers": 2}, set())
 
 
 def test_missing_and_misshaped_tensors_are_named():
@@ -236,7 +240,7 @@ def test_missing_and_misshaped_tensors_are_named():
     del tensors["bert.encoder.layer.2.output.dense.bias"]
     tensors["cls.predictions.bias"] = tensors["cls.predictions.decoder.bias"] = torch.zeros(3)
     with pytest.raises(ShapeError) as caught:
-        from_library(theirs.config.to_dict(), tensors)
+        from_transformers(theirs.config.to_dict(), tensors)
     assert len(caught.value.problems) == 2
     assert "bert.encoder.layer.2.output.dense.bias is missing" in str(caught.value)
     assert "should be (60,), got (3,)" in str(caught.value)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.settings.amounts import duration, read, short
+from engine.settings.amounts import format_duration, format_number, parse_amount
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ from engine.settings.amounts import duration, read, short
 )
 def test_amounts_are_read(text: str, kind: str, value: float) -> None:
     """Harm: 110 MB is taken for 110 bytes."""
-    assert read(text, kind) == pytest.approx(value)
+    assert parse_amount(text, kind) == pytest.approx(value)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_amounts_are_read(text: str, kind: str, value: float) -> None:
 def test_nonsense_is_refused_in_words(text: str, kind: str) -> None:
     """Harm: a traceback, or a budget of nothing."""
     with pytest.raises(ValueError, match="budget|unit") as refused:
-        read(text, kind)
+        parse_amount(text, kind)
     assert len(str(refused.value)) < 200
 
 
@@ -46,7 +46,7 @@ def test_any_text_is_a_number_or_refused(text: str, kind: str) -> None:
     """Harm: a pasted text breaks the page."""
     said = ""
     try:
-        assert read(text, kind) > 0
+        assert parse_amount(text, kind) > 0
     except ValueError as refused:
         said = str(refused)
     assert said == "" or said.endswith((".", "'"))
@@ -65,7 +65,7 @@ def test_any_text_is_a_number_or_refused(text: str, kind: str) -> None:
 )
 def test_short_numbers(value: float, unit: str, said: str) -> None:
     """Harm: '1,000 MB', or a number that no tile can hold."""
-    assert short(value, unit) == said
+    assert format_number(value, unit) == said
 
 
 @pytest.mark.parametrize(
@@ -75,4 +75,4 @@ def test_short_numbers(value: float, unit: str, said: str) -> None:
 )
 def test_durations(seconds: float, said: str) -> None:
     """Harm: 5,616,000 s, which nobody reads as two months."""
-    assert duration(seconds) == said
+    assert format_duration(seconds) == said

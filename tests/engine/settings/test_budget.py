@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.__main__ import main
-from engine.settings.budget import MOST_STEPS, UNITS, Budget, over_a_run, read, steps_within
+from engine.settings.budget import MAX_STEPS, UNITS, Budget, parse_budget, steps_for_budget, sum_over_steps
 from engine.settings.options import ConfigError
 from engine.settings.run_config import RunConfig
-from engine.storage.runs import create, list_runs
+from engine.storage.runs import create_run, list_runs
 from engine.training import budget_trial as stopwatch
 from engine.training import loop as train_module
 from engine.training.loop import train
@@ -37,9 +37,9 @@ WRITTEN = {
 @pytest.mark.parametrize(("text", "means"), WRITTEN.items())
 def test_a_budget_is_read_as_it_is_written(text, means) -> None:
     """Harm: five million tokens become five, or minutes become mega-somethings."""
-    found = read(text)
+    found = parse_budget(text)
     assert (found.amount, found.unit) == pytest.approx(means)
-    assert read(found.exact) == found
+    assert parse_budget(found.exact) == found
     assert str(found)
 
 
@@ -49,7 +49,7 @@ def test_a_budget_is_read_as_it_is_written(text, means) -> None:
 def test_what_is_no_budget_is_refused_with_an_example(text) -> None:
     """Harm: a slip of the keyboard starts a run of another length."""
     with pytest.raises(ValueError, match=r"budget|Steps are whole"):
-        read(text)
+        parse_budget(text)
     with pytest.raises(ConfigError):
         RunConfig(budget=text or " ")
 
@@ -59,11 +59,11 @@ def test_steps_are_the_most_that_fit(amount, price, later) -> None:
     """Harm: a budget overdrawn, or a step left unspent; also where steps get cheaper after the first `later` ones."""
 
     def total(steps):
-        return over_a_run(lambda step: price if step <= later else price / 4, [1, later + 1], steps)
+        return sum_over_steps(lambda step: price if step <= later else price / 4, [1, later + 1], steps)
 
-    steps = steps_within(total, amount)
+    steps = steps_for_budget(total, amount)
     assert total(steps) <= amount < total(steps + 1)
-    assert steps <= MOST_STEPS
+    assert steps <= MAX_STEPS
 
 
 def test_old_configs_are_still_read() -> None:
@@ -146,7 +146,7 @@ def test_a_plan_tells_what_it_takes(plain) -> None:
 def test_experience_passes_over_what_says_nothing(tmp_path) -> None:
     """Harm: one damaged card, or a run from before tokens were counted, and no plan is shown."""
     for number, text in enumerate(("{", '{"tokens": 5}', "[]", '{"tokens": 0, "flops": 0, "training_seconds": 0}')):
-        create(tmp_path, {}, f"run{number}").card_path.write_text(text)
+        create_run(tmp_path, {}, f"run{number}").card_path.write_text(text)
     assert experience(tmp_path, RunConfig(), "microworld", "none", "", "CPU").tokens_a_row is None
     assert experience(tmp_path / "nowhere", RunConfig(), "microworld", "none", "", "CPU").flops_a_second is None
 

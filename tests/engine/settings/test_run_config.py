@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from engine.methods.registry import METHODS
-from engine.settings.options import ConfigError, check, option, read_options
+from engine.settings.options import ConfigError, option, parse_options, validation_errors
 from engine.settings.run_config import RunConfig
 
 
@@ -108,23 +108,23 @@ def test_unknown_settings_are_named():
 )
 def test_options_are_held_to_their_own_limits(values, word):
     """Harm: a learning rate of a thousand, or a slider's limit that the command line does not know."""
-    (problem,) = problems_of(read_options, Dials, values)
+    (problem,) = problems_of(parse_options, Dials, values)
     assert word in problem
 
 
 def test_good_options_are_taken_as_they_are():
     """Harm: a value on the edge of its range is refused, or replaced by the default."""
-    assert read_options(Dials, {"rate": 1, "count": 10**6, "mode": "fast", "on": False}) == Dials(
+    assert parse_options(Dials, {"rate": 1, "count": 10**6, "mode": "fast", "on": False}) == Dials(
         1, 10**6, "fast", False
     )
-    assert read_options(Dials, {}) == Dials()
+    assert parse_options(Dials, {}) == Dials()
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_control_explains_itself_and_its_default_is_allowed(name):
     """Harm: a form with a nameless slider, or one that opens outside its own range."""
     kind = METHODS[name].Options
-    assert check(kind()) == []
+    assert validation_errors(kind()) == []
     for spec in dataclasses.fields(kind):
         assert spec.metadata["help"].endswith((".", "?")), spec.name
         if spec.type in ("int", "float"):

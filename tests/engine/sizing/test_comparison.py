@@ -7,8 +7,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.sizing.comparison import MOST, TABS, Comparison, Configuration, clean_name, default, edited, fields_of
-from engine.sizing.comparison_link import MOST_PROBLEMS, from_link, to_link
+from engine.sizing.comparison import (
+    MAX_CONFIGURATIONS,
+    TABS,
+    Comparison,
+    Configuration,
+    clean_name,
+    default_comparison,
+    edit_field,
+    editable_fields,
+)
+from engine.sizing.comparison_link import MAX_PROBLEMS, from_link, to_link
 from engine.sizing.cost import parameters
 from engine.sizing.presets import PRESETS
 from engine.sizing.shape import LARGEST, Shape
@@ -26,9 +35,9 @@ def through_the_address_bar(comparison: Comparison) -> tuple[Comparison, list[st
 def comparisons(draw: st.DrawFn) -> Comparison:
     """Up to four configurations of any legal shape, and any view."""
     configurations = []
-    for name in draw(st.lists(NAMES, min_size=1, max_size=MOST)):
+    for name in draw(st.lists(NAMES, min_size=1, max_size=MAX_CONFIGURATIONS)):
         preset = draw(st.sampled_from(sorted(PRESETS)))
-        configurations.append(Configuration(name, preset, fields_of(draw(small_shapes()))))
+        configurations.append(Configuration(name, preset, editable_fields(draw(small_shapes()))))
     return Comparison(
         tuple(configurations),
         chosen=draw(st.integers(0, len(configurations) - 1)),
@@ -52,8 +61,8 @@ def test_a_link_opens_as_what_was_shared(comparison: Comparison) -> None:
 
 def test_the_page_as_it_begins_has_a_bare_link() -> None:
     """Harm: everybody's first link is three lines long."""
-    assert to_link(default()) == {}
-    assert from_link({}) == (default(), [])
+    assert to_link(default_comparison()) == {}
+    assert from_link({}) == (default_comparison(), [])
     link = to_link(
         Comparison((Configuration.of("bert-base", "Teacher"), Configuration.of("bert-base", "X", hidden=384)))
     )
@@ -88,12 +97,12 @@ CONFIGURATIONS = st.builds(
 def test_no_link_breaks_the_page(configurations: list[str], view: dict[str, str]) -> None:
     """Harm: a link with nonsense shows a traceback, hangs, or opens shapes that cannot be."""
     comparison, problems = from_link({"c": configurations, **{key: [value] for key, value in view.items()}})
-    assert 1 <= len(comparison.configurations) <= MOST
+    assert 1 <= len(comparison.configurations) <= MAX_CONFIGURATIONS
     assert 0 <= comparison.chosen < len(comparison.configurations)
     for one in comparison.configurations:
         assert parameters(one.shape) > 0
         assert one.name == clean_name(one.name, "")
-    assert len(problems) <= MOST_PROBLEMS + 1
+    assert len(problems) <= MAX_PROBLEMS + 1
     assert all(len(problem) < 400 and "\n" not in problem for problem in problems)
     again, more = through_the_address_bar(comparison)  # what stands on the page is a good link again
     assert more == []
@@ -147,7 +156,7 @@ def test_one_bad_value_leaves_the_others() -> None:
 )
 def test_derived_fields_follow_the_hand(start: dict[str, Any], name: str, value: Any, after: dict[str, Any]) -> None:
     """Harm: half the width with the teacher's FFN, a student far larger than it looks."""
-    shape = Shape(**edited(fields_of(Shape(**start)), name, value))
+    shape = Shape(**edit_field(editable_fields(Shape(**start)), name, value))
     assert {key: getattr(shape, key) for key in after} == after
 
 
@@ -155,11 +164,11 @@ def test_derived_fields_follow_the_hand(start: dict[str, Any], name: str, value:
 @given(small_shapes())
 def test_fields_make_their_shape_again(shape: Shape) -> None:
     """Harm: opening a preset changes it."""
-    assert Shape(**fields_of(shape)) == shape
+    assert Shape(**editable_fields(shape)) == shape
 
 
 def test_edits_never_raise() -> None:
     """Harm: a typed number shows a traceback before the shape could refuse it."""
-    for name in fields_of(Shape()):
+    for name in editable_fields(Shape()):
         for value in (0, -1, LARGEST, 10**30):
-            edited(fields_of(Shape(ffn=1200)), name, value)
+            edit_field(editable_fields(Shape(ffn=1200)), name, value)

@@ -9,7 +9,7 @@ import pytest
 from engine.sizing.comparison_export import COLUMNS, to_csv, to_json
 from engine.sizing.cost import parameters
 from engine.sizing.shape import LARGEST, Shape
-from engine.sizing.tensors import ledger
+from engine.sizing.tensors import tensor_kinds
 
 MODELS = [("Teacher", Shape()), ('A, "quoted"\nname', Shape(layers=2, tied=False))]
 
@@ -21,7 +21,7 @@ def test_every_row_adds_up_to_its_total() -> None:
     for name, shape in MODELS:
         mine = [row for row in rows if row["model"] == name]
         *tensors, total = mine
-        assert len(tensors) == len(ledger(shape))
+        assert len(tensors) == len(tensor_kinds(shape))
         assert sum(int(row["parameters"]) for row in tensors) == int(total["parameters"]) == parameters(shape)
 
 

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from torch.utils.flop_counter import FlopCounterMode
 
 from engine.model.bert import Bert
-from engine.model.pruning import cut_shape
+from engine.model.pruning import pruned_shape
 from engine.sizing.cost import model_bytes, multiply_adds, parameters
-from engine.sizing.shape import OUTCOMES, Shape, ShapeError
+from engine.sizing.shape import COMPRESSION_FIELDS, Shape, ShapeError
 from tests.fixtures.compressed import UNEVEN
 from tests.fixtures.shapes import small_shapes
 
@@ -46,7 +46,7 @@ def test_bytes_are_exact_for_any_shape(shape):
 
 def test_shapes_of_old_runs_are_still_read():
     """Harm: every run made before today opens with an error."""
-    old = {name: value for name, value in Shape().to_json().items() if name not in OUTCOMES}
+    old = {name: value for name, value in Shape().to_json().items() if name not in COMPRESSION_FIELDS}
     assert Shape.from_json(old) == Shape()
 
 
@@ -84,6 +84,6 @@ def test_a_list_of_one_number_is_no_list():
 def test_cut_shapes_follow_sharing():
     """Harm: the third group's heads are counted for the second."""
     shape = Shape(layers=5, hidden=16, heads=4, family="albert", sharing="attention", groups=2)
-    assert cut_shape(shape, "attention", [3, 1]).layer_heads == (3, 3, 3, 1, 1)
-    assert cut_shape(shape, "attention", [2, 2]).heads == 2
-    assert cut_shape(shape, "ffn", [5, 4, 3, 2, 1]).layer_ffn == (5, 4, 3, 2, 1)
+    assert pruned_shape(shape, "attention", [3, 1]).layer_heads == (3, 3, 3, 1, 1)
+    assert pruned_shape(shape, "attention", [2, 2]).heads == 2
+    assert pruned_shape(shape, "ffn", [5, 4, 3, 2, 1]).layer_ffn == (5, 4, 3, 2, 1)

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 
 from engine.sizing import cost
-from engine.sizing.cost import by_part, compactor_parameters, multiply_adds, parameters
+from engine.sizing.cost import compactor_parameters, multiply_adds, parameters, parameters_by_part
 from engine.sizing.shape import SHARINGS, Shape, ShapeError
-from engine.sizing.tensors import PARTS, ledger
+from engine.sizing.tensors import PARTS, tensor_kinds
 from tests.fixtures.shapes import VARIANTS, small_shapes
 
 ROOT = Path(__file__).parents[3]
@@ -107,9 +107,13 @@ def test_counts_equal_our_own_model(shape: Shape) -> None:
 @given(small_shapes(compressed=True))
 def test_the_ledger_adds_up(shape: Shape) -> None:
     """Harm: the table under a chart does not sum to the number above it."""
-    entries = ledger(shape)
-    assert sum(entry.count * entry.stored for entry in entries) == parameters(shape) == sum(by_part(shape).values())
-    assert list(by_part(shape)) == list(PARTS)
+    entries = tensor_kinds(shape)
+    assert (
+        sum(entry.count * entry.stored for entry in entries)
+        == parameters(shape)
+        == sum(parameters_by_part(shape).values())
+    )
+    assert list(parameters_by_part(shape)) == list(PARTS)
     assert len({entry.name for entry in entries}) == len(entries)
     for entry in entries:
         assert math.prod(int(size) for size in entry.formula.replace(",", "").split(" x ")) == entry.count
@@ -118,13 +122,13 @@ def test_the_ledger_adds_up(shape: Shape) -> None:
 def test_a_deep_model_has_a_short_ledger() -> None:
     """Harm: a 24-layer model shows 400 rows that say the same thing 24 times."""
     shape = Shape(layers=24, pooler=True, pair_head=True)
-    assert len(ledger(shape)) == len(ledger(shape.replace(layers=1))) <= 35
+    assert len(tensor_kinds(shape)) == len(tensor_kinds(shape.replace(layers=1))) <= 35
 
 
 def test_sharing_stores_less_and_runs_as_often() -> None:
     """Harm: ALBERT's small file is taken for a fast model, or its shared layers are counted once a layer."""
     shared, own = Shape(family="albert", sharing="all", groups=3), Shape(family="albert")
-    for one, other in zip(ledger(shared), ledger(own), strict=True):
+    for one, other in zip(tensor_kinds(shared), tensor_kinds(own), strict=True):
         in_layer = one.name.startswith(("attention", "FFN"))
         assert (one.stored, other.stored) == ((3, 12) if in_layer else (one.stored, one.stored))
         assert one.executed == other.executed == (12 if in_layer else 1)
@@ -135,7 +139,7 @@ def test_sharing_stores_less_and_runs_as_often() -> None:
 def test_a_tied_decoder_runs_and_stores_nothing() -> None:
     """Harm: the vocabulary projection is counted twice, as most counters do (132,985,716 for BERT-base)."""
     tied, untied = Shape(), Shape(tied=False)
-    decoder = {entry.name: entry for entry in ledger(tied)}["masked-LM decoder weight"]
+    decoder = {entry.name: entry for entry in tensor_kinds(tied)}["masked-LM decoder weight"]
     assert (decoder.parameters, decoder.executed) == (0, 1)
     assert parameters(untied) - parameters(tied) == decoder.count == 30522 * 768
 
@@ -143,8 +147,8 @@ def test_a_tied_decoder_runs_and_stores_nothing() -> None:
 def test_albert_worked_example() -> None:
     """Harm: the factorisation that ALBERT's section 3.1 explains shows other numbers here than in the paper."""
     base = {"vocab": 10_000, "hidden": 1024, "heads": 16}
-    whole = {entry.name: entry.count for entry in ledger(Shape(**base))}
-    halves = {entry.name: entry.count for entry in ledger(Shape(**base, embedding=512))}
+    whole = {entry.name: entry.count for entry in tensor_kinds(Shape(**base))}
+    halves = {entry.name: entry.count for entry in tensor_kinds(Shape(**base, embedding=512))}
     assert whole["word embedding table"] == 10_240_000
     assert halves["word embedding table"] + halves["embedding projection weight"] == 5_644_288
 
@@ -162,8 +166,8 @@ def test_albert_sharing_ranks_and_sizes_as_published(embedding: int) -> None:
 def test_compression_and_bytes_follow_the_count() -> None:
     """Harm: 'half the size' and '219 MB' are computed from different models."""
     teacher, student = (of_fact(FACTS[name], "encoder_with_pooler") for name in ("bert-base", "wid-12x516"))
-    assert cost.compression(teacher, student) == 109_482_240 / 54_703_740
-    assert cost.compression(teacher, teacher) == 1.0
+    assert cost.compression_ratio(teacher, student) == 109_482_240 / 54_703_740
+    assert cost.compression_ratio(teacher, teacher) == 1.0
     assert cost.weight_bytes(student) == 4 * 54_703_740
     assert cost.weight_bytes(student, bytes_per_parameter=1) == 54_703_740
 
@@ -184,7 +188,7 @@ def test_multiply_adds_by_hand() -> None:
 @given(small_shapes(compressed=True))
 def test_one_token_runs_every_weight_once_an_execution(shape: Shape) -> None:
     """Harm: the ledger's 'executed' column and the cost beside it disagree."""
-    weights = sum(entry.count * entry.executed for entry in ledger(shape) if entry.name.endswith("weight"))
+    weights = sum(entry.count * entry.executed for entry in tensor_kinds(shape) if entry.name.endswith("weight"))
     assert multiply_adds(shape, 1) == weights + 2 * sum(map(shape.inner_of, range(shape.layers)))
 
 

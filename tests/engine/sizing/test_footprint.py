@@ -5,15 +5,15 @@ from hypothesis import given, settings
 
 from engine.sizing.cost import parameters
 from engine.sizing.footprint import (
+    FLOP_PARTS,
     PRECISIONS,
-    WORK_PARTS,
-    Batch,
+    TrainingBatch,
     activation_bytes,
-    copy_bytes,
+    autocast_copy_bytes,
     executed_by_part,
     flops,
     flops_by_part,
-    predicted_of,
+    predicted_tokens,
     stored_bytes,
     training_flops,
     training_memory,
@@ -28,7 +28,7 @@ def test_the_parts_of_the_work_are_all_of_it(shape: Shape) -> None:
     """Harm: the shares of a pass do not add up, or a part has a name that no table knows."""
     work = flops_by_part(shape, 4, 2)
     assert sum(work.values()) == flops(shape, 4, 2)
-    assert tuple(work) == WORK_PARTS
+    assert tuple(work) == FLOP_PARTS
 
 
 @settings(max_examples=6, deadline=None)
@@ -60,7 +60,7 @@ def test_attention_scores_grow_with_the_square_of_the_tokens() -> None:
     assert long["ffn"] == 4 * short["ffn"]
 
 
-def kept_for_backward(shape: Shape, batch: Batch) -> tuple[int, int]:
+def kept_for_backward(shape: Shape, batch: TrainingBatch) -> tuple[int, int]:
     """(bytes of activations, bytes of bfloat16 copies of weights) that a real forward pass keeps, each storage once."""
     import contextlib
 
@@ -116,18 +116,18 @@ ODD = {"layers": 3, "hidden": 40, "heads": 3, "head_dim": 8, "ffn": 56, "vocab":
 def test_activations_are_what_a_forward_pass_really_keeps(precision: str, changes: dict, monkeypatch) -> None:
     """Harm: a run that 'fits' ends with out of memory, because a tensor was left out of the sum."""
     monkeypatch.setattr(
-        "engine.model.bert.slow_fused", lambda query: False
+        "engine.model.bert.fused_attention_is_slow", lambda query: False
     )  # what is counted is fused attention, as on a GPU
-    shape, batch = Shape(**ODD, **changes), Batch(5, 11, precision)
+    shape, batch = Shape(**ODD, **changes), TrainingBatch(5, 11, precision)
     activations, copies = kept_for_backward(shape, batch)
     if precision == "bfloat16" and shape.factorised:  # on a CPU the stream stays in bfloat16; the rule is a GPU's
         activations += 8 * 5 * 11 * shape.hidden * shape.layers
-    assert (activations, copies) == (activation_bytes(shape, batch), copy_bytes(shape, batch))
+    assert (activations, copies) == (activation_bytes(shape, batch), autocast_copy_bytes(shape, batch))
 
 
 def test_training_memory_is_sixteen_bytes_a_parameter_and_activations() -> None:
     """Harm: Adam's moments or the gradients are forgotten."""
-    memory = training_memory(Shape(), Batch(1, 1))
+    memory = training_memory(Shape(), TrainingBatch(1, 1))
     assert memory.total - memory.activations == 16 * parameters(Shape())
     assert (memory.weights, memory.gradients, memory.moments) == tuple(k * 4 * 109_514_298 for k in (1, 1, 2))
 
@@ -155,8 +155,8 @@ def test_executed_parameters_count_sharing_as_often_as_it_runs() -> None:
 
 def test_a_training_step_is_three_forward_passes() -> None:
     """Harm: times of training are promised three times too short."""
-    batch = Batch(32, 128)
-    assert predicted_of(128) == 19
+    batch = TrainingBatch(32, 128)
+    assert predicted_tokens(128) == 19
     assert training_flops(Shape(), batch) == 3 * 32 * flops(Shape(), 128, 19)
 
 
@@ -164,4 +164,4 @@ def test_a_training_step_is_three_forward_passes() -> None:
 def test_a_batch_that_makes_no_sense_is_refused(wrong: dict) -> None:
     """Harm: a negative memory."""
     with pytest.raises(ValueError, match=next(iter(wrong))):
-        Batch(**wrong)
+        TrainingBatch(**wrong)

@@ -5,8 +5,8 @@ import re
 import pytest
 from hypothesis import given, settings
 
-from engine.sizing.cost import by_part, parameters
-from engine.sizing.formula import symbols_of, terms
+from engine.sizing.cost import parameters, parameters_by_part
+from engine.sizing.formula import formula_symbols, formula_terms
 from engine.sizing.shape import Shape
 from tests.fixtures.shapes import small_shapes
 
@@ -24,18 +24,18 @@ def computed(text: str, numbers: dict[str, int]) -> int:
 @given(small_shapes())
 def test_a_term_is_worth_what_it_says(shape: Shape) -> None:
     """Harm: a formula on the page that gives another number than the one behind its equals sign."""
-    numbers = {name: value for name, (_, value) in symbols_of(shape).items()}
-    found = terms(shape)
+    numbers = {name: value for name, (_, value) in formula_symbols(shape).items()}
+    found = formula_terms(shape)
     assert sum(term.value for term in found) == parameters(shape)
     for term in found:
-        assert term.value == by_part(shape)[term.part]
+        assert term.value == parameters_by_part(shape)[term.part]
         assert computed(term.symbols, numbers) == term.value, term
         assert computed(term.numbers, numbers) == term.value, term
 
 
 def test_bert_base_reads_as_in_a_textbook() -> None:
     """Harm: a term that nobody recognises."""
-    found = {term.part: term for term in terms(Shape())}
+    found = {term.part: term for term in formula_terms(Shape())}
     assert found["embeddings"].symbols == "(V + P + T)H"
     assert found["attention"].symbols == "L(4H^2 + 4H)"
     assert found["attention"].numbers == "12 \\cdot (4 \\cdot 768^2 + 4 \\cdot 768)"
@@ -49,4 +49,4 @@ def test_bert_base_reads_as_in_a_textbook() -> None:
 )
 def test_only_symbols_that_occur_are_explained(shape: Shape, symbols: str) -> None:
     """Harm: the legend explains E where there is none."""
-    assert "".join(symbols_of(shape)) == symbols
+    assert "".join(formula_symbols(shape)) == symbols

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from engine.sizing.cost import parameters
-from engine.sizing.presets import PRESETS, find, said_of
+from engine.sizing.presets import PRESETS, find_preset, published_counts
 from engine.sizing.shape import Shape, ShapeError
-from engine.sizing.tensors import ledger
+from engine.sizing.tensors import tensor_kinds
 
 FACTS = json.loads((Path(__file__).parents[2] / "facts/model_sizes.json").read_text())
 SAME = {
@@ -35,8 +35,8 @@ def test_presets_have_the_sizes_of_the_library(name: str) -> None:
 
 def test_the_worked_example_is_there() -> None:
     """Harm: ALBERT's section 3.1 cannot be followed on the page."""
-    whole = {entry.name: entry.count for entry in ledger(find("example-whole").shape)}
-    halves = {entry.name: entry.count for entry in ledger(find("example-halves").shape)}
+    whole = {entry.name: entry.count for entry in tensor_kinds(find_preset("example-whole").shape)}
+    halves = {entry.name: entry.count for entry in tensor_kinds(find_preset("example-halves").shape)}
     assert whole["word embedding table"] == 10_240_000
     assert halves["word embedding table"] + halves["embedding projection weight"] == 5_644_288
 
@@ -46,16 +46,18 @@ def test_microworld_is_the_teacher_that_is_shipped() -> None:
     from engine.teachers.catalog import card
 
     shipped = card("microworld").shape
-    assert parameters(find("microworld").shape) == parameters(shipped.replace(pooler=False, pair_head=False, tied=True))
+    assert parameters(find_preset("microworld").shape) == parameters(
+        shipped.replace(pooler=False, pair_head=False, tied=True)
+    )
 
 
 def test_a_paper_speaks_of_an_encoder_whatever_heads_are_counted() -> None:
     """Harm: switching the pooler on hides what the paper says; or a changed shape still carries the paper's number."""
     base = Shape()
-    assert [said.parameters for said in said_of(base)] == ["110M", "108M"]
-    assert said_of(base.replace(pooler=True, mlm_head=False)) == said_of(base)
-    assert said_of(base.replace(layers=11)) == ()
-    assert said_of(base.replace(sharing="all")) == ()
+    assert [said.parameters for said in published_counts(base)] == ["110M", "108M"]
+    assert published_counts(base.replace(pooler=True, mlm_head=False)) == published_counts(base)
+    assert published_counts(base.replace(layers=11)) == ()
+    assert published_counts(base.replace(sharing="all")) == ()
     assert all(said.source for preset in PRESETS.values() for said in preset.said)
 
 
@@ -72,7 +74,7 @@ def test_papers_and_exact_counts_are_near_one_another(name: str) -> None:
 def test_an_unknown_preset_is_met_with_the_nearest() -> None:
     """Harm: 'bert base' is refused and nobody says that it is called bert-base."""
     with pytest.raises(ShapeError, match="bert-base"):
-        find("bert base")
+        find_preset("bert base")
     with pytest.raises(ShapeError) as refused:
-        find("x" * 10**6)
+        find_preset("x" * 10**6)
     assert len(str(refused.value)) < 600

@@ -7,9 +7,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from engine.methods.registry import METHODS
-from engine.settings.device import pick
-from engine.settings.options import read_options
-from engine.sizing.step_flops import Work
+from engine.settings.device import pick_device
+from engine.settings.options import parse_options
+from engine.sizing.step_flops import BatchShape
 from engine.text.masking import Masking
 from engine.text.sentence_pairs import open_text
 from engine.training.gradients import learning
@@ -17,7 +17,7 @@ from tests.engine.methods.test_contract import wanted_of
 from tests.fixtures.builders import teacher, tokenizer
 
 pytestmark = pytest.mark.usefixtures("few_held_out")
-CPU = pick("cpu")
+CPU = pick_device("cpu")
 STEPS = 9  # of WID: it closes in one cut, at step 2, and is folded after step 4
 RELEASE = 18  # steps that the release's rule takes at least
 VARIANTS = {
@@ -49,7 +49,7 @@ def test_every_step_is_counted_as_torch_counts_it(name, options) -> None:
     """Harm: a budget in FLOPs, or a curve over them, that favours a method whose work nobody counted."""
     kind, big = METHODS[name], teacher(hidden=32, heads=4, ffn=64)
     steps = RELEASE if options.get("rule") == "release" else STEPS if name == "wid" else 2
-    method = kind(read_options(kind.Options, options), steps)
+    method = kind(parse_options(kind.Options, options), steps)
     wanted = {"hidden": 16, "heads": 2, "ffn": 32} if options.get("strategy") == "head" else wanted_of(kind)
     shape = method.student_shape(big.shape, wanted)
     student = learning(method.prepare(big, shape, 0), CPU)
@@ -64,7 +64,7 @@ def test_every_step_is_counted_as_torch_counts_it(name, options) -> None:
     counted, found, known = [], [], []
     for step in range(1, steps + 1):
         parts = text.batch(step, 6, 0).parts(2)
-        looked_at = [Work(*part.ids.shape, len(part.targets)) for part in parts]
+        looked_at = [BatchShape(*part.ids.shape, len(part.targets)) for part in parts]
         found.append(method.step_flops(big.shape, shape, looked_at, step, student))
         known.append(method.step_flops(big.shape, shape, looked_at, step))
         with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
@@ -84,5 +84,5 @@ def test_every_step_is_counted_as_torch_counts_it(name, options) -> None:
 
 def _phase(method, big, shape, step):
     """Whether `step` costs something else than the one before it."""
-    one, other = (method.step_flops(big.shape, shape, [Work(8, 16, 20)], at) for at in (step - 1, step))
+    one, other = (method.step_flops(big.shape, shape, [BatchShape(8, 16, 20)], at) for at in (step - 1, step))
     return one != other

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.sizing.comparison import edited, fields_of
+from engine.sizing.comparison import edit_field, editable_fields
 from engine.sizing.cost import parameters
 from engine.sizing.presets import PRESETS
 from engine.sizing.shape import LARGEST, Shape
-from engine.sizing.sweep import POINTS, SWEEPABLE, break_even, sweep
+from engine.sizing.sweep import MAX_POINTS, SWEEPABLE, break_even, sweep
 
 HUGE = dict.fromkeys(("layers", "hidden", "heads", "ffn", "vocab", "positions"), LARGEST)
 
@@ -17,13 +17,13 @@ HUGE = dict.fromkeys(("layers", "hidden", "heads", "ffn", "vocab", "positions"),
 @given(st.sampled_from(sorted(PRESETS)), st.sampled_from(sorted(SWEEPABLE)))
 def test_every_point_is_the_count_of_its_shape(preset: str, name: str) -> None:
     """Harm: a curve that is drawn from another formula than the number beside it."""
-    fields = fields_of(PRESETS[preset].shape)
+    fields = editable_fields(PRESETS[preset].shape)
     curve = sweep(fields, name)
     assert len(curve.values) == len(curve.counts) <= 64
     assert curve.counts[curve.values.index(curve.now)] == parameters(PRESETS[preset].shape)
     for value, count in zip(curve.values, curve.counts, strict=True):
         if value != curve.now:
-            assert parameters(Shape(**edited(fields, name, value))) == count
+            assert parameters(Shape(**edit_field(fields, name, value))) == count
 
 
 @pytest.mark.parametrize("name", ["bert-base", "bert-tiny", "albert-xxlarge", "example-halves", "microworld"])
@@ -50,11 +50,11 @@ def test_the_worked_example_breaks_even_near_v_h_over_v_plus_h() -> None:
 def test_the_largest_shape_can_be_swept(name: str) -> None:
     """Harm: one zero too many and the page hangs."""
     huge = Shape(**HUGE, sharing="all")
-    curve = sweep(fields_of(huge), name)
-    assert len(curve.values) <= 2 * POINTS
+    curve = sweep(editable_fields(huge), name)
+    assert len(curve.values) <= 2 * MAX_POINTS
 
 
 def test_an_unknown_control_is_refused() -> None:
     """Harm: a traceback for --sweep magic."""
     with pytest.raises(ValueError, match="embedding"):
-        sweep(fields_of(Shape()), "magic")
+        sweep(editable_fields(Shape()), "magic")

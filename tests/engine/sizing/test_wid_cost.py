@@ -5,12 +5,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.benches.wid_contestants import close_all
-from engine.compactors.cut_schedule import Schedule
+from engine.compactors.cut_schedule import CutSizes
 from engine.compactors.heir import Heir
 from engine.methods.wid import Wid, WidOptions
 from engine.model.bert import new_bert
 from engine.sizing.cost import compactor_parameters, parameters
-from engine.sizing.footprint import Batch
+from engine.sizing.footprint import TrainingBatch
 from engine.sizing.shape import Shape, ShapeError
 from engine.sizing.wid_cost import heir_costs, nearest_widths, wid_objections, wid_student
 
@@ -22,7 +22,7 @@ STUDENTS = [wid_student(TEACHER, 24), wid_student(TEACHER, 36, "head"), wid_stud
 @pytest.mark.parametrize("tied", [True, False])
 def test_an_heir_has_these_parameters_and_does_this_work(student: Shape, tied: bool) -> None:
     """Harm: the memory of a WID run is promised at the size of its student."""
-    teacher, batch = TEACHER.replace(tied=tied), Batch(4, 20)
+    teacher, batch = TEACHER.replace(tied=tied), TrainingBatch(4, 20)
     heir = Heir(new_bert(teacher.replace(layers=student.layers), seed=0))
     opened, closed = heir_costs(teacher, student, batch)
     for cost in (opened, closed):
@@ -32,12 +32,12 @@ def test_an_heir_has_these_parameters_and_does_this_work(student: Shape, tied: b
         assert cost.parameters == inherited + compactors
         assert cost.multiply_adds == heir.multiply_adds(4 * 20, 20, batch.predicted)
         strategy = "dim" if student.heads == teacher.heads else "head"
-        close_all(heir, Schedule(heir.teacher_shape, student, strategy), None)
+        close_all(heir, CutSizes(heir.teacher_shape, student, strategy), None)
 
 
 def test_compactors_of_bert_base_are_those_of_the_paper() -> None:
     """Harm: the 299.6 million of FACTS are another number here."""
-    opened, closed = heir_costs(Shape(), wid_student(Shape(), 192), Batch())
+    opened, closed = heir_costs(Shape(), wid_student(Shape(), 192), TrainingBatch())
     assert opened.compactors == compactor_parameters(Shape()) == 299_630_592
     assert opened.inherited == parameters(Shape())
     assert closed.compactors < opened.compactors / 3
@@ -92,4 +92,4 @@ def test_who_cannot_inherit_is_told_why() -> None:
     assert any("layers" in reason for reason in wid_objections(Shape(layers=2), Shape()))
     assert wid_objections(Shape(), wid_student(Shape(), 516)) == []
     with pytest.raises(ShapeError):
-        heir_costs(albert, albert, Batch())
+        heir_costs(albert, albert, TrainingBatch())

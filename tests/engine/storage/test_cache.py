@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.storage import cache
-from engine.storage.cache import cache_folder, digest, file_digest, writable_folder
+from engine.storage.cache import cache_folder, digest, file_digest, writable_cache_folder
 
 
 @pytest.fixture(autouse=True)
@@ -46,12 +46,12 @@ def test_the_cache_is_where_the_system_keeps_such_things(platform, variables, pl
 
 def test_where_nothing_can_be_written_there_is_a_folder_all_the_same(tmp_path, monkeypatch, folder):
     """Harm: a run ends because a home folder is read-only."""
-    assert writable_folder("tokens") == folder / "tokens"
+    assert writable_cache_folder("tokens") == folder / "tokens"
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("HEIRLOOM_CACHE", str(tmp_path / "file" / "cache"))
-    other = writable_folder("tokens")
+    other = writable_cache_folder("tokens")
     assert other.is_dir()
-    assert other == writable_folder("tokens")
+    assert other == writable_cache_folder("tokens")
     assert tmp_path not in other.parents
     assert (tmp_path / "file").read_text() == "in the way"
 

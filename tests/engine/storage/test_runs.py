@@ -16,7 +16,7 @@ import pytest
 
 from engine.storage import runs
 from engine.storage.atomic import write_json
-from engine.storage.runs import Run, RunError, create, list_runs, open_run
+from engine.storage.runs import Run, RunError, create_run, list_runs, open_run
 
 
 def until(condition: Callable[[], object], seconds: float = 120.0) -> None:
@@ -30,7 +30,7 @@ def until(condition: Callable[[], object], seconds: float = 120.0) -> None:
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     """A fresh run folder."""
-    return create(tmp_path / "runs", {"method": "wid"}, "wid-4x64")
+    return create_run(tmp_path / "runs", {"method": "wid"}, "wid-4x64")
 
 
 def work_here(run: Run) -> None:
@@ -75,7 +75,7 @@ def test_events_under_concurrent_writers_arrive_exactly_once(run: Run) -> None:
                 file.write(line[: step % len(line)])
                 file.write(line[step % len(line) :])
 
-    torn = create(run.path.parent, {}, "torn")
+    torn = create_run(run.path.parent, {}, "torn")
     cases: list[tuple[Run, list[threading.Thread]]] = [
         (run, [threading.Thread(target=write, args=(writer,)) for writer in range(2)]),
         (torn, [threading.Thread(target=write_in_halves)]),
@@ -244,7 +244,7 @@ def test_a_damaged_process_record_is_no_process(run: Run, record: str) -> None:
 def test_create_never_overwrites(tmp_path: Path) -> None:
     """Harm: two people press start in the same second, and one run's folder swallows the other's."""
     with ThreadPoolExecutor(16) as pool:
-        made = list(pool.map(lambda number: create(tmp_path, {"number": number}, "WID 4x64"), range(48)))
+        made = list(pool.map(lambda number: create_run(tmp_path, {"number": number}, "WID 4x64"), range(48)))
     assert len({run.id for run in made}) == 48
     assert [run.config()["number"] for run in made] == list(range(48))
     assert all("-wid-4x64" in run.id for run in made)
@@ -254,7 +254,7 @@ def test_create_never_overwrites(tmp_path: Path) -> None:
 def test_runs_are_listed_newest_first_and_alone(tmp_path: Path) -> None:
     """Harm: the newest run is lost among others, or a stray folder in the list crashes the page."""
     assert list_runs(tmp_path / "absent") == []
-    made = [create(tmp_path, {}, name) for name in ("c", "a", "b", "b")]
+    made = [create_run(tmp_path, {}, name) for name in ("c", "a", "b", "b")]
     (tmp_path / "notes.txt").write_text("")
     (tmp_path / "empty").mkdir()
     (tmp_path / ".locks").mkdir()
@@ -267,7 +267,7 @@ def test_runs_are_listed_newest_first_and_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["../../etc", "/", "", "..", "a\0b", "ü" * 500, "x" * 500, "con.\n"])
 def test_no_name_makes_a_folder_elsewhere(tmp_path: Path, name: str) -> None:
     """Harm: a run's name, which comes from a form, writes outside the run folder or breaks the file system."""
-    run = create(tmp_path / "runs", {}, name)
+    run = create_run(tmp_path / "runs", {}, name)
     assert run.path.parent == tmp_path / "runs"
     assert run.path.resolve().parent == (tmp_path / "runs").resolve()
     assert open_run(tmp_path / "runs", run.id) == run
@@ -279,7 +279,7 @@ def test_no_name_makes_a_folder_elsewhere(tmp_path: Path, name: str) -> None:
 def test_ids_that_escape_or_do_not_exist_are_refused(tmp_path: Path, run: Run, id: str) -> None:
     """Harm: an id from a shared link reads, stops or overwrites files outside the run folder."""
     root = run.path.parent
-    secret = create(tmp_path / "elsewhere", {}, "secret").path
+    secret = create_run(tmp_path / "elsewhere", {}, "secret").path
     secret.rename(tmp_path / "secret")
     (root / "link").symlink_to(tmp_path / "secret")
     with pytest.raises(RunError, match=run.id):
@@ -301,7 +301,7 @@ def test_unknown_id_names_the_runs_there_are(tmp_path: Path) -> None:
     """Harm: a typo on the command line costs a search for the right id."""
     with pytest.raises(RunError, match="none yet"):
         open_run(tmp_path, "x")
-    made = [create(tmp_path, {}, "wid") for _ in range(7)]
+    made = [create_run(tmp_path, {}, "wid") for _ in range(7)]
     with pytest.raises(RunError) as caught:
         open_run(tmp_path, "x")
     assert made[-1].id in str(caught.value)
@@ -312,16 +312,16 @@ def test_create_says_why_it_could_not(tmp_path: Path, monkeypatch: pytest.Monkey
     """Harm: a full disk or a wrong folder shows as a stack trace, and leaves a half-made run behind."""
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="Could not create a run"):
-        create(tmp_path / "file", {}, "wid")
+        create_run(tmp_path / "file", {}, "wid")
     with pytest.raises(RunError, match="not JSON serializable"):
-        create(tmp_path / "runs", {"shape": object()}, "wid")
+        create_run(tmp_path / "runs", {"shape": object()}, "wid")
 
     def full(file: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(runs.os, "fsync", full)
     with pytest.raises(RunError, match="No space left on device"):
-        create(tmp_path / "runs", {}, "wid")
+        create_run(tmp_path / "runs", {}, "wid")
     assert list((tmp_path / "runs").iterdir()) == []
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from engine.model.bert import new_bert
-from engine.settings.device import pick
+from engine.settings.device import pick_device
 from engine.tasks import scores as task_scores
 from engine.tasks.batches import Encoded, encode
 from engine.tasks.finetune import Recipe, TaskModel, _answer, _epochs, fine_tune, predict, task_loss
@@ -48,12 +48,12 @@ def test_a_task_that_can_be_learned_is_learned(fresh):
     """Harm: every model scores at chance, and a comparison of them says nothing."""
     before = {name: tensor.clone() for name, tensor in fresh.state_dict().items()}
     shares = []
-    found = fine_tune(fresh, tokenizer(), EASY, easy(), QUICK, 0, pick("cpu"), shares.append)
+    found = fine_tune(fresh, tokenizer(), EASY, easy(), QUICK, 0, pick_device("cpu"), shares.append)
     assert found["test"]["accuracy"] > 0.9
     assert shares == sorted(shares)
     assert 0 < shares[0] <= shares[-1] <= 1
     assert all(torch.equal(tensor, before[name]) for name, tensor in fresh.state_dict().items())
-    again = fine_tune(fresh, tokenizer(), EASY, easy(), QUICK, 0, pick("cpu"))
+    again = fine_tune(fresh, tokenizer(), EASY, easy(), QUICK, 0, pick_device("cpu"))
     assert again["test"] == found["test"]
     assert again["validations"] == found["validations"]
 
@@ -73,12 +73,14 @@ def test_numbers_and_answers_are_learned_too(fresh):
         start = text.index(line[index % 5])
         places.append(Example("sleeps", text, (start, start + len(line[index % 5])), (line[index % 5],)))
     parts = [Splits(some[:240], some[240:270], some[270:]) for some in (numbers, places)]
-    found = fine_tune(fresh, tokenizer(), AMOUNT, parts[0], dataclasses.replace(QUICK, epochs=5), 0, pick("cpu"))
+    found = fine_tune(fresh, tokenizer(), AMOUNT, parts[0], dataclasses.replace(QUICK, epochs=5), 0, pick_device("cpu"))
     assert found["test"]["pearson"] > 0.8
-    found = fine_tune(fresh, tokenizer(), ANSWERS, parts[1], dataclasses.replace(QUICK, epochs=5), 0, pick("cpu"))
+    found = fine_tune(
+        fresh, tokenizer(), ANSWERS, parts[1], dataclasses.replace(QUICK, epochs=5), 0, pick_device("cpu")
+    )
     assert found["test"]["exact match"] > 0.8
     with pytest.raises(TaskError, match="fine-tune"):
-        Features(fresh, tokenizer(), ANSWERS, parts[1], pick("cpu"))
+        Features(fresh, tokenizer(), ANSWERS, parts[1], pick_device("cpu"))
 
 
 def test_the_test_set_is_looked_at_once_and_only_at_the_end(fresh, monkeypatch):
@@ -92,7 +94,7 @@ def test_the_test_set_is_looked_at_once_and_only_at_the_end(fresh, monkeypatch):
         return real(model, data, *rest)
 
     monkeypatch.setattr("engine.tasks.finetune.predict", watched)
-    found = fine_tune(fresh, tokenizer(), EASY, splits, QUICK, 1, pick("cpu"))
+    found = fine_tune(fresh, tokenizer(), EASY, splits, QUICK, 1, pick_device("cpu"))
     assert seen == ["validation"] * len(found["validations"]) + ["test"]
     assert found["validation"] == max(found["validations"])
 
@@ -100,7 +102,7 @@ def test_the_test_set_is_looked_at_once_and_only_at_the_end(fresh, monkeypatch):
 def test_learning_ends_when_validation_no_longer_rises(fresh):
     """Harm: hours of epochs after the best one; or an end at the first dip."""
     recipe = dataclasses.replace(QUICK, lr=1e-9, epochs=6, patience=2)
-    found = fine_tune(fresh, tokenizer(), EASY, easy(), recipe, 0, pick("cpu"))
+    found = fine_tune(fresh, tokenizer(), EASY, easy(), recipe, 0, pick_device("cpu"))
     assert len(found["validations"]) == 3  # the first is the best; two more without a better one
 
 
@@ -148,9 +150,10 @@ def test_a_batch_does_not_change_what_is_predicted(fresh):
     nn.init.normal_(model.top.weight)
     examples = [Example("the girl " * (1 + index % 7), label=0) for index in range(70)]
     data = encode(examples, EASY, tokenizer(), 24)
-    whole = predict(model, data, EASY, tokenizer(), pick("cpu"))
+    whole = predict(model, data, EASY, tokenizer(), pick_device("cpu"))
     single = [
-        predict(model, encode([one], EASY, tokenizer(), 24), EASY, tokenizer(), pick("cpu"))[0] for one in examples
+        predict(model, encode([one], EASY, tokenizer(), 24), EASY, tokenizer(), pick_device("cpu"))[0]
+        for one in examples
     ]
     assert whole.tolist() == single
 
@@ -158,7 +161,7 @@ def test_a_batch_does_not_change_what_is_predicted(fresh):
 def test_a_linear_probe_leaves_the_encoder_and_finds_what_is_there(fresh):
     """Harm: 'frozen features' that were trained, or a probe that cannot read them."""
     before = {name: tensor.clone() for name, tensor in fresh.state_dict().items()}
-    features = Features(fresh, tokenizer(), EASY, easy(), pick("cpu"))
+    features = Features(fresh, tokenizer(), EASY, easy(), pick_device("cpu"))
     assert features.train.mean(0).abs().max() < 1e-4
     one, two, again = (features.probe(seed) for seed in (0, 1, 0))
     assert one["test"]["accuracy"] > 0.9  # a mean of word embeddings shows which words are there
@@ -170,19 +173,19 @@ def test_a_linear_probe_leaves_the_encoder_and_finds_what_is_there(fresh):
 def test_scores_are_made_once(fresh, monkeypatch, tmp_path):
     """Harm: a table that takes an hour to show again; or a new model with an old model's score."""
     monkeypatch.setenv("HEIRLOOM_CACHE", str(tmp_path))
-    first = score(fresh, tokenizer(), EASY, None, 2, pick("cpu"))
+    first = score(fresh, tokenizer(), EASY, None, 2, pick_device("cpu"))
     assert set(first["scores"]) == {"accuracy", "f1"}
     assert first["scores"]["accuracy"]["mean"] == pytest.approx(np.mean(first["scores"]["accuracy"]["values"]))
     assert first["recipe"]["method"] == "probe"
     monkeypatch.setattr(task_scores, "Features", None)  # from here on nothing may be computed
-    assert score(fresh, tokenizer(), EASY, None, 2, pick("cpu"))["scores"] == first["scores"]
-    assert score(fresh, tokenizer(), EASY, None, 1, pick("cpu"))["scores"]["accuracy"]["interval"] is None
+    assert score(fresh, tokenizer(), EASY, None, 2, pick_device("cpu"))["scores"] == first["scores"]
+    assert score(fresh, tokenizer(), EASY, None, 1, pick_device("cpu"))["scores"]["accuracy"]["interval"] is None
     with pytest.raises(TypeError):
-        score(new_bert(fresh.shape, seed=5), tokenizer(), EASY, None, 1, pick("cpu"))
+        score(new_bert(fresh.shape, seed=5), tokenizer(), EASY, None, 1, pick_device("cpu"))
     with pytest.raises(TypeError):
-        score(fresh, tokenizer(), EASY, None, 3, pick("cpu"))
+        score(fresh, tokenizer(), EASY, None, 3, pick_device("cpu"))
     with pytest.raises(TaskError, match="At least one seed"):
-        score(fresh, tokenizer(), EASY, None, 0, pick("cpu"))
+        score(fresh, tokenizer(), EASY, None, 0, pick_device("cpu"))
 
 
 def test_what_is_retained_is_a_ratio_of_means():

@@ -6,7 +6,7 @@ import pytest
 
 from engine.inspection.probe import relation_attention
 from engine.learning.masked_lm import masked_lm_score
-from engine.settings.device import pick
+from engine.settings.device import pick_device
 from engine.teachers import catalog as teachers
 from engine.text import microworld
 from engine.text.corpora import open_corpus
@@ -30,7 +30,7 @@ def stories():
 def test_its_scores_are_those_on_its_card(teacher) -> None:
     """Harm: the build page praises a teacher that has been replaced."""
     corpus = open_corpus("microworld", teacher.tokenizer, 64, rows=1)
-    score = masked_lm_score(teacher.bert, corpus, pick("cpu"))
+    score = masked_lm_score(teacher.bert, corpus, pick_device("cpu"))
     assert score["accuracy"] == pytest.approx(teacher.card.scores["masked_accuracy"], abs=0.005)
     assert score["loss"] == pytest.approx(teacher.card.scores["masked_loss"], abs=0.005)
 
@@ -38,7 +38,7 @@ def test_its_scores_are_those_on_its_card(teacher) -> None:
 def test_it_fills_in_what_can_be_known(teacher) -> None:
     """Harm: a teacher that has not converged, so that whatever a student keeps of it says little. Measured: 0.682."""
     corpus = open_corpus("microworld", teacher.tokenizer, 64, rows=1, held_out_rows=4096)
-    score = masked_lm_score(teacher.bert, corpus, pick("cpu"))
+    score = masked_lm_score(teacher.bert, corpus, pick_device("cpu"))
     assert score["words"] > 18_000
     assert score["accuracy"] > 0.675
     assert score["loss"] < 0.75

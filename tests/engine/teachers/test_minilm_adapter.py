@@ -9,7 +9,7 @@ import pytest
 
 from engine.learning.closeness import closeness
 from engine.learning.masked_lm import masked_lm_report
-from engine.settings.device import pick
+from engine.settings.device import pick_device
 from engine.sizing.cost import parameters
 from engine.teachers import catalog as teachers
 from engine.teachers import shipped
@@ -51,8 +51,8 @@ def text():
 def test_it_is_as_good_and_as_near_as_its_card_says(text, name):
     """Harm: a card of another adapter, or a file that was damaged on its way."""
     adapted, original = teachers.load(name).bert.eval(), teachers.load("minilm-original").bert.eval()
-    found = masked_lm_report(adapted, text, pick("cpu"))["accuracy"]
+    found = masked_lm_report(adapted, text, pick_device("cpu"))["accuracy"]
     assert abs(found["value"] - CARDS[name]["scores"]["masked_accuracy"]) < 2 * found["interval"]
-    near = closeness(adapted, original, text, pick("cpu"), rows=32)
+    near = closeness(adapted, original, text, pick_device("cpu"), rows=32)
     for measure, value in near.items():
         assert value == pytest.approx(CARDS[name]["scores"][measure], abs=0.05), measure

@@ -10,8 +10,8 @@ import pytest
 
 from engine.text import corpora, sources
 from engine.text.corpora import Corpus, CorpusError, Masking, open_corpus
-from engine.text.sources import SOURCES, Source, find_corpus
-from engine.text.token_store import Rows
+from engine.text.sources import SOURCES, Source, find_source
+from engine.text.token_store import TokenRows
 from tests.fixtures.builders import new_tokenizer, source_of, tokenizer
 
 HERE = Path(__file__).resolve().parents[3]
@@ -40,7 +40,7 @@ def empty_cache(tmp_path, monkeypatch):
 
 def held_out(document):
     """Whether no training batch may hold `document`."""
-    return sources.document_number(document) % corpora.HELD_OUT_IN == 0
+    return sources.document_hash(document) % corpora.HELD_OUT_IN == 0
 
 
 def numbers(corpus, steps, size, seed):
@@ -143,7 +143,7 @@ def test_batches_are_to_the_bit_what_they_have_always_been(speaker):
 def test_the_order_of_an_epoch_is_that_of_sorting_all_of_it(count, size):
     """Harm: a window worked out by itself is not the part of the epoch that it stands for."""
     lengths = np.random.default_rng(1).integers(3, 30, count)
-    rows = Rows(np.zeros(lengths.sum(), np.uint16), np.concatenate([[0], lengths.cumsum()]), 30, 0)
+    rows = TokenRows(np.zeros(lengths.sum(), np.uint16), np.concatenate([[0], lengths.cumsum()]), 30, 0)
     corpus = Corpus("any", rows, rows, None)
     for seed, epoch in ((0, 0), (3, 2)):
         rng = np.random.default_rng([seed, 1, epoch])
@@ -263,7 +263,7 @@ def never(*_):
 @pytest.mark.usefixtures("empty_cache")
 def test_a_corpus_is_read_and_tokenised_once(speaker, monkeypatch):
     """Harm: every start of a run waits for the tokenizer."""
-    first, source = open_corpus("microworld", speaker, 24, 300), find_corpus("microworld")
+    first, source = open_corpus("microworld", speaker, 24, 300), find_source("microworld")
     monkeypatch.setattr(corpora, "_encoded", never)
     monkeypatch.setitem(SOURCES, "microworld", lambda rest: Source(never, source.fingerprint))
     again = open_corpus("microworld", speaker, 24, 200)

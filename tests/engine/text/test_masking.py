@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.text.corpora import Masking, mask, open_corpus
+from engine.text.corpora import Masking, mask_tokens, open_corpus
 from tests.fixtures.builders import tokenizer
 
 pytestmark = pytest.mark.usefixtures("few_held_out")
@@ -27,7 +27,7 @@ def test_masks_follow_the_papers_rates(world, speaker):
     rng = np.random.default_rng(0)
     rows = world.rows[:]
     rows = np.tile(rows[rows[:, -1] != 0], (60, 1))[:20_000]  # full rows: no row is too short to mask
-    batch = mask(rows, speaker, rng)
+    batch = mask_tokens(rows, speaker, rng)
     maskable = ~np.isin(rows, speaker.all_special_ids)
     positions, ids = batch.positions.numpy(), batch.ids.numpy().ravel()
     assert len(positions) / maskable.sum() == pytest.approx(0.15, abs=0.005)
@@ -61,7 +61,7 @@ def test_a_short_row_still_teaches_a_word_and_an_empty_one_none(speaker):
     """Harm: batches of short texts without a single target: a loss of NaN."""
     cls, sep, word = speaker.cls_token_id, speaker.sep_token_id, speaker.vocab["girl"]
     rows = np.array([[cls, word, sep, 0], [cls, sep, 0, 0]] * 50)
-    batch = mask(rows, speaker, np.random.default_rng(0))
+    batch = mask_tokens(rows, speaker, np.random.default_rng(0))
     assert batch.ids.shape == (100, 3)
     assert batch.positions.tolist() == [6 * index + 1 for index in range(50)]
     assert set(batch.targets.tolist()) == {word}
@@ -114,7 +114,7 @@ def piecewise():
 def test_words_are_hidden_whole(piecewise, kind, share):
     """Harm: a word that is predicted from its own other half, which teaches spelling instead of meaning."""
     speaker, rows = piecewise
-    batch = mask(rows, speaker, np.random.default_rng(1), Masking(kind, share))
+    batch = mask_tokens(rows, speaker, np.random.default_rng(1), Masking(kind, share))
     chosen = np.zeros(rows.size, dtype=bool)
     chosen[batch.positions] = True
     chosen, words = chosen.reshape(rows.shape), words_of(rows, speaker)
@@ -133,7 +133,7 @@ def test_words_are_hidden_whole(piecewise, kind, share):
 def test_words_are_hidden_the_same_for_the_same_seed(piecewise):
     """Harm: a resumed run learns from other blanks than an uninterrupted one."""
     speaker, rows = piecewise
-    one, two, other = (mask(rows, speaker, np.random.default_rng(seed), Masking("ngram")) for seed in (1, 1, 2))
+    one, two, other = (mask_tokens(rows, speaker, np.random.default_rng(seed), Masking("ngram")) for seed in (1, 1, 2))
     assert torch.equal(one.ids, two.ids)
     assert torch.equal(one.positions, two.positions)
     assert not torch.equal(one.ids, other.ids)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from engine.text import corpora, preview
-from engine.text.masking import Masking, mask
+from engine.text.masking import Masking, mask_tokens
 from engine.text.preview import KINDS
 from engine.text.sources import SOURCES
 from tests.fixtures.builders import source_of, tokenizer
@@ -23,10 +23,10 @@ def told(monkeypatch):
 
 def test_counts_are_those_of_the_text(told):
     """Harm: 'no unknown words' for a text in another language."""
-    found = preview.preview("told", tokenizer(), 16)
+    found = preview.preview_corpus("told", tokenizer(), 16)
     assert (found.documents, found.whole) == (150, True)
     assert (found.tokens, found.unknown) == (150 * 8, pytest.approx(1 / 8))
-    numbers = [corpora.document_number(document) % corpora.HELD_OUT_IN == 0 for document in told]
+    numbers = [corpora.document_hash(document) % corpora.HELD_OUT_IN == 0 for document in told]
     assert found.held_out == sum(numbers)
     assert (found.lengths == 10).all()
     assert len(found.lengths) == 150 - found.held_out
@@ -35,17 +35,17 @@ def test_counts_are_those_of_the_text(told):
 def test_a_long_corpus_is_counted_from_its_beginning(told, monkeypatch):
     """Harm: a preview of a minute, or counts of a part that pass for the whole."""
     monkeypatch.setattr(preview, "DOCUMENTS", 64)
-    found = preview.preview("told", tokenizer(), 16)
+    found = preview.preview_corpus("told", tokenizer(), 16)
     assert (found.documents, found.whole) == (64, False)
 
 
 @pytest.mark.parametrize("masking", [Masking(), Masking("ngram", 0.4)])
 def test_examples_show_what_training_hides(told, masking):
     """Harm: colours that say something else than the batch."""
-    found = preview.preview("told", tokenizer(), 16, masking, seed=3)
+    found = preview.preview_corpus("told", tokenizer(), 16, masking, seed=3)
     assert len(found.examples) == 10
     rows = corpora.open_corpus("told", tokenizer(), 16, preview.ROWS).rows[:10]
-    batch = mask(rows, tokenizer(), np.random.default_rng([3, 2, 0]), masking)
+    batch = mask_tokens(rows, tokenizer(), np.random.default_rng([3, 2, 0]), masking)
     chosen = np.zeros(batch.ids.shape, dtype=bool)
     chosen.ravel()[batch.positions.numpy()] = True
     for row, example in enumerate(found.examples):

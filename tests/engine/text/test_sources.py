@@ -11,7 +11,7 @@ import pytest
 
 from engine.text import microworld, sources
 from engine.text.corpora import open_corpus
-from engine.text.sources import find_corpus
+from engine.text.sources import find_source
 from engine.text.token_store import CorpusError
 from tests.fixtures.builders import tokenizer
 
@@ -57,7 +57,7 @@ def test_an_nltk_corpus_is_read_as_documents_of_sentences():
         assert text.startswith("[CLS] the ")
         assert "/" not in text
         assert text.endswith(". [SEP]")
-    source = list(find_corpus("nltk:brown").read())
+    source = list(find_source("nltk:brown").read())
     assert sorted(source) == sorted(
         [
             f"the {('girl', 'boy', 'king', 'queen', 'fox')[i % 5]} sleeps at the {('barn', 'beach', 'cave')[i % 3]} .",
@@ -72,7 +72,7 @@ def test_an_nltk_corpus_is_read_as_documents_of_sentences():
 def test_an_nltk_corpus_that_is_not_there_says_how_to_get_it():
     """Harm: nltk's own ten-line message; or minutes of waiting for a network that is not there."""
     with pytest.raises(CorpusError, match="nltk.downloader gutenberg") as caught:
-        find_corpus("nltk:brown+gutenberg")
+        find_source("nltk:brown+gutenberg")
     assert "\n" not in str(caught.value)
 
 
@@ -93,7 +93,7 @@ def test_an_nltk_corpus_is_fetched_when_it_is_read_and_not_before(monkeypatch, t
         "gutenberg", nltk.corpus.CategorizedTaggedCorpusReader, r"c[a-z]\d\d", cat_file="cats.txt"
     )
     monkeypatch.setattr(nltk.corpus, "gutenberg", reader)
-    source = find_corpus("nltk:gutenberg")
+    source = find_source("nltk:gutenberg")
     assert not asked
     assert len(list(source.read())) == 30
     assert asked == ["gutenberg"]
@@ -120,7 +120,7 @@ def test_an_nltk_corpus_is_fetched_when_it_is_read_and_not_before(monkeypatch, t
 def test_an_unknown_corpus_is_one_sentence(name, word):
     """Harm: a traceback, or a path of the machine opened because somebody typed it."""
     with pytest.raises(CorpusError, match=word) as caught:
-        find_corpus(name)
+        find_source(name)
     assert "\n" not in str(caught.value)
 
 
@@ -130,7 +130,7 @@ def test_a_changed_text_is_noticed(tmp_path):
     text = tmp_path / "corpora" / "brown" / "ca07"
 
     def fingerprint():
-        return find_corpus("nltk:brown").fingerprint()
+        return find_source("nltk:brown").fingerprint()
 
     before = fingerprint()
     assert fingerprint() == before
@@ -155,35 +155,35 @@ def test_a_changed_zip_file_is_noticed(tmp_path, monkeypatch):
             for name, contents in files.items():
                 file.writestr(zipfile.ZipInfo(f"brown/{name}"), contents.replace(b"sleeps", word))
         monkeypatch.setattr(nltk.corpus, "brown", brown_reader())
-        source = find_corpus("nltk:brown")
+        source = find_source("nltk:brown")
         fingerprints.append(source.fingerprint())
         texts.append(list(source.read()))
     assert texts[0] == texts[2] != texts[1]
     assert fingerprints[0] == fingerprints[2] != fingerprints[1]
     monkeypatch.setattr(nltk.corpus.brown, "_fileids", nltk.corpus.brown.fileids()[:-1])
-    assert find_corpus("nltk:brown").fingerprint() not in fingerprints  # the same file, but less of it is read
+    assert find_source("nltk:brown").fingerprint() not in fingerprints  # the same file, but less of it is read
 
 
 def test_another_generator_is_another_microworld(monkeypatch):
     """Harm: a run learns from the stories that an earlier version wrote."""
-    before = find_corpus("microworld").fingerprint()
-    assert find_corpus("microworld").fingerprint() == before
+    before = find_source("microworld").fingerprint()
+    assert find_source("microworld").fingerprint() == before
     monkeypatch.setattr(sources, "MICROWORLD_SEED", 1)
-    assert find_corpus("microworld").fingerprint() != before
+    assert find_source("microworld").fingerprint() != before
     monkeypatch.undo()
     source = sources.inspect.getsource(microworld)
     monkeypatch.setattr(sources.inspect, "getsource", lambda _: source.replace("0.25", "0.26"))
-    assert find_corpus("microworld").fingerprint() != before
+    assert find_source("microworld").fingerprint() != before
     monkeypatch.undo()
     monkeypatch.setattr(sys, "version_info", (3, 99))
-    assert find_corpus("microworld").fingerprint() != before
+    assert find_source("microworld").fingerprint() != before
 
 
 @pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_bytes(b"caf\xe9")], ids=["gone", "damaged"])
 @pytest.mark.usefixtures("tiny_brown")
 def test_a_text_that_cannot_be_read_is_one_sentence(harm, tmp_path):
     """Harm: a traceback, because somebody tidied up while the app was open."""
-    source = find_corpus("nltk:brown")
+    source = find_source("nltk:brown")
     assert source.fingerprint()
     harm(tmp_path / "corpora" / "brown" / "ca07")
     with pytest.raises(CorpusError, match="brown cannot be read: .*; fetch it again") as caught:
@@ -196,13 +196,13 @@ def test_corpora_with_commas_between_take_turns(tmp_path, monkeypatch):
     monkeypatch.setenv("HEIRLOOM_ROOTS", str(tmp_path))
     for name, count in (("a,b.txt", 2), ("c.txt", 4)):
         (tmp_path / name).write_text("\n\n".join(f"{name} {number}." for number in range(count)))
-    both = find_corpus(f"file:{tmp_path}/a,b.txt, file:{tmp_path}/c.txt")
+    both = find_source(f"file:{tmp_path}/a,b.txt, file:{tmp_path}/c.txt")
     assert [" ".join(it) for it in both.read()] == [
         "a,b.txt 0.", "c.txt 0.", "a,b.txt 1.", "c.txt 1.", "c.txt 2.", "c.txt 3.",
     ]  # fmt: skip
-    alone = find_corpus(f"file:{tmp_path}/c.txt")
+    alone = find_source(f"file:{tmp_path}/c.txt")
     assert both.fingerprint() != alone.fingerprint()
     assert both.most_rows is None  # the microworld alone tells how many rows it has
-    assert find_corpus("microworld,microworld").most_rows == 2 * find_corpus("microworld").most_rows
+    assert find_source("microworld,microworld").most_rows == 2 * find_source("microworld").most_rows
     with pytest.raises(CorpusError, match="There is no file"):
-        find_corpus(f"file:{tmp_path}/c.txt,file:{tmp_path}/d.txt")
+        find_source(f"file:{tmp_path}/c.txt,file:{tmp_path}/d.txt")

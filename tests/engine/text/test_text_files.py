@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from engine.storage.allowed_folders import PathError, absolute, confined
+from engine.storage.allowed_folders import PathError, absolute_name, allowed_path
 from engine.text import sources
 from engine.text.corpora import open_corpus
-from engine.text.sources import find_corpus
-from engine.text.text_files import file_documents
+from engine.text.sources import find_source
+from engine.text.text_files import read_documents
 from engine.text.token_store import CorpusError
-from engine.text.uploads import LARGEST_MB, keep
+from engine.text.uploads import MAX_UPLOAD_MB, save_upload
 from tests.fixtures.builders import tokenizer
 
 WANTED = [["The girl sleeps.", "She is happy!"], ["A fox, it runs."]]
@@ -39,7 +39,7 @@ def test_every_kind_of_file_holds_the_same_documents(here):
     written(here / "a.csv", 'id,text\n1,"The girl sleeps.\n She is happy!"\n\n2,"A fox, it runs."\n')
     names = ("a.txt", "lines.txt", "a.jsonl", "told.jsonl#body", "told.jsonl", "a.csv", "a.csv#text")
     for name in names:
-        assert list(find_corpus(f"file:{here / name}").read()) == WANTED, name
+        assert list(find_source(f"file:{here / name}").read()) == WANTED, name
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_a_damaged_file_says_where(here, name, content, says):
     """Harm: 'codec can't decode byte' for a file of a million lines, or a traceback on the page."""
     path = written(here / name, content)
     with pytest.raises(CorpusError) as caught:
-        list(file_documents(path, ""))
+        list(read_documents(path, ""))
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -73,23 +73,23 @@ def test_parquet_holds_the_same_documents(here):
 
     columns = {"id": [1, 2, 3], "text": ["The girl sleeps.\n She is happy!", None, "A fox, it runs."]}
     parquet.write_table(pyarrow.table(columns), here / "a.parquet")
-    assert list(find_corpus(f"file:{here / 'a.parquet'}").read()) == WANTED
+    assert list(find_source(f"file:{here / 'a.parquet'}").read()) == WANTED
     with pytest.raises(CorpusError, match="expected a text, got int"):
-        list(find_corpus(f"file:{here / 'a.parquet'}#id").read())
+        list(find_source(f"file:{here / 'a.parquet'}#id").read())
     written(here / "b.parquet", b"PAR1 not really")
     with pytest.raises(CorpusError, match="no Parquet file"):
-        list(find_corpus(f"file:{here / 'b.parquet'}").read())
+        list(find_source(f"file:{here / 'b.parquet'}").read())
 
 
 def test_a_column_is_taken_by_its_name(here):
     """Harm: the model learns from the column of ids."""
     written(here / "a.csv", "title,body\nOne,The girl sleeps.\n")
-    assert list(find_corpus(f"file:{here / 'a.csv'}#body").read()) == [["The girl sleeps."]]
+    assert list(find_source(f"file:{here / 'a.csv'}#body").read()) == [["The girl sleeps."]]
     with pytest.raises(CorpusError, match="no column 'nothing'"):
-        list(find_corpus(f"file:{here / 'a.csv'}#nothing").read())
+        list(find_source(f"file:{here / 'a.csv'}#nothing").read())
     written(here / "a.txt", "x")
     with pytest.raises(CorpusError, match="has no columns"):
-        list(find_corpus(f"file:{here / 'a.txt'}#body").read())
+        list(find_source(f"file:{here / 'a.txt'}#body").read())
 
 
 def test_a_changed_file_is_another_corpus(here):
@@ -98,7 +98,7 @@ def test_a_changed_file_is_another_corpus(here):
     seen = set()
     for content, column in (("text,b\nx,y\n", ""), ("text,b\nx,z\n", ""), ("text,b\nx,z\n", "b")):
         written(path, content)
-        seen.add(find_corpus(f"file:{path}#{column}").fingerprint())
+        seen.add(find_source(f"file:{path}#{column}").fingerprint())
     assert len(seen) == 3
 
 
@@ -120,7 +120,7 @@ def test_nothing_outside_of_the_roots_is_read(here, name, tmp_path_factory, monk
     (here / "loop.txt").symlink_to(here / "loop.txt")
     monkeypatch.chdir(here)
     with pytest.raises(CorpusError) as caught:
-        find_corpus(f"file:{name}")
+        find_source(f"file:{name}")
     assert "\n" not in str(caught.value)
 
 
@@ -129,9 +129,9 @@ def test_a_path_is_confined_to_what_it_really_is(here):
     (here / "in").mkdir()
     written(here / "in" / "a.txt", "x")
     (here / "alias").symlink_to(here / "in")
-    assert confined(str(here / "alias" / ".." / "in" / "a.txt")) == (here / "in" / "a.txt").resolve()
+    assert allowed_path(str(here / "alias" / ".." / "in" / "a.txt")) == (here / "in" / "a.txt").resolve()
     with pytest.raises(PathError, match="outside of the folders"):
-        confined(str(here / ".." / "other"))
+        allowed_path(str(here / ".." / "other"))
 
 
 @pytest.mark.parametrize(
@@ -149,13 +149,13 @@ def test_a_path_is_confined_to_what_it_really_is(here):
 )
 def test_an_upload_gets_a_harmless_name(here, given, starts):
     """Harm: a file's name climbs out of its folder, runs on a page or cannot be typed again."""
-    path = keep(here / "uploads", given, b"text")
+    path = save_upload(here / "uploads", given, b"text")
     assert path.parent == here / "uploads"
     assert path.name.startswith(starts)
     assert path.read_bytes() == b"text"
     assert path.name.isascii()
-    assert keep(here / "uploads", given, b"text") == path
-    assert keep(here / "uploads", given, b"other") != path
+    assert save_upload(here / "uploads", given, b"text") == path
+    assert save_upload(here / "uploads", given, b"other") != path
     assert len(list((here / "uploads").iterdir())) == 2
 
 
@@ -165,13 +165,13 @@ def test_an_upload_gets_a_harmless_name(here, given, starts):
         ("a.exe", b"x", "ends in .txt"),
         ("noend", b"x", "ends in .txt"),
         ("a.txt", b"", "is empty"),
-        ("a.txt", b"x" * (LARGEST_MB * 1_000_000 + 1), "is the most"),
+        ("a.txt", b"x" * (MAX_UPLOAD_MB * 1_000_000 + 1), "is the most"),
     ],
 )
 def test_an_upload_that_cannot_be_a_corpus_is_refused(here, name, content, says):
     """Harm: a disk full of what nobody can read."""
     with pytest.raises(CorpusError, match=says):
-        keep(here / "uploads", name, content)
+        save_upload(here / "uploads", name, content)
     assert not (here / "uploads").exists()
 
 
@@ -179,14 +179,14 @@ def test_an_upload_that_the_disk_does_not_take_leaves_nothing(here):
     """Harm: a half-written text that is trained on."""
     written(here / "uploads", "a file where the folder should be")
     with pytest.raises(CorpusError, match="does not take the file"):
-        keep(here / "uploads", "a.txt", b"x")
+        save_upload(here / "uploads", "a.txt", b"x")
 
 
 def test_the_hub_is_asked_for_by_name_when_its_package_is_missing(monkeypatch):
     """Harm: ModuleNotFoundError for somebody who typed a data set's name."""
     monkeypatch.setattr(sources.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(CorpusError, match="pip install datasets"):
-        find_corpus("hub:Salesforce/wikitext:wikitext-2-v1")
+        find_source("hub:Salesforce/wikitext:wikitext-2-v1")
 
 
 @pytest.fixture
@@ -218,24 +218,24 @@ def hub(monkeypatch):
 
 def test_a_data_set_of_the_hub_is_streamed(hub):
     """Harm: 20 GB on the disk before the first step."""
-    source = find_corpus("hub:owner/name:part#text")
+    source = find_source("hub:owner/name:part#text")
     assert not hub  # nothing is asked before it is needed
     assert list(source.read()) == [[f"Text {index}.", "More."] for index in range(3)]
     assert hub == [("owner/name", "part", "train", True)]
-    assert source.fingerprint() != find_corpus("hub:owner/name:part#id").fingerprint()
+    assert source.fingerprint() != find_source("hub:owner/name:part#id").fingerprint()
 
 
 @pytest.mark.parametrize("name", ["../etc", "a/b/c", "", "a b", "owner/name:../x", "-x"])
 def test_a_data_set_has_a_name(hub, name):
     """Harm: a path or an address passed on to a library as a name."""
     with pytest.raises(CorpusError, match="is named hub:OWNER/NAME"):
-        find_corpus(f"hub:{name}")
+        find_source(f"hub:{name}")
 
 
 def test_what_the_hub_says_fits_on_a_line(hub):
     """Harm: a traceback of forty lines for a typing error."""
     with pytest.raises(CorpusError, match="doesn't exist") as caught:
-        list(find_corpus("hub:no/such").read())
+        list(find_source("hub:no/such").read())
     assert "\n" not in str(caught.value)
 
 
@@ -244,14 +244,14 @@ def test_without_a_network_the_hub_is_refused_at_once(monkeypatch):
     monkeypatch.setattr(sources.importlib.util, "find_spec", lambda name: name)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(CorpusError, match="no network"):
-        find_corpus("hub:owner/name")
+        find_source("hub:owner/name")
 
 
 def test_a_relative_path_means_the_same_from_everywhere(here, monkeypatch):
     """Harm: a run that goes on in the background, in another folder, no longer finds its text."""
     written(here / "a.txt", "The girl sleeps.")
     monkeypatch.chdir(here)
-    assert absolute("file:a.txt#") == f"file:{here / 'a.txt'}#"
-    assert absolute("local:model") == f"local:{here / 'model'}"
+    assert absolute_name("file:a.txt#") == f"file:{here / 'a.txt'}#"
+    assert absolute_name("local:model") == f"local:{here / 'model'}"
     for name in ("microworld", "nltk:brown", "hub:a/b", "file:", "file:~/a.txt", f"file:{here / 'a.txt'}"):
-        assert absolute(name) == name
+        assert absolute_name(name) == name

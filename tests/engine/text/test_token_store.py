@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from engine.text import token_store
-from engine.text.token_store import CorpusError, Rows, open_rows
+from engine.text.token_store import CorpusError, TokenRows, open_token_rows
 
 PROJECT = Path(__file__).resolve().parents[3]
 LENGTH, PAD = 12, 7
@@ -35,10 +35,10 @@ def some_rows(count: int, largest: int = 300) -> list[list[int]]:
     return [[rng.randint(0, largest) for _ in range(rng.randint(1, LENGTH))] for _ in range(count)]
 
 
-def opened(count: int, there: int = 500, key: object = "key", largest: int = 300, **more: object) -> Rows:
+def opened(count: int, there: int = 500, key: object = "key", largest: int = 300, **more: object) -> TokenRows:
     """The first `count` rows of a text that has `there`."""
     made: dict[str, object] = {"make": lambda: some_rows(there, largest), **more}
-    return open_rows(key, count, length=LENGTH, pad=PAD, largest=largest, **made)
+    return open_token_rows(key, count, length=LENGTH, pad=PAD, largest=largest, **made)
 
 
 def never() -> Iterator[list[int]]:
@@ -86,7 +86,9 @@ def test_building_takes_the_memory_of_its_buffer(monkeypatch):
     count = 60_000
     opened(1)  # what is imported or cached on the first call is no part of it
     tracemalloc.start()
-    rows = open_rows("long", count, lambda: ([index % 300] * 12 for index in range(count)), length=12, pad=0, largest=9)
+    rows = open_token_rows(
+        "long", count, lambda: ([index % 300] * 12 for index in range(count)), length=12, pad=0, largest=9
+    )
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert rows.tokens.nbytes + rows.starts.nbytes > 1_900_000
@@ -104,7 +106,7 @@ def test_rows_are_built_once():
 def test_building_stops_at_the_rows_that_are_wanted():
     """Harm: a run of twenty steps tokenises all of Wikipedia."""
     endless = ([1, 2] for _ in itertools.count())
-    assert len(open_rows("endless", 300, lambda: endless, length=LENGTH, pad=PAD, largest=2)) == 300
+    assert len(open_token_rows("endless", 300, lambda: endless, length=LENGTH, pad=PAD, largest=2)) == 300
 
 
 def test_what_is_seen_does_not_depend_on_what_lies_in_the_cache(folder):
@@ -137,8 +139,8 @@ def test_other_keys_have_other_rows():
     """Harm: a text tokenised for one teacher is fed to another."""
     keys = ["a", "b", ["a"], ["a", 1], ["a", 2], ["a", "1"]]
     for number, key in enumerate(keys):
-        open_rows(key, 1, lambda number=number: [[number]], length=1, pad=PAD, largest=9)
-    found = [open_rows(key, 1, never, length=1, pad=PAD, largest=9)[:].item() for key in keys]
+        open_token_rows(key, 1, lambda number=number: [[number]], length=1, pad=PAD, largest=9)
+    found = [open_token_rows(key, 1, never, length=1, pad=PAD, largest=9)[:].item() for key in keys]
     assert found == list(range(len(keys)))
 
 
@@ -249,7 +251,7 @@ def test_without_a_writable_cache_the_run_goes_on(tmp_path, monkeypatch):
 def test_a_cache_of_others_is_read_without_writing(monkeypatch):
     """Harm: a corpus that was tokenised for a whole class is tokenised again by everyone in it."""
     opened(200)
-    monkeypatch.setattr(token_store, "writable_folder", lambda _: pytest.fail("wrote"))
+    monkeypatch.setattr(token_store, "writable_cache_folder", lambda _: pytest.fail("wrote"))
     assert len(opened(200, make=never)) == 200
 
 

@@ -59,7 +59,7 @@ def waits(monkeypatch, few_held_out, tmp_path):
     """(step, functions on the stack) of every wait in the first 20 of 400 steps of a config, and its step events."""
 
     def collect(config):
-        monkeypatch.setattr(plan, "pick", lambda *_: Device("meta", "no device at all", False))
+        monkeypatch.setattr(plan, "pick_device", lambda *_: Device("meta", "no device at all", False))
         found, told = [], []
         with Watch() as watch:
             events = train(config, new_run(tmp_path, config))

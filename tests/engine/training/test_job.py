@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from engine.storage.runs import Run, RunError, create, list_runs
+from engine.storage.runs import Run, RunError, create_run, list_runs
 from engine.training import job, launch
 from engine.training.launch import PROJECT
 
@@ -196,7 +196,7 @@ def test_a_deaf_run_is_stopped_by_force_with_all_it_started(begin: Callable[...,
 
 def test_force_spares_the_group_a_foreground_run_lives_in(root: Path, command: list[str]) -> None:
     """Harm: stopping a run started from a script kills the script, and this test, too."""
-    run = create(root, {"method": "deaf"}, "deaf")
+    run = create_run(root, {"method": "deaf"}, "deaf")
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     with subprocess.Popen([*command, str(run.path)], env=environment) as process:
         until(lambda: "step" in kinds(run))
@@ -227,7 +227,7 @@ def test_runs_on_one_device_take_turns_in_the_order_they_came(begin: Callable[..
 
 def test_a_newcomer_lets_those_in_line_go_first(root: Path) -> None:
     """Harm: a run started in the moment the device falls free overtakes the one that has waited all night."""
-    ahead, newcomer = create(root, {}, "ahead"), create(root, {}, "newcomer")
+    ahead, newcomer = create_run(root, {}, "ahead"), create_run(root, {}, "newcomer")
     ahead.write_process(os.getpid(), psutil.Process().create_time())
     ahead.append({"kind": "waiting", "device": "toy"})
     events = job.perform(newcomer, lambda config, run: iter([{"kind": "finished"}]), lambda config: "toy")
@@ -275,7 +275,7 @@ def test_a_failure_is_told_in_one_sentence(
     root: Path, command: list[str], method: str, code: int, message: str
 ) -> None:
     """Harm: the page shows a stack trace, or 'failed' without a reason, or the reason is nowhere to be found."""
-    run = create(root, {"method": method}, method)
+    run = create_run(root, {"method": method}, method)
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     assert subprocess.run([*command, str(run.path)], env=environment).returncode == code
     assert run.status() == "failed"

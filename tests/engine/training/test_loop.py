@@ -11,12 +11,12 @@ from engine.methods.registry import METHODS
 from engine.methods.scratch import Scratch
 from engine.model.bert import Bert
 from engine.model.saved_models import CheckpointError, load_lineage, load_model
-from engine.settings.device import pick
+from engine.settings.device import pick_device
 from engine.settings.options import ConfigError
 from engine.settings.run_config import RunConfig
 from engine.sizing.cost import compactor_parameters, parameters
 from engine.sizing.shape import Shape, ShapeError
-from engine.sizing.step_flops import Work
+from engine.sizing.step_flops import BatchShape
 from engine.teachers import catalog as teachers
 from engine.teachers.catalog import TeacherError
 from engine.text.corpora import Batch, Corpus, CorpusError, open_corpus
@@ -102,7 +102,7 @@ def test_what_was_spent_is_counted_from_the_first_step_on(told):
     for event in of_kind(events, "step"):
         batch = corpus.batch(event["step"] - 1, config.batch, config.seed)
         tokens += int(batch.visible.sum())
-        work = [Work(*batch.ids.shape, len(batch.targets))]
+        work = [BatchShape(*batch.ids.shape, len(batch.targets))]
         flops += planned.method.step_flops(teacher_shape, planned.shape, work, event["step"])
         assert (event["tokens"], event["flops"]) == (tokens, flops)
     seconds = [event["training_seconds"] for event in of_kind(events, "step")]
@@ -150,13 +150,13 @@ def test_the_scores_are_those_of_the_saved_student(told):
     config, run, events = told
     model = load_model(run.student_dir)
     corpus = open_corpus("microworld", model.tokenizer, config.length, 10)
-    found = masked_lm_score(model.bert, corpus, pick("cpu"))
+    found = masked_lm_score(model.bert, corpus, pick_device("cpu"))
     scores = run.card()["scores"]
     last = of_kind(events, "evaluation")[-1]
     assert found["loss"] == pytest.approx(scores["masked_loss"], abs=1e-5)
     assert found["accuracy"] == pytest.approx(scores["masked_accuracy"])
     assert (last["loss"], last["accuracy"]) == (scores["masked_loss"], scores["masked_accuracy"])
-    taught = masked_lm_score(teachers.load("blank").bert, corpus, pick("cpu"))
+    taught = masked_lm_score(teachers.load("blank").bert, corpus, pick_device("cpu"))
     assert scores["teacher_masked_loss"] == pytest.approx(taught["loss"], abs=1e-5)
     ratio = scores["masked_accuracy"] / scores["teacher_masked_accuracy"] if scores["teacher_masked_accuracy"] else 0.0
     assert scores["retained"] == pytest.approx(ratio)
@@ -175,7 +175,7 @@ def test_a_wid_student_of_full_depth_starts_as_its_teacher(tmp_path):
 def test_evaluation_counts_right(few_held_out):
     """Harm: a score averaged over batches instead of over words, or taken over visible words."""
     bert, corpus = teacher(), open_corpus("microworld", tokenizer(), 24, 10)
-    found, nats, right, count = masked_lm_score(bert.train(), corpus, pick("cpu")), 0.0, 0, 0
+    found, nats, right, count = masked_lm_score(bert.train(), corpus, pick_device("cpu")), 0.0, 0, 0
     assert bert.training  # as it was
     for batch in corpus.held_out_batches(size=64):
         with torch.no_grad():
@@ -209,7 +209,9 @@ def test_a_stopped_run_leaves_an_honest_student(method, at, tmp_path):
     if method == "wid":  # half of what must go has gone or is going, after the second cut all of it
         assert (shape.hidden, shape.inner, shape.ffn) == ((80, 80, 288) if at < 8 else (32, 32, 64))
     corpus = open_corpus("microworld", model.tokenizer, config.length, 10)
-    assert masked_lm_score(model.bert, corpus, pick("cpu"))["loss"] == pytest.approx(card["scores"]["masked_loss"])
+    assert masked_lm_score(model.bert, corpus, pick_device("cpu"))["loss"] == pytest.approx(
+        card["scores"]["masked_loss"]
+    )
 
 
 def test_a_run_of_no_steps_is_a_run(tmp_path):

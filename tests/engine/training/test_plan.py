@@ -32,7 +32,7 @@ def test_a_plan_names_who_learns_what_where():
 def test_more_processes_than_gpus_are_refused(device, here, wanted, refused, monkeypatch):
     """Harm: two processes on one GPU, which end in a fight of NCCL with itself."""
     count = {"cuda": 2}.get(device, 1)
-    monkeypatch.setattr(plan_module, "pick", lambda *_: Device(device, "a device", False, count))
+    monkeypatch.setattr(plan_module, "pick_device", lambda *_: Device(device, "a device", False, count))
     if here:
         monkeypatch.setenv("LOCAL_WORLD_SIZE", here)
     if not refused:

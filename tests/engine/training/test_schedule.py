@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.compactors.cut_schedule import Schedule, Timetable
+from engine.compactors.cut_schedule import CutSizes, CutSteps
 from engine.methods.wid import Wid
 from engine.sizing.shape import Shape
 from engine.training import budget_trial as stopwatch
@@ -120,8 +120,8 @@ def test_the_rate_bends_and_never_leaps():
 @given(st.integers(0, 60), st.integers(1, 200), st.integers(1, 20))
 def test_everything_is_closed_in_time_wherever_the_end_moves(moved_at, more, interval):
     """Harm: a run that had to be shorter ends with half of its dims still to go."""
-    schedule = Schedule(Shape(layers=1, hidden=32, heads=4), Shape(layers=1, hidden=8, heads=4, ffn=32), "dim", cuts=8)
-    turns, cuts, step = Timetable(schedule, interval), {}, 0
+    schedule = CutSizes(Shape(layers=1, hidden=32, heads=4), Shape(layers=1, hidden=8, heads=4, ffn=32), "dim", cuts=8)
+    turns, cuts, step = CutSteps(schedule, interval), {}, 0
     last = moved_at + more
     while step < moved_at or (step < last and step < turns.ends):
         if step == moved_at:
@@ -140,6 +140,6 @@ def test_wid_asked_for_an_interval_keeps_it():
     """Harm: `--option interval=500` that a slow machine overrules."""
     method = Wid(Wid.Options(interval=5, cuts=2), 40)
     small = Shape(layers=1, hidden=32, heads=4, mlm_head=True)
-    method.turns = Timetable(method.schedule(small, small.replace(hidden=16, heads=4, head_dim=4)), 5)
+    method.turns = CutSteps(method.schedule(small, small.replace(hidden=16, heads=4, head_dim=4)), 5)
     method.replan(20)
     assert (method.steps, method.turns.moved) == (20, None)
