@@ -234,8 +234,8 @@ def _machine() -> None:
     if rates:
         st.caption(
             f"{plain(rates['device'])}, measured: {format_number(rates['float32'], 'FLOP/s')} in float32, "
-            f"{format_number(rates['bfloat16'], 'FLOP/s')} in bfloat16, {format_number(rates['bandwidth'], 'B/s')} of memory; "
-            f"a training step of {plain(rates['step_model'])} in {rates['step_precision']} runs at "
+            f"{format_number(rates['bfloat16'], 'FLOP/s')} in bfloat16, {format_number(rates['bandwidth'], 'B/s')} of "
+            f"memory; a training step of {plain(rates['step_model'])} in {rates['step_precision']} runs at "
             f"{format_number(rates['step'], 'FLOP/s')}. Times of training assume that rate, whatever the model: "
             "an estimate."
         )

@@ -10,13 +10,14 @@ from typing import Any
 
 import torch
 
-from engine.methods.base import adamw, masked_lm_loss
+from engine.learning.losses import masked_lm_loss
+from engine.methods.base import adamw
 from engine.model.bert import new_bert
 from engine.settings import torch_subprocess as apart
 from engine.settings.device import Device, pick_device
 from engine.sizing.footprint import TrainingBatch, training_flops
 from engine.sizing.shape import Shape
-from engine.text.corpora import Batch as Words
+from engine.text.masking import Batch as Words
 
 STEP = Shape(layers=4, hidden=256, heads=4, vocab=8192, positions=128)  # the model whose step is timed
 SECONDS = 1.0  # about as long each rate is measured

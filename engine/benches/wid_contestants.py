@@ -12,13 +12,14 @@ from torch import nn
 from engine.benches.activation_compactors import ActivationSpace, activation_multiply_adds
 from engine.compactors.cut_schedule import CutSizes, smallest_dims
 from engine.compactors.heir import Heir
-from engine.methods.base import adamw, masked_lm_loss
+from engine.learning.losses import masked_lm_loss
+from engine.methods.base import adamw
 from engine.model.bert import new_bert
 from engine.settings.device import Device
 from engine.settings.options import ConfigError
 from engine.sizing.cost import multiply_adds
 from engine.sizing.shape import Shape
-from engine.text.corpora import MASKED_SHARE, Batch
+from engine.text.masking import MASKED_SHARE, Batch
 
 TEACHER, STUDENT = "plain teacher", "plain student"
 ACTIVATION, RELEASED = "activation space", "activation space, as released"

@@ -16,15 +16,10 @@ import torch
 from torch import Tensor
 
 from engine.sizing.shape import Shape
+from engine.sizing.wid_cost import group_sizes
 
 RULES = ("even", "release")
-STRATEGIES = ("dim", "head")
 RELEASE_CUTS, RELEASE_BLOCK_CUTS, RELEASE_CUTS_A_HEAD = 16, 8, 2
-
-
-def group_sizes(shape: Shape) -> dict[str, int]:
-    """How many dims each kind of group has in a model of `shape`."""
-    return {"residual": shape.hidden, "attention": shape.inner, "ffn": shape.ffn, "transform": shape.hidden}
 
 
 @dataclass(frozen=True)

@@ -26,10 +26,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from engine.compactors.groups import DimGroup, GroupMember
-from engine.compactors.products import effective_weight, product_multiply_adds
+from engine.compactors.products import effective_weight
 from engine.model.bert import Bert, LayerNorm, compactor_into_table
 from engine.settings.device import full_precision
 from engine.sizing.shape import Shape, ShapeError
+from engine.sizing.wid_cost import product_multiply_adds
 
 
 class Compactor(nn.Module):

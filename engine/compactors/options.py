@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from engine.compactors.cut_schedule import RULES, STRATEGIES
+from engine.compactors.cut_schedule import RULES
 from engine.model.layer_choice import LAYER_CHOICES
 from engine.settings.options import option
+from engine.sizing.wid_cost import STRATEGIES
 
 
 @dataclass(frozen=True)

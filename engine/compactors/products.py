@@ -57,8 +57,3 @@ def effective_weight(column: Tensor, weight: Tensor, row: Tensor, bias: Tensor) 
 def left_first(kept_out: int, out: int, wide: int, kept_in: int) -> bool:
     """Whether (C @ W) @ R costs at most as many multiply-adds as C @ (W @ R)."""
     return kept_out * wide * (out + kept_in) <= out * kept_in * (wide + kept_out)
-
-
-def product_multiply_adds(kept_out: int, out: int, wide: int, kept_in: int) -> int:
-    """Multiply-adds of C @ W @ R, (kept_out, out) @ (out, wide) @ (wide, kept_in), and of C @ b, the cheaper way."""
-    return min(kept_out * wide * (out + kept_in), out * kept_in * (wide + kept_out)) + kept_out * out

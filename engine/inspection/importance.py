@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.model.bert import Bert, FeedForward
-from engine.model.pruning import Kept, dense_weight
+from engine.model.linears import dense_weight
+from engine.model.pruning import Kept
 from engine.text.masking import Batch
 
 RANKINGS = ("global", "layer")

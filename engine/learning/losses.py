@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine.text.masking import Batch
 
@@ -41,6 +41,28 @@ def mean_over_rows(values: Tensor, batch: Batch) -> Tensor:
         0, batch.positions // batch.ids.shape[1], torch.ones_like(batch.positions, dtype=values.dtype)
     )
     return (values * hidden).sum() / hidden.sum()
+
+
+def masked_lm_loss(student: nn.Module, batch: Batch) -> Tensor:
+    """Cross-entropy of the hidden tokens, their mean (BERT, section 3.1). Scalar, in nats."""
+    return F.cross_entropy(
+        at_least_float32(student(batch.ids, batch.visible, positions=batch.positions)), batch.targets
+    )
+
+
+def weighted_masked_lm_loss(weight: float, logits: Tensor, targets: Tensor) -> Tensor:
+    """The masked-LM loss with its weight; with a weight of 0 `logits` may be of no position at all (see `asked`)."""
+    return (
+        weight * F.cross_entropy(at_least_float32(logits), targets) if weight else 0.0 * at_least_float32(logits).sum()
+    )
+
+
+def positions_needed(weight: float, batch: Batch) -> Tensor:
+    """The positions (n,) at which a masked-LM loss of this weight needs logits.
+
+    None with a weight of 0: the head then computes nothing, and its parameters still take part in the step.
+    """
+    return batch.positions if weight else batch.positions[:0]
 
 
 def kl_divergence(student_scores: Tensor, teacher_scores: Tensor) -> Tensor:

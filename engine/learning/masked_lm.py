@@ -53,14 +53,6 @@ def pair_score(model: Bert, pairs: PairCorpus, device: Device) -> dict[str, floa
     return {"accuracy": float(right) / count, "pairs": count}
 
 
-def accuracy_interval(accuracy: float, words: float) -> float:
-    """Half the width of the 95% interval of an accuracy (0-1) that was counted over `words` hidden words.
-
-    The normal approximation of the binomial law: every word counts as a question of its own.
-    """
-    return 1.96 * math.sqrt(accuracy * (1 - accuracy) / words)
-
-
 TOP = 5  # how many candidates count as a hit in "top5"
 
 

@@ -25,7 +25,7 @@ from engine.sizing.step_flops import (
     linear_flops,
     mlm_head_flops,
 )
-from engine.text.corpora import Batch
+from engine.text.masking import Batch
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Generator, Iterable, Iterator, Sequence, Sized
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.learning.losses import at_least_float32
+from engine.learning.losses import masked_lm_loss
 from engine.learning.masked_lm import masked_lm_score
 from engine.learning.optimizers import OPTIMIZERS as OPTIMIZERS
 from engine.learning.optimizers import adamw as adamw
@@ -22,7 +21,7 @@ from engine.settings.device import Device
 from engine.settings.options import ConfigError
 from engine.sizing.shape import Shape, ShapeError
 from engine.sizing.step_flops import FORWARD_AND_BACKWARD, BatchShape, forward_flops
-from engine.text.corpora import Corpus
+from engine.text.corpora import Corpus, TrainingData
 from engine.text.masking import Batch, Masking
 from engine.text.sentence_pairs import PairCorpus, open_text
 from engine.text.sources import find_source
@@ -34,20 +33,6 @@ SHAPE_FIELDS = ("layers", "hidden", "heads", "head_dim", "ffn")  # what a person
 @dataclass(frozen=True)
 class NoOptions:
     """A method without options."""
-
-
-class TrainingData(Protocol):
-    """What a run learns from: training batches by step and seed, and batches that are held out."""
-
-    @property
-    def rows(self) -> Sized:
-        """What it trains on."""
-
-    def batch(self, step: int, size: int, seed: int) -> Batch:
-        """The training batch of `step` (from 0)."""
-
-    def held_out_batches(self, size: int = 64) -> Iterator[Batch]:
-        """The same in every run."""
 
 
 class Method:
@@ -277,25 +262,3 @@ class Method:
     def description(cls) -> str:
         """The docstring: how the method works, for people."""
         return inspect.cleandoc(cls.__doc__ or "")
-
-
-def masked_lm_loss(student: nn.Module, batch: Batch) -> Tensor:
-    """Cross-entropy of the hidden tokens, their mean (BERT, section 3.1). Scalar, in nats."""
-    return F.cross_entropy(
-        at_least_float32(student(batch.ids, batch.visible, positions=batch.positions)), batch.targets
-    )
-
-
-def weighted_masked_lm_loss(weight: float, logits: Tensor, targets: Tensor) -> Tensor:
-    """The masked-LM loss with its weight; with a weight of 0 `logits` may be of no position at all (see `asked`)."""
-    return (
-        weight * F.cross_entropy(at_least_float32(logits), targets) if weight else 0.0 * at_least_float32(logits).sum()
-    )
-
-
-def positions_needed(weight: float, batch: Batch) -> Tensor:
-    """The positions (n,) at which a masked-LM loss of this weight needs logits.
-
-    None with a weight of 0: the head then computes nothing, and its parameters still take part in the step.
-    """
-    return batch.positions if weight else batch.positions[:0]

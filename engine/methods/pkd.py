@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from engine.learning.losses import at_least_float32, distillation_kl, patience_loss
 from engine.learning.score_kind import ScoreKind
-from engine.methods.base import Method, TrainingData
+from engine.methods.base import Method
 from engine.model.bert import Bert, Trace
 from engine.model.layer_choice import layer_copy_objections, select_layers
 from engine.model.new_head import with_pooler
@@ -24,6 +24,7 @@ from engine.tasks import catalog as tasks
 from engine.tasks.batches import TaskBatch, TaskData, open_task
 from engine.tasks.finetune import Recipe, TaskModel
 from engine.tasks.taught_teacher import taught
+from engine.text.corpora import TrainingData
 from engine.text.masking import Batch, Masking
 
 TASKS = tuple(name for name, task in tasks.TASKS.items() if task.classes and task.metrics[0] == "accuracy")

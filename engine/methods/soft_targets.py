@@ -15,7 +15,7 @@ from engine.model.bert import Bert, new_bert
 from engine.settings.options import option
 from engine.sizing.shape import Shape
 from engine.sizing.step_flops import BatchShape, forward_flops
-from engine.text.corpora import Batch
+from engine.text.masking import Batch
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from engine.learning.losses import attention_score_mse, hidden_state_mse
-from engine.methods.base import Method, positions_needed, weighted_masked_lm_loss
+from engine.learning.losses import attention_score_mse, hidden_state_mse, positions_needed, weighted_masked_lm_loss
+from engine.methods.base import Method
 from engine.methods.options import PRESET_NOTES, PRESETS, masked_lm_weight
 from engine.model.bert import Bert, Trace, new_bert
 from engine.settings.options import option

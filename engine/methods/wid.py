@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from engine.compactors.cut_schedule import MIN_INTERVAL, CutSizes, CutSteps, group_sizes, smallest_dims
+from engine.compactors.cut_schedule import MIN_INTERVAL, CutSizes, CutSteps, smallest_dims
 from engine.compactors.decay import add_l2_gradient, decay_linearly, freeze_closing, nearly_zero, penalise_closing
 from engine.compactors.groups import DimGroup
 from engine.compactors.heir import Heir
@@ -23,7 +23,7 @@ from engine.settings.options import ConfigError
 from engine.sizing.cost import compactor_parameters, multiply_adds
 from engine.sizing.shape import Shape
 from engine.sizing.step_flops import FORWARD_AND_BACKWARD, BatchShape, forward_flops
-from engine.sizing.wid_cost import fold_multiply_adds, heir_multiply_adds
+from engine.sizing.wid_cost import fold_multiply_adds, group_sizes, heir_multiply_adds
 
 
 @dataclass(frozen=True)

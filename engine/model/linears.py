@@ -130,13 +130,13 @@ def from_int8(matrix: Tensor, scale: Tensor) -> Tensor:
     return matrix.float() * scale[..., None]
 
 
-def dense_weight(layer: nn.Module) -> Tensor:
-    """The matrix (out, in) float32 that a linear of any kind multiplies by."""
-    if isinstance(layer, LowRankLinear):
-        return dense_weight(layer.second) @ dense_weight(layer.first)
-    if isinstance(layer, Int8Linear):
-        return from_int8(layer.weight, layer.scale)
-    return cast(nn.Linear, layer).weight.detach().float()
+def dense_weight(module: nn.Module) -> Tensor:
+    """The weight (out, in), or the table (rows, width), of a linear or embedding of any kind, in float32."""
+    if isinstance(module, Int8Linear | Int8Embedding):
+        return from_int8(module.weight, module.scale)
+    if isinstance(module, LowRankLinear):
+        return dense_weight(module.second) @ dense_weight(module.first)
+    return cast(nn.Linear, module).weight.detach().float()
 
 
 def fake_quantize(matrix: Tensor) -> Tensor:

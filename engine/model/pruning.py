@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.model.bert import Bert
-from engine.model.linears import Int8Embedding, Int8Linear, LowRankLinear, from_int8, to_int8
+from engine.model.linears import Int8Embedding, Int8Linear, LowRankLinear, dense_weight, to_int8
 from engine.sizing.shape import Shape, ShapeError
 
 Kept = list[list[int]]  # of each block that has weights of its own: which heads or neurons stay, rising
@@ -79,15 +79,6 @@ def _put(parameter: Tensor, value: Tensor, name: str) -> None:
     if parameter.shape != value.shape:
         raise ShapeError([f"{name} should be {tuple(parameter.shape)}, and is {tuple(value.shape)}."])
     parameter.copy_(value)
-
-
-def dense_weight(module: nn.Module) -> Tensor:
-    """The weight (out, in), or the table (rows, width), of a linear or embedding of any kind, in float32."""
-    if isinstance(module, Int8Linear | Int8Embedding):
-        return from_int8(module.weight, module.scale)
-    if isinstance(module, LowRankLinear):
-        return dense_weight(module.second) @ dense_weight(module.first)
-    return cast(nn.Linear, module).weight.detach().float()
 
 
 def truncated_svd(weight: Tensor, rank: int) -> tuple[Tensor, Tensor]:

@@ -170,13 +170,11 @@ def heir_multiply_adds(born: Shape, kept: Mapping[str, int], work: BatchShape) -
 def effective_weight_multiply_adds(born: Shape, kept: Mapping[str, int]) -> int:
     """Multiply-adds of every weight between its two compactors, which a step forms whatever its batch."""
     wide, narrow, inner, ffn = born.hidden, kept["residual"], kept["attention"], kept["ffn"]
-    layer = 3 * product_multiply_adds_of_one(inner, born.inner, wide, narrow) + product_multiply_adds_of_one(
+    layer = 3 * product_multiply_adds(inner, born.inner, wide, narrow) + product_multiply_adds(
         narrow, wide, born.inner, inner
     )
-    layer += product_multiply_adds_of_one(ffn, born.ffn, wide, narrow) + product_multiply_adds_of_one(
-        narrow, wide, born.ffn, ffn
-    )
-    return born.layers * layer + product_multiply_adds_of_one(kept["transform"], wide, wide, narrow)
+    layer += product_multiply_adds(ffn, born.ffn, wide, narrow) + product_multiply_adds(narrow, wide, born.ffn, ffn)
+    return born.layers * layer + product_multiply_adds(kept["transform"], wide, wide, narrow)
 
 
 def fold_multiply_adds(born: Shape, kept: Mapping[str, int]) -> int:
@@ -192,7 +190,7 @@ def _decoder(born: Shape, narrow: int, predicted: int) -> int:
     return predicted * born.hidden * (narrow + born.vocab)
 
 
-def product_multiply_adds_of_one(kept_out: int, out: int, wide: int, kept_in: int) -> int:
+def product_multiply_adds(kept_out: int, out: int, wide: int, kept_in: int) -> int:
     """Multiply-adds of (kept_out, out) @ (out, wide) @ (wide, kept_in) and of the bias, the cheaper way round."""
     left = kept_out * out * wide + kept_out * wide * kept_in
     right = out * wide * kept_in + kept_out * out * kept_in

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from engine.storage.cache import digest
 from engine.text.masking import BERT_MASKING, Batch, Masking, mask_tokens
-from engine.text.masking import MASKED_SHARE as MASKED_SHARE
 from engine.text.sources import Source, document_hash, find_source
 from engine.text.token_store import CorpusError, Progress, TokenRows, open_token_rows
 
@@ -30,6 +29,20 @@ PACKING = 1  # part of the name of stored rows: raise it wherever the same docum
 SENTENCES = 256  # in one call of the tokenizer: one call for many is several times faster
 
 Pack = Callable[[Iterable[list[str]], Any, int], Iterator[list[int]]]  # documents, tokenizer, length -> rows
+
+
+class TrainingData(Protocol):
+    """What a run learns from: training batches by step and seed, and batches that are held out."""
+
+    @property
+    def rows(self) -> Sized:
+        """What it trains on."""
+
+    def batch(self, step: int, size: int, seed: int) -> Batch:
+        """The training batch of `step` (from 0)."""
+
+    def held_out_batches(self, size: int = 64) -> Iterator[Batch]:
+        """The same in every run."""
 
 
 @dataclass(frozen=True, eq=False)  # hashed by identity: the order of an epoch is cached

@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from engine.methods.base import TrainingData
 from engine.model.bert import Bert
 from engine.model.saved_models import save_tensors
 from engine.settings.device import Device
+from engine.text.corpora import TrainingData
 from engine.text.masking import Batch
 
 ROWS = 16  # of the batch that is timed

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from engine.methods.base import Method, TrainingData
+from engine.methods.base import Method
 from engine.model.bert import Bert
 from engine.settings.budget import CostEstimate, parse_budget
 from engine.settings.device import Device
@@ -18,7 +18,7 @@ from engine.settings.run_config import RunConfig
 from engine.sizing.step_flops import BatchShape
 from engine.storage.atomic import write_json
 from engine.storage.runs import Run
-from engine.text.corpora import Corpus
+from engine.text.corpora import Corpus, TrainingData
 from engine.training.gradients import backward, learning
 from engine.training.plan import MANY_STEPS, Look, Plan, foresee
 from engine.training.processes import Processes

@@ -14,7 +14,7 @@ from torch import nn
 
 from engine.inheritance.attention_film import begin, take
 from engine.learning.masked_lm import pair_score
-from engine.methods.base import Method, TrainingData
+from engine.methods.base import Method
 from engine.model.saved_models import save_model
 from engine.settings.budget import parse_budget
 from engine.settings.device import Device
@@ -23,6 +23,7 @@ from engine.sizing.step_flops import BatchShape
 from engine.storage.atomic import clear_drafts, write_json
 from engine.storage.runs import Run
 from engine.teachers import catalog as teachers
+from engine.text.corpora import TrainingData
 from engine.text.masking import Masking
 from engine.text.sentence_pairs import PairCorpus
 from engine.training.before_after import measured

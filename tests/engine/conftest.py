@@ -27,8 +27,8 @@ def corpus(few_held_out):
 @pytest.fixture(scope="module")
 def knowing(corpus):
     """A small teacher, 2 x 32, that has learned the microworld a little."""
+    from engine.learning.losses import masked_lm_loss
     from engine.learning.optimizers import adamw
-    from engine.methods.base import masked_lm_loss
     from tests.fixtures.builders import teacher
 
     bert = teacher(hidden=32, heads=4, ffn=64)

@@ -14,8 +14,9 @@ from app.examine.charts import best_bars, step_lines
 from app.examine.fill_in import with_a_blank
 from app.size.charts import tensor_map
 from engine.inspection.head_roles import BestHead
-from engine.sizing.cost import parameters, tensor_kinds
+from engine.sizing.cost import parameters
 from engine.sizing.shape import Shape
+from engine.sizing.tensors import tensor_kinds
 
 
 def test_charts_hold_what_they_were_given() -> None:

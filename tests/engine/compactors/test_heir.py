@@ -4,7 +4,8 @@ import torch
 
 from engine.compactors.cut_schedule import CutSizes, smallest_dims
 from engine.compactors.heir import Compactor, Heir
-from engine.methods.base import adamw, masked_lm_loss
+from engine.learning.losses import masked_lm_loss
+from engine.methods.base import adamw
 from engine.model.bert import Bert, LayerNorm, compactor_into_table
 from engine.sizing.cost import compactor_parameters, parameters
 from engine.sizing.shape import Shape, ShapeError

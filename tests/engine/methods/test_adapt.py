@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from engine.learning.closeness import sentence_embeddings
+from engine.learning.losses import masked_lm_loss
 from engine.methods.adapt import Adapt, AdaptOptions, LowRankEmbedding, LowRankLinear, merge
-from engine.methods.base import masked_lm_loss
 from engine.model.bert import Bert
 from engine.sizing.shape import ShapeError
 from tests.fixtures.builders import masked_batch, randomise, teacher

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification
 
-from engine.methods.base import SHAPE_FIELDS, USES, Method, TrainingData
+from engine.methods.base import SHAPE_FIELDS, USES, Method
 from engine.methods.registry import METHODS, find
 from engine.model.bert import Bert
 from engine.model.saved_models import Model, export_model, load_lineage, load_model, save_model
@@ -16,6 +16,7 @@ from engine.settings.device import pick_device
 from engine.settings.options import ConfigError, validation_errors
 from engine.sizing.cost import parameters
 from engine.sizing.shape import Shape, ShapeError
+from engine.text.corpora import TrainingData
 from engine.text.masking import Masking
 from tests.fixtures.builders import masked_batch, returned, tokenizer, wanted_of
 

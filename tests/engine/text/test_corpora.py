@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from engine.text import corpora, sources
-from engine.text.corpora import Corpus, CorpusError, Masking, open_corpus
+from engine.text.corpora import Corpus, open_corpus
+from engine.text.masking import Masking
 from engine.text.sources import SOURCES, Source, find_source
-from engine.text.token_store import TokenRows
+from engine.text.token_store import CorpusError, TokenRows
 from tests.fixtures.builders import new_tokenizer, source_of, tokenizer
 
 HERE = Path(__file__).resolve().parents[3]

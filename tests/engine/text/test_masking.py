@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from engine.text.corpora import Masking, mask_tokens, open_corpus
+from engine.text.corpora import open_corpus
+from engine.text.masking import Masking, mask_tokens
 from tests.fixtures.builders import tokenizer
 
 pytestmark = pytest.mark.usefixtures("few_held_out")

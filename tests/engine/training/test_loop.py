@@ -19,7 +19,9 @@ from engine.sizing.shape import Shape, ShapeError
 from engine.sizing.step_flops import BatchShape
 from engine.teachers import catalog as teachers
 from engine.teachers.catalog import TeacherError
-from engine.text.corpora import Batch, Corpus, CorpusError, open_corpus
+from engine.text.corpora import Corpus, open_corpus
+from engine.text.masking import Batch
+from engine.text.token_store import CorpusError
 from engine.training import schedule as moments
 from engine.training.loop import train
 from engine.training.plan import plan
