@@ -158,8 +158,8 @@ def _rest(base: Shape, shape: Shape) -> str:
 
 
 def _cost(one: Solution, budget: SizeBudget) -> str:
-    sign = "+" if one.off >= 0 else "−"
-    return f":gray[{_amount(one.cost, budget)}, {sign}{abs(one.off):.1%}]"
+    sign = "+" if one.relative_error >= 0 else "−"
+    return f":gray[{_amount(one.cost, budget)}, {sign}{abs(one.relative_error):.1%}]"
 
 
 def _amount(cost: float, budget: SizeBudget) -> str:

@@ -152,9 +152,9 @@ def sweep_chart(curve: Sweep, title: str, colour: str, colours: Theme) -> go.Fig
 def paper_chart(paper: PublishedTable, own: Sequence[tuple[str, int, str]], colours: Theme) -> go.Figure:
     """A paper's points, score over exact parameters, and a line at the size of each own (name, count, colour)."""
     figure = go.Figure()
-    series = list(dict.fromkeys(point.series for point in paper.points))
+    series = list(dict.fromkeys(point.series for point in paper.rows))
     for index, name in enumerate(series):
-        points = sorted((p for p in paper.points if p.series == name), key=lambda p: parameters(p.shape))
+        points = sorted((p for p in paper.rows if p.series == name), key=lambda p: parameters(p.shape))
         ink = (colours.ink, colours.quiet)[index % 2]
         figure.add_scatter(
             x=[parameters(point.shape) / 1e6 for point in points],
@@ -166,11 +166,11 @@ def paper_chart(paper: PublishedTable, own: Sequence[tuple[str, int, str]], colo
             textfont={"color": ink, "size": 12},
             line={"color": ink, "width": 1.5, "dash": "solid" if not index else "dash"},
             marker={"size": 9, "symbol": "circle" if not index else "diamond"},
-            customdata=[[point.said] for point in points],
+            customdata=[[point.printed_parameters] for point in points],
             hovertemplate=f"{name}, %{{text}}: %{{y}} in the paper<br>%{{x:.2f}}M exact, paper says %{{customdata[0]}}"
             "<extra></extra>",
         )
-    scores = [point.score for point in paper.points]
+    scores = [point.score for point in paper.rows]
     low, high = min(scores) - 0.7, max(scores) + 0.9
     for name, count, colour in own:
         figure.add_scatter(

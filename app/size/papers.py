@@ -49,8 +49,13 @@ def papers(models: Sequence[Model]) -> None:
             alt=f"{paper.title}: scores over parameters; the table below has the numbers",
         )
         lines = [
-            [f"{point.series}, {point.label}", point.said, f"{parameters(point.shape):,}", f"{point.score}"]
-            for point in paper.points
+            [
+                f"{point.series}, {point.label}",
+                point.printed_parameters,
+                f"{parameters(point.shape):,}",
+                f"{point.score}",
+            ]
+            for point in paper.rows
         ]
         with st.expander("The same as a table"):
             st.html(table(["", "paper says", "exact, with pooler", "score in the paper"], lines, colours))

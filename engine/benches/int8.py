@@ -66,10 +66,10 @@ def _passes(models: list[Bert], batch: Batch, device: Device, repeats: int) -> l
     taken: list[list[float]] = [[] for _ in models]
     for _ in range(WARM + repeats):
         for model, times in zip(models, taken, strict=True):
-            device.wait()
+            device.synchronize()
             began = time.perf_counter()
             model(batch.ids, batch.visible, positions=batch.positions)
-            device.wait()
+            device.synchronize()
             times.append(time.perf_counter() - began)
     return [statistics.median(times[WARM:]) for times in taken]
 

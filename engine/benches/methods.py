@@ -175,14 +175,14 @@ def measure(case: Case, name: str, stage: str, steps: int) -> dict[str, Any]:
     else:
         known = memory.forget_the_past()
     for _ in range(WARM + steps):
-        device.wait()
+        device.synchronize()
         began = time.perf_counter()
         backward(method, student, guide, batch, [batch], device, alone)
         nn.utils.clip_grad_norm_(student.parameters(), 1.0)
         method.after_backward(student, optimizer, 1)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        device.wait()
+        device.synchronize()
         taken.append(time.perf_counter() - began)
     peak = torch.cuda.max_memory_allocated() if device.type == "cuda" else memory.peak()
     if device.type != "cuda":

@@ -69,7 +69,7 @@ def not_here(case: Case) -> str:
 def close_all(heir: Heir, schedule: CutSizes, optimizer: torch.optim.Optimizer | None) -> None:
     """Takes everything that must go out of `heir` at once, as after the last cut."""
     for group in heir.groups.values():
-        left = schedule.left(group.kind, schedule.last_cut)
+        left = schedule.remaining(group.kind, schedule.last_cut)
         heir.close(group, smallest_dims(group.vector_norms().cpu(), left, *schedule.pieces(group.kind)))
         heir.shrink(group, optimizer)
 

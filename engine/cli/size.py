@@ -220,7 +220,7 @@ def _backwards(shape: Shape, arguments: argparse.Namespace) -> dict[str, Any]:
     found = find_shapes(shape, budget, keep, arguments.most)
     return {
         "budget": {"kind": budget.kind, "amount": budget.amount, "kept": list(keep)},
-        "found": [{"shape": one.shape.to_json(), "cost": one.cost, "off": one.off} for one in found],
+        "found": [{"shape": one.shape.to_json(), "cost": one.cost, "off": one.relative_error} for one in found],
         "front": [
             {"layers": one.shape.layers, "hidden": one.shape.hidden, "cost": one.cost}
             for one in widest_by_depth(shape, budget, keep)

@@ -38,7 +38,7 @@ class CutSizes:
             return (self._blocks(kind), 1) if self.strategy == "dim" else (1, self.teacher.head_dim)
         return 1, 1
 
-    def left(self, kind: str, cut: int) -> int:
+    def remaining(self, kind: str, cut: int) -> int:
         """How many dims of a group of `kind` are not closed after `cut` (from 1)."""
         full, goal = group_sizes(self.teacher)[kind], group_sizes(self.student)[kind]
         blocks, unit = self.pieces(kind)
@@ -59,7 +59,7 @@ class CutSizes:
         """After this cut every group is at the student's size."""
         goals = group_sizes(self.student)
         cut = 1
-        while any(self.left(kind, cut) > goal for kind, goal in goals.items()):
+        while any(self.remaining(kind, cut) > goal for kind, goal in goals.items()):
             cut += 1
         return cut
 

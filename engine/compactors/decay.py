@@ -21,9 +21,9 @@ def decay_linearly(student: Heir, group: DimGroup, optimizer: torch.optim.Optimi
     for member in group.members:
         closing = _closing(group, member)
         vectors = member.parameter.index_select(member.axis, closing)
-        member.parameter.index_copy_(member.axis, closing, vectors * ((group.fading - 1) / group.fading))
-    group.fading -= 1
-    if not group.fading:
+        member.parameter.index_copy_(member.axis, closing, vectors * ((group.steps_to_zero - 1) / group.steps_to_zero))
+    group.steps_to_zero -= 1
+    if not group.steps_to_zero:
         student.shrink(group, optimizer)
 
 
@@ -75,4 +75,4 @@ def nearly_zero(group: DimGroup) -> bool:
 
 
 def _closing(group: DimGroup, member: GroupMember) -> Tensor:
-    return group.closing_on(member.parameter.device)
+    return group.closing_indices(member.parameter.device)

@@ -52,15 +52,15 @@ class DimGroup:
     full: int  # how many dims the teacher has here
     dims: Tensor  # (present,) int64, ascending
     closing: Tensor  # (present,) bool
-    fading: int = 0  # steps until the closing vectors are zero; 0: they are not on a straight line to it
+    steps_to_zero: int = 0  # steps until the closing vectors are zero; 0: they are not on a straight line to it
     _places: Tensor | None = None  # of the closing dims, where they are used: copied there once a cut, not once a step
 
     @property
-    def kept(self) -> int:
+    def open_count(self) -> int:
         """How many dims will stay, of those chosen so far."""
         return int((~self.closing).sum())
 
-    def closing_on(self, device: torch.device) -> Tensor:
+    def closing_indices(self, device: torch.device) -> Tensor:
         """Indices, among the dims that are present, of those that are closing, (closing,), on `device`."""
         if self._places is None or self._places.device != device:
             self._places = self.closing.nonzero().squeeze(1).to(device)
@@ -82,7 +82,7 @@ class DimGroup:
         norms = [member.parameter.detach().float().norm(dim=1 - member.axis) for member in chosen]
         return torch.stack(norms).mean(0)
 
-    def drawn(self) -> str:
+    def norms_base64(self) -> str:
         """A picture of the norms: one byte for each of the teacher's dims, or bin of neighbours, in base64.
 
         100 stands for a norm of 1, as at birth; 0 for a dim that is gone. Waits for the device.

@@ -51,7 +51,7 @@ class Heir(nn.Module):
     def __init__(self, teacher: Bert, masked_norms: bool = True) -> None:
         """`masked_norms`: LayerNorm statistics look at kept dims only from the moment that others begin to close."""
         super().__init__()
-        odd = teacher.shape.factorised or teacher.shape.sharing != "none" or teacher.shape.marks
+        odd = teacher.shape.factorised or teacher.shape.sharing != "none" or teacher.shape.compressions
         if odd or teacher.head is None:
             raise ShapeError(
                 ["Only a plain BERT with a masked-LM head, unshared layers and full embeddings has heirs."]
@@ -124,7 +124,7 @@ class Heir(nn.Module):
 
     # ---- the forward pass --------------------------------------------------------------------------------------------
 
-    def effective(self) -> dict[str, Tensor]:
+    def effective_parameters(self) -> dict[str, Tensor]:
         """Every parameter of the network that trains, by Bert's names: W_eff = C @ W @ R, b_eff = C @ b.
 
         Always in float32: under mixed precision the products would be rounded twice, and the fold with them.
@@ -179,10 +179,10 @@ class Heir(nn.Module):
         assert column is not None
         assert row is not None
         try:
-            embeddings.mix, head.mix = column.T, row.T
-            return functional_call(self.inherited, self.effective(), args, kwargs)
+            embeddings.compactor, head.compactor = column.T, row.T
+            return functional_call(self.inherited, self.effective_parameters(), args, kwargs)
         finally:
-            embeddings.mix = head.mix = None
+            embeddings.compactor = head.compactor = None
 
     # ---- closing and shrinking ---------------------------------------------------------------------------------------
 
@@ -207,7 +207,7 @@ class Heir(nn.Module):
             setattr(member.owner, member.name, new)
             if optimizer is not None:
                 replace_parameter(optimizer, old, new, member.axis, here)
-        group.dims, group.fading = group.dims[places], 0
+        group.dims, group.steps_to_zero = group.dims[places], 0
         self.close(group, places[:0])
         if group.kind == "attention":
             self.count_heads(group)
@@ -217,9 +217,9 @@ class Heir(nn.Module):
         attention, _ = self.inherited.blocks(int(group.name.split()[1]))
         attention.heads = len(torch.unique(group.dims // self.teacher_shape.head_dim))
 
-    def shape_now(self) -> Shape:
+    def folded_shape(self) -> Shape:
         """The shape that a fold would give: dims that are closing do not count."""
-        sizes = {group.kind: group.kept for group in self.groups.values()}
+        sizes = {group.kind: group.open_count for group in self.groups.values()}
         first = self.groups["attention 0"]
         heads = len(torch.unique(first.dims[~first.closing] // self.teacher_shape.head_dim))
         return self.inherited.shape.replace(
@@ -243,7 +243,7 @@ class Heir(nn.Module):
         for group in self.groups.values():
             if group.closing.any():
                 self.shrink(group, None)
-        shape, weights = self.shape_now(), self.effective()
+        shape, weights = self.folded_shape(), self.effective_parameters()
         column, row = self.compactor("embeddings").column, self.compactor("decoder").row
         assert column is not None
         assert row is not None

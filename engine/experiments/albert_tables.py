@@ -97,10 +97,10 @@ def _row(
     place: tuple[str, str],
 ) -> Row:
     """The row that replays the point of `table` at (series, label) `place`."""
-    point = next(point for point in table.points if (point.series, point.label) == place)
+    point = next(point for point in table.rows if (point.series, point.label) == place)
     options = {"sharing": sharing, "embedding": scale.embedding(embedding), "pairs": "sop", **scale.options}
     name = _name(scale, sharing, embedding)
-    return Row(name, label, series, {"options": options}, base, paper=point.score, said=point.said)
+    return Row(name, label, series, {"options": options}, base, paper=point.score, said=point.printed_parameters)
 
 
 def _name(scale: Scale, sharing: str, embedding: int) -> str:

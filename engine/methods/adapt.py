@@ -143,8 +143,8 @@ class Adapt(Method):
         if word_rank:
             products += linear_flops(tokens + student.vocab, word_rank, student.embedding)
         else:
-            frozen += mlm_head_flops(student, work.hidden) - linear_flops(
-                work.hidden, student.hidden, student.embedding
+            frozen += mlm_head_flops(student, work.predicted) - linear_flops(
+                work.predicted, student.hidden, student.embedding
             )
         anchor = encoder_flops(teacher, work) if options.anchor else 0
         return FORWARD_AND_BACKWARD * (forward_flops(student, work) + products) - frozen + anchor

@@ -107,11 +107,11 @@ class Method:
             changes["ffn"] = 4 * changes["hidden"] if isinstance(changes["hidden"], int) else None
         if {"hidden", "heads"} & set(changes) and "head_dim" not in changes:
             changes["head_dim"] = None
-        if self.inherits and teacher.marks:
+        if self.inherits and teacher.compressions:
             raise ShapeError(
                 [
                     f"{self.label} starts from its teacher's own weights and needs a plain BERT, but this teacher has "
-                    f"{' and '.join(teacher.marks)}; take the run that it was made from, or another method."
+                    f"{' and '.join(teacher.compressions)}; take the run that it was made from, or another method."
                 ]
             )
         shape = teacher.plain().replace(pooler=False, pair_head=False, mlm_head=True, **changes)

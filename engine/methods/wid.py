@@ -183,11 +183,11 @@ class Wid(Method):
         cut = self.turns.due(step)
         with torch.no_grad():
             for group in student.groups.values():
-                if group.fading:
+                if group.steps_to_zero:
                     decay_linearly(student, group, optimizer)
-                if cut is not None and not group.fading:
+                if cut is not None and not group.steps_to_zero:
                     self._cut(student, group, cut, self.turns)
-                if group.fading:
+                if group.steps_to_zero:
                     freeze_closing(group, optimizer)
                 elif self.options.closing == "penalty" and step > self.turns.interval:
                     penalise_closing(group, optimizer, self.options.penalty)
@@ -197,15 +197,16 @@ class Wid(Method):
 
     def _cut(self, student: Heir, group: DimGroup, cut: int, turns: CutSteps) -> None:
         """Closes the dims of `group` with the smallest norms that `cut` takes, and says how they go."""
-        left, goal = turns.schedule.left(group.kind, cut), group_sizes(turns.schedule.student)[group.kind]
-        if left < group.kept:
+        left, goal = turns.schedule.remaining(group.kind, cut), group_sizes(turns.schedule.student)[group.kind]
+        if left < group.open_count:
             blocks, unit = turns.schedule.pieces(group.kind)
             norms = group.vector_norms(self.options.ranking).cpu()  # one device sync a group and cut
             student.close(group, smallest_dims(norms, left, blocks, unit))
         if not group.closing.any():
             return
-        if self.options.closing == "linear" or (group.kept <= goal and nearly_zero(group)):  # the penalty has done it
-            group.fading = turns.interval
+        linear = self.options.closing == "linear"
+        if linear or (group.open_count <= goal and nearly_zero(group)):  # the penalty has done it
+            group.steps_to_zero = turns.interval
 
     def replan(self, steps: int) -> None:
         """What is still to be closed closes by the share of the run that was asked for, unless steps were."""
@@ -262,7 +263,7 @@ class Wid(Method):
         cut = min((step - 1) // self.interval(schedule) - 1, schedule.last_cut)  # the last whose dims are gone
         if cut == schedule.last_cut and self.options.after_closing == "folded":
             return None
-        return {kind: schedule.left(kind, cut) if cut > 0 else full for kind, full in group_sizes(teacher).items()}
+        return {kind: schedule.remaining(kind, cut) if cut > 0 else full for kind, full in group_sizes(teacher).items()}
 
     def at_last(self, student: nn.Module) -> nn.Module:
         """The plain student; or, where compactors are kept, an heir that is closed."""
@@ -314,8 +315,8 @@ class Wid(Method):
                 "full": group.full,
                 "goal": goals[group.kind],
                 "present": len(group.dims),
-                "kept": group.kept,
-                "norms": group.drawn(),
+                "kept": group.open_count,
+                "norms": group.norms_base64(),
             }
             for group in student.groups.values()
         ]
@@ -326,7 +327,7 @@ class Wid(Method):
             return {"inheritance": vars(self._inheritance)}
         assert self.turns is not None
         groups = {
-            name: {"dims": group.dims, "closing": group.closing, "fading": group.fading}
+            name: {"dims": group.dims, "closing": group.closing, "fading": group.steps_to_zero}
             for name, group in student.groups.items()
         }
         return {"groups": groups, "turns": self.turns.state()}
@@ -341,7 +342,7 @@ class Wid(Method):
         self.turns.restore(state.get("turns", {}))  # a checkpoint of before there were timetables has its groups only
         for name, saved in state.get("groups", state).items():
             group = student.groups[name]
-            group.dims, group.fading = saved["dims"], saved["fading"]
+            group.dims, group.steps_to_zero = saved["dims"], saved["fading"]
             if group.kind == "attention":
                 student.count_heads(group)
             student.close(group, saved["closing"].nonzero().squeeze(1))
@@ -355,4 +356,4 @@ def _born(teacher: Shape, student: Shape) -> Shape:
 
 def _still_open(student: Heir) -> dict[str, float]:
     """By kind of group: how many of the teacher's dims are open, in percent."""
-    return {group.kind: 100 * group.kept / group.full for group in student.groups.values()}
+    return {group.kind: 100 * group.open_count / group.full for group in student.groups.values()}

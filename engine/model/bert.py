@@ -115,14 +115,14 @@ class Embeddings(nn.Module):
         self.norm = LayerNorm(shape.embedding)
         bits = shape.linear_bits
         self.projection = make_linear(shape.embedding, shape.hidden, bits=bits) if shape.factorised else None
-        self.mix: Tensor | None = None  # (embedding, kept): a compactor on the sum, while weights are inherited
+        self.compactor: Tensor | None = None  # (embedding, kept): on the sum, while weights are inherited
 
     def forward(self, ids: Tensor, types: Tensor | None) -> Tensor:
         """ids (batch, pos), types (batch, pos) or None for all zero -> (batch, pos, hidden)."""
         x = self.word(ids) + self.position.weight[: ids.shape[1]]
         if self.token_type is not None:
             x = x + (self.token_type.weight[0] if types is None else self.token_type(types))
-        x = self.norm(x if self.mix is None else x @ self.mix)
+        x = self.norm(x if self.compactor is None else x @ self.compactor)
         return x if self.projection is None else self.projection(x)
 
 
@@ -136,7 +136,7 @@ class MaskedLMHead(nn.Module):
         self.norm = LayerNorm(shape.embedding)
         self.decoder = None if shape.tied else make_linear(shape.embedding, shape.vocab, bits=bits, bias=False)
         self.bias = nn.Parameter(torch.zeros(shape.vocab))
-        self.mix: Tensor | None = None  # (kept, embedding): a compactor before the decoder, while weights are inherited
+        self.compactor: Tensor | None = None  # (kept, embedding): before the decoder, while weights are inherited
 
     def forward(self, x: Tensor, table: Tensor | Int8Embedding | FakeQuantEmbedding) -> Tensor:
         """x (..., hidden), table (vocab, embedding) for a tied decoder -> logits (..., vocab)."""
@@ -147,11 +147,11 @@ class MaskedLMHead(nn.Module):
             table = self.decoder.weight
         if not isinstance(table, Tensor):
             return table.decode(x, self.bias)
-        if self.mix is not None and compactor_into_table(x.numel() // x.shape[-1], *self.mix.shape):
+        if self.compactor is not None and compactor_into_table(x.numel() // x.shape[-1], *self.compactor.shape):
             with full_precision(x.device.type):
-                table = table @ self.mix.T
-        elif self.mix is not None:
-            x = x @ self.mix
+                table = table @ self.compactor.T
+        elif self.compactor is not None:
+            x = x @ self.compactor
         return F.linear(x, table, self.bias)
 
 
@@ -226,7 +226,7 @@ class Bert(nn.Module):
         trace.get("hidden", []).append(x)
         return x
 
-    def look(self, ids: Tensor, visible: Tensor | None, layer: int, trace: Trace) -> None:
+    def trace_layer(self, ids: Tensor, visible: Tensor | None, layer: int, trace: Trace) -> None:
         """Puts the queries, keys, values and scores of `layer` (0-based), those asked for, into `trace`.
 
         Computes nothing else of that layer, and no later one: for who imitates the attention of one layer.

@@ -237,7 +237,7 @@ def to_transformers(bert: Bert) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if reasons:
         raise ShapeError([f"The library cannot hold this model: {'; '.join(reasons)}."])
     kind = model_type(bert.shape)
-    if bert.shape.marks:
+    if bert.shape.compressions:
         bert = convert(bert, bert.shape.plain())
     tensors = {transformers_name(name, kind): p.detach().cpu() for name, p in bert.named_parameters()}
     if kind != "distilbert" and bert.head is not None and not bert.shape.tied:

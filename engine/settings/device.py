@@ -28,7 +28,7 @@ class Device:
             return torch.autocast(self.type, torch.bfloat16)
         return contextlib.nullcontext()
 
-    def wait(self) -> None:
+    def synchronize(self) -> None:
         """Returns when the device has done all that it was asked for: before and after what a clock measures."""
         if self.type == "cuda":
             torch.cuda.synchronize()

@@ -139,7 +139,7 @@ def compactor_parameters(shape: Shape) -> int:
         ShapeError: the teacher shares layers, factorises its embeddings, or is not plain; the method is defined for
             BERT only.
     """
-    if shape.factorised or shape.sharing != "none" or shape.marks:
+    if shape.factorised or shape.sharing != "none" or shape.compressions:
         raise ShapeError(
             ["Compactors need a BERT teacher: every layer with its own weights, and embeddings as wide as hidden."]
         )

@@ -41,7 +41,7 @@ def formula_terms(shape: Shape) -> list[Term]:
         ShapeError: layers differ, or linears are factorised; no short formula holds.
     """
     if shape.uneven or shape.rank:
-        raise ShapeError([f"There is no short formula for a model with {' and '.join(shape.marks)}."])
+        raise ShapeError([f"There is no short formula for a model with {' and '.join(shape.compressions)}."])
     values = parameters_by_part(shape)
     found = {part: _term(shape, part) for part in PARTS}
     numbers = {"V": shape.vocab, "P": shape.positions, "T": shape.token_types, "E": shape.embedding}

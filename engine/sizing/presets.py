@@ -32,7 +32,7 @@ class Preset:
     name: str  # in links and on the command line
     label: str
     shape: Shape
-    said: tuple[PublishedCount, ...] = ()
+    published: tuple[PublishedCount, ...] = ()
 
 
 def _albert(layers: int, hidden: int, heads: int) -> Shape:
@@ -128,7 +128,7 @@ def find_preset(name: str) -> Preset:
 def published_counts(shape: Shape) -> tuple[PublishedCount, ...]:
     """What papers print of the size of an encoder with these numbers, whatever heads are counted; often nothing."""
     key = _key(shape)
-    return next((preset.said for preset in PRESETS.values() if preset.said and _key(preset.shape) == key), ())
+    return next((preset.published for preset in PRESETS.values() if preset.published and _key(preset.shape) == key), ())
 
 
 def _key(shape: Shape) -> tuple[Any, ...]:

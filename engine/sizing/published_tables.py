@@ -17,7 +17,7 @@ class TableRow:
     series: str
     label: str
     shape: Shape
-    said: str  # parameters as printed
+    printed_parameters: str  # parameters as printed
     score: float  # as printed
 
 
@@ -28,7 +28,7 @@ class PublishedTable:
     title: str
     source: str
     score: str  # what the scores are
-    points: tuple[TableRow, ...]
+    rows: tuple[TableRow, ...]
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ class Shape:
         return bool(self.layer_heads or self.layer_ffn)
 
     @property
-    def marks(self) -> list[str]:
+    def compressions(self) -> list[str]:
         """What one-shot compressions have left behind, in words; empty for an ordinary model."""
         found = {
             "different numbers of heads in its layers": self.layer_heads,

@@ -43,14 +43,14 @@ class SizeBudget:
     amount: float
     precision: str = "float32"  # of bytes and latency
     tokens: int = 128  # of a sequence, for FLOPs and latency
-    card: Accelerator | None = None
+    accelerator: Accelerator | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"A budget is one of {', '.join(KINDS)}, got {self.kind!r}.")
         if not (self.amount > 0 and math.isfinite(self.amount)):
             raise ValueError(f"A budget must be above 0, got {self.amount:g}.")
-        if self.kind == "latency" and self.card is None:
+        if self.kind == "latency" and self.accelerator is None:
             raise ValueError("A latency bound needs a device; choose one.")
 
     def cost(self, shape: Shape) -> float:
@@ -65,8 +65,8 @@ class SizeBudget:
             return stored_bytes(shape, self.precision)
         if self.kind == "flops":
             return flops(shape, self.tokens)
-        assert self.card is not None
-        return roofline_bound(shape, self.card, self.tokens, 1, self.precision).seconds
+        assert self.accelerator is not None
+        return roofline_bound(shape, self.accelerator, self.tokens, 1, self.precision).seconds
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Solution:
 
     shape: Shape
     cost: float
-    off: float  # (cost - budget) / budget
+    relative_error: float  # (cost - budget) / budget
 
 
 def find_shapes(
@@ -103,10 +103,13 @@ def find_shapes(
             seen.setdefault(shape, Solution(shape, cost, (cost - budget.amount) / budget.amount))
     if not seen:
         raise ValueError("No legal shape is left; let more go free.")
-    order = sorted(seen.values(), key=lambda one: (int(abs(one.off) / CLOSE), _distance(base, one.shape), abs(one.off)))
-    best = abs(order[0].off)
+    order = sorted(
+        seen.values(),
+        key=lambda one: (int(abs(one.relative_error) / CLOSE), _distance(base, one.shape), abs(one.relative_error)),
+    )
+    best = abs(order[0].relative_error)
     reach = max(0.25, 2 * best)  # nobody looks for shapes that are twice as far off as the best one
-    return [one for one in order if abs(one.off) <= reach][:most]
+    return [one for one in order if abs(one.relative_error) <= reach][:most]
 
 
 def widest_by_depth(

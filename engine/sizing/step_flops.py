@@ -21,7 +21,7 @@ class BatchShape:
 
     rows: int
     length: int  # tokens of each row, padding included
-    hidden: int  # words to be predicted, in all rows together
+    predicted: int  # words to be predicted, in all rows together
 
     @property
     def tokens(self) -> int:
@@ -48,13 +48,13 @@ def pair_head_flops(shape: Shape, rows: int) -> int:
 
 def forward_flops(shape: Shape, work: BatchShape) -> int:
     """FLOPs of a forward pass with masked-LM logits at the hidden words."""
-    return encoder_flops(shape, work) + mlm_head_flops(shape, work.hidden)
+    return encoder_flops(shape, work) + mlm_head_flops(shape, work.predicted)
 
 
 def attention_flops(shape: Shape, work: BatchShape, layer: int, *, scores: bool) -> int:
     """FLOPs of everything up to the queries, keys and values of `layer` (0-based), and with `scores` their scores.
 
-    What `Bert.look` computes: nothing of the layer behind them, no later layer, no head.
+    What `Bert.trace_layer` computes: nothing of the layer behind them, no later layer, no head.
     """
     before = _embedding_flops(shape, work)
     if layer:

@@ -162,7 +162,7 @@ def heir_multiply_adds(born: Shape, kept: Mapping[str, int], work: BatchShape) -
         kept["transform"],
     )
     total = work.tokens * wide * narrow  # the embedding sum
-    total += work.hidden * narrow * transform + _decoder(born, transform, work.hidden)
+    total += work.predicted * narrow * transform + _decoder(born, transform, work.predicted)
     layer = work.tokens * (4 * narrow * inner + 2 * narrow * ffn + 2 * work.length * inner)
     return total + born.layers * layer + effective_weight_multiply_adds(born, kept)
 

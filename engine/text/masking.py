@@ -35,7 +35,7 @@ class Batch:
         pinned = (t.pin_memory() if device == "cuda" else t for t in vars(self).values())
         return type(self)(*(tensor.to(device, non_blocking=True) for tensor in pinned))
 
-    def parts(self, count: int) -> list[Batch]:
+    def split(self, count: int) -> list[Batch]:
         """The batch, still on the host, as `count` batches of neighbouring rows, even to a row."""
         rows, width = self.ids.shape
         edges = [rows * index // count for index in range(count + 1)]

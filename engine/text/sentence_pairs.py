@@ -32,13 +32,13 @@ class PairBatch(Batch):
     types: Tensor  # (batch, pos) int64: 0 up to the first [SEP], 1 after it; 0 at padding
     labels: Tensor  # (batch,) int64: 0 in order, or next; 1 swapped, or from another document
 
-    def parts(self, count: int) -> list[Batch]:
-        """As Batch.parts; each part keeps the types and labels of its rows."""
+    def split(self, count: int) -> list[Batch]:
+        """As Batch.split; each part keeps the types and labels of its rows."""
         rows = len(self.ids)
         edges = [rows * index // count for index in range(count + 1)]
         return [
             PairBatch(part.ids, part.visible, part.positions, part.targets, self.types[a:b], self.labels[a:b])
-            for part, (a, b) in zip(super().parts(count), itertools.pairwise(edges), strict=True)
+            for part, (a, b) in zip(super().split(count), itertools.pairwise(edges), strict=True)
         ]
 
 

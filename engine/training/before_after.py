@@ -72,7 +72,7 @@ def _passes(models: dict[str, Bert], batch: Batch, device: Device) -> dict[str, 
                 model(batch.ids, batch.visible, positions=batch.positions)
             else:  # one of them has no head: both are timed without
                 model.encode(batch.ids, batch.visible)
-        device.wait()
+        device.synchronize()
         return time.perf_counter() - began
 
     once = sum(one(model) + one(model) for model in models.values()) / 2  # and warms both up

@@ -64,7 +64,7 @@ def look_at(text: TrainingData, config: RunConfig) -> Look:
     tokens = sum(int(batch.visible.sum()) for batch in batches) / len(batches)
     if isinstance(text, Corpus):
         tokens = float(text.rows.lengths(np.arange(len(text.rows))).mean()) * config.batch
-    parts = [batch.parts(config.processes * config.accumulate) for batch in batches]
+    parts = [batch.split(config.processes * config.accumulate) for batch in batches]
     return Look([[BatchShape(len(p.ids), p.ids.shape[1], len(p.targets)) for p in some] for some in parts], tokens)
 
 
@@ -113,15 +113,15 @@ def seconds_of_steps(
     """Seconds of each of TIMED training steps of `student`, on the text's first batches."""
     optimizer, taken = method.optimizer(student), []
     for index in [*range(WARM), *range(TIMED)]:
-        device.wait()
+        device.synchronize()
         began = time.perf_counter()
         batch = text.batch(index, config.batch, config.seed)
-        parts = batch.parts(processes.size * config.accumulate)
+        parts = batch.split(processes.size * config.accumulate)
         backward(method, student, guide, batch, parts, device, processes)
         nn.utils.clip_grad_norm_(student.parameters(), config.clip)
         method.after_backward(student, optimizer, 1)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        device.wait()
+        device.synchronize()
         taken.append(time.perf_counter() - began)
     return taken[WARM:]

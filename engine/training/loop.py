@@ -143,7 +143,7 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
     while done < config.steps:
         step = done + 1
         batch = corpus.batch(step - 1, config.batch, config.seed)
-        parts = batch.parts(processes.size * config.accumulate)
+        parts = batch.split(processes.size * config.accumulate)
         looked_at = [BatchShape(len(part.ids), part.ids.shape[1], len(part.targets)) for part in parts]
         spent["flops"] += method.step_flops(teacher.bert.shape, shape, looked_at, step, student)
         losses = backward(method, student, guide, batch, parts, device, processes)
@@ -164,7 +164,7 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
         spent["tokens"] += tokens
         window["steps"] += 1
         if countdown is not None:
-            device.wait()
+            device.synchronize()
             end = countdown.took(step, *processes.said([spent["training_seconds"] + time.perf_counter() - mark]))
             if end != config.steps:
                 rate.move_end(step, end)

@@ -49,7 +49,7 @@ def test_the_release_rule_closes_the_release_s_dims_at_every_cut(case, kind):
     schedule = CutSizes(BASE, student, strategy, "release")
     norms = np.random.default_rng(3).random(group_sizes(BASE)[kind]).astype(np.float32) + 0.5
     for cut in range(1, schedule.last_cut + 3):
-        places = smallest_dims(torch.from_numpy(norms), schedule.left(kind, cut), *schedule.pieces(kind))
+        places = smallest_dims(torch.from_numpy(norms), schedule.remaining(kind, cut), *schedule.pieces(kind))
         expected = released_mask(kind, norms, cut, student.hidden, strategy)
         assert places.tolist() == expected.nonzero()[0].tolist(), cut
 
@@ -69,7 +69,7 @@ def test_every_named_student_is_reached_and_never_passed(case, rule):
     schedule = CutSizes(BASE, student, strategy, rule)
     assert schedule.objections() == []
     for kind, goal in group_sizes(student).items():
-        lefts = [schedule.left(kind, cut) for cut in range(1, schedule.last_cut + 4)]
+        lefts = [schedule.remaining(kind, cut) for cut in range(1, schedule.last_cut + 4)]
         assert lefts == sorted(lefts, reverse=True)
         assert lefts[schedule.last_cut - 1 :] == [goal] * 4
         blocks, unit = schedule.pieces(kind)

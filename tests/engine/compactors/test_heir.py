@@ -99,7 +99,7 @@ def test_compactors_are_as_many_as_the_calculator_says(bert):
 def test_effective_weights_are_the_papers_product(bert):
     """Harm: W_eff = C W R with one side swapped or transposed still trains, to something that is not WID."""
     heir = scramble(Heir(bert))
-    found, plain = heir.effective(), dict(heir.inherited.named_parameters())
+    found, plain = heir.effective_parameters(), dict(heir.inherited.named_parameters())
     with_compactors = set()
     for layer in range(bert.shape.layers):
         with_compactors |= {f"attentions.{layer}.{part}" for part in ("query", "key", "value", "output")}
@@ -206,7 +206,7 @@ def test_the_folded_student_is_the_masked_network(bert, whole_heads):
         pytest.skip("an only head cannot go")
     heir = scramble(Heir(bert))
     close_and_zero(heir, whole_heads)
-    before, promised = logits(heir).detach(), heir.shape_now()
+    before, promised = logits(heir).detach(), heir.folded_shape()
     student = heir.fold()
     torch.testing.assert_close(logits(student), before, rtol=0, atol=1e-4)
     assert type(student) is Bert
@@ -254,7 +254,7 @@ def test_layer_norms_look_at_kept_dims_only_from_the_moment_of_closing():
     assert len(group.norms) == 5
     assert all(torch.equal(norm.keep, expected) for norm in group.norms)
     assert heir.groups["transform"].norms[0].keep is None
-    assert group.kept == 14
+    assert group.open_count == 14
     heir.shrink(group, None)
     assert all(norm.keep is None for norm in group.norms)
     assert group.dims.tolist() == [0, 1, *range(4, 16)]
@@ -329,7 +329,7 @@ def test_the_papers_own_shapes_fold_to_what_was_masked(strategy, sizes):
             compactor.mul_(0.8 + 0.4 * torch.rand(compactor.shape[0], 1, generator=noise))
     schedule = CutSizes(big, student, strategy)
     for group in heir.groups.values():
-        places = smallest_dims(group.vector_norms(), schedule.left(group.kind, 16), *schedule.pieces(group.kind))
+        places = smallest_dims(group.vector_norms(), schedule.remaining(group.kind, 16), *schedule.pieces(group.kind))
         heir.close(group, places)
         with torch.no_grad():
             for member in group.members:
@@ -358,9 +358,9 @@ def test_statistics_over_all_dims_are_there_for_who_wants_them():
 def test_products_stay_in_float32_under_mixed_precision():
     """Harm: the effective weights are rounded to bfloat16, and the folded student is another one than was trained."""
     heir = scramble(Heir(teacher(layers=1)))
-    exact = heir.effective()
+    exact = heir.effective_parameters()
     with torch.autocast("cpu", torch.bfloat16):
-        mixed = heir.effective()
+        mixed = heir.effective_parameters()
     assert all(torch.equal(mixed[name], exact[name]) for name in exact)
 
 

@@ -131,7 +131,7 @@ def test_the_parts_of_a_batch_add_up():
         with torch.no_grad():
             shares = [
                 (method.losses(student, original, part)[name], len(part.targets) / len(batch.targets))
-                for part in batch.parts(3)
+                for part in batch.split(3)
             ]
         assert float(value) == pytest.approx(sum(float(found) * share for found, share in shares), rel=1e-5)
 

@@ -146,7 +146,8 @@ def test_a_finished_student_is_read_by_the_library(taught, tmp_path):
         ours = taught.whole(batch.ids, batch.visible, types if student.shape.token_types else None)
     if student.shape.mlm_head:
         found, ours = found[batch.visible], ours[batch.visible]
-    near = 0.2 if student.shape.marks else 1e-5  # int8 weights are exported as floats, and their inputs not rounded
+    # int8 weights are exported as floats, and their inputs not rounded
+    near = 0.2 if student.shape.compressions else 1e-5
     torch.testing.assert_close(found, ours, rtol=0, atol=near)
     if taught.method.classes:
         assert tuple(theirs.config.id2label[i] for i in range(len(taught.method.classes))) == taught.method.classes
@@ -169,8 +170,8 @@ def test_parts_of_a_batch_add_up(name, knowing):
     guide, batch = returned(method.guide(knowing, data, 0, pick_device("cpu"))), data.batch(0, 6, 0)
     with torch.no_grad():
         whole = method.losses(student, guide, batch)
-        shares = [len(part.targets) / len(batch.targets) for part in batch.parts(3)]
-        parts = [method.losses(student, guide, part) for part in batch.parts(3)]
+        shares = [len(part.targets) / len(batch.targets) for part in batch.split(3)]
+        parts = [method.losses(student, guide, part) for part in batch.split(3)]
     assert {name for part in parts for name in part} == set(whole)
     for term, value in whole.items():
         added = sum(share * part[term] for share, part in zip(shares, parts, strict=True))

@@ -77,7 +77,7 @@ def test_a_compressed_student_can_teach_in_its_turn(made, name):
         except ShapeError as error:
             refused = str(error)
         if refused:
-            assert guide.card.shape.marks or kind.one_shot, refused
+            assert guide.card.shape.compressions or kind.one_shot, refused
             assert len(refused) > 40
             continue
         student = method.prepare(guide.bert, shape, 0)
@@ -165,14 +165,14 @@ def test_compressions_stack(tmp_path):
     again = load_model(tmp_path / "last").bert
     torch.testing.assert_close(logits(again), logits(guide), rtol=0, atol=0)
     assert (
-        guide.shape.marks
+        guide.shape.compressions
         == [
             "different numbers of heads in its layers",
             "FFNs of different widths in its layers",
             "linears of two factors of rank 3",
             "int8 weights",
         ]
-        or len(guide.shape.marks) >= 3
+        or len(guide.shape.compressions) >= 3
     )
 
 

@@ -66,7 +66,7 @@ def test_importance_is_the_gradient_of_a_mask(part, sharing):
         for block, mask in zip(blocks, masks, strict=True)
     ]
     sums = [np.zeros(count) for _ in blocks]
-    for row in batch.parts(len(batch.ids)):
+    for row in batch.split(len(batch.ids)):
         out = guide(row.ids, row.visible, positions=row.positions)
         loss = torch.nn.functional.cross_entropy(out, row.targets, reduction="sum")
         for total, gradient in zip(sums, torch.autograd.grad(loss, masks), strict=True):
@@ -110,7 +110,7 @@ def test_a_guess_at_what_stays_has_the_right_sum(sizes, left):
 def test_evenly_pruned_ffns_are_an_ordinary_bert():
     """Harm: a student that every library can run is locked into this app."""
     _, shape, student = student_of("ffn_pruning", teacher(), ranking="layer", importance="weights")
-    assert (shape.ffn, shape.marks) == (12, [])
+    assert (shape.ffn, shape.compressions) == (12, [])
     assert not transformers_objections(student.shape)
 
 

@@ -58,15 +58,17 @@ def test_a_paper_speaks_of_an_encoder_whatever_heads_are_counted() -> None:
     assert published_counts(base.replace(pooler=True, mlm_head=False)) == published_counts(base)
     assert published_counts(base.replace(layers=11)) == ()
     assert published_counts(base.replace(sharing="all")) == ()
-    assert all(said.source for preset in PRESETS.values() for said in preset.said)
+    assert all(said.source for preset in PRESETS.values() for said in preset.published)
 
 
-@pytest.mark.parametrize("name", [name for name in PRESETS if "M" in "".join(s.parameters for s in PRESETS[name].said)])
+@pytest.mark.parametrize(
+    "name", [name for name in PRESETS if "M" in "".join(s.parameters for s in PRESETS[name].published)]
+)
 def test_papers_and_exact_counts_are_near_one_another(name: str) -> None:
     """Harm: a citation belongs to another model; the papers' own ways to count differ by a few per cent."""
     shape = PRESETS[name].shape
     ways = [parameters(shape.replace(pooler=True, mlm_head=head, pair_head=head)) for head in (False, True)]
-    for said in PRESETS[name].said:
+    for said in PRESETS[name].published:
         printed = 1e6 * float(said.parameters.removeprefix("about ").removesuffix("M"))
         assert min(abs(count / printed - 1) for count in ways) < 0.06, said
 

@@ -9,15 +9,15 @@ from engine.sizing.published_tables import TABLES
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.title)
 def test_points_have_about_the_printed_size(table) -> None:
     """Harm: a score stands at the size of another model."""
-    assert len(table.points) == 8
+    assert len(table.rows) == 8
     assert "1909.11942" in table.source
-    for point in table.points:
-        assert abs(parameters(point.shape) / 1e6 - float(point.said.removesuffix("M"))) < 2, point
+    for point in table.rows:
+        assert abs(parameters(point.shape) / 1e6 - float(point.printed_parameters.removesuffix("M"))) < 2, point
         assert 79 <= point.score <= 82.3
 
 
 def test_sharing_the_ffn_costs_more_than_sharing_attention() -> None:
     """Harm: two rows of the table are swapped, and the lesson with them."""
     for series in ("E = 768", "E = 128"):
-        scores = {point.label: point.score for point in TABLES[1].points if point.series == series}
+        scores = {point.label: point.score for point in TABLES[1].rows if point.series == series}
         assert scores["attention"] > scores["FFN"]

@@ -38,14 +38,14 @@ def test_what_is_kept_is_kept_and_costs_are_right(amount: float, keep: set[str])
     assert found
     for one in found:
         assert one.cost == parameters(one.shape)
-        assert one.off == pytest.approx(one.cost / amount - 1)
+        assert one.relative_error == pytest.approx(one.cost / amount - 1)
         for name in keep & {"layers", "hidden", "heads", "head_dim", "vocab"}:
             assert getattr(one.shape, name) == getattr(base, name), name
         if "ffn" in keep:
             assert one.shape.ffn == 4 * one.shape.hidden
         if "embedding" in keep:
             assert one.shape.embedding == one.shape.hidden
-    hundredths = [int(abs(one.off) / 0.01) for one in found]
+    hundredths = [int(abs(one.relative_error) / 0.01) for one in found]
     assert hundredths == sorted(hundredths)
 
 
@@ -58,7 +58,7 @@ def test_nothing_nearer_exists(amount: float) -> None:
     )
     found = find_shapes(base, SizeBudget("parameters", amount), ("layers", "heads", "ffn", "embedding", "vocab"))
     assert min(abs(one.cost - amount) for one in found) == nearest
-    assert int(abs(found[0].off) / 0.01) == int(nearest / amount / 0.01)
+    assert int(abs(found[0].relative_error) / 0.01) == int(nearest / amount / 0.01)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_every_kind_of_budget(budget: SizeBudget, measure) -> None:
     """Harm: only parameters can be asked for."""
     best = find_shapes(Shape(), budget)[0]
     assert best.cost == measure(best.shape)
-    assert abs(best.off) < 0.05
+    assert abs(best.relative_error) < 0.05
     edge = widest_by_depth(Shape(), budget)
     assert all(measure(one.shape) <= budget.amount for one in edge)
 

@@ -97,7 +97,7 @@ def test_pairs_follow_the_seed_and_the_step():
 def test_the_parts_of_a_pair_batch_are_its_rows():
     """Harm: micro-batches with another's labels."""
     batch = open_pairs("stories", tokenizer(), 27, 500, "sop").batch(0, 7, 0)
-    parts = batch.parts(3)
+    parts = batch.split(3)
     for name in ("ids", "visible", "types", "labels", "targets"):
         assert torch.equal(torch.cat([getattr(part, name) for part in parts]), getattr(batch, name)), name
     assert batch.to("cpu") is batch
