@@ -13,7 +13,8 @@ end is multiplied out once: this is `fold`, and gives a plain, narrower BERT.
 The products are formed in weight space, once a step whatever the batch; only the embedding sum and the decoder, whose
 tables are longer than a batch, are multiplied on the activation side.
 
-Knows the algebra; the bookkeeping of dims is in groups.py. Knows nothing of schedules or losses (see methods/wid.py).
+Knows the algebra; the bookkeeping of dims is in engine/compactors/groups.py. Knows nothing of schedules or losses (see
+engine/methods/wid.py).
 """
 
 from __future__ import annotations

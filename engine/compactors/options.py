@@ -1,4 +1,4 @@
-"""The options of Weight-Inherited Distillation, and which of them belong together."""
+"""The options of Weight-Inherited Distillation, and its presets: which of them belong together."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Ancestry: what a WID student is made of, read from its compactors alone. Pure mathematics on arrays; knows no model.
 
 A linear of the student is C @ W @ R, with C (student's out, teacher's out) and R (teacher's in, student's in) its
-compactors (engine/compactor.py). How much of one of the teacher's dims is in one of the student's is the square of the
-entry between them. Squares add up, as variances do: the share of a whole head is the squared Frobenius norm of its
-block, and the shares of all heads are 1 together, however the dims are cut into blocks. At birth compactors are
+compactors (engine/compactors/heir.py). How much of one of the teacher's dims is in one of the student's is the square
+of the entry between them. Squares add up, as variances do: the share of a whole head is the squared Frobenius norm of
+its block, and the shares of all heads are 1 together, however the dims are cut into blocks. At birth compactors are
 identity, and every dim has itself as its only parent.
 """
 

@@ -1,8 +1,8 @@
-"""The losses by which a student imitates a teacher, as plain functions of tensors.
+"""Losses as plain functions of tensors: masked-LM, and those by which a student imitates a teacher.
 
-Every loss is a mean over the words of each row; padding, [CLS] and the closing [SEP] do not count as words that look or
-are compared (though words may look at them). Rows weigh as much as they have hidden words, about as much as they are
-long: so the parts of a batch, weighted likewise, add up to the whole, and no part has to know the others.
+Every imitation loss is a mean over the words of each row; padding, [CLS] and the closing [SEP] do not count as words
+that look or are compared (though words may look at them). Rows weigh as much as they have hidden words, about as much
+as they are long: so the parts of a batch, weighted likewise, add up to the whole, and no part has to know the others.
 
 Axes: batch head pos hidden head_dim vocab. Knows nothing of methods.
 """
@@ -51,7 +51,10 @@ def masked_lm_loss(student: nn.Module, batch: Batch) -> Tensor:
 
 
 def weighted_masked_lm_loss(weight: float, logits: Tensor, targets: Tensor) -> Tensor:
-    """The masked-LM loss with its weight; with a weight of 0 `logits` may be of no position at all (see `asked`)."""
+    """The masked-LM loss with its weight. Scalar, in nats.
+
+    With a weight of 0 `logits` (n, vocab) may be of no position at all (see `positions_needed`).
+    """
     return (
         weight * F.cross_entropy(at_least_float32(logits), targets) if weight else 0.0 * at_least_float32(logits).sum()
     )

@@ -1,6 +1,6 @@
 """Weight-Inherited Distillation: when dims close and how they are led to zero.
 
-The algebra is in compactor.py, the counting and ranking in closing.py.
+The algebra is in engine/compactors/heir.py, the counting and ranking in engine/compactors/cut_schedule.py.
 """
 
 from __future__ import annotations
@@ -197,9 +197,9 @@ class Wid(Method):
 
     def _cut(self, student: Heir, group: DimGroup, cut: int, turns: CutSteps) -> None:
         """Closes the dims of `group` with the smallest norms that `cut` takes, and says how they go."""
-        left, goal = turns.schedule.remaining(group.kind, cut), group_sizes(turns.schedule.student)[group.kind]
+        left, goal = turns.sizes.remaining(group.kind, cut), group_sizes(turns.sizes.student)[group.kind]
         if left < group.open_count:
-            blocks, unit = turns.schedule.pieces(group.kind)
+            blocks, unit = turns.sizes.pieces(group.kind)
             norms = group.vector_norms(self.options.ranking).cpu()  # one device sync a group and cut
             student.close(group, smallest_dims(norms, left, blocks, unit))
         if not group.closing.any():
@@ -273,7 +273,7 @@ class Wid(Method):
             return Bert(self._goal)
         assert self.turns is not None
         for group in student.groups.values():
-            goal, (blocks, unit) = group_sizes(self._goal)[group.kind], self.turns.schedule.pieces(group.kind)
+            goal, (blocks, unit) = group_sizes(self._goal)[group.kind], self.turns.sizes.pieces(group.kind)
             student.close(group, smallest_dims(group.vector_norms().cpu(), goal, blocks, unit))
             student.shrink(group, None)
         return student
@@ -282,7 +282,7 @@ class Wid(Method):
     def _goal(self) -> Shape:
         """The shape that the prepared student will have."""
         assert self.turns is not None
-        return self.turns.schedule.student
+        return self.turns.sizes.student
 
     def _closed(self, student: Heir) -> bool:
         goals = group_sizes(self._goal)

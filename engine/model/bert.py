@@ -221,8 +221,8 @@ class Bert(nn.Module):
         for layer in range(self.shape.layers):
             trace.get("hidden", []).append(x)
             attention, ffn = self.blocks(layer)
-            asked = layers is None or layer in layers or layer - self.shape.layers in layers
-            x = ffn(attention(x, mask, trace if asked else {}))
+            traced = layers is None or layer in layers or layer - self.shape.layers in layers
+            x = ffn(attention(x, mask, trace if traced else {}))
         trace.get("hidden", []).append(x)
         return x
 

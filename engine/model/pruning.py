@@ -1,6 +1,6 @@
-"""Whole heads and FFN neurons taken out of a BERT, so that what is left is smaller and quicker; and copies of a BERT.
+"""Structured pruning: whole heads and FFN neurons taken out of a BERT; and a BERT's weights in another kind of linears.
 
-Knows which tensors a head or a neuron has; which of them should go is for importance.py to say.
+Knows which tensors a head or a neuron has; which of them should go is for engine/inspection/importance.py to say.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def convert(bert: Bert, shape: Shape) -> Bert:
     """The weights of `bert` in a model of `shape`: the same sizes, linears whole, factorised or int8 as it asks.
 
     Heads on top that `shape` does not have are left out. A factorised linear of `bert` is multiplied out where `shape`
-    has a whole one; a whole one becomes the best product of two factors (see `factors`); int8 becomes float32.
+    has a whole one; a whole one becomes the best product of two factors (see `truncated_svd`); int8 becomes float32.
 
     Raises:
         ShapeError: `shape` has other sizes.
@@ -100,10 +100,10 @@ def block_sizes(shape: Shape, part: str) -> list[int]:
     return [count(layer) for layer in shape.owners(part)]
 
 
-def pruned_shape(shape: Shape, part: str, left: Sequence[int]) -> Shape:
-    """`shape` with `left` heads or neurons in each block with weights of its own."""
+def pruned_shape(shape: Shape, part: str, counts: Sequence[int]) -> Shape:
+    """`shape` with `counts` heads or neurons in each block with weights of its own."""
     order = {group: place for place, group in enumerate(sorted({shape.group_of(i) for i in range(shape.layers)}))}
-    each = [left[order[shape.group_of(layer)] if shape.shares(part) else layer] for layer in range(shape.layers)]
+    each = [counts[order[shape.group_of(layer)] if shape.shares(part) else layer] for layer in range(shape.layers)]
     fields = {**vars(shape), "heads": max(each), "layer_heads": each}
     return Shape(**(fields if part == "attention" else {**vars(shape), "ffn": max(each), "layer_ffn": each}))
 

@@ -1,6 +1,7 @@
-"""Budget: how much a run may spend, in steps, tokens, FLOPs or seconds, as people write it and as numbers.
+"""What a run may spend, in steps, tokens, FLOPs or seconds: as people write it, as a number, and as whole steps.
 
-Knows units and the course of a cost over a run; knows no method and no torch.
+Knows units and how a cost adds up over a run's steps; what one step costs, others tell it. A size that is searched for,
+such as 55M parameters, is no budget of this kind (see engine/sizing/solver.py). No torch.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Budget:
 
     @property
     def exact(self) -> str:
-        """As `read` takes it, with every digit, such as `5000000 tokens`."""
+        """As `parse_budget` takes it, with every digit, such as `5000000 tokens`."""
         return f"{self.amount:.15g} {self.unit}"
 
 
@@ -142,5 +143,5 @@ class CostEstimate:
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> CostEstimate:
-        """The outlook that `to_json` wrote, with its course if that was put beside it."""
+        """The estimate that `to_json` wrote, with its course if that was put beside it."""
         return CostEstimate(**data)

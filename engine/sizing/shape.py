@@ -1,4 +1,4 @@
-"""Shape: the architecture of a BERT-family encoder as numbers.
+"""Shape: the architecture of a BERT-family encoder as numbers, and the one word for a model without its weights.
 
 Knows which numbers fit together and says so. Knows nothing of weights, costs or torch.
 """

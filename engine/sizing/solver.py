@@ -1,4 +1,4 @@
-"""The question backwards: which legal shapes cost about this much?
+"""Shapes for a budget, the question backwards: which legal shapes cost about this much?
 
 Parameters, bytes, FLOPs and the latency bound all grow with every size, so the last free size is found by halving an
 interval. Knows no torch.
@@ -37,7 +37,7 @@ CLOSE = 0.01  # costs within a hundredth of the budget of one another count as e
 
 @dataclass(frozen=True)
 class SizeBudget:
-    """How much of what. A latency is the roofline bound of one sequence on `card`."""
+    """How much of what. A latency is the roofline bound of one sequence on `accelerator`."""
 
     kind: str
     amount: float
@@ -143,16 +143,16 @@ def _ladders(base: Shape, keep: frozenset[str]) -> Iterator[tuple[int, ShapeMake
             yield from _widths(base, keep, layers, ratio, embedding, vocab)
         return
     for layers in depths:
-        deep = _changed(base, layers=layers, groups=min(base.groups, layers))
+        base_at_depth = _changed(base, layers=layers, groups=min(base.groups, layers))
         if "ffn" not in keep:
             unit = 64 if base.hidden % 64 == 0 else 4
-            yield unit, partial(_stepped, deep, "ffn", unit), LARGEST // unit
+            yield unit, partial(_stepped, base_at_depth, "ffn", unit), LARGEST // unit
         elif "vocab" not in keep:
-            yield 100, partial(_stepped, deep, "vocab", 100), LARGEST // 100
+            yield 100, partial(_stepped, base_at_depth, "vocab", 100), LARGEST // 100
         elif "embedding" not in keep:
-            yield 8, partial(_stepped, deep, "embedding", 8), max(1, base.hidden // 8)
+            yield 8, partial(_stepped, base_at_depth, "embedding", 8), max(1, base.hidden // 8)
         else:
-            yield 1, partial(_stepped, deep, "layers", layers), 1
+            yield 1, partial(_stepped, base_at_depth, "layers", layers), 1
 
 
 def _stepped(base: Shape | None, name: str, unit: int, n: int) -> Shape | None:

@@ -1,4 +1,4 @@
-"""Which tokens of a row are hidden, and the batch that asks for them."""
+"""Masking: which tokens of a row are hidden, and the batch that asks for them (BERT, arXiv 1810.04805, section 3.1)."""
 
 from __future__ import annotations
 

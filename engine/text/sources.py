@@ -1,4 +1,4 @@
-"""Where documents come from: what a corpus's name means, how it is read, and by what its content is known again.
+"""Sources of documents: what a corpus's name means, how it is read, and a fingerprint by which it is known again.
 
 A name is `microworld`, `nltk:NAME[+NAME...]`, `file:PATH[#COLUMN]` or `hub:DATASET[:CONFIG][#COLUMN]`, or several of
 them with commas between. Knows no tokens and no torch; reads a document at a time.
@@ -61,12 +61,12 @@ def _interleaved(sources: list[Source]) -> Source:
     """Several corpora as one: a document of each in turn, and of those that are left when the shorter ones end."""
 
     def read() -> Iterator[list[str]]:
-        turns = [iter(source.read()) for source in sources]
-        while turns:
-            for turn in list(turns):
-                document = next(turn, None)
+        readers = [iter(source.read()) for source in sources]
+        while readers:
+            for reader in list(readers):
+                document = next(reader, None)
                 if document is None:
-                    turns.remove(turn)
+                    readers.remove(reader)
                 else:
                     yield document
 

@@ -1,4 +1,4 @@
-"""Corpus files that a person brought through the app, kept in a folder of the project's own."""
+"""Uploads: corpus files that a person brought through the app, kept in a folder of the project's own."""
 
 from __future__ import annotations
 
