@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from engine.cli import size as size_command
-from engine.settings.budget import EXAMPLES
+from engine.settings.budget import BUDGET_EXAMPLES
 from engine.settings.project import EXPERIMENTS
 
 DEFAULT_RUNS = Path(os.environ.get("HEIRLOOM_RUNS", "runs"))
@@ -84,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
         "checkpoints": "how often the state is saved",
     }.items():
         train.add_argument(f"--{name}", type=int, help=help)
-    train.add_argument("--budget", metavar="AMOUNT", help=f"instead of --steps: {EXAMPLES}")
+    train.add_argument("--budget", metavar="AMOUNT", help=f"instead of --steps: {BUDGET_EXAMPLES}")
     train.add_argument("--mask-share", type=float, help="share of the tokens that training hides (default: 0.15)")
     train.add_argument("--warmup", type=float, help="share of the steps with a rising learning rate (default: 0.05)")
     train.add_argument("--clip", type=float, help="largest gradient norm (default: 1)")

@@ -13,7 +13,7 @@ from app.elements.text import written
 from app.session import caches as state
 from engine.model.layer_choice import choose_layers
 from engine.sizing.cost import multiply_adds
-from engine.text.masking import MASKED_SHARE
+from engine.sizing.footprint import MASKED_SHARE
 
 if TYPE_CHECKING:
     from engine.model.bert import Bert

@@ -18,8 +18,9 @@ from engine.model.bert import new_bert
 from engine.settings.device import Device
 from engine.settings.options import ConfigError
 from engine.sizing.cost import multiply_adds
+from engine.sizing.footprint import MASKED_SHARE
 from engine.sizing.shape import Shape
-from engine.text.masking import MASKED_SHARE, Batch
+from engine.text.masking import Batch
 
 TEACHER, STUDENT = "plain teacher", "plain student"
 ACTIVATION, RELEASED = "activation space", "activation space, as released"

@@ -207,10 +207,10 @@ def _cost(shape: Shape, tokens: int, arguments: argparse.Namespace) -> dict[str,
 def _backwards(shape: Shape, arguments: argparse.Namespace) -> dict[str, Any]:
     from engine.settings.amounts import parse_amount
     from engine.sizing.roofline import find_accelerator
-    from engine.sizing.solver import DEFAULT_KEPT, KINDS, SizeBudget, find_shapes, widest_by_depth
+    from engine.sizing.solver import BUDGET_KINDS, DEFAULT_KEPT, SizeBudget, find_shapes, widest_by_depth
 
-    if arguments.of not in KINDS:
-        raise ValueError(f"--of must be one of {', '.join(KINDS)}, got {arguments.of!r}.")
+    if arguments.of not in BUDGET_KINDS:
+        raise ValueError(f"--of must be one of {', '.join(BUDGET_KINDS)}, got {arguments.of!r}.")
     if not 1 <= arguments.most <= 100:
         raise ValueError(f"--most must be between 1 and 100, got {arguments.most:,}.")
     device = find_accelerator(arguments.device) if arguments.device else None

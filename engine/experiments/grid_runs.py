@@ -53,9 +53,8 @@ def perform(grid: Grid, root: Path, say: Say, command: str, keep: Callable[[Outc
     measured: Measured = {row.name: {} for row in grid.rows}
     made: dict[tuple[str, int], Run] = {}
     shapes: dict[str, dict[str, Any]] = {}
-    device = pick_device(
-        grid.settings.get("device", "auto"), "float32"
-    )  # measuring is cheap, and should not depend on it
+    # measuring is cheap, and should not depend on the precision
+    device = pick_device(grid.settings.get("device", "auto"), "float32")
     seconds = 0.0
     nulls: dict[str, float] = {}
     teacher = _teacher(grid, root, device, say) if grid.with_teacher else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from engine.settings.run_config import command_line
+from engine.settings.run_config import train_command
 from engine.storage.runs import Run, RunError, list_runs
 
 SAME = ("teacher", "corpus", "steps", "batch", "length", "seed", "masking", "mask_share")  # what a budget is
@@ -39,7 +39,7 @@ def twin_config(card: dict[str, Any]) -> dict[str, Any]:
 
 def twin_command(card: dict[str, Any]) -> str:
     """The command that makes the twin."""
-    return command_line(twin_config(card))
+    return train_command(twin_config(card))
 
 
 def twin_name(card: dict[str, Any]) -> str:

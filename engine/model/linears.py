@@ -21,9 +21,7 @@ from torch import Tensor, nn
 from engine.settings.device import full_precision
 
 LEVELS = 127  # -127 to 127: symmetric, so that a sign costs nothing
-LEAST_INTEGER_WIDTH = (
-    16  # matrices thinner than this are multiplied as floats: torch 2.13's CPU kernel is wrong for a width of 1
-)
+LEAST_INTEGER_WIDTH = 16  # thinner matrices are multiplied as floats: torch 2.13's CPU kernel is wrong for a width of 1
 BLOCK_SIZE = 1 << 17  # numbers of a product that are made at a time on a CPU: 512 kB, which its second cache holds
 SMALLEST_AMAX = 1e-30  # a row of zeros gets a scale all the same
 

@@ -16,7 +16,7 @@ from engine.model.saved_models import Model, load_model
 from engine.reports.attention_page import Look, attention_page, attention_part
 from engine.reports.html_page import document, escape, facts, tiles
 from engine.reports.svg_curves import line_chart
-from engine.settings.run_config import command_line
+from engine.settings.run_config import train_command
 from engine.sizing.shape import Shape
 from engine.storage.runs import Run, RunError
 from engine.teachers import catalog as teachers
@@ -66,7 +66,7 @@ def report(run: Run, root: Path, text: str = "") -> str:
             "<h2>The run</h2>",
             f'<div class="scroll">{facts(_facts(card))}</div>',
             "<p></p>",
-            f"<pre>{escape(command_line(run.config()))}</pre>",
+            f"<pre>{escape(train_command(run.config()))}</pre>",
         ],
         [script],
     )

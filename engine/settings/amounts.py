@@ -12,7 +12,7 @@ PREFIXES = ((1e24, "Y"), (1e21, "Z"), (1e18, "E"), (1e15, "P"), (1e12, "T"), (1e
 MULTIPLIERS = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "m": 1e6, "G": 1e9, "B": 1e9, "T": 1e12, "P": 1e15}
 TIME_UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}
 BINARY_UNITS = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
-LARGEST = 1e24
+LARGEST_AMOUNT = 1e24
 
 
 def parse_amount(text: str, kind: str) -> float:
@@ -31,8 +31,8 @@ def parse_amount(text: str, kind: str) -> float:
     if scale is None:
         raise ValueError(f"{unit[:20]!r} is no unit of {kind}; write it like {examples[kind]}.")
     value = number * scale
-    if not (0 < value <= LARGEST) or not math.isfinite(value):
-        raise ValueError(f"A budget must be above 0 and at most {LARGEST:g}, got {shown!r}.")
+    if not (0 < value <= LARGEST_AMOUNT) or not math.isfinite(value):
+        raise ValueError(f"A budget must be above 0 and at most {LARGEST_AMOUNT:g}, got {shown!r}.")
     return value
 
 

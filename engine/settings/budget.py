@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.settings.amounts import LARGEST, MULTIPLIERS, format_duration, format_number
+from engine.settings.amounts import LARGEST_AMOUNT, MULTIPLIERS, format_duration, format_number
 
-UNITS = ("steps", "tokens", "flops", "seconds")
+BUDGET_UNITS = ("steps", "tokens", "flops", "seconds")
 MAX_STEPS = 100_000_000
 SECONDS_PER_UNIT = {"s": 1.0, "sec": 1.0, "second": 1.0, "min": 60.0, "minute": 60.0, "h": 3600.0, "hour": 3600.0}
-EXAMPLES = "500steps, 5Mtokens, 2e12flops, 60s or 10min"
+BUDGET_EXAMPLES = "500steps, 5Mtokens, 2e12flops, 60s or 10min"
 BUDGET_HELP = (
     "Tokens count without padding, from the first step on. FLOPs are two a multiply-add of all matrix products, "
     "forward and backward, the teacher's passes, compactors and their fold included. Seconds are those of training "
@@ -30,7 +30,7 @@ BUDGET_HELP = (
 
 @dataclass(frozen=True)
 class Budget:
-    """An amount of one of UNITS."""
+    """An amount of one of BUDGET_UNITS."""
 
     amount: float
     unit: str
@@ -46,7 +46,7 @@ class Budget:
 
 
 def format_budget(amount: float, unit: str) -> str:
-    """`amount` of one of UNITS, for people."""
+    """`amount` of one of BUDGET_UNITS, for people."""
     if unit == "seconds":
         return f"{format_duration(amount)} of training"
     if unit == "flops":
@@ -65,12 +65,12 @@ def parse_budget(text: str) -> Budget:
         r"\s*([0-9][0-9,_]*(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?)\s*([A-Za-z]+(?: [A-Za-z]+)?)\s*", text[:80]
     )
     if not matched:
-        raise ValueError(f"A budget is a number with a unit, such as {EXAMPLES}, got {shown!r}.")
+        raise ValueError(f"A budget is a number with a unit, such as {BUDGET_EXAMPLES}, got {shown!r}.")
     unit, scale = _unit(matched[2].replace(" ", ""))
     if not unit:
-        raise ValueError(f"{matched[2][:20]!r} is no unit of a budget; write it like {EXAMPLES}.")
+        raise ValueError(f"{matched[2][:20]!r} is no unit of a budget; write it like {BUDGET_EXAMPLES}.")
     amount = float(re.sub("[,_]", "", matched[1])) * scale
-    most = MAX_STEPS if unit == "steps" else LARGEST
+    most = MAX_STEPS if unit == "steps" else LARGEST_AMOUNT
     if not 0 < amount <= most:
         raise ValueError(f"A budget must be above 0 and at most {most:g} {unit}, got {shown!r}.")
     if unit == "steps" and amount != round(amount):
@@ -79,7 +79,7 @@ def parse_budget(text: str) -> Budget:
 
 
 def _unit(word: str) -> tuple[str, float]:
-    """(one of UNITS, how many of it `word` stands for), or ("", 0)."""
+    """(one of BUDGET_UNITS, how many of it `word` stands for), or ("", 0)."""
     for unit in ("steps", "tokens", "flops"):
         found = re.fullmatch(f"(?P<power>[A-Za-z]?)(?i:{unit}?)", word)
         if found and found["power"] in MULTIPLIERS:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, unquote
 
-from engine.settings import amounts as amount
+from engine.settings.amounts import parse_amount
 from engine.sizing.comparison import (
     CHOICE_FIELDS,
     MAX_CONFIGURATIONS,
@@ -27,8 +27,8 @@ from engine.sizing.comparison import (
 from engine.sizing.footprint import PRECISIONS, TRAINING_PRECISIONS
 from engine.sizing.presets import PRESETS, find_preset
 from engine.sizing.roofline import DEVICE_LABELS
-from engine.sizing.shape import DERIVED, Shape, ShapeError
-from engine.sizing.solver import KEEPABLE_FIELDS, KINDS
+from engine.sizing.shape import DERIVED_FIELDS, Shape, ShapeError
+from engine.sizing.solver import BUDGET_KINDS, KEEPABLE_FIELDS
 
 VERSION = "1"
 MAX_PROBLEMS = 6  # said of one link
@@ -47,7 +47,7 @@ _VIEW: dict[str, tuple[str, Sequence[str] | tuple[int, int]]] = {  # link's word
     "device": ("device", tuple(DEVICE_LABELS)),
     "steps": ("steps", (1, 10**12)),
     "sweep": ("sweep", tuple(name for name in SHAPE_FIELDS if name not in ("family", "activation"))),
-    "of": ("budget_of", KINDS),
+    "of": ("budget_of", BUDGET_KINDS),
 }
 
 
@@ -88,7 +88,7 @@ def from_link(link: Mapping[str, Sequence[str]]) -> tuple[Comparison, list[str]]
         if link.get(word):
             value = _view_value(word, link[word][-1], allowed, problems)
             view |= {} if value is None else {name: value}
-    view |= _question(link, view.get("budget_of", KINDS[0]), problems)
+    view |= _question(link, view.get("budget_of", BUDGET_KINDS[0]), problems)
     view["chosen"] = min(view.get("chosen", 1), len(configurations) - 1)
     if len(problems) > MAX_PROBLEMS:
         problems = [*problems[:MAX_PROBLEMS], f"And {len(problems) - MAX_PROBLEMS:,} more."]
@@ -166,7 +166,7 @@ def _parse(key: str, text: str) -> tuple[Any, str]:
         return None, f"{key} must be yes or no, got {shortened(text)}."
     if key in CHOICE_FIELDS:
         return text, ""
-    if key in DERIVED and text == DERIVED_VALUE:
+    if key in DERIVED_FIELDS and text == DERIVED_VALUE:
         return None, ""
     if not re.fullmatch(r"-?[0-9]{1,30}", text):
         return None, f"{key} must be a whole number, got {shortened(text)}."
@@ -178,7 +178,7 @@ def _question(link: Mapping[str, Sequence[str]], kind: str, problems: list[str])
     found: dict[str, Any] = {}
     if link.get("budget"):
         try:
-            amount.parse_amount(link["budget"][-1], kind)
+            parse_amount(link["budget"][-1], kind)
             found["budget"] = link["budget"][-1].strip()[:40]
         except ValueError as error:
             problems.append(str(error))

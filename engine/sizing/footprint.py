@@ -148,9 +148,8 @@ def activation_bytes(shape: Shape, batch: TrainingBatch) -> int:
     total += shape.layers * tokens * layer
     inner = total_inner_width(shape)
     total += tokens * (size * 4 * inner + 4 * (inner // shape.head_dim))  # Q, K, V, their mixture; one number a head
-    total += (
-        tokens * size * (2 * total_ffn_width(shape) + total_factor_rank(shape))
-    )  # before and after activation; between
+    # before and after activation; between factors
+    total += tokens * size * (2 * total_ffn_width(shape) + total_factor_rank(shape))
     if shape.mlm_head:
         # places; what the transform reads; before and after its activation, after its LayerNorm; mean and deviation
         total += predicted * (8 + size * hidden + 3 * size * embedding + 8)

@@ -14,7 +14,7 @@ from engine.sizing.shape import Shape, ShapeError
 TURC = "Turc et al., arXiv 1908.08962, Table 1"
 ALBERT = "Lan et al., arXiv 1909.11942, Table 1"
 WID = "Wu et al., arXiv 2305.09098, as a summary of the paper reports it"
-SIZES = ("layers", "hidden", "heads", "head_dim", "ffn", "embedding", "vocab", "positions", "token_types")
+SIZE_FIELDS = ("layers", "hidden", "heads", "head_dim", "ffn", "embedding", "vocab", "positions", "token_types")
 
 
 @dataclass(frozen=True)
@@ -133,4 +133,4 @@ def published_counts(shape: Shape) -> tuple[PublishedCount, ...]:
 
 def _key(shape: Shape) -> tuple[Any, ...]:
     shared = (shape.sharing, shape.groups) if shape.sharing != "none" else ("none", 1)
-    return (*(getattr(shape, size) for size in SIZES), shape.factorised, *shared)
+    return (*(getattr(shape, size) for size in SIZE_FIELDS), shape.factorised, *shared)

@@ -13,17 +13,11 @@ from typing import Any
 
 FAMILIES = ("bert", "albert")
 SHARINGS = ("none", "attention", "ffn", "all")
-DERIVED = ("head_dim", "ffn", "embedding")  # may be given as None, and then follow from the other numbers
+DERIVED_FIELDS = ("head_dim", "ffn", "embedding")  # may be given as None, and then follow from the other numbers
 _DERIVED: Any = None
-COMPRESSION_FIELDS = (
-    "layer_heads",
-    "layer_ffn",
-    "rank",
-    "linear_bits",
-    "table_bits",
-)  # nobody chooses these; compressions do
+COMPRESSION_FIELDS = ("layer_heads", "layer_ffn", "rank", "linear_bits", "table_bits")  # only compressions set these
 BITS = (8, 32)
-LARGEST = 10**9  # no single number of an encoder comes near this; larger ones are slips of the keyboard
+LARGEST_NUMBER = 10**9  # no single number of an encoder comes near this; larger ones are slips of the keyboard
 
 
 class ShapeError(ValueError):
@@ -70,7 +64,7 @@ class Shape:
     def __post_init__(self) -> None:
         problems = _wrong_types(self)
         if not problems:
-            derived = {name for name in DERIVED if getattr(self, name) is None}
+            derived = {name for name in DERIVED_FIELDS if getattr(self, name) is None}
             _derive(self)
             problems = _check_sizes(self, derived)
             if _compression_values(self) != _PLAIN:
@@ -194,7 +188,7 @@ def nearest_multiple(count: int, near: int) -> int:
 
 def nearest_divisors(number: int, wanted: int) -> list[int]:
     """The divisors of `number` on either side of `wanted`, nearest first (at most two)."""
-    number = max(1, min(number, LARGEST))
+    number = max(1, min(number, LARGEST_NUMBER))
     small = [d for d in range(1, int(number**0.5) + 1) if number % d == 0]
     divisors = sorted({*small, *(number // d for d in small)})
     below = [d for d in divisors if d <= wanted][-1:]
@@ -220,7 +214,7 @@ def _wrong_types(shape: Shape) -> list[str]:
         elif kind == "str" and not isinstance(value, str):
             problems.append(f"{name} must be a word, got {_show(value)}.")
         elif kind == "int":
-            missing = value is None and name in DERIVED
+            missing = value is None and name in DERIVED_FIELDS
             if not missing and (isinstance(value, bool) or not isinstance(value, int)):
                 problems.append(f"{name} must be a whole number, got {_show(value)}.")
     return problems
@@ -255,8 +249,8 @@ def _check_compressions(shape: Shape) -> list[str]:
             problems.append(f"{name} must be the same in all layers that share their {part}.")
         else:
             object.__setattr__(shape, name, tuple(value) if len(set(value)) > 1 else ())
-    if type(shape.rank) is not int or not 0 <= shape.rank <= LARGEST:
-        problems.append(f"rank must be a whole number between 0 and {LARGEST:,}, got {_show(shape.rank)}.")
+    if type(shape.rank) is not int or not 0 <= shape.rank <= LARGEST_NUMBER:
+        problems.append(f"rank must be a whole number between 0 and {LARGEST_NUMBER:,}, got {_show(shape.rank)}.")
     for name in ("linear_bits", "table_bits"):
         if type(getattr(shape, name)) is not int or getattr(shape, name) not in BITS:
             problems.append(f"{name} must be one of 8, 32, got {_show(getattr(shape, name))}.")
@@ -281,22 +275,23 @@ def _derive(shape: Shape) -> None:
 
 def _check_sizes(shape: Shape, derived: set[str]) -> list[str]:
     problems, even_heads = [], "head_dim" in derived
-    wide = 1 <= shape.hidden <= LARGEST
+    wide = 1 <= shape.hidden <= LARGEST_NUMBER
     least = dict.fromkeys(("layers", "hidden", "heads", "ffn", "vocab", "positions", "embedding", "groups"), 1)
     least["token_types"] = 0
     for name, low in least.items():
         value = getattr(shape, name)
-        if not low <= value <= LARGEST and (wide or name not in derived):  # a wrong hidden is one mistake, not three
-            problems.append(f"{name} must be between {low} and {LARGEST:,}, got {_show(value)}.")
-    if even_heads and wide and 1 <= shape.heads <= LARGEST and shape.hidden % shape.heads:
+        follows = name in derived and not wide  # a wrong hidden is one mistake, not three
+        if not low <= value <= LARGEST_NUMBER and not follows:
+            problems.append(f"{name} must be between {low} and {LARGEST_NUMBER:,}, got {_show(value)}.")
+    if even_heads and wide and 1 <= shape.heads <= LARGEST_NUMBER and shape.hidden % shape.heads:
         near = " or ".join(str(d) for d in nearest_divisors(shape.hidden, shape.heads))
         width = shape.hidden - shape.hidden % shape.heads or shape.heads
         problems.append(
             f"hidden {shape.hidden} does not divide into {shape.heads} heads, and every head needs the same "
             f"whole number of dims; use {near} heads, or hidden {width}."
         )
-    elif not even_heads and not 1 <= (shape.head_dim or 0) <= LARGEST:
-        problems.append(f"head_dim must be between 1 and {LARGEST:,}, got {_show(shape.head_dim)}.")
+    elif not even_heads and not 1 <= (shape.head_dim or 0) <= LARGEST_NUMBER:
+        problems.append(f"head_dim must be between 1 and {LARGEST_NUMBER:,}, got {_show(shape.head_dim)}.")
     choices = {"family": FAMILIES, "sharing": SHARINGS, "activation": ("gelu", "gelu_new")}
     for name, allowed in choices.items():
         if getattr(shape, name) not in allowed:

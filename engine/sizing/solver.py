@@ -15,9 +15,9 @@ from itertools import product
 from engine.sizing.cost import parameters
 from engine.sizing.footprint import flops, stored_bytes
 from engine.sizing.roofline import Accelerator, roofline_bound
-from engine.sizing.shape import LARGEST, Shape, ShapeError
+from engine.sizing.shape import LARGEST_NUMBER, Shape, ShapeError
 
-KINDS = ("parameters", "bytes", "flops", "latency")
+BUDGET_KINDS = ("parameters", "bytes", "flops", "latency")
 KEEPABLE_FIELDS = {  # what can be kept -> in words
     "layers": "layers",
     "hidden": "width",
@@ -31,8 +31,8 @@ DEFAULT_KEPT = ("layers", "ffn", "embedding", "vocab")
 RATIOS = (1.0, 2.0, 4.0)  # FFN over width, where it is free
 EMBEDDINGS = (64, 128, 256)
 VOCABULARIES = (16_000,)  # beside the own one, where it is free
-DEEPEST = 24
-CLOSE = 0.01  # costs within a hundredth of the budget of one another count as equally close
+MAX_LAYERS = 24
+CLOSE_ENOUGH = 0.01  # costs within a hundredth of the budget of one another count as equally close
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class SizeBudget:
     accelerator: Accelerator | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"A budget is one of {', '.join(KINDS)}, got {self.kind!r}.")
+        if self.kind not in BUDGET_KINDS:
+            raise ValueError(f"A budget is one of {', '.join(BUDGET_KINDS)}, got {self.kind!r}.")
         if not (self.amount > 0 and math.isfinite(self.amount)):
             raise ValueError(f"A budget must be above 0, got {self.amount:g}.")
         if self.kind == "latency" and self.accelerator is None:
@@ -103,17 +103,19 @@ def find_shapes(
             seen.setdefault(shape, Solution(shape, cost, (cost - budget.amount) / budget.amount))
     if not seen:
         raise ValueError("No legal shape is left; let more go free.")
-    order = sorted(
-        seen.values(),
-        key=lambda one: (int(abs(one.relative_error) / CLOSE), _distance(base, one.shape), abs(one.relative_error)),
-    )
+
+    def rank(found: Solution) -> tuple[int, float, float]:
+        off = abs(found.relative_error)
+        return int(off / CLOSE_ENOUGH), _distance(base, found.shape), off
+
+    order = sorted(seen.values(), key=rank)
     best = abs(order[0].relative_error)
     reach = max(0.25, 2 * best)  # nobody looks for shapes that are twice as far off as the best one
     return [one for one in order if abs(one.relative_error) <= reach][:most]
 
 
 def widest_by_depth(
-    base: Shape, budget: SizeBudget, keep: tuple[str, ...] = DEFAULT_KEPT, deepest: int = DEEPEST
+    base: Shape, budget: SizeBudget, keep: tuple[str, ...] = DEFAULT_KEPT, deepest: int = MAX_LAYERS
 ) -> list[Solution]:
     """For every depth the widest shape within the budget: the edge of what is possible. Depths may be missing."""
     found = []
@@ -134,7 +136,7 @@ ShapeMaker = Callable[[int], Shape | None]
 
 def _ladders(base: Shape, keep: frozenset[str]) -> Iterator[tuple[int, ShapeMaker, int]]:
     """(size of a step, n -> shape, largest n): ladders of shapes, each step dearer; together all that is legal."""
-    depths = [base.layers] if "layers" in keep else sorted({*range(1, DEEPEST + 1), base.layers})
+    depths = [base.layers] if "layers" in keep else sorted({*range(1, MAX_LAYERS + 1), base.layers})
     if "hidden" not in keep:
         ratios: list[float | None] = [None] if "ffn" in keep else list(RATIOS)
         tables: list[int | None] = [None] if "embedding" in keep else [0, *EMBEDDINGS]
@@ -146,9 +148,9 @@ def _ladders(base: Shape, keep: frozenset[str]) -> Iterator[tuple[int, ShapeMake
         base_at_depth = _changed(base, layers=layers, groups=min(base.groups, layers))
         if "ffn" not in keep:
             unit = 64 if base.hidden % 64 == 0 else 4
-            yield unit, partial(_stepped, base_at_depth, "ffn", unit), LARGEST // unit
+            yield unit, partial(_stepped, base_at_depth, "ffn", unit), LARGEST_NUMBER // unit
         elif "vocab" not in keep:
-            yield 100, partial(_stepped, base_at_depth, "vocab", 100), LARGEST // 100
+            yield 100, partial(_stepped, base_at_depth, "vocab", 100), LARGEST_NUMBER // 100
         elif "embedding" not in keep:
             yield 8, partial(_stepped, base_at_depth, "embedding", 8), max(1, base.hidden // 8)
         else:
@@ -203,7 +205,7 @@ def _widths(
 
     for step, kind in steps:
         real = 1 if kind == "both" else step
-        yield real, partial(make, step, kind), int(LARGEST / max(1.0, times)) // real
+        yield real, partial(make, step, kind), int(LARGEST_NUMBER / max(1.0, times)) // real
 
 
 def _changed(base: Shape, **changes: int) -> Shape | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from engine.sizing.comparison import NUMBER_FIELDS, SWITCH_FIELDS, edit_field
 from engine.sizing.cost import parameters
-from engine.sizing.shape import LARGEST, SHARINGS, Shape, ShapeError
+from engine.sizing.shape import LARGEST_NUMBER, SHARINGS, Shape, ShapeError
 
 SWEEPABLE = {  # field -> its name for people
     "embedding": "Embedding size",
@@ -113,6 +113,6 @@ def _values(shape: Shape, fields: Mapping[str, Any], name: str) -> list[Any]:
 
 def _spread(low: int, high: int, step: int) -> list[int]:
     """At most POINTS multiples of `step` from `low` to `high`."""
-    high = min(high, LARGEST)
+    high = min(high, LARGEST_NUMBER)
     wide = max(step, -(-(high - low) // (MAX_POINTS - 1) // step) * step)
     return list(range(low, high + 1, wide))[: MAX_POINTS + 1]

@@ -33,7 +33,7 @@ class RunError(ValueError):
     """A run folder that cannot be made, found, read or written. The message says which, why and what to do."""
 
 
-class _Inside:
+class _PathInside:
     """A path inside a run folder."""
 
     def __init__(self, name: str) -> None:
@@ -49,16 +49,16 @@ class Run:
 
     path: Path
 
-    config_path = _Inside("config.json")  # what the run was asked to do, written once
-    budget_path = _Inside("budget.json")  # how many steps its budget came to, and what they were expected to take
-    events_path = _Inside("events.jsonl")  # what happened, one JSON object a line, oldest first
-    log_path = _Inside("log.txt")  # everything the process printed, tracebacks included
-    card_path = _Inside("card.json")  # what came out, written at the end
-    student_dir = _Inside("student")  # the finished student's weights and tokenizer
-    attention_dir = _Inside("attention")  # where the student looked, at some steps
-    checkpoints_dir = _Inside("checkpoints")  # what a stopped run continues from
-    process_path = _Inside("process.json")  # which process works on the run
-    stop_path = _Inside("stop")  # its presence asks the run to stop
+    config_path = _PathInside("config.json")  # what the run was asked to do, written once
+    budget_path = _PathInside("budget.json")  # how many steps its budget came to, and what they were expected to take
+    events_path = _PathInside("events.jsonl")  # what happened, one JSON object a line, oldest first
+    log_path = _PathInside("log.txt")  # everything the process printed, tracebacks included
+    card_path = _PathInside("card.json")  # what came out, written at the end
+    student_dir = _PathInside("student")  # the finished student's weights and tokenizer
+    attention_dir = _PathInside("attention")  # where the student looked, at some steps
+    checkpoints_dir = _PathInside("checkpoints")  # what a stopped run continues from
+    process_path = _PathInside("process.json")  # which process works on the run
+    stop_path = _PathInside("stop")  # its presence asks the run to stop
 
     @property
     def id(self) -> str:

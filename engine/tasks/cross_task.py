@@ -22,7 +22,7 @@ from engine.storage.cache import digest, writable_cache_folder
 from engine.tasks.finetune import fingerprint
 from engine.tasks.linear_probe import PENALTIES, fit, linear
 from engine.text.corpora import open_corpus
-from engine.text.sentence_pairs import KINDS, PairBatch, PairCorpus, open_pairs
+from engine.text.sentence_pairs import PAIR_KINDS, PairBatch, PairCorpus, open_pairs
 
 LAYOUT = 1  # of kept answers: raise it wherever the same model would give others
 BATCH, BATCHES, VALIDATION = 64, 64, 1024  # pairs a batch, batches to fit on, pairs of them that choose the penalty
@@ -41,11 +41,11 @@ def cross_task(bert: Bert, tokenizer: Any, corpus: str, length: int, device: Dev
     path = writable_cache_folder("scores") / f"{digest([*about, BATCH, BATCHES, VALIDATION, list(PENALTIES)])}.json"
     with suppress(OSError, ValueError, KeyError, TypeError):  # not there yet, or damaged
         kept = json.loads(path.read_bytes())
-        return {name: float(kept[name]) for name in ("mlm", *KINDS)}
+        return {name: float(kept[name]) for name in ("mlm", *PAIR_KINDS)}
     rows = BATCH * BATCHES
     bert = bert.to(device.type).eval()
     found = {"mlm": masked_lm_score(bert, open_corpus(corpus, tokenizer, length, rows), device)["accuracy"]}
-    for kind in KINDS:
+    for kind in PAIR_KINDS:
         found[kind] = read_out(bert, open_pairs(corpus, tokenizer, length, rows, kind), device)
     with suppress(OSError):
         write_json(path, found)

@@ -25,7 +25,7 @@ HELD_OUT_IN = 10  # one document in this many is held out
 HELD_OUT_ROWS = 512  # rows that held-out scores are taken over, unless told otherwise
 SORTED_BATCHES = 16  # this many batches are drawn together and sorted by length
 MOST_UNKNOWN = 0.5  # more unknown words than this and the tokenizer does not speak the corpus's language
-PACKING = 1  # part of the name of stored rows: raise it wherever the same documents become other rows
+PACKING_VERSION = 1  # part of the name of stored rows: raise it wherever the same documents become other rows
 SENTENCES = 256  # in one call of the tokenizer: one call for many is several times faster
 
 Pack = Callable[[Iterable[list[str]], Any, int], Iterator[list[int]]]  # documents, tokenizer, length -> rows
@@ -147,7 +147,7 @@ def _parts(
     tokens.no_padding()  # some tokenizer files come with both switched on
     tokens.no_truncation()
     frame = [tokenizer.cls_token_id, tokenizer.sep_token_id]
-    versions = [PACKING, version("tokenizers")]
+    versions = [PACKING_VERSION, version("tokenizers")]
     about = [source.fingerprint(), digest(tokens.to_str()), frame, length, versions, *extra]
     largest = max(tokens.get_vocab().values())
 

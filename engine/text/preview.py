@@ -15,14 +15,14 @@ from engine.text.sources import document_hash, find_source
 DOCUMENTS = 2000  # counted at most, so that a preview takes seconds
 CHARACTERS = 4_000_000
 ROWS = 512  # training rows that are looked at
-KINDS = ("plain", "hidden", "random", "kept")
+TOKEN_KINDS = ("plain", "hidden", "random", "kept")
 
 
 @dataclass(frozen=True)
 class Preview:
     """What a page can show of a corpus."""
 
-    examples: list[list[tuple[str, str, str]]]  # rows of (token seen, its kind among KINDS, the true token)
+    examples: list[list[tuple[str, str, str]]]  # rows of (token seen, its kind among TOKEN_KINDS, the true token)
     lengths: np.ndarray  # (row,) tokens of the first training rows
     longest: int  # tokens that a row can have
     documents: int

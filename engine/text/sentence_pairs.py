@@ -21,7 +21,7 @@ from engine.text.corpora import HELD_OUT_ROWS, Corpus, open_corpus, open_sentenc
 from engine.text.masking import BERT_MASKING, Batch, Masking, mask_tokens
 from engine.text.token_store import CorpusError, Progress, TokenRows
 
-KINDS = ("sop", "nsp")
+PAIR_KINDS = ("sop", "nsp")
 NEGATIVE_SHARE = 0.5  # share of the pairs that are swapped, or not each other's next
 
 
@@ -160,8 +160,8 @@ def open_pairs(
     Raises:
         CorpusError: as open_corpus; or no document has two sentences, or NSP has a single document.
     """
-    if kind not in KINDS:
-        raise CorpusError(f"Sentence pairs are of the kind {' or '.join(KINDS)}, got {kind!r}.")
+    if kind not in PAIR_KINDS:
+        raise CorpusError(f"Sentence pairs are of the kind {' or '.join(PAIR_KINDS)}, got {kind!r}.")
     training, held_out = open_sentences(name, tokenizer, length - 3, 2 * rows, 8 * HELD_OUT_ROWS, progress)
     for part in (training, held_out):
         store = _SentenceStore.of(part)

@@ -27,7 +27,7 @@ from engine.text import microworld
 from engine.text.text_files import READERS, cell_sentences, read_documents, split_sentences, text_column
 from engine.text.token_store import CorpusError
 
-FILE_READING = 1  # part of a file's fingerprint: raise it wherever the same file becomes other documents
+FILE_READING_VERSION = 1  # part of a file's fingerprint: raise it wherever the same file becomes other documents
 NLTK_INDEX = "https://raw.githubusercontent.com/nltk/nltk_data/gh-pages/index.xml"
 HUB, HUB_NAME = "https://huggingface.co", re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?", re.ASCII)
 MICROWORLD_SEED, MICROWORLD_STORIES, MICROWORLD_ROWS = 0, 200_000, 50_000
@@ -208,7 +208,7 @@ def _file(rest: str) -> Source:
 
 def _file_fingerprint(path: Path, column: str) -> str:
     try:
-        return digest(["file", FILE_READING, path.suffix.lower(), column, file_digest([path])])
+        return digest(["file", FILE_READING_VERSION, path.suffix.lower(), column, file_digest([path])])
     except OSError as error:
         raise CorpusError(f"The corpus file {path} cannot be read: {disk_reason(error)}.") from error
 

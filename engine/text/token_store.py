@@ -24,7 +24,7 @@ from engine.settings.error_text import disk_reason
 from engine.storage.atomic import whole_folder
 from engine.storage.cache import cache_folder, digest, writable_cache_folder
 
-LAYOUT = 1  # of the files of an entry; another number, and older entries are not found any more
+LAYOUT_VERSION = 1  # of the files of an entry; another number, and older entries are not found any more
 BUFFER_TOKENS = 1 << 18  # held in memory while building
 WAIT_S = 1.0  # how often a process that waits for another's building says so
 
@@ -80,7 +80,7 @@ def open_token_rows(
     Raises:
         CorpusError: there is not one row, or the disk does not take them.
     """
-    name = digest([LAYOUT, key])
+    name = digest([LAYOUT_VERSION, key])
     found = None
     with suppress(OSError, RuntimeError):  # also from a cache that others wrote and we may only read
         found = _find(cache_folder() / "tokens" / name, count)

@@ -47,9 +47,8 @@ def spawn(run: Run, command: Sequence[str], processes: int) -> None:
     """Start `command` plus the run's folder, apart from this process's session, and record it. Raises RunError."""
     python_path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": python_path, "PYTHONUNBUFFERED": "1"}
-    environment["HEIRLOOM_ROOTS"] = os.pathsep.join(
-        map(str, allowed_roots())
-    )  # one of them is this process's own folder
+    # one of them is this process's own folder
+    environment["HEIRLOOM_ROOTS"] = os.pathsep.join(map(str, allowed_roots()))
     if processes > 1:  # else torchrun gives one thread to each
         environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
     apart: dict[str, Any] = {"cwd": PROJECT, "env": environment, "start_new_session": True}

@@ -15,9 +15,9 @@ from engine.settings.budget import parse_budget
 from engine.settings.project import VERSION
 from engine.settings.run_config import RunConfig
 from engine.sizing.cost import multiply_adds, parameters
+from engine.sizing.footprint import MASKED_SHARE
 from engine.sizing.shape import Shape
 from engine.teachers.catalog import parent_run
-from engine.text.masking import MASKED_SHARE
 from engine.training.plan import Plan
 
 

@@ -11,7 +11,7 @@ from engine.sizing.comparison import TABS, Comparison, Configuration, editable_f
 from engine.sizing.comparison_link import to_link
 from engine.sizing.cost import parameters
 from engine.sizing.presets import PRESETS
-from engine.sizing.shape import LARGEST, Shape
+from engine.sizing.shape import LARGEST_NUMBER, Shape
 from engine.sizing.sweep import SWEEPABLE
 
 SCRIPT = str(Path(__file__).parents[3] / "streamlit_app.py")
@@ -123,7 +123,7 @@ def test_slips_of_the_keyboard_are_answered_in_words(label: str, value: int) -> 
 @pytest.mark.parametrize("tab", TABS)
 def test_every_tab_takes_the_largest_and_the_smallest_shape(tab: str) -> None:
     """Harm: an integer of thirty digits overflows in a table or a chart."""
-    huge = Shape(**dict.fromkeys(("layers", "hidden", "heads", "ffn", "vocab", "positions"), LARGEST))
+    huge = Shape(**dict.fromkeys(("layers", "hidden", "heads", "ffn", "vocab", "positions"), LARGEST_NUMBER))
     tiny = Shape(**dict.fromkeys(("layers", "hidden", "heads", "ffn", "vocab", "positions"), 1))
     for shape in (huge, tiny):
         link = Comparison(
@@ -272,7 +272,7 @@ def test_verify_shows_both_numbers(monkeypatch) -> None:
     assert html(page).count("equal ✓") == 1  # the teacher's; nobody has built the new student
 
     def refuse(module, question, progress):
-        raise apart.ApartError("No such luck.")
+        raise apart.TorchSubprocessError("No such luck.")
 
     monkeypatch.setattr(apart, "ask", refuse)
     find(page.button, "Verify with the real models").click().run()

@@ -102,7 +102,7 @@ def test_a_report_holds_the_run_and_reaches_for_nothing(finished, tmp_path, caps
 def test_the_command_in_a_report_starts_the_same_run() -> None:
     """Harm: somebody repeats a run from its report and gets another one."""
     from engine.cli.train import _config
-    from engine.settings.run_config import RunConfig, command_line
+    from engine.settings.run_config import RunConfig, train_command
 
     config = RunConfig(
         teacher="microworld",
@@ -118,7 +118,7 @@ def test_the_command_in_a_report_starts_the_same_run() -> None:
         seed=5,
         precision="float32",
     )
-    words = shlex.split(command_line(config.to_json()))
+    words = shlex.split(train_command(config.to_json()))
     assert words[:3] == ["python", "-m", "engine"]
     assert _config(_parser().parse_args(words[3:])) == config
 

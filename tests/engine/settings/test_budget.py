@@ -8,12 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.__main__ import main
-from engine.settings.budget import MAX_STEPS, UNITS, Budget, parse_budget, steps_for_budget, sum_over_steps
+from engine.settings.budget import BUDGET_UNITS, MAX_STEPS, Budget, parse_budget, steps_for_budget, sum_over_steps
 from engine.settings.options import ConfigError
 from engine.settings.run_config import RunConfig
 from engine.storage.runs import create_run, list_runs
-from engine.training import budget_trial as stopwatch
-from engine.training import loop as train_module
+from engine.training import budget_trial, loop
 from engine.training.loop import train
 from engine.training.past_runs import experience
 from engine.training.plan import plan
@@ -70,7 +69,7 @@ def test_old_configs_are_still_read() -> None:
     """Harm: a run of last month cannot be resumed."""
     old = {name: value for name, value in RunConfig().to_json().items() if name != "budget"}
     assert RunConfig.from_json(old) == RunConfig()
-    assert set(UNITS) == {means[1] for means in WRITTEN.values()}
+    assert set(BUDGET_UNITS) == {means[1] for means in WRITTEN.values()}
 
 
 @pytest.fixture(scope="module", name="plain")
@@ -87,7 +86,7 @@ def test_a_budget_is_a_number_of_steps_and_no_more(unit, plain, tmp_path, monkey
     """Harm: a run by FLOPs or seconds closes, warms up or resumes otherwise than a run of as many steps."""
     _, config, events = plain
     start = next(event for event in events if event["kind"] == "start")
-    monkeypatch.setattr(stopwatch, "seconds_of_steps", lambda *_: [0.5] * stopwatch.TIMED)
+    monkeypatch.setattr(budget_trial, "seconds_of_steps", lambda *_: [0.5] * budget_trial.TIMED)
     slow_steps(monkeypatch, lambda _: 0.5)  # half a second a step, heirs and students alike
     amount = {"tokens": start["planned"]["tokens"] + 40, "flops": start["planned"]["flops"] + 10, "seconds": 12.0}[unit]
     spending = dataclasses.replace(config, steps=1, budget=Budget(amount, unit).exact)
@@ -99,7 +98,7 @@ def test_a_budget_is_a_number_of_steps_and_no_more(unit, plain, tmp_path, monkey
     run.clear_stop()
     kept = json.loads(run.budget_path.read_text())
     with monkeypatch.context() as patch:
-        patch.setattr(stopwatch, "look_at", None)  # a resume must not look again
+        patch.setattr(budget_trial, "look_at", None)  # a resume must not look again
         told += finish(spending, run)
     card = run.card()
     assert card["steps"] == kept["steps"] == card["budget"]["planned"]["steps"]
@@ -115,7 +114,7 @@ def test_a_budget_is_a_number_of_steps_and_no_more(unit, plain, tmp_path, monkey
 @pytest.mark.parametrize("method", ["wid", "scratch"])
 def test_the_stopwatch_leaves_nothing_behind(method, tmp_path, monkeypatch) -> None:
     """Harm: a run that timed itself first learns something else than one that did not."""
-    monkeypatch.setattr(train_module, "Countdown", lambda *_: None)  # as if the clock had agreed with the plan
+    monkeypatch.setattr(loop, "Countdown", lambda *_: None)  # as if the clock had agreed with the plan
     spending = tiny(method, steps=1, budget="0.4s")
     run = new_run(tmp_path, spending)
     told = finish(spending, run)

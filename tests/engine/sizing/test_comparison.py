@@ -20,7 +20,7 @@ from engine.sizing.comparison import (
 from engine.sizing.comparison_link import MAX_PROBLEMS, from_link, to_link
 from engine.sizing.cost import parameters
 from engine.sizing.presets import PRESETS
-from engine.sizing.shape import LARGEST, Shape
+from engine.sizing.shape import LARGEST_NUMBER, Shape
 from tests.fixtures.shapes import small_shapes
 
 NAMES = st.text(max_size=60).map(lambda text: clean_name(text, "Student"))
@@ -170,5 +170,5 @@ def test_fields_make_their_shape_again(shape: Shape) -> None:
 def test_edits_never_raise() -> None:
     """Harm: a typed number shows a traceback before the shape could refuse it."""
     for name in editable_fields(Shape()):
-        for value in (0, -1, LARGEST, 10**30):
+        for value in (0, -1, LARGEST_NUMBER, 10**30):
             edit_field(editable_fields(Shape(ffn=1200)), name, value)

@@ -8,7 +8,7 @@ import pytest
 
 from engine.sizing.comparison_export import COLUMNS, to_csv, to_json
 from engine.sizing.cost import parameters
-from engine.sizing.shape import LARGEST, Shape
+from engine.sizing.shape import LARGEST_NUMBER, Shape
 from engine.sizing.tensors import tensor_kinds
 
 MODELS = [("Teacher", Shape()), ('A, "quoted"\nname', Shape(layers=2, tied=False))]
@@ -34,7 +34,7 @@ def test_no_name_runs_as_a_formula(name: str) -> None:
 
 def test_json_holds_exact_integers() -> None:
     """Harm: a count of twenty digits is rounded by a float on its way."""
-    huge = Shape(layers=LARGEST, hidden=LARGEST, heads=LARGEST, ffn=LARGEST)
+    huge = Shape(layers=LARGEST_NUMBER, hidden=LARGEST_NUMBER, heads=LARGEST_NUMBER, ffn=LARGEST_NUMBER)
     kept = json.loads(to_json([("Huge", huge)], "http://example"))
     assert kept["link"] == "http://example"
     assert kept["models"][0]["parameters"] == parameters(huge) > 10**26

@@ -18,7 +18,7 @@ from engine.sizing.footprint import (
     training_flops,
     training_memory,
 )
-from engine.sizing.shape import LARGEST, Shape
+from engine.sizing.shape import LARGEST_NUMBER, Shape
 from tests.fixtures.shapes import small_shapes
 
 
@@ -139,7 +139,7 @@ def test_bytes_by_precision() -> None:
     count = parameters(odd)
     wanted = [4 * count, 2 * count, count, (count + 1) // 2]
     assert [stored_bytes(odd, precision) for precision in PRECISIONS] == wanted
-    huge = Shape(layers=LARGEST, hidden=LARGEST, heads=1, ffn=LARGEST - 1)
+    huge = Shape(layers=LARGEST_NUMBER, hidden=LARGEST_NUMBER, heads=1, ffn=LARGEST_NUMBER - 1)
     assert stored_bytes(huge, "float32") == 4 * parameters(huge)
     with pytest.raises(ValueError, match="float32, bfloat16, int8, int4"):
         stored_bytes(shape, "int2")

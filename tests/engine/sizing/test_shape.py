@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.sizing.shape import FAMILIES, LARGEST, SHARINGS, Shape, ShapeError, nearest_divisors
+from engine.sizing.shape import FAMILIES, LARGEST_NUMBER, SHARINGS, Shape, ShapeError, nearest_divisors
 
 SIZES = ("layers", "hidden", "heads", "head_dim", "ffn", "vocab", "positions", "token_types", "embedding", "groups")
 SWITCHES = ("pooler", "mlm_head", "pair_head", "tied")
@@ -19,7 +19,7 @@ HOSTILE = st.one_of(
     st.none(),
     st.booleans(),
     st.integers(),
-    st.sampled_from([0, -1, LARGEST, LARGEST + 1, 10**5000, -(10**5000)]),
+    st.sampled_from([0, -1, LARGEST_NUMBER, LARGEST_NUMBER + 1, 10**5000, -(10**5000)]),
     st.floats(),
     st.text(max_size=100),
     st.lists(st.integers(), max_size=2),
@@ -59,7 +59,7 @@ def test_any_fields_make_a_shape_or_a_shape_error(fields: dict[str, Any]) -> Non
     assert (shape is None) == bool(problems)
     assert all(problem.endswith(".") and len(problem) < 300 for problem in problems)
     if shape is not None:
-        assert all(1 <= getattr(shape, name) <= LARGEST for name in SIZES if name != "token_types")
+        assert all(1 <= getattr(shape, name) <= LARGEST_NUMBER for name in SIZES if name != "token_types")
 
 
 @settings(max_examples=100, deadline=None)

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from engine.sizing.comparison import edit_field, editable_fields
 from engine.sizing.cost import parameters
 from engine.sizing.presets import PRESETS
-from engine.sizing.shape import LARGEST, Shape
+from engine.sizing.shape import LARGEST_NUMBER, Shape
 from engine.sizing.sweep import MAX_POINTS, SWEEPABLE, break_even, sweep
 
-HUGE = dict.fromkeys(("layers", "hidden", "heads", "ffn", "vocab", "positions"), LARGEST)
+HUGE = dict.fromkeys(("layers", "hidden", "heads", "ffn", "vocab", "positions"), LARGEST_NUMBER)
 
 
 @settings(max_examples=60, deadline=None)

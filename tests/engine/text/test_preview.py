@@ -5,7 +5,7 @@ import pytest
 
 from engine.text import corpora, preview
 from engine.text.masking import Masking, mask_tokens
-from engine.text.preview import KINDS
+from engine.text.preview import TOKEN_KINDS
 from engine.text.sources import SOURCES
 from tests.fixtures.builders import source_of, tokenizer
 
@@ -52,7 +52,7 @@ def test_examples_show_what_training_hides(told, masking):
         assert [seen for seen, _, _ in example] == tokenizer().convert_ids_to_tokens(batch.ids[row].tolist())
         assert [true for _, _, true in example] == tokenizer().convert_ids_to_tokens(rows[row][: len(example)].tolist())
         for place, (seen, kind, true) in enumerate(example):
-            assert kind in KINDS
+            assert kind in TOKEN_KINDS
             assert (kind != "plain") == chosen[row, place]
             assert (kind == "hidden") == (seen == "[MASK]")
             assert kind in ("hidden", "random") or seen == true
