@@ -84,7 +84,7 @@ def transformers_model(shape: Shape) -> nn.Module | None:
     return getattr(transformers, f"{family}Model")(config, add_pooling_layer=shape.pooler)
 
 
-def answer(question: dict[str, Any]) -> dict[str, Any]:
+def check_counts(question: dict[str, Any]) -> dict[str, Any]:
     """Verdicts on the shapes of `question`, as plain values."""
     found = []
     shapes = question["shapes"]
@@ -96,4 +96,4 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    answer_stdin(answer)
+    answer_stdin(check_counts)

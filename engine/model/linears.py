@@ -26,7 +26,7 @@ BLOCK_SIZE = 1 << 17  # numbers of a product that are made at a time on a CPU: 5
 SMALLEST_AMAX = 1e-30  # a row of zeros gets a scale all the same
 
 
-class LowRankLinear(nn.Module):
+class FactorisedLinear(nn.Module):
     """A linear that is the product of two: `rank` dims lie between them."""
 
     def __init__(self, first: nn.Module, second: nn.Module) -> None:
@@ -113,7 +113,7 @@ def make_linear(wide: int, out: int, rank: int = 0, bits: int = 32, bias: bool =
     """
     if rank:
         first, second = make_linear(wide, rank, bits=bits, bias=False), make_linear(rank, out, bits=bits, bias=bias)
-        return cast(nn.Linear, LowRankLinear(first, second))
+        return cast(nn.Linear, FactorisedLinear(first, second))
     return cast(nn.Linear, Int8Linear(wide, out, bias)) if bits == 8 else nn.Linear(wide, out, bias)
 
 
@@ -132,7 +132,7 @@ def dense_weight(module: nn.Module) -> Tensor:
     """The weight (out, in), or the table (rows, width), of a linear or embedding of any kind, in float32."""
     if isinstance(module, Int8Linear | Int8Embedding):
         return from_int8(module.weight, module.scale)
-    if isinstance(module, LowRankLinear):
+    if isinstance(module, FactorisedLinear):
         return dense_weight(module.second) @ dense_weight(module.first)
     return cast(nn.Linear, module).weight.detach().float()
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.model.bert import Bert
-from engine.model.linears import Int8Embedding, Int8Linear, LowRankLinear, dense_weight, to_int8
+from engine.model.linears import FactorisedLinear, Int8Embedding, Int8Linear, dense_weight, to_int8
 from engine.sizing.shape import Shape, ShapeError
 
 Kept = list[list[int]]  # of each block that has weights of its own: which heads or neurons stay, rising
@@ -40,13 +40,13 @@ def _whole_modules(bert: Bert) -> Iterator[tuple[str, nn.Module]]:
     """Every module with its name, the two factors of a linear not apart from it."""
     modules = dict(bert.named_modules())
     for name, module in modules.items():
-        if not isinstance(modules.get(name.rpartition(".")[0]), LowRankLinear):
+        if not isinstance(modules.get(name.rpartition(".")[0]), FactorisedLinear):
             yield name, module
 
 
 def _copy(mine: nn.Module, theirs: nn.Module, name: str) -> None:
     """Puts the weights of one module into another of the same sizes."""
-    if isinstance(mine, nn.Linear | Int8Linear | LowRankLinear | Int8Embedding | nn.Embedding):
+    if isinstance(mine, nn.Linear | Int8Linear | FactorisedLinear | Int8Embedding | nn.Embedding):
         _fill_linear(mine, dense_weight(theirs), getattr(theirs, "bias", None), theirs, name)
         return
     for part, parameter in mine.named_parameters(recurse=False):
@@ -55,10 +55,10 @@ def _copy(mine: nn.Module, theirs: nn.Module, name: str) -> None:
 
 def _fill_linear(mine: nn.Module, weight: Tensor, bias: Tensor | None, theirs: nn.Module, name: str) -> None:
     """Puts a float `weight` (out, in) and a `bias` into a linear or a table of any kind."""
-    if isinstance(mine, LowRankLinear):
+    if isinstance(mine, FactorisedLinear):
         first, second = cast(nn.Linear, mine.first), cast(nn.Linear, mine.second)
         rank = first.weight.shape[0]
-        if isinstance(theirs, LowRankLinear) and cast(nn.Linear, theirs.first).weight.shape[0] == rank:
+        if isinstance(theirs, FactorisedLinear) and cast(nn.Linear, theirs.first).weight.shape[0] == rank:
             down, up = dense_weight(theirs.first), dense_weight(theirs.second)
         else:
             up, down = truncated_svd(weight, rank)
@@ -144,7 +144,7 @@ def _fill_pruned(new: nn.Module, old: nn.Module, outputs: Tensor | None, inputs:
 
     bias = cast(nn.Linear, old).bias.detach()
     bias = some(bias[:, None])[:, 0] if outputs is not None else bias
-    if isinstance(new, LowRankLinear) and isinstance(old, LowRankLinear):
+    if isinstance(new, FactorisedLinear) and isinstance(old, FactorisedLinear):
         first, second = dense_weight(old.first), dense_weight(old.second)
         first, second = (first, some(second)) if outputs is not None else (some(first), second)
         _fill_linear(new.first, first, None, nn.Identity(), f"{name}.first")

@@ -73,7 +73,7 @@ def from_link(link: Mapping[str, Sequence[str]]) -> tuple[Comparison, list[str]]
     problems: list[str] = []
     version = (link.get("v") or [VERSION])[-1]
     if version != VERSION:
-        problems.append(f"This link is of version {shortened(version)}, and this page reads version {VERSION}.")
+        problems.append(f"This link is of version {shortened_value(version)}, and this page reads version {VERSION}.")
     wanted = list(link.get("c") or [])
     if len(wanted) > MAX_CONFIGURATIONS:
         problems.append(
@@ -95,7 +95,7 @@ def from_link(link: Mapping[str, Sequence[str]]) -> tuple[Comparison, list[str]]
     return Comparison(configurations, **view), problems
 
 
-def shortened(text: object) -> str:
+def shortened_value(text: object) -> str:
     """A link's value for a message: short, on one line."""
     shown = " ".join(str(text).split())
     return repr(shown if len(shown) <= LONGEST_VALUE else f"{shown[: LONGEST_VALUE - 3]}...")
@@ -121,7 +121,7 @@ def _read(text: str, problems: list[str]) -> Configuration:
     pieces = text[:2000].split("~")
     preset, name, changes = pieces[0], "", {}
     if preset not in PRESETS:
-        problems.append(f"There is no preset {shortened(preset)}; BERT base stands in its place.")
+        problems.append(f"There is no preset {shortened_value(preset)}; BERT base stands in its place.")
         preset = "bert-base"
     plain = editable_fields(PRESETS[preset].shape)
     for piece in pieces[1:]:
@@ -129,7 +129,7 @@ def _read(text: str, problems: list[str]) -> Configuration:
         if key == "name":
             name = unquote(value)
         elif key not in plain:
-            problems.append(f"A shape has no field {shortened(key)}; it was left out.")
+            problems.append(f"A shape has no field {shortened_value(key)}; it was left out.")
         else:
             parsed, wrong = _parse(key, value)
             if wrong:
@@ -145,7 +145,7 @@ def _legal(plain: dict[str, Any], changes: dict[str, Any], name: str, problems: 
     try:
         Shape(**{**plain, **changes})
     except ShapeError as error:
-        problems += [f"{shortened(name)}: {problem}" for problem in error.problems]
+        problems += [f"{shortened_value(name)}: {problem}" for problem in error.problems]
     else:
         return {**plain, **changes}
     for left_out in changes:  # usually one value is to blame, and the others can stay
@@ -163,13 +163,13 @@ def _parse(key: str, text: str) -> tuple[Any, str]:
     if key in SWITCH_FIELDS:
         if text in ("yes", "no"):
             return text == "yes", ""
-        return None, f"{key} must be yes or no, got {shortened(text)}."
+        return None, f"{key} must be yes or no, got {shortened_value(text)}."
     if key in CHOICE_FIELDS:
         return text, ""
     if key in DERIVED_FIELDS and text == DERIVED_VALUE:
         return None, ""
     if not re.fullmatch(r"-?[0-9]{1,30}", text):
-        return None, f"{key} must be a whole number, got {shortened(text)}."
+        return None, f"{key} must be a whole number, got {shortened_value(text)}."
     return int(text), ""
 
 
@@ -186,7 +186,7 @@ def _question(link: Mapping[str, Sequence[str]], kind: str, problems: list[str])
         names = [name for name in link["keep"][-1][:200].split(",") if name not in ("", KEEP_NOTHING)]
         unknown = [name for name in names if name not in KEEPABLE_FIELDS]
         if unknown:
-            problems.append(f"{shortened(unknown[0])} cannot be kept; choose from {', '.join(KEEPABLE_FIELDS)}.")
+            problems.append(f"{shortened_value(unknown[0])} cannot be kept; choose from {', '.join(KEEPABLE_FIELDS)}.")
         found["keep"] = tuple(name for name in KEEPABLE_FIELDS if name in names)
     return found
 
@@ -195,11 +195,11 @@ def _view_value(word: str, text: str, allowed: Sequence[Any], problems: list[str
     if allowed and isinstance(allowed[0], int):
         low, high = allowed
         if not re.fullmatch(r"[0-9]{1,13}", text) or not low <= int(text) <= high:
-            problems.append(f"{word} must be a whole number between {low:,} and {high:,}, got {shortened(text)}.")
+            problems.append(f"{word} must be a whole number between {low:,} and {high:,}, got {shortened_value(text)}.")
             return None
         return int(text)
     if text not in allowed:
         choices = ", ".join(str(one) for one in allowed if one)
-        problems.append(f"{word} must be one of {choices}, got {shortened(text)}.")
+        problems.append(f"{word} must be one of {choices}, got {shortened_value(text)}.")
         return None
     return text

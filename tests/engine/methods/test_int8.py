@@ -83,9 +83,8 @@ def test_int8_students_fill_in_look_and_score_like_their_teacher():
     assert isinstance(student.attentions[0].query, Int8Linear)
     assert student.embeddings.word.weight.dtype == torch.int8
     assert parameters(shape) == parameters(guide.shape)
-    assert model_bytes(shape) < 0.45 * model_bytes(
-        guide.shape
-    )  # 64 positions of 16 floats are much of so small a model
+    # 64 positions of 16 floats are much of so small a model
+    assert model_bytes(shape) < 0.45 * model_bytes(guide.shape)
     near = (logits(student) - logits(guide)).abs()
     assert 0 < near.mean() < 0.05
     seen, filled = (

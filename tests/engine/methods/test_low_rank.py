@@ -47,7 +47,7 @@ def test_a_linear_stays_whole_where_two_factors_would_be_larger():
     guide = teacher()
     method, shape, student = student_of("low_rank", guide, rank=8)  # 8 (16 + 16) = 16 x 16, but 8 (16 + 24) < 16 x 24
     assert isinstance(student.attentions[0].query, torch.nn.Linear)
-    assert isinstance(student.ffns[0].up, linears.LowRankLinear)
+    assert isinstance(student.ffns[0].up, linears.FactorisedLinear)
     assert "stay whole" in " ".join(method.notes(guide.shape, shape))
     with pytest.raises(ShapeError, match="choose a rank below 10"):
         student_of("low_rank", guide, rank=10)
