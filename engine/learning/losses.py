@@ -45,9 +45,8 @@ def mean_over_rows(values: Tensor, batch: Batch) -> Tensor:
 
 def masked_lm_loss(student: nn.Module, batch: Batch) -> Tensor:
     """Cross-entropy of the hidden tokens, their mean (BERT, section 3.1). Scalar, in nats."""
-    return F.cross_entropy(
-        at_least_float32(student(batch.ids, batch.visible, positions=batch.positions)), batch.targets
-    )
+    logits = student(batch.ids, batch.visible, positions=batch.positions)  # (n, vocab)
+    return F.cross_entropy(at_least_float32(logits), batch.targets)
 
 
 def weighted_masked_lm_loss(weight: float, logits: Tensor, targets: Tensor) -> Tensor:
@@ -55,9 +54,8 @@ def weighted_masked_lm_loss(weight: float, logits: Tensor, targets: Tensor) -> T
 
     With a weight of 0 `logits` (n, vocab) may be of no position at all (see `positions_needed`).
     """
-    return (
-        weight * F.cross_entropy(at_least_float32(logits), targets) if weight else 0.0 * at_least_float32(logits).sum()
-    )
+    logits = at_least_float32(logits)
+    return weight * F.cross_entropy(logits, targets) if weight else 0.0 * logits.sum()
 
 
 def positions_needed(weight: float, batch: Batch) -> Tensor:
