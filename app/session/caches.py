@@ -129,7 +129,7 @@ def _student_model(folder: str, modified: int) -> Model:
 
 @st.cache_data(max_entries=8, show_spinner="Reading the corpus")
 def corpus_preview(teacher: str, corpus: str, length: int, kind: str, share: float, seed: int) -> Any:
-    """`engine.text.preview.preview` of a corpus as the tokenizer of `teacher` sees it.
+    """`engine.text.preview.preview_corpus` of a corpus as the tokenizer of `teacher` sees it.
 
     Raises:
         ValueError: (CorpusError, TeacherError) it cannot be read.

@@ -48,7 +48,7 @@ class ActivationSpace(nn.Module):
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """As Bert.forward."""
         assert self.bert.head is not None
-        self.bert.embeddings.mix, self.bert.head.mix = self.column, self.row
+        self.bert.embeddings.compactor, self.bert.head.compactor = self.column, self.row
         return self.bert(*args, **kwargs)
 
     def compactors(self) -> Iterator[nn.Parameter]:

@@ -1,4 +1,7 @@
-"""Closing: which dims of a group go at which cut. Arithmetic and ranking only; wid.py leads them to zero.
+"""The schedule of cuts of Weight-Inherited Distillation: how many dims of a group go at which cut, which, and when.
+
+`CutSizes` says how many dims are left after each cut, `smallest_dims` which ones go, `CutSteps` at which steps the cuts
+are due. How the chosen ones are led to zero is in engine/compactors/decay.py; engine/methods/wid.py calls them all.
 
 Two rules say how many dims are closed after a cut. "even" closes every group in equal parts, the residual stream ranked
 as one group. "release" is the authors' code: FFN and transform in 16 parts; attention *and* the residual stream inside
@@ -16,15 +19,11 @@ import torch
 from torch import Tensor
 
 from engine.sizing.shape import Shape
+from engine.sizing.wid_cost import group_sizes
 
 RULES = ("even", "release")
-STRATEGIES = ("dim", "head")
+MIN_INTERVAL = 4  # steps; vectors that fall to zero faster than this are cut off rather than led
 RELEASE_CUTS, RELEASE_BLOCK_CUTS, RELEASE_CUTS_A_HEAD = 16, 8, 2
-
-
-def group_sizes(shape: Shape) -> dict[str, int]:
-    """How many dims each kind of group has in a model of `shape`."""
-    return {"residual": shape.hidden, "attention": shape.inner, "ffn": shape.ffn, "transform": shape.hidden}
 
 
 @dataclass(frozen=True)
@@ -87,13 +86,13 @@ class CutSizes:
         return problems
 
 
-def smallest_dims(norms: Tensor, left: int, blocks: int, unit: int) -> Tensor:
-    """The places to close: in every block the pieces of `unit` dims with the smallest norms, until `left` remain.
+def smallest_dims(norms: Tensor, remaining: int, blocks: int, unit: int) -> Tensor:
+    """The places to close: in every block the pieces of `unit` dims with the smallest norms, down to `remaining`.
 
     `norms` (present,) on the CPU, block after block. Returns (closing,) int64, ascending. Equal norms: the first goes.
     """
     units = norms.view(blocks, -1, unit).sum(-1)  # (block, piece)
-    going = units.shape[1] - left // blocks // unit
+    going = units.shape[1] - remaining // blocks // unit
     if going <= 0:
         return torch.empty(0, dtype=torch.int64)
     chosen = units.argsort(dim=1, stable=True)[:, :going].sort(dim=1).values  # (block, going)
@@ -101,22 +100,19 @@ def smallest_dims(norms: Tensor, left: int, blocks: int, unit: int) -> Tensor:
     return (starts[:, None] + torch.arange(unit)).flatten()
 
 
-MIN_INTERVAL = 4  # steps; vectors that fall to zero faster than this are cut off rather than led
-
-
 class CutSteps:
-    """One cut after every interval, the last of them with an interval more to reach zero."""
+    """At which steps cuts are due: after every interval one, the last of them with an interval more to reach zero."""
 
-    def __init__(self, schedule: CutSizes, interval: int) -> None:
+    def __init__(self, sizes: CutSizes, interval: int) -> None:
         """`interval`: steps between cuts."""
-        self.schedule, self.interval = schedule, interval
+        self.sizes, self.interval = sizes, interval
         self.since, self.made = 0, 0  # since this step intervals are that long; so many cuts were made by then
         self.moved: tuple[int, int] | None = None  # by which step all is to be closed, and the run's last step
 
     @property
     def ends(self) -> int:
         """The step after which everything is closed."""
-        return self.since + self.interval * (self.schedule.last_cut + 1 - self.made)
+        return self.since + self.interval * (self.sizes.last_cut + 1 - self.made)
 
     def due(self, step: int) -> int | None:
         """Which cut, from 1, is to be made at `step`; None: none. After a move of the end cuts change their pace."""
@@ -124,7 +120,7 @@ class CutSteps:
         if between:
             return None
         cut = self.made + intervals
-        if self.moved and cut <= self.schedule.last_cut:
+        if self.moved and cut <= self.sizes.last_cut:
             cut = self._change_pace(step, cut, *self.moved)
             self.moved = None
         return cut
@@ -139,13 +135,13 @@ class CutSteps:
 
     def _change_pace(self, step: int, cut: int, closed: int, last: int) -> int:
         room = max(1, max(closed, step + (last - step) // 2) - step)
-        intervals = max(1, min(self.schedule.last_cut + 1 - cut, room // MIN_INTERVAL))
-        self.since, self.made, self.interval = step, self.schedule.last_cut + 1 - intervals, room // intervals
+        intervals = max(1, min(self.sizes.last_cut + 1 - cut, room // MIN_INTERVAL))
+        self.since, self.made, self.interval = step, self.sizes.last_cut + 1 - intervals, room // intervals
         return self.made
 
     def state(self) -> dict[str, Any]:
         """As plain values, for a checkpoint."""
-        return {name: value for name, value in vars(self).items() if name != "schedule"}
+        return {name: value for name, value in vars(self).items() if name != "sizes"}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Puts back what `state` gave."""

@@ -1,6 +1,7 @@
 """How closing vectors reach zero: on a straight line, or by the penalty of the authors' release.
 
-Called between backward and the optimizer's step, without gradients. Knows nothing of which and when (see closing.py).
+Called between backward and the optimizer's step, without gradients. Which vectors close, and when, is for
+engine/compactors/cut_schedule.py to say.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def decay_linearly(student: Heir, group: DimGroup, optimizer: torch.optim.Optimi
 
 
 def freeze_closing(group: DimGroup, optimizer: torch.optim.Optimizer) -> None:
-    """Fading vectors learn nothing: neither the gradient nor the optimizer's memory moves them."""
+    """Vectors on the straight line learn nothing: neither the gradient nor the optimizer's memory moves them."""
     for member in group.members:
         parameter = member.parameter
         moments = optimizer.state.get(parameter, {})

@@ -1,7 +1,7 @@
 """Groups: dims that live and die together, and the tensors that have them along an axis.
 
 Dims that meet in a residual addition or an inner product share one fate. Knows which are present and which are closing;
-knows nothing of when and why (see closing.py and methods/wid.py).
+when and why is for engine/compactors/cut_schedule.py and engine/methods/wid.py to say.
 """
 
 from __future__ import annotations

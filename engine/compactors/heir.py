@@ -13,7 +13,8 @@ end is multiplied out once: this is `fold`, and gives a plain, narrower BERT.
 The products are formed in weight space, once a step whatever the batch; only the embedding sum and the decoder, whose
 tables are longer than a batch, are multiplied on the activation side.
 
-Knows the algebra; the bookkeeping of dims is in groups.py. Knows nothing of schedules or losses (see methods/wid.py).
+Knows the algebra; the bookkeeping of dims is in engine/compactors/groups.py. Knows nothing of schedules or losses (see
+engine/methods/wid.py).
 """
 
 from __future__ import annotations
@@ -26,10 +27,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from engine.compactors.groups import DimGroup, GroupMember
-from engine.compactors.products import effective_weight, product_multiply_adds
+from engine.compactors.products import effective_weight
 from engine.model.bert import Bert, LayerNorm, compactor_into_table
 from engine.settings.device import full_precision
 from engine.sizing.shape import Shape, ShapeError
+from engine.sizing.wid_cost import product_multiply_adds
 
 
 class Compactor(nn.Module):
@@ -178,10 +180,10 @@ class Heir(nn.Module):
         assert column is not None
         assert row is not None
         try:
-            embeddings.mix, head.mix = column.T, row.T
+            embeddings.compactor, head.compactor = column.T, row.T
             return functional_call(self.inherited, self.effective_parameters(), args, kwargs)
         finally:
-            embeddings.mix = head.mix = None
+            embeddings.compactor = head.compactor = None
 
     # ---- closing and shrinking ---------------------------------------------------------------------------------------
 

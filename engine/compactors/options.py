@@ -1,13 +1,14 @@
-"""The options of Weight-Inherited Distillation, and which of them belong together."""
+"""The options of Weight-Inherited Distillation, and its presets: which of them belong together."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from engine.compactors.cut_schedule import RULES, STRATEGIES
+from engine.compactors.cut_schedule import RULES
 from engine.model.layer_choice import LAYER_CHOICES
 from engine.settings.options import option
+from engine.sizing.wid_cost import STRATEGIES
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Products of a linear with the compactors on its two sides: C @ W @ R and C @ b, forward and backward.
 
-Pure algebra on tensors; compactor.py knows whose they are.
+Pure algebra on tensors; engine/compactors/heir.py knows whose they are.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 
-class _Product(torch.autograd.Function):
+class _EffectiveWeight(torch.autograd.Function):
     """C @ W @ R and C @ b by one association, and a backward pass of four products and no more.
 
     Left to autograd, the library's multi_dot would form both C @ W and W @ R on its way back, and C @ b would give C a
@@ -50,15 +50,10 @@ def effective_weight(column: Tensor, weight: Tensor, row: Tensor, bias: Tensor) 
 
     What is cheaper forward is cheaper backward: every product has two of its own size there.
     """
-    effective: tuple[Tensor, Tensor] = _Product.apply(column, weight, row, bias)
+    effective: tuple[Tensor, Tensor] = _EffectiveWeight.apply(column, weight, row, bias)
     return effective
 
 
 def left_first(kept_out: int, out: int, wide: int, kept_in: int) -> bool:
     """Whether (C @ W) @ R costs at most as many multiply-adds as C @ (W @ R)."""
     return kept_out * wide * (out + kept_in) <= out * kept_in * (wide + kept_out)
-
-
-def product_multiply_adds(kept_out: int, out: int, wide: int, kept_in: int) -> int:
-    """Multiply-adds of C @ W @ R, (kept_out, out) @ (out, wide) @ (wide, kept_in), and of C @ b, the cheaper way."""
-    return min(kept_out * wide * (out + kept_in), out * kept_in * (wide + kept_out)) + kept_out * out

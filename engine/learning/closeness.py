@@ -1,4 +1,8 @@
-"""How near a model still is to the one it comes from: sentence embeddings and attention maps, on unmasked text."""
+"""Closeness: how near a model still is to the one it comes from, by sentence embeddings and attention maps.
+
+Measured on unmasked text. How much of a teacher's attention a student has, against chance, is another measure:
+engine/inheritance/score.py.
+"""
 
 from __future__ import annotations
 

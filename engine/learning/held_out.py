@@ -1,4 +1,4 @@
-"""A few rows of held-out text, and what a model does with them: hidden states, attention. No training data is read."""
+"""A few rows of held-out text, and what a model does with them: hidden states, attention maps. No training data."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The losses by which a student imitates a teacher, as plain functions of tensors.
+"""Losses as plain functions of tensors: masked-LM, and those by which a student imitates a teacher.
 
-Every loss is a mean over the words of each row; padding, [CLS] and the closing [SEP] do not count as words that look or
-are compared (though words may look at them). Rows weigh as much as they have hidden words, about as much as they are
-long: so the parts of a batch, weighted likewise, add up to the whole, and no part has to know the others.
+Every imitation loss is a mean over the words of each row; padding, [CLS] and the closing [SEP] do not count as words
+that look or are compared (though words may look at them). Rows weigh as much as they have hidden words, about as much
+as they are long: so the parts of a batch, weighted likewise, add up to the whole, and no part has to know the others.
 
 Axes: batch head pos hidden head_dim vocab. Knows nothing of methods.
 """
@@ -41,6 +41,29 @@ def mean_over_rows(values: Tensor, batch: Batch) -> Tensor:
         0, batch.positions // batch.ids.shape[1], torch.ones_like(batch.positions, dtype=values.dtype)
     )
     return (values * hidden).sum() / hidden.sum()
+
+
+def masked_lm_loss(student: nn.Module, batch: Batch) -> Tensor:
+    """Cross-entropy of the hidden tokens, their mean (BERT, section 3.1). Scalar, in nats."""
+    logits = student(batch.ids, batch.visible, positions=batch.positions)  # (n, vocab)
+    return F.cross_entropy(at_least_float32(logits), batch.targets)
+
+
+def weighted_masked_lm_loss(weight: float, logits: Tensor, targets: Tensor) -> Tensor:
+    """The masked-LM loss with its weight. Scalar, in nats.
+
+    With a weight of 0 `logits` (n, vocab) may be of no position at all (see `positions_needed`).
+    """
+    logits = at_least_float32(logits)
+    return weight * F.cross_entropy(logits, targets) if weight else 0.0 * logits.sum()
+
+
+def positions_needed(weight: float, batch: Batch) -> Tensor:
+    """The positions (n,) at which a masked-LM loss of this weight needs logits.
+
+    None with a weight of 0: the head then computes nothing, and its parameters still take part in the step.
+    """
+    return batch.positions if weight else batch.positions[:0]
 
 
 def kl_divergence(student_scores: Tensor, teacher_scores: Tensor) -> Tensor:
@@ -119,25 +142,3 @@ def patience_loss(student: Tensor, teacher: Tensor) -> Tensor:
         .square()
         .mean()
     )
-
-
-def masked_lm_loss(student: nn.Module, batch: Batch) -> Tensor:
-    """Cross-entropy of the hidden tokens, their mean (BERT, section 3.1). Scalar, in nats."""
-    return F.cross_entropy(
-        at_least_float32(student(batch.ids, batch.visible, positions=batch.positions)), batch.targets
-    )
-
-
-def weighted_masked_lm_loss(weight: float, logits: Tensor, targets: Tensor) -> Tensor:
-    """The masked-LM loss with its weight; with a weight of 0 `logits` may be of no position at all (see `asked`)."""
-    return (
-        weight * F.cross_entropy(at_least_float32(logits), targets) if weight else 0.0 * at_least_float32(logits).sum()
-    )
-
-
-def positions_needed(weight: float, batch: Batch) -> Tensor:
-    """The positions (n,) at which a masked-LM loss of this weight needs logits.
-
-    None with a weight of 0: the head then computes nothing, and its parameters still take part in the step.
-    """
-    return batch.positions if weight else batch.positions[:0]

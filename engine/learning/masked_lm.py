@@ -1,4 +1,7 @@
-"""How well a model fills in hidden words of held-out text."""
+"""Masked-LM quality: how well a model fills in hidden words of held-out text; and its pair head on held-out pairs.
+
+Scores, nothing is trained. Those of labelled tasks are in engine/tasks/scores.py.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ from engine.model.bert import Bert
 from engine.settings.device import Device
 from engine.text.corpora import Corpus
 from engine.text.sentence_pairs import PairBatch, PairCorpus
+
+TOP = 5  # how many candidates count as a hit in "top5"
 
 
 @torch.no_grad()
@@ -51,17 +56,6 @@ def pair_score(model: Bert, pairs: PairCorpus, device: Device) -> dict[str, floa
         right, count = right + (logits.argmax(-1) == batch.labels).sum(), count + len(batch.labels)
     model.train(was_training)
     return {"accuracy": float(right) / count, "pairs": count}
-
-
-def accuracy_interval(accuracy: float, words: float) -> float:
-    """Half the width of the 95% interval of an accuracy (0-1) that was counted over `words` hidden words.
-
-    The normal approximation of the binomial law: every word counts as a question of its own.
-    """
-    return 1.96 * math.sqrt(accuracy * (1 - accuracy) / words)
-
-
-TOP = 5  # how many candidates count as a hit in "top5"
 
 
 @torch.no_grad()

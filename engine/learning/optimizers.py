@@ -1,4 +1,8 @@
-"""Muon for the matrices of a fresh model, AdamW for the rest, as one optimizer. Knows nothing of training."""
+"""Optimizers: AdamW for weights that are inherited or fine-tuned; for a fresh model AdamW, or Muon for its matrices.
+
+Muon leaves embedding tables, decoders and vectors to AdamW; both step, save and resume as one. Knows nothing of
+training loops and schedules.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,36 @@ from torch import nn
 from engine.sizing.shape import Shape
 from engine.sizing.tensors import tensor_kinds
 
+OPTIMIZERS = ("adamw", "muon")  # for weights that start at random
+FUSED_DEVICES = ("cpu", "cuda", "mps")  # devices whose AdamW runs as one kernel
 ITERATIONS = 5  # of Newton and Schulz, torch's default
+
+
+def fresh_optimizer(which: str, student: nn.Module, rate: float, decay: float = 0.01) -> torch.optim.Optimizer:
+    """One of OPTIMIZERS for a `student` that inherits no weights: "adamw", or "muon" for its hidden matrices."""
+    if which == "adamw":
+        return adamw([(student, rate)], decay)
+    matrices = [p for p in hidden_matrices(student) if p.requires_grad]
+    return CombinedOptimizer(muon(matrices, rate, decay), adamw([(student, rate)], decay, without=matrices))
+
+
+def adamw(
+    parts: list[tuple[nn.Module, float]], decay: float = 0.01, without: Sequence[nn.Parameter] = ()
+) -> torch.optim.Optimizer:
+    """One AdamW over several (module, learning rate) parts, on the device where their parameters are.
+
+    Parameters `without` which it goes are another optimizer's.
+    """
+    groups: list[dict[str, Any]] = []
+    others = {id(parameter) for parameter in without}
+    for module, rate in parts:
+        parameters = [p for p in module.parameters() if p.requires_grad and id(p) not in others]
+        groups.append({"params": [p for p in parameters if p.ndim > 1], "lr": rate, "weight_decay": decay})
+        groups.append({"params": [p for p in parameters if p.ndim <= 1], "lr": rate, "weight_decay": 0.0})
+    groups = [group for group in groups if group["params"]]
+    # one kernel for all tensors: for a 6x384 student 15 ms a step instead of 110, on one CPU core
+    fused = all(p.device.type in FUSED_DEVICES for group in groups for p in group["params"])
+    return torch.optim.AdamW(groups, betas=(0.9, 0.999), eps=1e-8, fused=fused)
 
 
 class CombinedOptimizer(torch.optim.Optimizer):
@@ -74,34 +107,3 @@ def muon_flops(shape: Shape) -> int:
             small, large = sizes
             total += entry.stored * 2 * ITERATIONS * (2 * small**2 * large + small**3)
     return total
-
-
-OPTIMIZERS = ("adamw", "muon")  # for weights that start at random
-FUSED_DEVICES = ("cpu", "cuda", "mps")  # devices whose AdamW runs as one kernel
-
-
-def fresh_optimizer(which: str, student: nn.Module, rate: float, decay: float = 0.01) -> torch.optim.Optimizer:
-    """One of OPTIMIZERS for a `student` that inherits no weights: "adamw", or "muon" for its hidden matrices."""
-    if which == "adamw":
-        return adamw([(student, rate)], decay)
-    matrices = [p for p in hidden_matrices(student) if p.requires_grad]
-    return CombinedOptimizer(muon(matrices, rate, decay), adamw([(student, rate)], decay, without=matrices))
-
-
-def adamw(
-    parts: list[tuple[nn.Module, float]], decay: float = 0.01, without: Sequence[nn.Parameter] = ()
-) -> torch.optim.Optimizer:
-    """One AdamW over several (module, learning rate) parts, on the device where their parameters are.
-
-    Parameters `without` which it goes are another optimizer's.
-    """
-    groups: list[dict[str, Any]] = []
-    others = {id(parameter) for parameter in without}
-    for module, rate in parts:
-        parameters = [p for p in module.parameters() if p.requires_grad and id(p) not in others]
-        groups.append({"params": [p for p in parameters if p.ndim > 1], "lr": rate, "weight_decay": decay})
-        groups.append({"params": [p for p in parameters if p.ndim <= 1], "lr": rate, "weight_decay": 0.0})
-    groups = [group for group in groups if group["params"]]
-    # one kernel for all tensors: for a 6x384 student 15 ms a step instead of 110, on one CPU core
-    fused = all(p.device.type in FUSED_DEVICES for group in groups for p in group["params"])
-    return torch.optim.AdamW(groups, betas=(0.9, 0.999), eps=1e-8, fused=fused)

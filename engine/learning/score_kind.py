@@ -1,4 +1,7 @@
-"""What the score of a run is the score of. A run says so in its first event and on its card; knows no method."""
+"""What the score of a run is the score of: masked words, or the labels of a task.
+
+A run says so in its first event and on its card; whoever reads it needs to know no method.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class ScoreKind:
-    """The share of right answers to some kind of question: `accuracy` (0-1) in a run's events."""
+    """A kind of question; the score is the share of right answers to it: `accuracy` (0-1) in a run's events."""
 
     name: str  # before _accuracy and _loss in a card's scores
     title: str
@@ -21,17 +24,17 @@ MASKED_LM = ScoreKind("masked", "Masked accuracy", "held-out text", "hidden word
 
 
 def score_kind_of(record: Mapping[str, Any]) -> ScoreKind:
-    """What the scores in `record`, a card or a run's first event, measure; where nothing is said, masked-LM."""
+    """What the scores in `record`, a card or a run's first event, are of; where nothing is said, of masked words."""
     return ScoreKind(**record["measure"]) if record.get("measure") else MASKED_LM
 
 
-def card_scores(measure: ScoreKind, taught: Mapping[str, float], learned: Mapping[str, float]) -> dict[str, float]:
+def card_scores(kind: ScoreKind, taught: Mapping[str, float], learned: Mapping[str, float]) -> dict[str, float]:
     """A card's scores, from the teacher's and the student's "accuracy" and "loss"."""
     return {
-        f"{measure.name}_accuracy": learned["accuracy"],
-        f"{measure.name}_loss": learned["loss"],
-        f"teacher_{measure.name}_accuracy": taught["accuracy"],
-        f"teacher_{measure.name}_loss": taught["loss"],
+        f"{kind.name}_accuracy": learned["accuracy"],
+        f"{kind.name}_loss": learned["loss"],
+        f"teacher_{kind.name}_accuracy": taught["accuracy"],
+        f"teacher_{kind.name}_loss": taught["loss"],
         "retained": learned["accuracy"] / taught["accuracy"] if taught["accuracy"] else 0.0,
     }
 
@@ -42,6 +45,6 @@ def card_accuracies(card: Mapping[str, Any]) -> tuple[float, float]:
     return card["scores"][f"{name}_accuracy"], card["scores"][f"teacher_{name}_accuracy"]
 
 
-def score_kind_json(measure: ScoreKind) -> dict[str, str]:
-    """`measure` as plain values."""
-    return asdict(measure)
+def score_kind_json(kind: ScoreKind) -> dict[str, str]:
+    """`kind` as plain values, as a run's first event and its card keep them."""
+    return asdict(kind)

@@ -85,7 +85,7 @@ class Minilm(ImitatesLayers, AttentionDistillation):
         theirs: Trace = {"scores": [], "value": []}
         logits = student(batch.ids, batch.visible, positions=self.head_positions(batch), trace=ours, layers=(-1,))
         with torch.no_grad():
-            teacher.look(batch.ids, batch.visible, teacher.shape.layers - 1, theirs)
+            teacher.trace_layer(batch.ids, batch.visible, teacher.shape.layers - 1, theirs)
         value, heads = theirs["value"][-1], theirs["value"][-1].shape[1]
         return {
             "attention": attention_kl(ours["scores"][-1], theirs["scores"][-1], batch),

@@ -110,7 +110,9 @@ class Minilmv2(ImitatesLayers, AttentionDistillation):
         theirs: Trace = {name: [] for name in RELATED}
         logits = student(batch.ids, batch.visible, positions=self.head_positions(batch), trace=ours, layers=(-1,))
         with torch.no_grad():
-            teacher.look(batch.ids, batch.visible, (self.options.teacher_layer or teacher.shape.layers) - 1, theirs)
+            teacher.trace_layer(
+                batch.ids, batch.visible, (self.options.teacher_layer or teacher.shape.layers) - 1, theirs
+            )
         heads = self.heads(*(trace["query"][-1].shape[1] * trace["query"][-1].shape[3] for trace in (theirs, ours)))
         terms = {f"{name} relations": relation_kl(ours[name][-1], theirs[name][-1], heads, batch) for name in RELATED}
         return {**terms, **self.masked_lm_term(logits, batch)}

@@ -208,9 +208,9 @@ class Wid(StartsFromLayers, ShapeChanging, Method):
 
     def _cut(self, student: Heir, group: DimGroup, cut: int, turns: CutSteps) -> None:
         """Closes the dims of `group` with the smallest norms that `cut` takes, and says how they go."""
-        left, goal = turns.schedule.remaining(group.kind, cut), group_sizes(turns.schedule.student)[group.kind]
+        left, goal = turns.sizes.remaining(group.kind, cut), group_sizes(turns.sizes.student)[group.kind]
         if left < group.open_count:
-            blocks, unit = turns.schedule.pieces(group.kind)
+            blocks, unit = turns.sizes.pieces(group.kind)
             norms = group.vector_norms(self.options.ranking).cpu()  # one device sync a group and cut
             student.close(group, smallest_dims(norms, left, blocks, unit))
         if not group.closing.any():
@@ -287,7 +287,7 @@ class Wid(StartsFromLayers, ShapeChanging, Method):
             return Bert(self._goal)
         assert self.timetable is not None
         for group in student.groups.values():
-            goal, (blocks, unit) = group_sizes(self._goal)[group.kind], self.timetable.schedule.pieces(group.kind)
+            goal, (blocks, unit) = group_sizes(self._goal)[group.kind], self.timetable.sizes.pieces(group.kind)
             student.close(group, smallest_dims(group.vector_norms().cpu(), goal, blocks, unit))
             student.shrink(group, None)
         return student
@@ -296,7 +296,7 @@ class Wid(StartsFromLayers, ShapeChanging, Method):
     def _goal(self) -> Shape:
         """The shape that the prepared student will have."""
         assert self.timetable is not None
-        return self.timetable.schedule.student
+        return self.timetable.sizes.student
 
     def _closed(self, student: Heir) -> bool:
         goals = group_sizes(self._goal)

@@ -115,7 +115,7 @@ class Embeddings(nn.Module):
         self.norm = LayerNorm(shape.embedding)
         bits = shape.linear_bits
         self.projection = make_linear(shape.embedding, shape.hidden, bits=bits) if shape.factorised else None
-        self.compactor: Tensor | None = None  # (embedding, kept): a compactor on the sum, while weights are inherited
+        self.compactor: Tensor | None = None  # (embedding, kept): on the sum, while weights are inherited
 
     def forward(self, ids: Tensor, types: Tensor | None) -> Tensor:
         """ids (batch, pos), types (batch, pos) or None for all zero -> (batch, pos, hidden)."""
@@ -136,9 +136,7 @@ class MaskedLMHead(nn.Module):
         self.norm = LayerNorm(shape.embedding)
         self.decoder = None if shape.tied else make_linear(shape.embedding, shape.vocab, bits=bits, bias=False)
         self.bias = nn.Parameter(torch.zeros(shape.vocab))
-        self.compactor: Tensor | None = (
-            None  # (kept, embedding): a compactor before the decoder, while weights are inherited
-        )
+        self.compactor: Tensor | None = None  # (kept, embedding): before the decoder, while weights are inherited
 
     def forward(self, x: Tensor, table: Tensor | Int8Embedding | FakeQuantEmbedding) -> Tensor:
         """x (..., hidden), table (vocab, embedding) for a tied decoder -> logits (..., vocab)."""
@@ -223,8 +221,8 @@ class Bert(nn.Module):
         for layer in range(self.shape.layers):
             trace.get("hidden", []).append(x)
             attention, ffn = self.blocks(layer)
-            asked = layers is None or layer in layers or layer - self.shape.layers in layers
-            x = ffn(attention(x, mask, trace if asked else {}))
+            traced = layers is None or layer in layers or layer - self.shape.layers in layers
+            x = ffn(attention(x, mask, trace if traced else {}))
         trace.get("hidden", []).append(x)
         return x
 

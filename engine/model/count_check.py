@@ -1,7 +1,7 @@
-"""Verify: builds the real model of a shape without memory for its weights, and counts its parameters.
+"""Checks a count by formula: builds the real model of a shape, without memory for its weights, and counts its tensors.
 
-The library's own class where that can express the shape, this project's model where only that can. A page or command
-that never asks never loads torch: it starts this file as a program (see apart.py).
+Transformers' own class where that can express the shape, this project's model where only that can. Whoever must not
+load torch starts this file as a program (see engine/settings/torch_subprocess.py).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import nn
 
 from engine.model.bert import Bert
 from engine.model.transformers_format import transformers_config, transformers_objections
-from engine.settings import torch_subprocess as apart
+from engine.settings.torch_subprocess import answer_stdin, report_progress
 from engine.sizing.cost import parameters
 from engine.sizing.shape import Shape, ShapeError
 
@@ -89,11 +89,11 @@ def check_counts(question: dict[str, Any]) -> dict[str, Any]:
     found = []
     shapes = question["shapes"]
     for index, fields in enumerate(shapes):
-        apart.report_progress(index / len(shapes), f"building {index + 1} of {len(shapes)}")
-        verdict = check_count(Shape.from_json(fields))
-        found.append(asdict(verdict) | {"equal": verdict.equal})
+        report_progress(index / len(shapes), f"building {index + 1} of {len(shapes)}")
+        check = check_count(Shape.from_json(fields))
+        found.append(asdict(check) | {"equal": check.equal})
     return {"verdicts": found}
 
 
 if __name__ == "__main__":
-    apart.answer_stdin(check_counts)
+    answer_stdin(check_counts)

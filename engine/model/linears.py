@@ -5,7 +5,7 @@ found as it passes ("dynamic"): y = (Q_x Q_W^T) s_x s_W + b, the product exact i
 arXiv 2208.07339, section 2, without its outlier columns).
 
 Ours, because of the libraries' two ways one is deprecated with its tensors (torch.ao.quantization), and the other
-(torchao) takes several times as long as float32 at these sizes unless it is compiled (see log/one-shot.md).
+(torchao) takes several times as long as float32 at these sizes unless it is compiled (see LOG.md).
 """
 
 from __future__ import annotations
@@ -21,9 +21,7 @@ from torch import Tensor, nn
 from engine.settings.device import full_precision
 
 LEVELS = 127  # -127 to 127: symmetric, so that a sign costs nothing
-LEAST_INTEGER_WIDTH = (
-    16  # matrices thinner than this are multiplied as floats: torch 2.13's CPU kernel is wrong for a width of 1
-)
+LEAST_INTEGER_WIDTH = 16  # thinner matrices are multiplied as floats: torch 2.13's CPU kernel is wrong for a width of 1
 BLOCK_SIZE = 1 << 17  # numbers of a product that are made at a time on a CPU: 512 kB, which its second cache holds
 SMALLEST_AMAX = 1e-30  # a row of zeros gets a scale all the same
 
@@ -130,13 +128,13 @@ def from_int8(matrix: Tensor, scale: Tensor) -> Tensor:
     return matrix.float() * scale[..., None]
 
 
-def dense_weight(layer: nn.Module) -> Tensor:
-    """The matrix (out, in) float32 that a linear of any kind multiplies by."""
-    if isinstance(layer, FactorisedLinear):
-        return dense_weight(layer.second) @ dense_weight(layer.first)
-    if isinstance(layer, Int8Linear):
-        return from_int8(layer.weight, layer.scale)
-    return cast(nn.Linear, layer).weight.detach().float()
+def dense_weight(module: nn.Module) -> Tensor:
+    """The weight (out, in), or the table (rows, width), of a linear or embedding of any kind, in float32."""
+    if isinstance(module, Int8Linear | Int8Embedding):
+        return from_int8(module.weight, module.scale)
+    if isinstance(module, FactorisedLinear):
+        return dense_weight(module.second) @ dense_weight(module.first)
+    return cast(nn.Linear, module).weight.detach().float()
 
 
 def fake_quantize(matrix: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""A masked-LM head, or a pooler, for a model that has none."""
+"""A fresh masked-LM head, or a fresh pooler, for a model that has none."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ def with_mlm_head(bert: Bert) -> Bert:
     """
     if bert.head is not None:
         return bert
-    whole = Bert(bert.shape.replace(mlm_head=True))
-    whole.load_state_dict(bert.state_dict(), strict=False)
-    assert whole.head is not None
+    extended = Bert(bert.shape.replace(mlm_head=True))
+    extended.load_state_dict(bert.state_dict(), strict=False)
+    assert extended.head is not None
     with torch.no_grad():
-        nn.init.eye_(whole.head.transform.weight)
-        nn.init.zeros_(whole.head.transform.bias)
-        if whole.head.decoder is not None:
-            whole.head.decoder.weight.copy_(whole.embeddings.word.weight)
-    return whole
+        nn.init.eye_(extended.head.transform.weight)
+        nn.init.zeros_(extended.head.transform.bias)
+        if extended.head.decoder is not None:
+            extended.head.decoder.weight.copy_(extended.embeddings.word.weight)
+    return extended
 
 
 def with_pooler(bert: Bert, seed: int) -> Bert:
@@ -34,11 +34,11 @@ def with_pooler(bert: Bert, seed: int) -> Bert:
     """
     if bert.pooler is not None:
         return bert
-    whole = Bert(bert.shape.replace(pooler=True))
-    whole.load_state_dict(bert.state_dict(), strict=False)
-    assert whole.pooler is not None
+    extended = Bert(bert.shape.replace(pooler=True))
+    extended.load_state_dict(bert.state_dict(), strict=False)
+    assert extended.pooler is not None
     with torch.no_grad():
-        deviation = whole.shape.hidden**-0.5
-        whole.pooler.weight.normal_(0.0, deviation, generator=torch.Generator().manual_seed(seed))
-        whole.pooler.bias.zero_()
-    return whole
+        deviation = extended.shape.hidden**-0.5
+        extended.pooler.weight.normal_(0.0, deviation, generator=torch.Generator().manual_seed(seed))
+        extended.pooler.bias.zero_()
+    return extended

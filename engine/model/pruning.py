@@ -1,6 +1,6 @@
-"""Whole heads and FFN neurons taken out of a BERT, so that what is left is smaller and quicker; and copies of a BERT.
+"""Structured pruning: whole heads and FFN neurons taken out of a BERT; and a BERT's weights in another kind of linears.
 
-Knows which tensors a head or a neuron has; which of them should go is for importance.py to say.
+Knows which tensors a head or a neuron has; which of them should go is for engine/inspection/importance.py to say.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.model.bert import Bert
-from engine.model.linears import FactorisedLinear, Int8Embedding, Int8Linear, from_int8, to_int8
+from engine.model.linears import FactorisedLinear, Int8Embedding, Int8Linear, dense_weight, to_int8
 from engine.sizing.shape import Shape, ShapeError
 
 Kept = list[list[int]]  # of each block that has weights of its own: which heads or neurons stay, rising
@@ -22,7 +22,7 @@ def convert(bert: Bert, shape: Shape) -> Bert:
     """The weights of `bert` in a model of `shape`: the same sizes, linears whole, factorised or int8 as it asks.
 
     Heads on top that `shape` does not have are left out. A factorised linear of `bert` is multiplied out where `shape`
-    has a whole one; a whole one becomes the best product of two factors (see `factors`); int8 becomes float32.
+    has a whole one; a whole one becomes the best product of two factors (see `truncated_svd`); int8 becomes float32.
 
     Raises:
         ShapeError: `shape` has other sizes.
@@ -81,15 +81,6 @@ def _put(parameter: Tensor, value: Tensor, name: str) -> None:
     parameter.copy_(value)
 
 
-def dense_weight(module: nn.Module) -> Tensor:
-    """The weight (out, in), or the table (rows, width), of a linear or embedding of any kind, in float32."""
-    if isinstance(module, Int8Linear | Int8Embedding):
-        return from_int8(module.weight, module.scale)
-    if isinstance(module, FactorisedLinear):
-        return dense_weight(module.second) @ dense_weight(module.first)
-    return cast(nn.Linear, module).weight.detach().float()
-
-
 def truncated_svd(weight: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     """(out, rank) and (rank, in) whose product is nearest to `weight` (out, in): its SVD, cut off (Eckart-Young).
 
@@ -109,10 +100,10 @@ def block_sizes(shape: Shape, part: str) -> list[int]:
     return [count(layer) for layer in shape.owners(part)]
 
 
-def pruned_shape(shape: Shape, part: str, left: Sequence[int]) -> Shape:
-    """`shape` with `left` heads or neurons in each block with weights of its own."""
+def pruned_shape(shape: Shape, part: str, counts: Sequence[int]) -> Shape:
+    """`shape` with `counts` heads or neurons in each block with weights of its own."""
     order = {group: place for place, group in enumerate(sorted({shape.group_of(i) for i in range(shape.layers)}))}
-    each = [left[order[shape.group_of(layer)] if shape.shares(part) else layer] for layer in range(shape.layers)]
+    each = [counts[order[shape.group_of(layer)] if shape.shares(part) else layer] for layer in range(shape.layers)]
     fields = {**vars(shape), "heads": max(each), "layer_heads": each}
     return Shape(**(fields if part == "attention" else {**vars(shape), "ffn": max(each), "layer_ffn": each}))
 

@@ -1,15 +1,12 @@
-"""What survives on disk: models (weights, tokenizer, card) and the state of a run that can be resumed.
+"""Models on disk: a folder with weights, tokenizer and card, and the same exported for the transformers library.
 
-Every folder appears whole or not at all: it is written beside its place, synced and renamed.
+Every folder is complete or not there at all. The state of a run, from which training goes on, is another thing: see
+engine/training/checkpoints.py.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +17,9 @@ from safetensors.torch import load_file, save_file
 
 from engine.model.bert import Bert
 from engine.model.transformers_format import classifier_to_transformers, to_transformers
+from engine.settings.error_text import last_line
 from engine.sizing.shape import Shape
+from engine.storage.atomic import whole_folder
 
 DEQUANTISED = "Its weights were int8; here they are the same values in float32, four times the bytes."
 EXPORTED_HEADS = {  # kind of model -> its pipeline tag, and what its parameters are counted with
@@ -46,7 +45,7 @@ def save_model(
     folder: Path, bert: Bert, tokenizer: Any, card: dict[str, Any], lineage: dict[str, torch.Tensor] | None = None
 ) -> None:
     """Writes `bert`, its tokenizer, its card and what it is made of into `folder`, replacing what was there."""
-    with _whole_folder(folder) as draft:
+    with whole_folder(folder) as draft:
         save_tensors(bert, draft / "model.safetensors")
         if lineage:
             save_file(lineage, draft / "lineage.safetensors")
@@ -78,7 +77,7 @@ def load_model(folder: Path) -> Model:
         bert.load_state_dict(tensors)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # damaged bytes come out of three parsers as errors of every kind
-        raise CheckpointError(f"The model in {folder.name} is damaged: {_one_line(error)}") from error
+        raise CheckpointError(f"The model in {folder.name} is damaged: {last_line(error)}") from error
     return Model(bert.eval(), tokenizer, card)
 
 
@@ -106,7 +105,7 @@ def load_lineage(folder: Path) -> dict[str, torch.Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"The lineage in {folder.name} is damaged: {_one_line(error)}") from error
+        raise CheckpointError(f"The lineage in {folder.name} is damaged: {last_line(error)}") from error
 
 
 def export_model(model: Model, folder: Path, lineage: dict[str, torch.Tensor] | None = None) -> None:
@@ -124,7 +123,7 @@ def export_model(model: Model, folder: Path, lineage: dict[str, torch.Tensor] | 
         config, tensors = config | more, tensors | named
     if folder.exists() and any(folder.iterdir()):
         raise CheckpointError(f"{folder} is not empty, and an export overwrites nothing; name a new folder.")
-    with _whole_folder(folder) as draft:
+    with whole_folder(folder) as draft:
         (draft / "config.json").write_text(json.dumps(config, indent=1))
         save_file({name: t.contiguous() for name, t in tensors.items()}, draft / "model.safetensors", {"format": "pt"})
         model.tokenizer.save_pretrained(draft)
@@ -170,45 +169,3 @@ tokenizer = AutoTokenizer.from_pretrained("this/folder")
 {recipe}
 ```
 """
-
-
-def sweep(folder: Path) -> None:
-    """Clears what a killed process left half-done in `folder`: drafts go, a folder being replaced comes back.
-
-    Only for the one process that writes there.
-    """
-    for old in folder.glob(".*.*.old"):
-        place = folder / old.name[1:].rsplit(".", 2)[0]
-        if not place.exists():
-            os.replace(old, place)
-    for rest in (*folder.glob(".*.*.old"), *folder.glob(".*.*.draft")):
-        shutil.rmtree(rest, ignore_errors=True)
-
-
-def _one_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
-
-
-@contextmanager
-def _whole_folder(folder: Path) -> Iterator[Path]:
-    """A draft folder that takes the place of `folder` when the block ends well."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{kind}") for kind in ("draft", "old"))
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir()
-    try:
-        yield draft
-        for path in draft.rglob("*"):
-            if path.is_file():
-                with path.open("rb") as file:
-                    os.fsync(file.fileno())
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(draft, folder)
-        shutil.rmtree(old, ignore_errors=True)
-    except BaseException:
-        if old.exists() and not folder.exists():
-            os.replace(old, folder)
-        shutil.rmtree(draft, ignore_errors=True)
-        raise

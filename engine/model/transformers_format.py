@@ -1,6 +1,7 @@
-"""The library's BERT, DistilBERT and ALBERT checkpoints, read and written.
+"""Checkpoints of the transformers library (BERT, DistilBERT, ALBERT), read and written.
 
-Only this file knows the library's tensor names and config fields.
+Only this file knows the library's tensor names and config fields; "the library" is transformers throughout. Our own
+format is in engine/model/saved_models.py.
 """
 
 from __future__ import annotations

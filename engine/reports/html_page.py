@@ -10,10 +10,12 @@ import base64
 import hashlib
 import html
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from engine.settings.error_text import disk_reason
+from engine.storage.atomic import whole_file
 
 # Light and dark, as the app's own paper (a test compares them with app.elements.theme).
 COLOURS = {
@@ -128,10 +130,8 @@ def write_page(path: Path, page: str) -> None:
     Raises:
         ValueError: the disk refuses, or `path` is a folder.
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        draft.write_text(page, encoding="utf-8")
-        os.replace(draft, path)
+        with whole_file(path) as draft:
+            draft.write_text(page, encoding="utf-8")
     except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise ValueError(f"{path} cannot be written: {error.strerror or error}. Name another file.") from error
+        raise ValueError(f"{path} cannot be written: {disk_reason(error)}. Name another file.") from error

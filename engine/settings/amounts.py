@@ -1,4 +1,7 @@
-"""Amounts as people write them: 55M, 110 MB, 22.5 GFLOPs, 1.5 ms; and back."""
+"""Amounts as people write them, and back: 55M parameters, 110 MB, 22.5 GFLOPs, 1.5 ms.
+
+Knows units and powers of ten. What a run may spend, such as 5Mtokens, is read by engine/settings/budget.py.
+"""
 
 from __future__ import annotations
 
@@ -52,16 +55,7 @@ def format_number(value: float, unit: str = "") -> str:
     size = abs(value)
     if size >= 1e27:
         return f"{value:.2e} {unit}".strip().replace("e+", "e")
-    for power, name in (
-        (1e24, "Y"),
-        (1e21, "Z"),
-        (1e18, "E"),
-        (1e15, "P"),
-        (1e12, "T"),
-        (1e9, "G"),
-        (1e6, "M"),
-        (1e3, "k"),
-    ):
+    for power, name in PREFIXES:
         if size >= power * 0.9995:
             name = "B" if name == "G" and not unit else name
             return f"{_digits(value / power)}{' ' if unit else ''}{name}{unit}"

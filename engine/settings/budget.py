@@ -1,6 +1,7 @@
-"""Budget: how much a run may spend, in steps, tokens, FLOPs or seconds, as people write it and as numbers.
+"""What a run may spend, in steps, tokens, FLOPs or seconds: as people write it, as a number, and as whole steps.
 
-Knows units and the course of a cost over a run; knows no method and no torch.
+Knows units and how a cost adds up over a run's steps; what one step costs, others tell it. A size that is searched for,
+such as 55M parameters, is no budget of this kind (see engine/sizing/solver.py). No torch.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ BUDGET_HELP = (
 
 @dataclass(frozen=True)
 class Budget:
-    """An amount of one of UNITS."""
+    """An amount of one of BUDGET_UNITS."""
 
     amount: float
     unit: str
@@ -40,12 +41,12 @@ class Budget:
 
     @property
     def exact(self) -> str:
-        """As `read` takes it, with every digit, such as `5000000 tokens`."""
+        """As `parse_budget` takes it, with every digit, such as `5000000 tokens`."""
         return f"{self.amount:.15g} {self.unit}"
 
 
 def format_budget(amount: float, unit: str) -> str:
-    """`amount` of one of UNITS, for people."""
+    """`amount` of one of BUDGET_UNITS, for people."""
     if unit == "seconds":
         return f"{format_duration(amount)} of training"
     if unit == "flops":
@@ -78,7 +79,7 @@ def parse_budget(text: str) -> Budget:
 
 
 def _unit(word: str) -> tuple[str, float]:
-    """(one of UNITS, how many of it `word` stands for), or ("", 0)."""
+    """(one of BUDGET_UNITS, how many of it `word` stands for), or ("", 0)."""
     for unit in ("steps", "tokens", "flops"):
         found = re.fullmatch(f"(?P<power>[A-Za-z]?)(?i:{unit}?)", word)
         if found and found["power"] in MULTIPLIERS:
@@ -142,5 +143,5 @@ class CostEstimate:
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> CostEstimate:
-        """The outlook that `to_json` wrote, with its course if that was put beside it."""
+        """The estimate that `to_json` wrote, with its course if that was put beside it."""
         return CostEstimate(**data)

@@ -1,4 +1,4 @@
-"""Which device computes: CUDA, Apple's MPS or the CPU. Knows names and precisions, nothing of models."""
+"""Which device computes, and in which precision: CUDA, Apple's MPS or the CPU. Knows nothing of models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Options: dataclass fields that explain themselves, and how plain values become checked ones. Knows no torch."""
+"""Options: dataclass fields that explain themselves, and how plain values become checked ones.
+
+A method declares its options as a dataclass of `option` fields; the form, the command line and the checks all follow
+from it. Knows no option of any method, and no torch.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +30,7 @@ def option(
     label: str | None = None,
     advanced: bool = False,
 ) -> Any:
-    """A dataclass field that explains itself: forms draw it, `check` holds values to it."""
+    """A dataclass field that explains itself: forms draw it, `validation_errors` holds values to it."""
     about = {"help": help, "least": least, "most": most, "choices": choices, "label": label, "advanced": advanced}
     return field(default=default, metadata=about)
 

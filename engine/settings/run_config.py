@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.settings import budget
+from engine.settings.budget import parse_budget
 from engine.settings.options import ConfigError, option, validation_errors
 
 
@@ -62,7 +62,7 @@ class RunConfig:
                 problems.append(f"{name} must be a set of named values, got {getattr(self, name)!r}.")
         if not problems and self.budget:
             try:
-                budget.parse_budget(self.budget)
+                parse_budget(self.budget)
             except ValueError as error:
                 problems.append(str(error))
         if not problems and self.accumulate * self.processes > self.batch:

@@ -1,6 +1,8 @@
-"""Work that needs torch, in a process of its own, so that whoever asks for it never loads torch itself.
+"""Questions that need torch, answered by a process of its own, so that whoever asks never loads torch.
 
-The question goes in as JSON on stdin; lines of JSON come back: progress as it goes, then the answer.
+A page that counts by arithmetic opens at once; asked to build the real model it calls `ask` with the name of a module
+that ends in `answer_stdin`. The question goes in as JSON on stdin; lines of JSON come back: progress as it goes, then
+the answer.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Comparison: up to four named configurations side by side, and what is looked at. Its link is in size_link.py."""
+"""What the Size page compares: up to four named configurations side by side, and what is looked at of them.
+
+Plain values only. As a link that can be sent: comparison_link.py; as a file: comparison_export.py.
+"""
 
 from __future__ import annotations
 

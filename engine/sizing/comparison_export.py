@@ -1,4 +1,4 @@
-"""A comparison to keep: as CSV for spreadsheets and as JSON for programs."""
+"""A comparison of models as a file: CSV for spreadsheets, JSON for programs."""
 
 from __future__ import annotations
 

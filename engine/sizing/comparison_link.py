@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, unquote
 
-from engine.settings import amounts as amount
+from engine.settings.amounts import parse_amount
 from engine.sizing.comparison import (
     CHOICE_FIELDS,
     MAX_CONFIGURATIONS,
@@ -178,7 +178,7 @@ def _question(link: Mapping[str, Sequence[str]], kind: str, problems: list[str])
     found: dict[str, Any] = {}
     if link.get("budget"):
         try:
-            amount.parse_amount(link["budget"][-1], kind)
+            parse_amount(link["budget"][-1], kind)
             found["budget"] = link["budget"][-1].strip()[:40]
         except ValueError as error:
             problems.append(str(error))

@@ -13,7 +13,7 @@ from engine.sizing.tensors import PARTS, tensor_kinds
 def parameters(shape: Shape) -> int:
     """How many parameters the model keeps; shared and tied tensors count once.
 
-    The closed form, because a search asks for thousands of shapes; the ledger sums to the same.
+    The closed form, because a search asks for thousands of shapes; the tensors sum to the same.
     """
     if shape.layer_heads or shape.layer_ffn or shape.rank:
         return sum(entry.parameters for entry in tensor_kinds(shape))
@@ -54,8 +54,8 @@ def weight_bytes(shape: Shape, bytes_per_parameter: int = 4) -> int:
 def model_bytes(shape: Shape) -> int:
     """Bytes of all tensors of the model as it is built and saved.
 
-    4 a parameter; 1 for an int8 weight, and 4 for the float32 scale of each of its rows (see linears.py). A file has a
-    header beside them.
+    4 a parameter; 1 for an int8 weight, and 4 for the float32 scale of each of its rows (engine/model/linears.py). A
+    file has a header beside them.
     """
     total = 4 * parameters(shape)
     if shape.linear_bits == shape.table_bits == 32:

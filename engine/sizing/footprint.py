@@ -1,13 +1,13 @@
-"""Footprint: what a shape costs to run and to train. FLOPs part by part, weights in bytes, memory while training.
+"""What a shape costs to run and to train: FLOPs part by part, weights in bytes, memory while training.
 
-Integer arithmetic; knows no torch. WID's extra is in wid_cost.py, time in roofline.py.
+Integer arithmetic; knows no torch. What Weight-Inherited Distillation adds is in wid_cost.py, time in roofline.py.
 
-Activations are counted by one rule: every tensor that this project's own forward pass (bert.py, masked-LM loss, a mask
-for padding, fused attention) keeps for its backward pass, once for each storage. Fused attention keeps queries, keys,
-values, its output and one number a row and head, but never the (pos, pos) scores. What is only alive for a moment, such
-as the logits before their softmax or gradients of activations, is not counted, so a process needs more than this.
-In bfloat16 the residual stream is counted in float32, as LayerNorms leave it on a GPU; on a CPU autocast leaves it in
-bfloat16 behind a factorised embedding, which keeps 8 bytes a token, layer and hidden dim less.
+Activations are counted by one rule: every tensor that this project's own forward pass (engine/model/bert.py, masked-LM
+loss, a mask for padding, fused attention) keeps for its backward pass, once for each storage. Fused attention keeps
+queries, keys, values, its output and one number a row and head, but never the (pos, pos) scores. What is only alive for
+a moment, such as the logits before their softmax or gradients of activations, is not counted, so a process needs more
+than this. In bfloat16 the residual stream is counted in float32, as LayerNorms leave it on a GPU; on a CPU autocast
+leaves it in bfloat16 behind a factorised embedding, which keeps 8 bytes a token, layer and hidden dim less.
 """
 
 from __future__ import annotations
@@ -70,17 +70,17 @@ def flops_by_part(shape: Shape, tokens: int, predicted: int | None = None) -> di
         ValueError: as `multiply_adds`.
     """
     total = flops(shape, tokens, predicted)
-    said = tokens if predicted is None else predicted
-    work = dict.fromkeys(FLOP_PARTS, 0)
-    work["embeddings"] = 2 * tokens * shape.embedding * shape.hidden if shape.factorised else 0
-    work["attention"], work["ffn"] = (2 * tokens * products for products in layer_multiply_adds(shape))
-    work["attention scores"] = 2 * 2 * tokens * tokens * total_inner_width(shape)
-    work["pooler"] = 2 * shape.hidden**2 if shape.pooler else 0
+    positions = tokens if predicted is None else predicted
+    parts = dict.fromkeys(FLOP_PARTS, 0)
+    parts["embeddings"] = 2 * tokens * shape.embedding * shape.hidden if shape.factorised else 0
+    parts["attention"], parts["ffn"] = (2 * tokens * products for products in layer_multiply_adds(shape))
+    parts["attention scores"] = 2 * 2 * tokens * tokens * total_inner_width(shape)
+    parts["pooler"] = 2 * shape.hidden**2 if shape.pooler else 0
     if shape.mlm_head:
-        work["heads"] = 2 * said * shape.embedding * (shape.hidden + shape.vocab)
-    work["heads"] += 4 * shape.hidden if shape.pair_head else 0
-    assert sum(work.values()) == total
-    return work
+        parts["heads"] = 2 * positions * shape.embedding * (shape.hidden + shape.vocab)
+    parts["heads"] += 4 * shape.hidden if shape.pair_head else 0
+    assert sum(parts.values()) == total
+    return parts
 
 
 def predicted_tokens(tokens: int) -> int:
@@ -148,9 +148,8 @@ def activation_bytes(shape: Shape, batch: TrainingBatch) -> int:
     total += shape.layers * tokens * layer
     inner = total_inner_width(shape)
     total += tokens * (size * 4 * inner + 4 * (inner // shape.head_dim))  # Q, K, V, their mixture; one number a head
-    total += (
-        tokens * size * (2 * total_ffn_width(shape) + total_factor_rank(shape))
-    )  # before and after activation; between
+    # before and after activation; between factors
+    total += tokens * size * (2 * total_ffn_width(shape) + total_factor_rank(shape))
     if shape.mlm_head:
         # places; what the transform reads; before and after its activation, after its LayerNorm; mean and deviation
         total += predicted * (8 + size * hidden + 3 * size * embedding + 8)

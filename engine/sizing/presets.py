@@ -19,7 +19,7 @@ SIZE_FIELDS = ("layers", "hidden", "heads", "head_dim", "ffn", "embedding", "voc
 
 @dataclass(frozen=True)
 class PublishedCount:
-    """A parameter count as a paper prints it."""
+    """A parameter count as a paper prints it, beside the exact one."""
 
     parameters: str  # as printed, such as "110M"
     source: str

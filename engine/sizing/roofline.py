@@ -1,6 +1,7 @@
 """Roofline: the least time that a forward pass can take on a device, from its peak rate and its memory's bandwidth.
 
-A bound, not a prediction: no program reaches both. Knows no torch; `machine_rate.py` measures this machine.
+A bound, not a prediction: no program reaches both. Rates are the vendors'; what this machine reaches is measured by
+engine/benches/machine_rate.py. Knows no torch.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ class Accelerator:
 
 
 ACCELERATORS = {
-    card.name: card
-    for card in (
+    accelerator.name: accelerator
+    for accelerator in (
         Accelerator("h200", "NVIDIA H200 SXM", 67e12, 989e12, 4.8e12, "NVIDIA H200 data sheet"),
         Accelerator("h100", "NVIDIA H100 SXM", 67e12, 989e12, 3.35e12, "NVIDIA H100 data sheet"),
         Accelerator("a100", "NVIDIA A100 SXM 80 GB", 19.5e12, 312e12, 2.039e12, "NVIDIA A100 data sheet"),
@@ -42,11 +43,11 @@ ACCELERATORS = {
         Accelerator("rtx3090", "NVIDIA RTX 3090", 35.6e12, 71e12, 936e9, "NVIDIA GA102 GPU architecture white paper"),
     )
 }
-DEVICE_LABELS = {"": "no device", **{name: card.label for name, card in ACCELERATORS.items()}, "here": "this machine"}
+DEVICE_LABELS = {"": "no device", **{it.name: it.label for it in ACCELERATORS.values()}, "here": "this machine"}
 
 
 def find_accelerator(name: str) -> Accelerator:
-    """The card called `name`.
+    """The accelerator called `name`.
 
     Raises:
         ValueError: the table has none of this name.
@@ -84,9 +85,9 @@ def roofline_bound(
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}.")
-    work = sequences * flops(shape, tokens)
+    computed = sequences * flops(shape, tokens)
     read = weights_read(shape, tokens, sequences) * PRECISIONS[precision]
-    return RooflineBound(work / device.rate(precision), read / device.bandwidth)
+    return RooflineBound(computed / device.rate(precision), read / device.bandwidth)
 
 
 def weights_read(shape: Shape, tokens: int, sequences: int = 1) -> int:

@@ -1,4 +1,4 @@
-"""Shape: the architecture of a BERT-family encoder as numbers.
+"""Shape: the architecture of a BERT-family encoder as numbers, and the one word for a model without its weights.
 
 Knows which numbers fit together and says so. Knows nothing of weights, costs or torch.
 """
@@ -15,13 +15,7 @@ FAMILIES = ("bert", "albert")
 SHARINGS = ("none", "attention", "ffn", "all")
 DERIVED_FIELDS = ("head_dim", "ffn", "embedding")  # may be given as None, and then follow from the other numbers
 _DERIVED: Any = None
-COMPRESSION_FIELDS = (
-    "layer_heads",
-    "layer_ffn",
-    "rank",
-    "linear_bits",
-    "table_bits",
-)  # nobody chooses these; compressions do
+COMPRESSION_FIELDS = ("layer_heads", "layer_ffn", "rank", "linear_bits", "table_bits")  # only compressions set these
 BITS = (8, 32)
 LARGEST_NUMBER = 10**9  # no single number of an encoder comes near this; larger ones are slips of the keyboard
 
@@ -286,9 +280,8 @@ def _check_sizes(shape: Shape, derived: set[str]) -> list[str]:
     least["token_types"] = 0
     for name, low in least.items():
         value = getattr(shape, name)
-        if not low <= value <= LARGEST_NUMBER and (
-            wide or name not in derived
-        ):  # a wrong hidden is one mistake, not three
+        follows = name in derived and not wide  # a wrong hidden is one mistake, not three
+        if not low <= value <= LARGEST_NUMBER and not follows:
             problems.append(f"{name} must be between {low} and {LARGEST_NUMBER:,}, got {_show(value)}.")
     if even_heads and wide and 1 <= shape.heads <= LARGEST_NUMBER and shape.hidden % shape.heads:
         near = " or ".join(str(d) for d in nearest_divisors(shape.hidden, shape.heads))

@@ -1,4 +1,4 @@
-"""The question backwards: which legal shapes cost about this much?
+"""Shapes for a budget, the question backwards: which legal shapes cost about this much?
 
 Parameters, bytes, FLOPs and the latency bound all grow with every size, so the last free size is found by halving an
 interval. Knows no torch.
@@ -37,7 +37,7 @@ CLOSE_ENOUGH = 0.01  # costs within a hundredth of the budget of one another cou
 
 @dataclass(frozen=True)
 class SizeBudget:
-    """How much of what. A latency is the roofline bound of one sequence on `card`."""
+    """How much of what. A latency is the roofline bound of one sequence on `accelerator`."""
 
     kind: str
     amount: float
@@ -103,14 +103,12 @@ def find_shapes(
             seen.setdefault(shape, Solution(shape, cost, (cost - budget.amount) / budget.amount))
     if not seen:
         raise ValueError("No legal shape is left; let more go free.")
-    order = sorted(
-        seen.values(),
-        key=lambda one: (
-            int(abs(one.relative_error) / CLOSE_ENOUGH),
-            _distance(base, one.shape),
-            abs(one.relative_error),
-        ),
-    )
+
+    def rank(found: Solution) -> tuple[int, float, float]:
+        off = abs(found.relative_error)
+        return int(off / CLOSE_ENOUGH), _distance(base, found.shape), off
+
+    order = sorted(seen.values(), key=rank)
     best = abs(order[0].relative_error)
     reach = max(0.25, 2 * best)  # nobody looks for shapes that are twice as far off as the best one
     return [one for one in order if abs(one.relative_error) <= reach][:most]
@@ -147,16 +145,16 @@ def _ladders(base: Shape, keep: frozenset[str]) -> Iterator[tuple[int, ShapeMake
             yield from _widths(base, keep, layers, ratio, embedding, vocab)
         return
     for layers in depths:
-        deep = _changed(base, layers=layers, groups=min(base.groups, layers))
+        base_at_depth = _changed(base, layers=layers, groups=min(base.groups, layers))
         if "ffn" not in keep:
             unit = 64 if base.hidden % 64 == 0 else 4
-            yield unit, partial(_stepped, deep, "ffn", unit), LARGEST_NUMBER // unit
+            yield unit, partial(_stepped, base_at_depth, "ffn", unit), LARGEST_NUMBER // unit
         elif "vocab" not in keep:
-            yield 100, partial(_stepped, deep, "vocab", 100), LARGEST_NUMBER // 100
+            yield 100, partial(_stepped, base_at_depth, "vocab", 100), LARGEST_NUMBER // 100
         elif "embedding" not in keep:
-            yield 8, partial(_stepped, deep, "embedding", 8), max(1, base.hidden // 8)
+            yield 8, partial(_stepped, base_at_depth, "embedding", 8), max(1, base.hidden // 8)
         else:
-            yield 1, partial(_stepped, deep, "layers", layers), 1
+            yield 1, partial(_stepped, base_at_depth, "layers", layers), 1
 
 
 def _stepped(base: Shape | None, name: str, unit: int, n: int) -> Shape | None:

@@ -1,8 +1,8 @@
-"""Work: the FLOPs of what a training step does, from shapes alone. Two FLOPs a multiply-add, matrix products only.
+"""FLOPs of a training step, term by term, from shapes alone. Two FLOPs a multiply-add, matrix products only.
 
 A step is a forward pass of the student and a backward pass of twice as many FLOPs (every product has two gradients),
 and whatever forward passes of the teacher its method asks for. Knows no torch and no method; methods say which of these
-terms are theirs (methods/base.py), and a test holds every sum to what torch counts.
+terms are theirs (Method.pass_flops in engine/methods/base.py), and a test holds every sum to what torch counts.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ FORWARD_AND_BACKWARD = 3  # forward, and twice as much backward
 
 @dataclass(frozen=True)
 class BatchShape:
-    """What one forward pass looks at: rows cut to the longest of them."""
+    """The size of the batch of one forward pass: rows cut to the longest of them."""
 
     rows: int
     length: int  # tokens of each row, padding included
-    predicted: int  # words to be predicted, in all rows together
+    predicted: int  # hidden tokens that are to be predicted, in all rows together
 
     @property
     def tokens(self) -> int:
@@ -29,10 +29,10 @@ class BatchShape:
         return self.rows * self.length
 
 
-def encoder_flops(shape: Shape, work: BatchShape) -> int:
+def encoder_flops(shape: Shape, batch: BatchShape) -> int:
     """FLOPs of the last hidden states, without any head."""
     bare = shape.replace(pooler=False, pair_head=False)
-    return 2 * work.rows * multiply_adds(bare, work.length, 0)
+    return 2 * batch.rows * multiply_adds(bare, batch.length, 0)
 
 
 def mlm_head_flops(shape: Shape, positions: int) -> int:
@@ -46,31 +46,31 @@ def pair_head_flops(shape: Shape, rows: int) -> int:
     return 2 * rows * (multiply_adds(shape, 1, 0) - multiply_adds(bare, 1, 0))
 
 
-def forward_flops(shape: Shape, work: BatchShape) -> int:
+def forward_flops(shape: Shape, batch: BatchShape) -> int:
     """FLOPs of a forward pass with masked-LM logits at the hidden words."""
-    return encoder_flops(shape, work) + mlm_head_flops(shape, work.predicted)
+    return encoder_flops(shape, batch) + mlm_head_flops(shape, batch.predicted)
 
 
-def attention_flops(shape: Shape, work: BatchShape, layer: int, *, scores: bool) -> int:
+def attention_flops(shape: Shape, batch: BatchShape, layer: int, *, scores: bool) -> int:
     """FLOPs of everything up to the queries, keys and values of `layer` (0-based), and with `scores` their scores.
 
-    What `Bert.look` computes: nothing of the layer behind them, no later layer, no head.
+    What `Bert.trace_layer` computes: nothing of the layer behind them, no later layer, no head.
     """
-    before = _embedding_flops(shape, work)
+    before = _embedding_flops(shape, batch)
     if layer:
         uneven = {name: getattr(shape, name)[:layer] for name in ("layer_heads", "layer_ffn") if getattr(shape, name)}
         if uneven:  # then no layer is shared
-            before = encoder_flops(shape.replace(layers=layer, **uneven), work)
+            before = encoder_flops(shape.replace(layers=layer, **uneven), batch)
         else:
-            before += layer * (encoder_flops(shape, work) - before) // shape.layers
+            before += layer * (encoder_flops(shape, batch) - before) // shape.layers
     inner = shape.inner_of(layer)
     linears = 3 * linear_multiply_adds(shape, shape.hidden, inner)
-    return before + 2 * work.tokens * (linears + (work.length * inner if scores else 0))
+    return before + 2 * batch.tokens * (linears + (batch.length * inner if scores else 0))
 
 
-def relation_flops(inner: int, work: BatchShape) -> int:
+def relation_flops(inner: int, batch: BatchShape) -> int:
     """FLOPs of the products of every position with every other, over heads that span `inner` dims together."""
-    return 2 * work.rows * work.length**2 * inner
+    return 2 * batch.rows * batch.length**2 * inner
 
 
 def linear_flops(tokens: int, wide: int, out: int) -> int:
@@ -78,5 +78,5 @@ def linear_flops(tokens: int, wide: int, out: int) -> int:
     return 2 * tokens * wide * out
 
 
-def _embedding_flops(shape: Shape, work: BatchShape) -> int:
-    return 2 * work.tokens * shape.embedding * shape.hidden if shape.factorised else 0
+def _embedding_flops(shape: Shape, batch: BatchShape) -> int:
+    return 2 * batch.tokens * shape.embedding * shape.hidden if shape.factorised else 0

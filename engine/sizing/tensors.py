@@ -1,4 +1,4 @@
-"""Ledger: every kind of tensor of a model, with its sizes and how often it is kept and used.
+"""Every kind of tensor of a model, with its sizes and how often it is stored and used.
 
 Pure integer arithmetic on a Shape; knows nothing of weights or torch. The tensors are those of BERT (arXiv 1810.04805)
 and ALBERT (arXiv 1909.11942) as the transformers library builds them.
@@ -18,7 +18,7 @@ PARTS = ("embeddings", "attention", "ffn", "layer norms", "pooler", "heads")
 
 @dataclass(frozen=True)
 class TensorKind:
-    """One kind of tensor of a model. Names do not depend on the sizes, so two ledgers can be laid side by side."""
+    """One kind of tensor of a model. Its name does not depend on sizes, so two models can be laid side by side."""
 
     name: str  # such as "attention query weight"
     part: str  # one of PARTS
@@ -46,7 +46,7 @@ def tensor_kinds(shape: Shape) -> list[TensorKind]:
     return [*_embeddings(shape), *_layers(shape), *_heads(shape)]
 
 
-def _entry(name: str, part: str, sizes: tuple[int, ...], stored: int = 1, executed: int = 1) -> TensorKind:
+def _kind(name: str, part: str, sizes: tuple[int, ...], stored: int = 1, executed: int = 1) -> TensorKind:
     return TensorKind(name, part, " x ".join(f"{size:,}" for size in sizes), math.prod(sizes), stored, executed)
 
 
@@ -59,26 +59,26 @@ def _linear(
         yield _matrix(f"{name} second weight", part, rank, out, stored, executed)
     else:
         yield _matrix(f"{name} weight", part, wide, out, stored, executed)
-    yield _entry(f"{name} bias", part, (out,), stored, executed)
+    yield _kind(f"{name} bias", part, (out,), stored, executed)
 
 
 def _matrix(name: str, part: str, wide: int, out: int, stored: int = 1, executed: int = 1) -> TensorKind:
     """The weight of a linear, which has a row for each of its `out` outputs."""
-    return dataclasses.replace(_entry(name, part, (wide, out), stored, executed), rows=out)
+    return dataclasses.replace(_kind(name, part, (wide, out), stored, executed), rows=out)
 
 
 def _norm(name: str, size: int, stored: int = 1, executed: int = 1) -> Iterator[TensorKind]:
     """Gain and offset of a LayerNorm over `size` dims."""
-    yield _entry(f"{name} LayerNorm gain", "layer norms", (size,), stored, executed)
-    yield _entry(f"{name} LayerNorm offset", "layer norms", (size,), stored, executed)
+    yield _kind(f"{name} LayerNorm gain", "layer norms", (size,), stored, executed)
+    yield _kind(f"{name} LayerNorm offset", "layer norms", (size,), stored, executed)
 
 
 def _embeddings(shape: Shape) -> Iterator[TensorKind]:
     part, embedding = "embeddings", shape.embedding
-    yield dataclasses.replace(_entry("word embedding table", part, (shape.vocab, embedding)), rows=shape.vocab)
-    yield _entry("position embedding table", part, (shape.positions, embedding))
+    yield dataclasses.replace(_kind("word embedding table", part, (shape.vocab, embedding)), rows=shape.vocab)
+    yield _kind("position embedding table", part, (shape.positions, embedding))
     if shape.token_types:
-        yield _entry("token type embedding table", part, (shape.token_types, embedding))
+        yield _kind("token type embedding table", part, (shape.token_types, embedding))
     yield from _norm("embedding", embedding)
     if shape.factorised:
         yield from _linear("embedding projection", part, embedding, shape.hidden)
@@ -127,6 +127,6 @@ def _heads(shape: Shape) -> Iterator[TensorKind]:
         yield from _norm("masked-LM", embedding)
         kept = 0 if shape.tied else 1
         yield _matrix("masked-LM decoder weight", "heads", embedding, shape.vocab, stored=kept)
-        yield _entry("masked-LM decoder bias", "heads", (shape.vocab,))
+        yield _kind("masked-LM decoder bias", "heads", (shape.vocab,))
     if shape.pair_head:
         yield from _linear("pair head", "heads", shape.hidden, 2)

@@ -1,5 +1,7 @@
-"""What weight-inherited distillation costs while it trains, before and after its matrices have shrunk, and what shape a
-width and a strategy give (arXiv 2305.09098). Arithmetic only; compactor.py does it, and tests hold both together.
+"""What Weight-Inherited Distillation (arXiv 2305.09098) costs while it trains, and what shapes it can make.
+
+Before, while and after its matrices shrink. Arithmetic only: engine/compactors/heir.py does what is counted here,
+and tests hold both together. No torch.
 """
 
 from __future__ import annotations
@@ -119,29 +121,29 @@ def heir_costs(teacher: Shape, student: Shape, batch: TrainingBatch) -> tuple[He
     problems = wid_objections(teacher, student)
     if problems:
         raise ShapeError(problems)
-    born = teacher.replace(layers=student.layers, pooler=False, pair_head=False, mlm_head=True)
-    return heir_cost(born, born, batch), heir_cost(born, student, batch)
+    initial = teacher.replace(layers=student.layers, pooler=False, pair_head=False, mlm_head=True)
+    return heir_cost(initial, initial, batch), heir_cost(initial, student, batch)
 
 
-def heir_cost(born: Shape, kept: Shape, batch: TrainingBatch) -> HeirCost:
-    """An heir born from `born` whose groups have been shrunk to the sizes of `kept`."""
-    wide, inner, ffn = (born.hidden, kept.hidden), (born.inner, kept.inner), (born.ffn, kept.ffn)
+def heir_cost(initial: Shape, current: Shape, batch: TrainingBatch) -> HeirCost:
+    """An heir that began as `initial`, its groups shrunk to the sizes of `current`."""
+    wide, inner, ffn = (initial.hidden, current.hidden), (initial.inner, current.inner), (initial.ffn, current.ffn)
 
     def squares(side: tuple[int, int]) -> int:
         return side[0] * side[1]  # a compactor with its closed rows or columns taken out
 
     layer = 4 * squares(wide) + 4 * squares(inner) + 2 * squares(wide) + 2 * squares(ffn)
-    compactors = born.layers * layer + 4 * squares(wide)  # embedding sum, both sides of the transform, decoder
-    norms = 2 * (1 + 2 * born.layers + 1)  # gains and offsets of every LayerNorm shrink as well
-    inherited = parameters(born) - norms * (wide[0] - wide[1])
-    if kept is born:
-        assert compactors == compactor_parameters(born)
-    return HeirCost(inherited, compactors, _multiply_adds(born, kept, batch))
+    compactors = initial.layers * layer + 4 * squares(wide)  # embedding sum, both sides of the transform, decoder
+    norms = 2 * (1 + 2 * initial.layers + 1)  # gains and offsets of every LayerNorm shrink as well
+    inherited = parameters(initial) - norms * (wide[0] - wide[1])
+    if current is initial:
+        assert compactors == compactor_parameters(initial)
+    return HeirCost(inherited, compactors, _multiply_adds(initial, current, batch))
 
 
-def _multiply_adds(born: Shape, kept: Shape, batch: TrainingBatch) -> int:
-    work = BatchShape(batch.sequences, batch.tokens, batch.predicted)
-    return heir_multiply_adds(born, group_sizes(kept), work)
+def _multiply_adds(initial: Shape, current: Shape, training: TrainingBatch) -> int:
+    batch = BatchShape(training.sequences, training.tokens, training.predicted)
+    return heir_multiply_adds(initial, group_sizes(current), batch)
 
 
 def group_sizes(shape: Shape) -> dict[str, int]:
@@ -149,50 +151,44 @@ def group_sizes(shape: Shape) -> dict[str, int]:
     return {"residual": shape.hidden, "attention": shape.inner, "ffn": shape.ffn, "transform": shape.hidden}
 
 
-def heir_multiply_adds(born: Shape, kept: Mapping[str, int], work: BatchShape) -> int:
-    """Multiply-adds of one forward pass over `work` of an heir born from `born`, its products with compactors included.
+def heir_multiply_adds(initial: Shape, present: Mapping[str, int], batch: BatchShape) -> int:
+    """Multiply-adds of one forward pass of an heir that began as `initial`, products with compactors included.
 
-    `kept`: how many dims of each kind of group (see kept_sizes) are still in the matrices.
+    `present`: how many dims of each kind of group (see group_sizes) are still in the matrices.
     """
-    wide, narrow, inner, ffn, transform = (
-        born.hidden,
-        kept["residual"],
-        kept["attention"],
-        kept["ffn"],
-        kept["transform"],
-    )
-    total = work.tokens * wide * narrow  # the embedding sum
-    total += work.predicted * narrow * transform + _decoder(born, transform, work.predicted)
-    layer = work.tokens * (4 * narrow * inner + 2 * narrow * ffn + 2 * work.length * inner)
-    return total + born.layers * layer + effective_weight_multiply_adds(born, kept)
+    wide, narrow = initial.hidden, present["residual"]
+    inner, ffn, transform = present["attention"], present["ffn"], present["transform"]
+    total = batch.tokens * wide * narrow  # the embedding sum
+    total += batch.predicted * narrow * transform + _decoder(initial, transform, batch.predicted)
+    layer = batch.tokens * (4 * narrow * inner + 2 * narrow * ffn + 2 * batch.length * inner)
+    return total + initial.layers * layer + effective_weight_multiply_adds(initial, present)
 
 
-def effective_weight_multiply_adds(born: Shape, kept: Mapping[str, int]) -> int:
+def effective_weight_multiply_adds(initial: Shape, present: Mapping[str, int]) -> int:
     """Multiply-adds of every weight between its two compactors, which a step forms whatever its batch."""
-    wide, narrow, inner, ffn = born.hidden, kept["residual"], kept["attention"], kept["ffn"]
-    layer = 3 * product_multiply_adds_of_one(inner, born.inner, wide, narrow) + product_multiply_adds_of_one(
-        narrow, wide, born.inner, inner
-    )
-    layer += product_multiply_adds_of_one(ffn, born.ffn, wide, narrow) + product_multiply_adds_of_one(
-        narrow, wide, born.ffn, ffn
-    )
-    return born.layers * layer + product_multiply_adds_of_one(kept["transform"], wide, wide, narrow)
+    wide, narrow, inner, ffn = initial.hidden, present["residual"], present["attention"], present["ffn"]
+    layer = 3 * product_multiply_adds(inner, initial.inner, wide, narrow)  # query, key, value
+    layer += product_multiply_adds(narrow, wide, initial.inner, inner)
+    layer += product_multiply_adds(ffn, initial.ffn, wide, narrow)
+    layer += product_multiply_adds(narrow, wide, initial.ffn, ffn)
+    return initial.layers * layer + product_multiply_adds(present["transform"], wide, wide, narrow)
 
 
-def fold_multiply_adds(born: Shape, kept: Mapping[str, int]) -> int:
+def fold_multiply_adds(initial: Shape, present: Mapping[str, int]) -> int:
     """Multiply-adds of the fold: the products once more, the embedding tables and the decoder's by their compactors."""
-    tables = (born.vocab + born.positions + born.token_types) * born.hidden * kept["residual"]
-    return effective_weight_multiply_adds(born, kept) + tables + born.vocab * born.hidden * kept["transform"]
+    tables = (initial.vocab + initial.positions + initial.token_types) * initial.hidden * present["residual"]
+    tables += initial.vocab * initial.hidden * present["transform"]
+    return effective_weight_multiply_adds(initial, present) + tables
 
 
-def _decoder(born: Shape, narrow: int, predicted: int) -> int:
+def _decoder(initial: Shape, narrow: int, predicted: int) -> int:
     """The decoder's compactor goes into the vocabulary's table or onto the activations, whichever is cheaper."""
-    if born.hidden * narrow + predicted * narrow < predicted * born.hidden:
-        return born.vocab * narrow * (born.hidden + predicted)
-    return predicted * born.hidden * (narrow + born.vocab)
+    if initial.hidden * narrow + predicted * narrow < predicted * initial.hidden:
+        return initial.vocab * narrow * (initial.hidden + predicted)
+    return predicted * initial.hidden * (narrow + initial.vocab)
 
 
-def product_multiply_adds_of_one(kept_out: int, out: int, wide: int, kept_in: int) -> int:
+def product_multiply_adds(kept_out: int, out: int, wide: int, kept_in: int) -> int:
     """Multiply-adds of (kept_out, out) @ (out, wide) @ (wide, kept_in) and of the bias, the cheaper way round."""
     left = kept_out * out * wide + kept_out * wide * kept_in
     right = out * wide * kept_in + kept_out * out * kept_in

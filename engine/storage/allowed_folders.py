@@ -1,4 +1,7 @@
-"""The folders that a name may point into. A config or a link can come from anywhere, so paths in it are confined."""
+"""The folders that may be read, and whether a path stays inside them.
+
+A config or a link can come from anywhere, so a path in the name of a teacher or a corpus is followed only into these.
+"""
 
 from __future__ import annotations
 

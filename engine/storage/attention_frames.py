@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.storage.atomic import write_json
+from engine.storage.atomic import whole_file, write_json
 
 MOST_TOKENS = 64  # of a probe sentence
 MOST_HEADS = 4096  # of a model
@@ -96,16 +95,8 @@ def _frame_name(step: int) -> str:
 
 def _write_maps(path: Path, maps: Sequence[np.ndarray], layers: Sequence[int]) -> str:
     arrays = {f"s{index}": np.round(np.clip(one, 0, 1) * 255).astype(np.uint8) for index, one in enumerate(maps)}
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with beside.open("xb") as file:
-            np.savez_compressed(file, heads=np.bincount(np.asarray(layers)).astype(np.int32), **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+    with whole_file(path) as draft, draft.open("xb") as file:
+        np.savez_compressed(file, heads=np.bincount(np.asarray(layers)).astype(np.int32), **arrays)
     return path.name
 
 

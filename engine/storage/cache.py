@@ -1,4 +1,7 @@
-"""The folder of what can be made again, and short names for contents, by which it is found there. No torch."""
+"""The cache: where the folder of what can be made again lies, and digests of contents, by which things are found there.
+
+What may not be lost is no business of a cache: see engine/storage/runs.py. No torch.
+"""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import psutil
 
+from engine.settings.error_text import disk_reason
 from engine.storage.atomic import write_json
 
 Status = Literal["waiting", "running", "stopping", "stopped", "finished", "failed", "died"]
@@ -239,4 +240,4 @@ def _as_run_error(doing: str) -> Iterator[None]:
         yield
     except (OSError, TypeError, ValueError, RecursionError) as error:
         advice = " Check that the folder is there, writable and not full." if isinstance(error, OSError) else ""
-        raise RunError(f"Could not {doing}: {getattr(error, 'strerror', None) or error}.{advice}") from error
+        raise RunError(f"Could not {doing}: {disk_reason(error)}.{advice}") from error

@@ -112,12 +112,12 @@ class TaskBatch(Batch):
 
     types: Tensor  # (batch, pos) int64
 
-    def parts(self, count: int) -> list[Batch]:
-        """As Batch.parts; each part keeps the types of its rows."""
+    def split(self, count: int) -> list[Batch]:
+        """As Batch.split; each part keeps the types of its rows."""
         edges = [len(self.ids) * index // count for index in range(count + 1)]
         return [
             TaskBatch(part.ids, part.visible, part.positions, part.targets, self.types[a:b])
-            for part, (a, b) in zip(super().parts(count), itertools.pairwise(edges), strict=True)
+            for part, (a, b) in zip(super().split(count), itertools.pairwise(edges), strict=True)
         ]
 
 

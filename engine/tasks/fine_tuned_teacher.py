@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator
 from contextlib import suppress
-from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -14,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from engine.model.bert import Bert
 from engine.settings.device import Device
+from engine.storage.atomic import whole_file
 from engine.storage.cache import digest, writable_cache_folder
 from engine.tasks.batches import TaskData
 from engine.tasks.finetune import FineTuneRecipe, TaskModel, fine_tune_in_steps, weights_fingerprint
@@ -45,13 +43,7 @@ def fine_tuned_teacher(
         )
         learned = yield from learning
     with suppress(OSError):
-        _write(path, learned.model)
+        tensors = {name: tensor.cpu().contiguous() for name, tensor in learned.model.state_dict().items()}
+        with whole_file(path) as draft:
+            save_file(tensors, draft)
     return learned.model
-
-
-def _write(path: Path, model: TaskModel) -> None:
-    """Writes the model's weights beside `path` and moves them there."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
-    tensors: dict[str, Any] = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
-    save_file(tensors, draft)
-    os.replace(draft, path)

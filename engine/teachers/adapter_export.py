@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.learning.closeness import closeness
-from engine.learning.masked_lm import accuracy_interval, masked_lm_score
+from engine.learning.masked_lm import masked_lm_score
+from engine.learning.metrics import share_interval
 from engine.model.saved_models import load_lineage, load_model
 from engine.settings.device import pick_device
 from engine.storage.atomic import write_json
@@ -48,7 +49,7 @@ def export_adapter(run: Run, folder: Path, corpus_name: str = "", length: int = 
         "scores": {
             "masked_accuracy": score["accuracy"],
             "masked_loss": score["loss"],
-            "masked_accuracy_interval": accuracy_interval(score["accuracy"], score["words"]),
+            "masked_accuracy_interval": share_interval(score["accuracy"], score["words"]),
             "original_masked_accuracy": before["accuracy"],
             **closeness(adapted, original.bert, corpus, device),
         },

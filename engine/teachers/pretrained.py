@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.settings.error_text import first_line
 from engine.settings.reachable import reachable
 from engine.sizing.shape import Shape, ShapeError
 from engine.storage.allowed_folders import PathError, allowed_path
@@ -55,7 +56,7 @@ def local_outline(path: str) -> CheckpointOutline:
             with safe_open(file, "numpy") as tensors:
                 names |= set(tensors.keys())
     except (OSError, SafetensorError) as error:
-        raise PretrainedError(f"The weights in {folder.name} are damaged: {_one_line(error)}") from error
+        raise PretrainedError(f"The weights in {folder.name} are damaged: {first_line(error)}") from error
     return CheckpointOutline(*_shape(_config(folder / "config.json"), names), {})
 
 
@@ -133,13 +134,13 @@ def read_folder(folder: Path) -> tuple[Bert, Any]:
             tensors |= load_file(file)
         bert = from_transformers(_config(folder / "config.json"), tensors)
     except (OSError, SafetensorError, ShapeError) as error:
-        raise PretrainedError(f"The checkpoint in {folder.name} cannot be read: {_one_line(error)}") from error
+        raise PretrainedError(f"The checkpoint in {folder.name} cannot be read: {first_line(error)}") from error
     if not any((folder / name).is_file() for name in VOCABULARIES):
         raise PretrainedError(f"{folder.name} holds no tokenizer; it needs {' or '.join(VOCABULARIES)}.")
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # damaged bytes come out of its parsers as errors of every kind
-        raise PretrainedError(f"The tokenizer in {folder.name} cannot be read: {_one_line(error)}") from error
+        raise PretrainedError(f"The tokenizer in {folder.name} cannot be read: {first_line(error)}") from error
     special = ("pad_token_id", "unk_token_id", "cls_token_id", "sep_token_id", "mask_token_id")
     if not hasattr(tokenizer, "backend_tokenizer") or any(getattr(tokenizer, name) is None for name in special):
         raise PretrainedError(f"The tokenizer in {folder.name} lacks [MASK] or another of BERT's special tokens.")
@@ -157,7 +158,7 @@ def _shape(config: dict[str, Any], names: set[str]) -> tuple[Shape, bool]:
         shape = shape_from_transformers(config, names)
         return shape.replace(mlm_head=True), shape.mlm_head
     except (ShapeError, TypeError) as error:
-        raise PretrainedError(f"This checkpoint cannot be used: {_one_line(error)}") from error
+        raise PretrainedError(f"This checkpoint cannot be used: {first_line(error)}") from error
 
 
 def _config(path: Path) -> dict[str, Any]:
@@ -201,9 +202,4 @@ def _from_the_hub(id: str) -> Iterator[None]:
     except PretrainedError:
         raise
     except Exception as error:  # the network's, the Hub's and a parser's, of every kind
-        raise PretrainedError(f"{id} cannot be had from the Hub: {_one_line(error)[:200]}") from error
-
-
-def _one_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+        raise PretrainedError(f"{id} cannot be had from the Hub: {first_line(error)[:200]}") from error

@@ -1,4 +1,4 @@
-"""Text as masked batches: how documents become rows of tokens, and which rows make a batch.
+"""Corpora: how documents become rows of tokens, and which rows make a masked batch.
 
 Every tenth document, by a hash of its text, is held out; it never reaches a training batch. Rows are tokenised once and
 stay on disk; a batch reads its own. A batch is a pure function of the seed and the step, so a resumed run sees what an
@@ -18,7 +18,6 @@ import numpy as np
 
 from engine.storage.cache import digest
 from engine.text.masking import BERT_MASKING, Batch, Masking, mask_tokens
-from engine.text.masking import MASKED_SHARE as MASKED_SHARE
 from engine.text.sources import Source, document_hash, find_source
 from engine.text.token_store import CorpusError, Progress, TokenRows, open_token_rows
 
@@ -104,7 +103,8 @@ def open_corpus(
     """The corpus `name` as rows of at most `length` tokens: `rows` of them for training, or what there is.
 
     A corpus is read and tokenised the first time only, as far as it is needed. `held_out_rows`: HELD_OUT_ROWS unless
-    given. `masking`: what training batches hide. `progress` is told how many rows are read so far, as in open_rows.
+    given. `masking`: what training batches hide. `progress` is told how many rows are read so far, as in
+    `open_token_rows`.
 
     Raises:
         CorpusError: the corpus is unknown, missing, empty, or not in the tokenizer's language, or its rows cannot be

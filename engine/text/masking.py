@@ -1,4 +1,4 @@
-"""Which tokens of a row are hidden, and the batch that asks for them."""
+"""Masking: which tokens of a row are hidden, and the batch that asks for them (BERT, arXiv 1810.04805, section 3.1)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-MASKED_SHARE, MASK_TOKEN_SHARE, RANDOM_TOKEN_SHARE = (
-    0.15,
-    0.8,
-    0.1,
-)  # BERT, section 3.1: 15% predicted; 80% hidden, 10% random, 10% as they are
+from engine.sizing.footprint import MASKED_SHARE
+
+MASK_TOKEN_SHARE, RANDOM_TOKEN_SHARE = 0.8, 0.1  # of the predicted 15%, as BERT, section 3.1; 10% stay as they are
 NGRAM_WEIGHTS = (1 / 1, 1 / 2, 1 / 3)  # chances of 1, 2 and 3 words in a row, to be normalised: ALBERT, section 4.1
 
 

@@ -22,7 +22,7 @@ TOKEN_KINDS = ("plain", "hidden", "random", "kept")
 class Preview:
     """What a page can show of a corpus."""
 
-    examples: list[list[tuple[str, str, str]]]  # rows of (token seen, its kind among KINDS, the true token)
+    examples: list[list[tuple[str, str, str]]]  # rows of (token seen, its kind among TOKEN_KINDS, the true token)
     lengths: np.ndarray  # (row,) tokens of the first training rows
     longest: int  # tokens that a row can have
     documents: int

@@ -2,7 +2,7 @@
 
 Segments are whole sentences of real documents. SOP (sentence order, ALBERT, arXiv 1909.11942, section 3.1): both from
 one document, in order or swapped. NSP (next sentence, BERT, arXiv 1810.04805, section 3.1): the second follows, or
-comes from another document. A batch is a pure function of the seed and the step, as in corpora.py.
+comes from another document. A batch is a pure function of the seed and the step, as in engine/text/corpora.py.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class PairBatch(Batch):
     labels: Tensor  # (batch,) int64: 0 in order, or next; 1 swapped, or from another document
 
     def split(self, count: int) -> list[Batch]:
-        """As Batch.parts; each part keeps the types and labels of its rows."""
+        """As Batch.split; each part keeps the types and labels of its rows."""
         rows = len(self.ids)
         edges = [rows * index // count for index in range(count + 1)]
         return [
             PairBatch(part.ids, part.visible, part.positions, part.targets, self.types[a:b], self.labels[a:b])
-            for part, (a, b) in zip(super().parts(count), itertools.pairwise(edges), strict=True)
+            for part, (a, b) in zip(super().split(count), itertools.pairwise(edges), strict=True)
         ]
 
 
@@ -56,10 +56,10 @@ class PairCorpus:
 
     def batch(self, step: int, size: int, seed: int) -> PairBatch:
         """The training batch of `step` (from 0): a pair from every sentence once an epoch."""
-        pages = _SentenceStore.of(self.rows)
-        epochs, places = np.divmod(np.arange(step * size, (step + 1) * size), len(pages.firsts))
+        store = _SentenceStore.of(self.rows)
+        epochs, places = np.divmod(np.arange(step * size, (step + 1) * size), len(store.firsts))
         firsts = np.array([self._order(seed, int(e))[p] for e, p in zip(epochs, places, strict=True)])
-        return self._paired(pages, firsts, np.random.default_rng([seed, 5, step]), self.masking)
+        return self._paired(store, firsts, np.random.default_rng([seed, 5, step]), self.masking)
 
     @functools.lru_cache(maxsize=2)  # noqa: B019 - lives as long as its run
     def _order(self, seed: int, epoch: int) -> np.ndarray:
@@ -67,14 +67,14 @@ class PairCorpus:
 
     def held_out_batches(self, size: int = 64) -> Iterator[PairBatch]:
         """Held-out pairs, the same in every run, so that scores compare."""
-        pages = _SentenceStore.of(self.held_out)
-        firsts = np.random.default_rng([0, 4]).permutation(pages.firsts)[:HELD_OUT_ROWS]
+        store = _SentenceStore.of(self.held_out)
+        firsts = np.random.default_rng([0, 4]).permutation(store.firsts)[:HELD_OUT_ROWS]
         for index, start in enumerate(range(0, len(firsts), size)):
             rng = np.random.default_rng([0, 5, index])
-            yield self._paired(pages, firsts[start : start + size], rng, Masking())
+            yield self._paired(store, firsts[start : start + size], rng, Masking())
 
     def _paired(
-        self, pages: _SentenceStore, firsts: np.ndarray, rng: np.random.Generator, masking: Masking
+        self, store: _SentenceStore, firsts: np.ndarray, rng: np.random.Generator, masking: Masking
     ) -> PairBatch:
         """The pairs that begin with the sentences `firsts` (pair,)."""
         labels = (rng.random(len(firsts)) < NEGATIVE_SHARE).astype(np.int64)
@@ -82,15 +82,15 @@ class PairCorpus:
         types = np.zeros(tokens.shape, dtype=np.int64)
         cls, sep, room = self.tokenizer.cls_token_id, self.tokenizer.sep_token_id, self.length - 3
         for row, (first, wrong) in enumerate(zip(firsts.tolist(), labels.tolist(), strict=True)):
-            one, after = pages.segment(first, room // 2, spare=1)
+            one, after = store.segment(first, room // 2, spare=1)
             if wrong and self.kind == "nsp":
-                after = pages.elsewhere(first, rng)
-            two, _ = pages.segment(after, room - len(one))
+                after = store.other_document(first, rng)
+            two, _ = store.segment(after, room - len(one))
             if wrong and self.kind == "sop":
                 one, two = two, one
-            whole = [cls, *one, sep, *two, sep]
-            tokens[row, : len(whole)] = whole
-            types[row, len(one) + 2 : len(whole)] = 1
+            ids = [cls, *one, sep, *two, sep]
+            tokens[row, : len(ids)] = ids
+            types[row, len(one) + 2 : len(ids)] = 1
         batch = mask_tokens(tokens, self.tokenizer, rng, masking)
         cut = torch.from_numpy(types[:, : batch.ids.shape[1]].copy())
         return PairBatch(batch.ids, batch.visible, batch.positions, batch.targets, cut, torch.from_numpy(labels))
@@ -98,7 +98,7 @@ class PairCorpus:
 
 @dataclass(frozen=True, eq=False)
 class _SentenceStore:
-    """What a store of sentences knows of its documents."""
+    """Stored sentences, and which document each is of."""
 
     rows: TokenRows
     document: np.ndarray  # (row,) int64: which document a sentence is of
@@ -124,7 +124,7 @@ class _SentenceStore:
             found += self.rows.tokens[a : min(b, a + room)].tolist()
         return found, last
 
-    def elsewhere(self, sentence: int, rng: np.random.Generator) -> int:
+    def other_document(self, sentence: int, rng: np.random.Generator) -> int:
         """A sentence of another document."""
         own = np.flatnonzero(self.document == self.document[sentence])
         other = int(rng.integers(len(self.document) - len(own)))
@@ -164,9 +164,9 @@ def open_pairs(
         raise CorpusError(f"Sentence pairs are of the kind {' or '.join(PAIR_KINDS)}, got {kind!r}.")
     training, held_out = open_sentences(name, tokenizer, length - 3, 2 * rows, 8 * HELD_OUT_ROWS, progress)
     for part in (training, held_out):
-        pages = _SentenceStore.of(part)
-        if not len(pages.firsts):
+        store = _SentenceStore.of(part)
+        if not len(store.firsts):
             raise CorpusError(f"No document of {name} has two sentences; pairs need texts, not single sentences.")
-        if kind == "nsp" and pages.document[-1] == 1:
+        if kind == "nsp" and store.document[-1] == 1:
             raise CorpusError(f"{name} has too few documents for next-sentence pairs, which need another one each.")
     return PairCorpus(name, training, held_out, tokenizer, kind, length, masking)

@@ -1,4 +1,4 @@
-"""Where documents come from: what a corpus's name means, how it is read, and by what its content is known again.
+"""Sources of documents: what a corpus's name means, how it is read, and a fingerprint by which it is known again.
 
 A name is `microworld`, `nltk:NAME[+NAME...]`, `file:PATH[#COLUMN]` or `hub:DATASET[:CONFIG][#COLUMN]`, or several of
 them with commas between. Knows no tokens and no torch; reads a document at a time.
@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.settings.error_text import disk_reason, first_line
 from engine.settings.reachable import reachable
 from engine.storage.allowed_folders import PathError, allowed_path
 from engine.storage.cache import digest, file_digest
@@ -60,12 +61,12 @@ def _interleaved(sources: list[Source]) -> Source:
     """Several corpora as one: a document of each in turn, and of those that are left when the shorter ones end."""
 
     def read() -> Iterator[list[str]]:
-        turns = [iter(source.read()) for source in sources]
-        while turns:
-            for turn in list(turns):
-                document = next(turn, None)
+        readers = [iter(source.read()) for source in sources]
+        while readers:
+            for reader in list(readers):
+                document = next(reader, None)
                 if document is None:
-                    turns.remove(turn)
+                    readers.remove(reader)
                 else:
                     yield document
 
@@ -187,7 +188,7 @@ def _readable(readers: list[tuple[Any, str]]) -> Iterator[None]:
     except (OSError, zipfile.BadZipFile, UnicodeDecodeError) as error:
         names = " ".join(name for _, name in readers)
         raise CorpusError(
-            f"The NLTK corpus {names} cannot be read: {getattr(error, 'strerror', None) or error}; "
+            f"The NLTK corpus {names} cannot be read: {disk_reason(error)}; "
             f"fetch it again with `python -m nltk.downloader {names}`."
         ) from error
 
@@ -209,7 +210,7 @@ def _file_fingerprint(path: Path, column: str) -> str:
     try:
         return digest(["file", FILE_READING_VERSION, path.suffix.lower(), column, file_digest([path])])
     except OSError as error:
-        raise CorpusError(f"The corpus file {path} cannot be read: {error.strerror or error}.") from error
+        raise CorpusError(f"The corpus file {path} cannot be read: {disk_reason(error)}.") from error
 
 
 def _hub(rest: str) -> Source:
@@ -253,8 +254,7 @@ def _from_the_hub(dataset: str) -> Iterator[None]:
     except CorpusError:
         raise
     except Exception as error:  # theirs, the network's and a parser's, of every kind
-        told = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise CorpusError(f"The data set {dataset} cannot be read from the Hub: {told[:200]}") from error
+        raise CorpusError(f"The data set {dataset} cannot be read from the Hub: {first_line(error)[:200]}") from error
 
 
 SOURCES: dict[str, Callable[[str], Source]] = {"microworld": _microworld, "nltk": _nltk, "file": _file, "hub": _hub}

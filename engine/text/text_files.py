@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from engine.settings.error_text import disk_reason
 from engine.text.token_store import CorpusError
 
 TEXT_COLUMN = "text"  # what the column is called when nobody says
@@ -36,7 +37,7 @@ def read_documents(path: Path, column: str) -> Iterator[list[str]]:
             if document:
                 yield document
     except OSError as error:
-        raise CorpusError(f"The corpus file {path} cannot be read: {error.strerror or error}.") from error
+        raise CorpusError(f"The corpus file {path} cannot be read: {disk_reason(error)}.") from error
 
 
 def split_sentences(text: str) -> list[str]:

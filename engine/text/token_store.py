@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import secrets
 import shutil
 from array import array
@@ -21,7 +20,8 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from engine.storage.atomic import write_json
+from engine.settings.error_text import disk_reason
+from engine.storage.atomic import whole_folder
 from engine.storage.cache import cache_folder, digest, writable_cache_folder
 
 LAYOUT_VERSION = 1  # of the files of an entry; another number, and older entries are not found any more
@@ -125,22 +125,14 @@ def _find(folder: Path, count: int) -> tuple[np.ndarray, np.ndarray] | None:
 def _build(
     folder: Path, count: int, make: MakeRows, largest: int, progress: Progress | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What _find finds, after writing it: a draft with about.json as its last file, then moved to its place."""
+    """What _find finds, after writing it into a folder that is complete or not there."""
     _clear(folder, ".*")  # drafts of builders that were killed
     name = secrets.token_hex(8)
-    draft = folder / f".{name}"
-    try:
-        with _as_corpus_error(folder):
-            draft.mkdir(parents=True)
+    with _as_corpus_error(folder), whole_folder(folder / name) as draft:
         about = _write(draft, itertools.islice(make(), count), "H" if largest < 1 << 16 else "i", progress)
         if not about["rows"]:
             raise CorpusError("A corpus without a single row of tokens cannot be stored; choose one that has text.")
-        with _as_corpus_error(folder):
-            write_json(draft / "about.json", {**about, "complete": about["rows"] < count})
-            os.replace(draft, folder / name)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
+        (draft / "about.json").write_text(json.dumps({**about, "complete": about["rows"] < count}))
     _clear(folder, "[!.]*", keep=name)  # shorter or damaged, or it would have been found
     if found := _find(folder, count):
         return found
@@ -152,13 +144,10 @@ def _write(draft: Path, rows: Iterable[Sequence[int]], typecode: str, progress: 
     tokens, starts = array(typecode), array("q", [0])
     built = written = 0
 
-    def append(sync: bool = False) -> None:
+    def append() -> None:
         for name, buffer in (("tokens", tokens), ("starts", starts)):
-            with _as_corpus_error(draft.parent), (draft / name).open("ab") as file:
+            with (draft / name).open("ab") as file:
                 buffer.tofile(file)
-                file.flush()
-                if sync:
-                    os.fsync(file.fileno())
             del buffer[:]
         if progress:
             progress(built)
@@ -169,7 +158,7 @@ def _write(draft: Path, rows: Iterable[Sequence[int]], typecode: str, progress: 
         starts.append(written)
         if len(tokens) >= BUFFER_TOKENS:
             append()
-    append(sync=True)
+    append()
     return {"rows": built, "tokens": written, "dtype": np.dtype(typecode).str}
 
 
@@ -189,6 +178,6 @@ def _as_corpus_error(folder: Path) -> Iterator[None]:
         raise
     except OSError as error:
         raise CorpusError(
-            f"The tokens of the corpus cannot be stored in {folder.parent}: {error.strerror or error}; "
+            f"The tokens of the corpus cannot be stored in {folder.parent}: {disk_reason(error)}; "
             "free some space there, or set HEIRLOOM_CACHE to a folder on another disk."
         ) from error

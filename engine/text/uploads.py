@@ -1,13 +1,13 @@
-"""Corpus files that a person brought through the app, kept in a folder of the project's own."""
+"""Uploads: corpus files that a person brought through the app, kept in a folder of the project's own."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
+from engine.settings.error_text import disk_reason
+from engine.storage.atomic import whole_file
 from engine.text.text_files import READERS
 from engine.text.token_store import CorpusError
 
@@ -36,13 +36,10 @@ def save_upload(folder: Path, name: str, content: bytes) -> Path:
     stem = re.sub(r"[^A-Za-z0-9_-]+", "-", PurePosixPath(base).stem).strip("-")[:60] or "text"
     mark = hashlib.blake2b(content, digest_size=4).hexdigest()
     path = folder / f"{stem}-{mark}{suffix}"
-    draft = folder / f".{path.name}.{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(content)
-        os.replace(draft, path)
+        with whole_file(path) as draft:
+            draft.write_bytes(content)
     except OSError as error:
-        with suppress(OSError):
-            draft.unlink()
-        raise CorpusError(f"{folder} does not take the file: {error.strerror or error}; free some space.") from error
+        raise CorpusError(f"{folder} does not take the file: {disk_reason(error)}; free some space.") from error
     return path

@@ -9,12 +9,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from engine.model.saved_models import CheckpointError, _one_line, _whole_folder
+from engine.model.saved_models import CheckpointError
+from engine.settings.error_text import last_line
+from engine.storage.atomic import whole_folder
 
 
 def save_checkpoint(folder: Path, step: int, student: nn.Module, optimizer: Any, extra: dict[str, Any]) -> None:
     """Writes the state after `step` into `folder`; older checkpoints there go once this one is safe."""
-    with _whole_folder(folder / f"step-{step:09d}") as draft:
+    with whole_folder(folder / f"step-{step:09d}") as draft:
         state = {
             "step": step,
             "student": {name: p.detach().cpu() for name, p in student.named_parameters()},
@@ -39,7 +41,7 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
     try:
         return torch.load(states[-1], map_location="cpu", weights_only=True)
     except Exception as error:
-        raise CheckpointError(f"The checkpoint {states[-1].parent.name} is damaged: {_one_line(error)}") from error
+        raise CheckpointError(f"The checkpoint {states[-1].parent.name} is damaged: {last_line(error)}") from error
 
 
 def restore_parameters(student: nn.Module, tensors: dict[str, torch.Tensor]) -> None:

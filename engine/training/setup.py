@@ -14,10 +14,10 @@ from engine.inheritance.attention_film import start_film
 from engine.methods.base import Method
 from engine.methods.kinds.calibrated import calibrated, calibration_batches, shape_after
 from engine.methods.kinds.stateful import restored, state_of
-from engine.model.saved_models import sweep
 from engine.settings.budget import CostEstimate, parse_budget
 from engine.settings.device import Device
 from engine.settings.run_config import RunConfig
+from engine.storage.atomic import clear_drafts
 from engine.storage.runs import Run
 from engine.teachers.card import Teacher
 from engine.teachers.catalog import load_teacher
@@ -73,8 +73,8 @@ def set_up(config: RunConfig, run: Run, processes: Processes) -> Generator[Event
     student = method.init_student(teacher.bert, planned.shape, config.seed)
     teacher_bert.to(device.type)
     if processes.rank == 0:
-        sweep(run.path)
-        sweep(run.checkpoints_dir)
+        clear_drafts(run.path)
+        clear_drafts(run.checkpoints_dir)
     saved = load_checkpoint(run.checkpoints_dir)
     if saved:
         student = restored(method, student, saved["extra"]["method"])

@@ -35,7 +35,7 @@ def heir(keep_heads: bool = False) -> Heir:
 def read(found: Heir):
     """Its lineage, as a page reads it."""
     tensors = {name: tensor.numpy() for name, tensor in found.lineage().items()}
-    return read_lineage(tensors, found.teacher_shape, found.shape_now(), range(found.teacher_shape.layers)), tensors
+    return read_lineage(tensors, found.teacher_shape, found.folded_shape(), range(found.teacher_shape.layers)), tensors
 
 
 @pytest.mark.parametrize("keep_heads", [False, True])

@@ -202,7 +202,7 @@ def test_parts_of_a_batch_add_up(name):
     loss, size = LOSSES[name]
     student, teacher, whole = random(*size, seed=1), random(*size, seed=2), batch()
     total, rows = 0.0, [slice(0, 1), slice(1, 3)]
-    for part, here in zip(whole.parts(2), rows, strict=True):
+    for part, here in zip(whole.split(2), rows, strict=True):
         assert len(part.ids) == here.stop - here.start
         total += float(loss(student[here], teacher[here], part)) * len(part.targets) / len(whole.targets)
     assert total == pytest.approx(float(loss(student, teacher, whole)))

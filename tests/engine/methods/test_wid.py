@@ -29,7 +29,7 @@ def test_stopped_at_any_step_the_student_is_what_was_running(lesson):
     """Harm: a run stopped half-way ends in a crash, or in a student whose shape is a lie."""
     for _ in range(lesson.interval * 3):  # two groups of dims are gone, a third was just chosen
         lesson.step()
-    promised = lesson.heir.shape_now()
+    promised = lesson.heir.folded_shape()
     student = lesson.method.finish(lesson.heir)
     assert student.shape == promised
     for ours, low, high in zip(
@@ -56,14 +56,15 @@ def test_kept_counts_follow_the_schedule(lesson):
             unit = full.head_dim if method.options.strategy == "head" else full.heads
             exact = start - (start - goal) * cut / lesson.schedule.cuts
             slack = 0.5 * (unit if kind == "attention" else 1)
-            kept = {group.kept for group in lesson.heir.groups.values() if group.kind == kind}
+            kept = {group.open_count for group in lesson.heir.groups.values() if group.kind == kind}
             assert len(kept) == 1
             assert abs(kept.pop() - exact) <= slack, (lesson.done, kind)
             charted = numbers[kind] / 100 * start
             assert abs(charted - exact) <= slack + 1e-6, (lesson.done, kind)
         assert all(later <= earlier for later, earlier in zip(numbers.values(), seen[-2:][0].values(), strict=True))
     assert seen[-1] == {kind: pytest.approx(100 * goal / start) for kind, (start, goal) in sizes.items()}
-    assert all(goal in {g.kept for g in lesson.heir.groups.values() if g.kind == k} for k, (_, goal) in sizes.items())
+    groups = lesson.heir.groups.values()
+    assert all(goal in {g.open_count for g in groups if g.kind == kind} for kind, (_, goal) in sizes.items())
 
 
 def test_everything_is_closed_by_the_promised_share_of_the_run():

@@ -101,7 +101,7 @@ def test_a_picture_says_what_is_open(lesson):
         expected = 100 * group.vector_norms().numpy()
         np.testing.assert_allclose(norms[group.dims.numpy()], expected.clip(0, 255), atol=0.51)
         assert drawn["present"] == len(group.dims)
-        assert drawn["kept"] == group.kept
+        assert drawn["kept"] == group.open_count
     json.dumps(picture)
 
 

@@ -69,8 +69,8 @@ def test_what_cannot_be_answered_is_said_in_a_sentence() -> None:
 
 def test_a_chatty_library_does_not_spoil_the_answer() -> None:
     """Harm: one line that a library prints is taken for the answer."""
-    script = "from engine.settings.torch_subprocess import serve; print('hello'); print('[1]')\n"
-    script += "serve(lambda question: {'got': question})"
+    script = "from engine.settings.torch_subprocess import answer_stdin; print('hello'); print('[1]')\n"
+    script += "answer_stdin(lambda question: {'got': question})"
     done = subprocess.run([sys.executable, "-c", script], input='{"a": 1}', capture_output=True, text=True, check=True)
     told = [apart._read(line) for line in done.stdout.splitlines()]
     assert told == [{}, {}, {"answer": {"got": {"a": 1}}}]

@@ -9,10 +9,10 @@ from engine.sizing.published_tables import TABLES
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.title)
 def test_points_have_about_the_printed_size(table) -> None:
     """Harm: a score stands at the size of another model."""
-    assert len(table.points) == 8
+    assert len(table.rows) == 8
     assert "1909.11942" in table.source
-    for point in table.points:
-        assert abs(parameters(point.shape) / 1e6 - float(point.said.removesuffix("M"))) < 2, point
+    for point in table.rows:
+        assert abs(parameters(point.shape) / 1e6 - float(point.printed_parameters.removesuffix("M"))) < 2, point
         assert 79 <= point.score <= 82.3
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.text.corpora import Masking
+from engine.text.masking import Masking
 from engine.text.sentence_pairs import open_pairs
 from engine.text.sources import SOURCES
 from engine.text.token_store import CorpusError
