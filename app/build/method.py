@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.session import widget_values as given
+from app.session.widget_values import persistent_choice
 from engine.methods.base import USES, Method
 from engine.methods.registry import METHODS
 
-CHOSEN = "build_method"  # the widget's name: buttons elsewhere choose, too
+METHOD_WIDGET = "build_method"  # the widget's name: buttons elsewhere choose, too
 ABOUT_USES = {
     "logit": "compares predictions with the teacher's",
     "feature": "compares something inside both models",
@@ -26,7 +26,7 @@ def choose_method() -> type[Method]:
         label_visibility="collapsed",
         help="MobileBERT is out of scope for now: it learns from a teacher of its own build, which would have to be "
         "trained first.",
-        **given.kept_choice(CHOSEN, names, names[0]),
+        **persistent_choice(METHOD_WIDGET, names, names[0]),
     )
     method = METHODS[name]
     st.markdown(method.description())

@@ -6,14 +6,14 @@ from html import escape
 
 import streamlit as st
 
-from app.build.method import CHOSEN
-from app.session import widget_values as given
+from app.build.method import METHOD_WIDGET
+from app.session.widget_values import persistent, set_widget_value
 from engine.methods.registry import METHODS
 from engine.sizing.cost import parameters
-from engine.teachers import catalog as teachers
+from engine.teachers import catalog
 from engine.teachers.catalog import Card
 
-SHOWN = [name for name in teachers.TEACHERS if name not in ("blank", "minilm-early", "minilm-original")]
+OFFERED = [name for name in catalog.TEACHERS if name not in ("blank", "minilm-early", "minilm-original")]
 HELP = (
     "hub:OWNER/NAME for a BERT or ALBERT of the Hub; local:FOLDER for a checkpoint on this machine; run:ID for the "
     "student of a finished run, so that compressions can be chained; minilm-original for MiniLM "
@@ -25,25 +25,25 @@ def choose_teacher() -> str:
     """Widgets that name a teacher; its name."""
     name = st.segmented_control(
         "Teacher",
-        SHOWN,
+        OFFERED,
         required=True,
-        format_func=_label,
-        **given.kept("build_teacher", "microworld", "default"),
+        format_func=_teacher_label,
+        **persistent("build_teacher", "microworld", "default"),
     )
     other = st.text_input(
         "Or another teacher",
         max_chars=300,
         placeholder="hub:google-bert/bert-base-uncased, local:FOLDER or run:ID",
         help=HELP,
-        **given.kept("other_teacher", ""),
+        **persistent("other_teacher", ""),
     )
     return other.strip() or str(name)
 
 
-def _label(name: str) -> str:
+def _teacher_label(name: str) -> str:
     try:
-        return teachers.card(name).label
-    except teachers.TeacherError:  # said in full once it is chosen
+        return catalog.card(name).label
+    except catalog.TeacherError:  # said in full once it is chosen
         return name
 
 
@@ -81,7 +81,7 @@ def show_card(card: Card) -> None:
             st.button(
                 f"Train a head: {method.label}",
                 icon=":material/school:",
-                on_click=given.give,
-                args=(CHOSEN, method.name),
+                on_click=set_widget_value,
+                args=(METHOD_WIDGET, method.name),
                 help="Chooses this method below. When its run has finished, its name as a teacher is run:ID.",
             )

@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from app.elements.theme import Theme, mix, on
+from app.elements.theme import Theme, mix, readable_on
 
 SHADES = (1.0, 0.82, 0.64, 0.46, 0.34, 0.24)  # the parts of one model: one hue, from strong to pale
-ROOM_FOR_A_NAME = 0.12  # of the longest bar
+LEAST_NAMED_SHARE = 0.12  # of the longest bar
 LABELS = {"ffn": "FFN", "layer norms": "LayerNorms"}  # parts whose name is not written as the engine spells it
-FAINT = 0.3  # opacity of what is not pointed at
+FADED_OPACITY = 0.3  # opacity of what is not pointed at
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Bar:
     counts: Mapping[str, int]  # part -> how much
 
 
-def part_bars(
+def stacked_bars(
     bars: Sequence[Bar],
     colours: Theme,
     unit: str = "parameters",
@@ -64,7 +64,7 @@ def part_class(part: str) -> str:
     return "part-" + re.sub("[^A-Za-z]", "-", part)
 
 
-def lighting(parts: Sequence[str], chosen: str, term: str) -> str:
+def highlight_style(parts: Sequence[str], chosen: str, term: str) -> str:
     """A style sheet: what belongs to the part that is pointed at, or else chosen, stays; everything else turns faint.
 
     `term`: the prefix of the keys of containers that hold a part's term, such as "size_term".
@@ -77,17 +77,17 @@ def lighting(parts: Sequence[str], chosen: str, term: str) -> str:
         here = f".{name}:hover, .{name}:focus, {key}:hover"
         rules.append(
             f"body:has({here}) {others}:not(.{name}), body:has({here}) [class*='st-key-{term}_']:not({key})"
-            f"{{opacity:{FAINT}}}"
+            f"{{opacity:{FADED_OPACITY}}}"
         )
         if part == chosen:
             calm = "body:not(:has(.part:hover, .part:focus))"
             rules.append(
-                f"{calm} {others}:not(.{name}), {calm} [class*='st-key-{term}_']:not({key}){{opacity:{FAINT}}}"
+                f"{calm} {others}:not(.{name}), {calm} [class*='st-key-{term}_']:not({key}){{opacity:{FADED_OPACITY}}}"
             )
     return f"<style>{''.join(rules)}</style>"
 
 
-def shade_of(colour: str, index: int, colours: Theme) -> str:
+def part_shade(colour: str, index: int, colours: Theme) -> str:
     """The colour of part number `index` of a model whose colour is `colour`."""
     return mix(colours.empty, colour, SHADES[index % len(SHADES)])
 
@@ -104,11 +104,11 @@ def _segment(
     number: Callable[[int], str],
 ) -> str:
     share, colour = count / longest, mix(colours.empty, bar.colour, shade)
-    label = escape(part_label(part)) if share > ROOM_FOR_A_NAME else ""
+    label = escape(part_label(part)) if share > LEAST_NAMED_SHARE else ""
     about = escape(f"{bar.name}, {part_label(part)}: {number(count)} {unit}, {count / total:.1%}")
     return (
         f'<div class="part {part_class(part)}" tabindex="0" role="img" aria-label="{about}" title="{about}" '
         f'style="width:{100 * share:.3f}%;min-width:2px;background:{colour};'
-        f"color:{on(colour)};border-right:1px solid {colours.empty};box-sizing:border-box;"
+        f"color:{readable_on(colour)};border-right:1px solid {colours.empty};box-sizing:border-box;"
         f'display:flex;align-items:center;justify-content:center;overflow:hidden;white-space:nowrap">{label}</div>'
     )

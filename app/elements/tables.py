@@ -10,7 +10,7 @@ from app.elements.theme import Theme
 Row = Sequence[str]
 
 
-def table(head: Row, rows: Sequence[Row], colours: Theme, caption: str = "", bold: Sequence[int] = ()) -> str:
+def html_table(head: Row, rows: Sequence[Row], colours: Theme, caption: str = "", bold: Sequence[int] = ()) -> str:
     """An HTML table; the first column is text, all others stand to the right. `bold`: rows that are totals.
 
     All cells are taken for text, never for HTML. A table wider than the screen scrolls inside its own box.

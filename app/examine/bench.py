@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from app.elements import plotly_base as charts
-from app.elements.mosaic_image import film_strip, mosaic_png, smaller
+from app.elements.mosaic_image import film_strip, half_size, mosaic_png
 from app.elements.theme import theme
+from app.examine import attention_charts
 from app.examine.bertviz.head_view import head_view_html
 from app.examine.bertviz.model_view import model_view_html
 from app.examine.inheritance_charts import score_matrix
 from engine.benches.examine import TEACHER, stories
 from engine.inspection.probe import probe
-from engine.teachers import catalog as teachers
+from engine.teachers import catalog
 
 LAYERS, HEADS, TOKENS, FRAMES = 12, 12, 32, 11
 
@@ -28,23 +28,29 @@ def measure(repeats: int) -> dict[str, Any]:
     colours, rng = theme(False), np.random.default_rng(0)
     maps = rng.dirichlet(np.full(TOKENS, 0.1), (LAYERS, HEADS, TOKENS)).astype(np.float32)
     words, grid = [f"word{place}" for place in range(TOKENS)], maps[0, 0]
-    teacher = teachers.load(TEACHER)
+    teacher = catalog.load(TEACHER)
     teacher.bert.eval()
 
     def new_sentence() -> None:
         for role in ("teacher", "student"):
             seen = probe(teacher.bert, teacher.tokenizer, stories(1)[0], TOKENS)
-            charts.mosaic(seen.attentions, role, colours).to_json()
-            charts.one_head(seen.attentions[0, 0], seen.tokens, role, colours).to_json()
-        charts.difference(seen.attentions[0, 0], seen.attentions[1, 1], seen.tokens, colours).to_json()
+            attention_charts.attention_mosaic(seen.attentions, role, colours).to_json()
+            attention_charts.attention_heatmap(seen.attentions[0, 0], seen.tokens, role, colours).to_json()
+        attention_charts.attention_difference(
+            seen.attentions[0, 0], seen.attentions[1, 1], seen.tokens, colours
+        ).to_json()
 
-    small = mosaic_png(smaller(list((maps * 255).astype(np.uint8))), "student", colours)
+    small = mosaic_png(half_size(list((maps * 255).astype(np.uint8))), "student", colours)
     frames = [(f"{step}", small) for step in range(FRAMES)]
     names = [f"{place}" for place in range(LAYERS * HEADS)]
     views: dict[str, Callable[[], str]] = {
-        "mosaic, 12 x 12 heads, 32 tokens": lambda: charts.mosaic(maps, "teacher", colours).to_json(),
-        "one head, 32 tokens": lambda: charts.one_head(grid, words, "teacher", colours).to_json(),
-        "difference, 32 tokens": lambda: charts.difference(grid, maps[1, 1], words, colours).to_json(),
+        "mosaic, 12 x 12 heads, 32 tokens": lambda: attention_charts.attention_mosaic(
+            maps, "teacher", colours
+        ).to_json(),
+        "one head, 32 tokens": lambda: attention_charts.attention_heatmap(grid, words, "teacher", colours).to_json(),
+        "difference, 32 tokens": lambda: attention_charts.attention_difference(
+            grid, maps[1, 1], words, colours
+        ).to_json(),
         "heads by heads, 144 x 144": lambda: score_matrix(
             rng.random((LAYERS * HEADS, LAYERS * HEADS)), names, names, colours
         ).to_json(),

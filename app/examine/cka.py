@@ -6,28 +6,29 @@ import functools
 
 import streamlit as st
 
-from app.elements.buttons import as_csv
-from app.elements.figure import shown
-from app.elements.heatmaps import grid, limits_of
-from app.elements.shape_words import sharing_words
-from app.elements.tables import table
+from app.elements.buttons import csv_button
+from app.elements.figure import show_figure
+from app.elements.heatmaps import common_limits, heatmap
+from app.elements.shape_words import describe_sharing
+from app.elements.tables import html_table
 from app.elements.theme import Theme
-from app.examine.pair import Pair, minus
-from app.session import caches as state
+from app.examine.labels import minus
+from app.examine.model_pair import ModelPair
+from app.session import caches
 from engine.inspection.layer_similarity import Cka, cka
 from engine.inspection.probe import ProbeError
 from engine.text.token_store import CorpusError
 
-WEIGHTS = {"cosine": "Cosine", "relative": "Relative L2", "l2": "L2"}
+WEIGHT_MEASURES = {"cosine": "Cosine", "relative": "Relative L2", "l2": "L2"}
 
 
-def show_cka(pair: Pair, colours: Theme) -> None:
+def show_cka(pair: ModelPair, colours: Theme) -> None:
     """Draws CKA between all layers of both models."""
-    if not pair.speak_alike:
+    if not pair.same_vocabulary:
         st.info("Teacher and student cut text into different tokens, so their layers cannot be compared.")
         return
     try:
-        found, null = _both_ckas(pair)
+        found, null = _cka_and_null(pair)
     except (CorpusError, ProbeError) as error:
         st.warning(str(error), icon=":material/info:")
         return
@@ -36,8 +37,8 @@ def show_cka(pair: Pair, colours: Theme) -> None:
     )
     one, other = st.columns([3, 2], gap="large")
     with one:
-        shown(
-            grid(
+        show_figure(
+            heatmap(
                 found.values,
                 theirs,
                 ours,
@@ -64,8 +65,8 @@ def show_cka(pair: Pair, colours: Theme) -> None:
         )
     with other:
         head = ["student's", "teacher's", "CKA", "95% interval", "untrained"]
-        st.html(table(head, lines, colours, "Each layer and the one that it comes from"))
-        as_csv(head, lines, "cka", "layers_cka_csv")
+        st.html(html_table(head, lines, colours, "Each layer and the one that it comes from"))
+        csv_button(head, lines, "cka", "layers_cka_csv")
     st.caption(
         f"Linear CKA (arXiv 1905.00414) over {found.tokens:,} tokens of held-out text: 1 if two layers hold the same "
         "up to rotation and scale, 0 if they have nothing in common; widths need not be equal. The unbiased estimator, "
@@ -75,7 +76,7 @@ def show_cka(pair: Pair, colours: Theme) -> None:
     )
 
 
-def _both_ckas(pair: Pair) -> tuple[Cka, Cka]:
+def _cka_and_null(pair: ModelPair) -> tuple[Cka, Cka]:
     def make() -> tuple[Cka, Cka]:
         from engine.learning.held_out import hidden_states
         from engine.model.bert import new_bert
@@ -92,42 +93,42 @@ def _both_ckas(pair: Pair) -> tuple[Cka, Cka]:
         bar.empty()
         return found, null
 
-    return state.computed(("cka", pair.teacher_key, pair.student_key), make)
+    return caches.compute_once(("cka", pair.teacher_key, pair.student_key), make)
 
 
-def show_weights(pair: Pair, colours: Theme) -> None:
+def show_weights(pair: ModelPair, colours: Theme) -> None:
     """Draws how far apart the weights of neighbouring layers are, for both models."""
     from engine.inspection.weight_distances import KINDS, weight_steps
 
     measure = st.segmented_control(
         "Measure",
-        list(WEIGHTS),
+        list(WEIGHT_MEASURES),
         default="cosine",
         required=True,
-        format_func=lambda it: WEIGHTS[it],
+        format_func=lambda it: WEIGHT_MEASURES[it],
         key="weight_measure",
         bind="query-params",
     )
     found = {
-        role: state.computed(("weights", pair.key(role)), functools.partial(weight_steps, model.bert))
+        role: caches.compute_once(("weights", pair.key(role)), functools.partial(weight_steps, model.bert))
         for role, model in pair.models.items()
     }
     if not any(steps[measure].size for steps in found.values()):
         st.info("Both models have one layer, so no layer has a neighbour.")
         return
-    low, high = limits_of(*(steps[measure] for steps in found.values() if steps[measure].size))
+    low, high = common_limits(*(steps[measure] for steps in found.values() if steps[measure].size))
     if measure == "cosine":
         low, high = -1.0, 1.0
     for column, (role, steps) in zip(st.columns(2, gap="large"), found.items(), strict=True):
         table_of = steps[measure]
         with column:
-            sharing = sharing_words(pair.models[role].bert.shape)
+            sharing = describe_sharing(pair.models[role].bert.shape)
             st.markdown(f"**{role}**" + (f": {sharing}" if sharing else ""))
             if not table_of.size:
                 st.caption("One layer: no neighbour.")
                 continue
-            shown(
-                grid(
+            show_figure(
+                heatmap(
                     table_of,
                     list(KINDS),
                     [f"{layer + 1}-{layer + 2}" for layer in range(table_of.shape[1])],
@@ -136,14 +137,14 @@ def show_weights(pair: Pair, colours: Theme) -> None:
                     colours,
                     hover="%{y}, layers %{x}",
                     limits=(low, high),
-                    write=".2f" if measure != "l2" else ".1f",
+                    number_format=".2f" if measure != "l2" else ".1f",
                 ),
                 f"weights_{role}",
-                f"{WEIGHTS[str(measure)]} between the weights of neighbouring layers of the {role.lower()}.",
-                beside="weights_csv",
+                f"{WEIGHT_MEASURES[str(measure)]} between the weights of neighbouring layers of the {role.lower()}.",
+                csv_key="weights_csv",
             )
     head = ["weights", "layers"]
-    head += [f"{role}, {name.lower()}" for role in found for name in WEIGHTS.values()]
+    head += [f"{role}, {name.lower()}" for role in found for name in WEIGHT_MEASURES.values()]
     deepest = max(steps["l2"].shape[1] for steps in found.values())
     lines = [
         [
@@ -152,15 +153,15 @@ def show_weights(pair: Pair, colours: Theme) -> None:
             *(
                 minus(steps[name][row, layer], 3) if layer < steps[name].shape[1] else ""
                 for steps in found.values()
-                for name in WEIGHTS
+                for name in WEIGHT_MEASURES
             ),
         ]
         for row, kind in enumerate(KINDS)
         for layer in range(deepest)
     ]
     with st.expander("As a table"):
-        st.html(table(head, lines, colours))
-        as_csv(head, lines, "weights-of-neighbours", "weights_csv")
+        st.html(html_table(head, lines, colours))
+        csv_button(head, lines, "weights-of-neighbours", "weights_csv")
     st.caption(
         "Of the weight matrices of two neighbouring layers, entry by entry: L2 is the Euclidean distance; relative L2 "
         "divides it by the root mean square of the two norms (0: equal, about 1.41: unrelated); cosine takes both as "

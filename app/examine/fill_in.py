@@ -7,9 +7,10 @@ import re
 import pandas as pd
 import streamlit as st
 
-from app.elements.text import plain, some_words
-from app.session import caches as state
-from app.session import widget_values as given
+from app.elements.text import escape_markdown, list_words
+from app.session import caches
+from app.session.link import set_link_text
+from app.session.widget_values import start_from_link, widget_key, widget_value
 from engine.inspection.fill_in import BLANK, Filled, agreement
 from engine.inspection.probe import ProbeError
 from engine.model.saved_models import Model
@@ -31,7 +32,7 @@ def with_a_blank(sentence: str) -> str:
     return sentence[: chosen.start()] + BLANK + sentence[chosen.end() :]
 
 
-SHOWN = 6  # candidates of each model
+CANDIDATES = 6  # candidates of each model
 COLOURS = {"Teacher": "blue", "Student": "orange"}
 MOST_TYPED = 100_000  # letters; more than that a box swallows without a word
 MOST_BLANKS = 12  # drawn; a sentence may have more
@@ -48,17 +49,17 @@ def show_fill_in(teacher: Model, student: Model, start: str, key: str) -> None:
             )
             return
     name = f"blanks_{key}"
-    given.begin(name, "blanks", start)
+    start_from_link(name, "blanks", start)
     text = st.text_input(
         f"Sentence with {BLANK}",
-        given.value_of(name),
+        widget_value(name),
         MOST_TYPED,
-        key=given.key(name),
+        key=widget_key(name),
         help=f"Write {BLANK} wherever a word should be found, as often as you like. All are hidden at the same time.",
     )
-    state.keep_text("blanks", text, start)
+    set_link_text("blanks", text, start)
     try:
-        seen = {"Teacher": state.fill(teacher, text), "Student": state.fill(student, text)}
+        seen = {"Teacher": caches.fill_blanks(teacher, text), "Student": caches.fill_blanks(student, text)}
         agreed = agreement(seen["Teacher"], seen["Student"])
     except ProbeError as error:
         st.warning(str(error), icon=":material/edit:")
@@ -70,12 +71,12 @@ def show_fill_in(teacher: Model, student: Model, start: str, key: str) -> None:
         f"Same first word in **{same} of {count}**; on average the two share **{shared:.0%}** of their probability."
     )
     for role, filled in seen.items():
-        st.caption(f"{role}: {_sentence(filled)}")
+        st.caption(f"{role}: {_filled_sentence(filled)}")
     for blank, (first, mass) in enumerate(agreed[:MOST_BLANKS]):
         note = "same first word" if first else "different first words"
         st.markdown(f"**Blank {blank + 1}**: {note}, {mass:.0%} of the probability shared")
         for column, (role, filled) in zip(st.columns(2, gap="large"), seen.items(), strict=True):
-            table = pd.DataFrame(filled.candidates(blank, SHOWN), columns=[role, "probability"])
+            table = pd.DataFrame(filled.candidates(blank, CANDIDATES), columns=[role, "probability"])
             column.dataframe(
                 table,
                 hide_index=True,
@@ -94,13 +95,13 @@ def show_fill_in(teacher: Model, student: Model, start: str, key: str) -> None:
 def warn_of_unknown(filled: Filled) -> None:
     """Names the words that the vocabulary does not have, if any."""
     if filled.unknown:
-        st.warning(f"Not in the vocabulary: {some_words(filled.unknown)}.", icon=":material/help:")
+        st.warning(f"Not in the vocabulary: {list_words(filled.unknown)}.", icon=":material/help:")
 
 
-def _sentence(filled: Filled) -> str:
+def _filled_sentence(filled: Filled) -> str:
     """The text with each blank's first candidate in it, as markdown in which nothing is markup."""
     words = list(filled.tokens)
     for blank, place in enumerate(filled.blanks):
         words[place] = filled.candidates(blank, 1)[0][0]
     joined = " ".join(words[1:-1]).replace(" ##", "")
-    return plain(re.sub(r" (?=[.,!?])", "", joined))
+    return escape_markdown(re.sub(r" (?=[.,!?])", "", joined))

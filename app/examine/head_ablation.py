@@ -8,27 +8,28 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from app.elements.buttons import as_csv
-from app.elements.figure import shown
-from app.elements.heatmaps import grid, limits_of
-from app.elements.tables import table
+from app.elements.buttons import csv_button
+from app.elements.figure import show_figure
+from app.elements.heatmaps import common_limits, heatmap
+from app.elements.tables import html_table
 from app.elements.theme import Theme
 from app.elements.tiles import tile_row
-from app.examine.ancestry.charts import scatter
-from app.examine.ancestry.heads import lineage_of
-from app.examine.pair import Pair, head_names, layer_names, minus, p_value, signed
-from app.session import caches as state
+from app.examine.ancestry.charts import labelled_scatter
+from app.examine.ancestry.lineage import read_student_lineage
+from app.examine.labels import head_names, layer_names, minus, p_value, signed
+from app.examine.model_pair import ModelPair
+from app.session import caches
 from engine.inspection.kinship import KinshipError, kinship, rank_correlation
 from engine.text.token_store import CorpusError
 
 
-def show_ranking(pair: Pair, how: str, folder: Path, colours: Theme) -> None:
+def show_ranking(pair: ModelPair, how: str, folder: Path, colours: Theme) -> None:
     """A button, and below it what each head is missed by. `how`: off or uniform; `folder`: the student's."""
     st.caption(
         "Each head of both models is taken away by itself, and the loss on the hidden words of "
-        f"{pair.asked_rows} held-out rows is asked anew."
+        f"{pair.ranking_rows} held-out rows is asked anew."
     )
-    ready = all(state.known(*pair.damage_key(role, how)) for role in pair.models)
+    ready = all(caches.is_computed(*pair.damage_key(role, how)) for role in pair.models)
     place = st.empty()
     if not ready and not place.button("Rank all heads", icon=":material/format_list_numbered:", type="primary"):
         return
@@ -47,12 +48,12 @@ def show_ranking(pair: Pair, how: str, folder: Path, colours: Theme) -> None:
         return
     bar.empty()
     tables = {role: damage.by_layer() for role, damage in found.items()}
-    limits = limits_of(*tables.values())
+    limits = common_limits(*tables.values())
     for column, (role, values) in zip(st.columns(2, gap="large"), tables.items(), strict=True):
         with column:
             st.markdown(f"**{role}**: change of the loss, nats a hidden word")
-            shown(
-                grid(
+            show_figure(
+                heatmap(
                     values,
                     layer_names(values.shape[0]),
                     head_names(values.shape[1]),
@@ -61,11 +62,11 @@ def show_ranking(pair: Pair, how: str, folder: Path, colours: Theme) -> None:
                     colours,
                     hover=f"{role.lower()}'s %{{y}}, %{{x}}",
                     limits=limits,
-                    write="+.3f" if values.shape[1] <= 6 else "+.2f",
+                    number_format="+.3f" if values.shape[1] <= 6 else "+.2f",
                 ),
                 f"damage_{role}",
                 f"What each of the {role.lower()}'s heads is missed by.",
-                beside="damage_csv",
+                csv_key="damage_csv",
             )
     head = ["rank", "model", "head", "change of the loss, nats", "± 95%"]
     lines = []
@@ -76,25 +77,25 @@ def show_ranking(pair: Pair, how: str, folder: Path, colours: Theme) -> None:
             where = f"layer {layer + 1}, head {number + 1}"
             lines.append([str(rank), role, where, signed(means[place], 4), f"{intervals[place]:.4f}"])
     with st.expander("Ranked, as a table"):
-        st.html(table(head, lines, colours))
-        as_csv(head, lines, f"damage-{how}", "damage_csv")
+        st.html(html_table(head, lines, colours))
+        csv_button(head, lines, f"damage-{how}", "damage_csv")
     st.caption(
         "Above 0: the head is missed; below 0: without it the model guesses better. One scale for both models. A head "
         "whose interval holds 0 is not known to matter."
     )
-    _heirs(pair, found, folder, colours)
+    _ancestors_and_heirs(pair, found, folder, colours)
 
 
-def _heirs(pair: Pair, found: dict[str, Any], folder: Path, colours: Theme) -> None:
+def _ancestors_and_heirs(pair: ModelPair, found: dict[str, Any], folder: Path, colours: Theme) -> None:
     """Whether an heir is missed as its ancestors are."""
     from engine.inspection.head_ablation import alike_in_damage
 
     try:
-        lineage = lineage_of(pair, folder)
+        lineage = read_student_lineage(pair, folder)
     except ValueError as error:
         st.warning(str(error), icon=":material/broken_image:")
         return
-    if lineage is None or not pair.speak_alike:
+    if lineage is None or not pair.same_vocabulary:
         return
     st.markdown("#### Switch off an ancestor, watch the heir")
     teacher, student = found["Teacher"], found["Student"]
@@ -140,8 +141,8 @@ def _heirs(pair: Pair, found: dict[str, Any], folder: Path, colours: Theme) -> N
     with one:
         st.markdown("**How much** each heir is missed, and its ancestors")
         labels = [f"student's layer {layer + 1}, head {head + 1}" for layer, head in student.heads]
-        shown(
-            scatter(
+        show_figure(
+            labelled_scatter(
                 expected,
                 student.means,
                 labels,
@@ -160,8 +161,8 @@ def _heirs(pair: Pair, found: dict[str, Any], folder: Path, colours: Theme) -> N
             key="heirs_layer",
         )
         values = alike[layer]
-        shown(
-            grid(
+        show_figure(
+            heatmap(
                 values,
                 head_names(values.shape[0]),
                 head_names(values.shape[1]),

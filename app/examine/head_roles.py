@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from app.elements.buttons import as_csv
-from app.elements.figure import shown
-from app.elements.heatmaps import blocks
-from app.elements.tables import table
-from app.elements.theme import Theme, theme
-from app.examine.charts import best_bars
-from app.examine.pair import ROWS, Pair
-from app.session import caches as state
+from app.elements.buttons import csv_button
+from app.elements.figure import show_figure
+from app.elements.heatmaps import head_blocks
+from app.elements.tables import html_table
+from app.elements.theme import Theme
+from app.examine.charts import best_head_bars
+from app.examine.model_pair import ROWS, ModelPair
+from app.session import caches
+from app.session.browser import current_theme
 from engine.inspection.head_roles import (
     PATTERNS,
     BestHead,
@@ -31,9 +32,9 @@ MOST_UNKNOWN = 0.3  # of the stories' words; more, and the model does not speak 
 
 
 @st.fragment
-def show_roles(pair: Pair) -> None:
+def show_head_roles(pair: ModelPair) -> None:
     """The tab."""
-    colours = theme(state.dark())
+    colours = current_theme()
     which = st.segmented_control(
         "What to look for",
         ("Gold relations", "Positions"),
@@ -43,12 +44,12 @@ def show_roles(pair: Pair) -> None:
         bind="query-params",
     )
     if which == "Gold relations":
-        _gold(pair, colours)
+        _gold_relations(pair, colours)
     else:
         _positions(pair, colours)
 
 
-def _gold(pair: Pair, colours: Theme) -> None:
+def _gold_relations(pair: ModelPair, colours: Theme) -> None:
     unknown = _unknown_share(pair)
     if unknown > MOST_UNKNOWN:
         st.info(
@@ -67,11 +68,11 @@ def _gold(pair: Pair, colours: Theme) -> None:
         bind="query-params",
         help="It stands behind [MASK]: the model has to find out what it is, and needs the other word for it.",
     )
-    found = {role: _gold_of(pair, role, hide) for role in pair.models}
+    found = {role: _gold_attention(pair, role, hide) for role in pair.models}
     for role, relations in found.items():
         st.markdown(f"**{role}**: layer by head, a block a relation")
-        shown(
-            blocks(
+        show_figure(
+            head_blocks(
                 {name: gold.means for name, gold in relations.items()},
                 colours.role(role),
                 colours,
@@ -87,11 +88,11 @@ def _gold(pair: Pair, colours: Theme) -> None:
         known: dict[str, dict[str, BestHead]] = {
             role: {name: one for name in names if (one := heads[name]) is not None} for role, heads in best.items()
         }
-        shown(
-            best_bars(known, colours),
+        show_figure(
+            best_head_bars(known, colours),
             "gold_best",
             "The best head of teacher and student for each relation, with what nulls would reach.",
-            beside="gold_csv",
+            csv_key="gold_csv",
         )
         head = ["relation", "role", "best head", "attention, %", "even, %", "fixed distance, %", "distance", "cases"]
         lines = [
@@ -109,8 +110,8 @@ def _gold(pair: Pair, colours: Theme) -> None:
             for role, heads in known.items()
             for one in [heads[name]]
         ]
-        st.html(table(head, lines, colours))
-        as_csv(head, lines, "gold-relations", "gold_csv")
+        st.html(html_table(head, lines, colours))
+        csv_button(head, lines, "gold-relations", "gold_csv")
     stories = STORIES_HIDDEN if hide else STORIES
     st.caption(
         "; ".join(f"**{name}**: {about}" for name, about in RELATIONS.items())
@@ -122,17 +123,17 @@ def _gold(pair: Pair, colours: Theme) -> None:
     )
 
 
-def _unknown_share(pair: Pair) -> float:
+def _unknown_share(pair: ModelPair) -> float:
     def make() -> float:
         words = [word for story in gold_stories(8) for word in story.words]
         tokenizer = pair.student.tokenizer
         ids = tokenizer(words, is_split_into_words=True)["input_ids"]
         return ids.count(tokenizer.unk_token_id) / max(1, len(words))
 
-    return state.computed(("unknown", pair.student_key), make)
+    return caches.compute_once(("unknown", pair.student_key), make)
 
 
-def _gold_of(pair: Pair, role: str, hide: bool) -> dict[str, Any]:
+def _gold_attention(pair: ModelPair, role: str, hide: bool) -> dict[str, Any]:
     def make() -> dict[str, Any]:
         bar = st.progress(0.0, f"{role}: reading stories")
         stories = gold_stories(STORIES_HIDDEN if hide else STORIES)
@@ -145,23 +146,23 @@ def _gold_of(pair: Pair, role: str, hide: bool) -> dict[str, Any]:
         bar.empty()
         return {name: found[name] for name in RELATIONS if name in found}
 
-    return state.computed(("gold", pair.key(role), hide), make)
+    return caches.compute_once(("gold", pair.key(role), hide), make)
 
 
-def _positions(pair: Pair, colours: Theme) -> None:
+def _positions(pair: ModelPair, colours: Theme) -> None:
     st.caption(
         "Many heads do something plainer than grammar: they look at the token before, or at [SEP]. How much of each "
         "head's attention goes where, on held-out text? Bare paper: 0%, full colour: 100%."
     )
     try:
-        found = {role: _positions_of(pair, role) for role in pair.models}
+        found = {role: _positional_attention(pair, role) for role in pair.models}
     except CorpusError as error:
         st.warning(str(error), icon=":material/info:")
         return
     for role, patterns in found.items():
         st.markdown(f"**{role}**: layer by head, a block a position")
-        shown(
-            blocks(
+        show_figure(
+            head_blocks(
                 {name: table_of for name, (table_of, _) in patterns.items()},
                 colours.role(role),
                 colours,
@@ -179,8 +180,8 @@ def _positions(pair: Pair, colours: Theme) -> None:
             layer, place = np.unravel_index(np.nanargmax(values), values.shape)
             line += [f"layer {layer + 1}, head {place + 1}", f"{100 * values[layer, place]:.1f}"]
         lines.append([*line, f"{100 * found['Teacher'][name][1]:.1f}"])
-    st.html(table(head, lines, colours))
-    as_csv(head, lines, "positions", "positions_csv")
+    st.html(html_table(head, lines, colours))
+    csv_button(head, lines, "positions", "positions_csv")
     st.caption(
         f"Mean over the words of {ROWS} held-out rows of the student's corpus; special tokens are looked at, but do "
         "not look. Even: what attention spread evenly over all tokens of a row would give. The best of many heads is a "
@@ -188,7 +189,7 @@ def _positions(pair: Pair, colours: Theme) -> None:
     )
 
 
-def _positions_of(pair: Pair, role: str) -> dict[str, tuple[np.ndarray, float]]:
+def _positional_attention(pair: ModelPair, role: str) -> dict[str, tuple[np.ndarray, float]]:
     def make() -> dict[str, tuple[np.ndarray, float]]:
         rows = pair.rows()
         bar = st.progress(0.0, f"{role}: reading text")
@@ -200,4 +201,4 @@ def _positions_of(pair: Pair, role: str) -> dict[str, tuple[np.ndarray, float]]:
         bar.empty()
         return found
 
-    return state.computed(("positions", pair.key(role), pair.student_key), make)
+    return caches.compute_once(("positions", pair.key(role), pair.student_key), make)

@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app.elements import plotly_base as charts
-from app.elements.buttons import deferred_csv
-from app.elements.figure import shown
-from app.elements.text import some_words
+from app.elements.buttons import lazy_csv_button
+from app.elements.figure import show_figure
+from app.elements.text import list_words
 from app.elements.theme import Theme
-from app.session import caches as state
-from app.session import widget_values as given
+from app.examine import attention_charts
+from app.session.browser import recall, remember
+from app.session.link import link_value, set_link_value
+from app.session.widget_values import set_widget_value, widget_key, widget_value
 
 if TYPE_CHECKING:
     from engine.inspection.probe import Probe
@@ -36,24 +37,26 @@ def show_heads(seen: Mapping[str, Probe], sides: Mapping[str, str], run_id: str,
             st.markdown(words)
             maps = seen[role].attentions  # (layer, head, pos, pos)
             tall = maps.shape[0] / maps.shape[1]
-            event = shown(
-                charts.mosaic(maps, role, colours),
+            event = show_figure(
+                attention_charts.attention_mosaic(maps, role, colours),
                 key=f"mosaic_{role}_{run_id}",
                 on_select="rerun",
                 selection_mode="points",
                 alt=f"Attention of the {role}: {maps.shape[0]} layers by {maps.shape[1]} heads.",
-                beside=f"mosaic_csv_{role}_{run_id}",
-                narrow=(tall, round(62 - 50 * tall)),
+                csv_key=f"mosaic_csv_{role}_{run_id}",
+                narrow_height=(tall, round(62 - 50 * tall)),
             )
-            lines_as_csv(seen[role], role, run_id)
+            attention_csv_button(seen[role], role, run_id)
             if len(set(seen[role].heads)) > 1:
                 st.caption("Its layers have different numbers of heads: squares without a head are empty.")
-            _open_clicked(role, event.selection.points, {name: found.heads for name, found in seen.items()}, run_id)
-    _open_linked(seen, run_id)
-    _opened(seen, run_id, colours)
+            _open_clicked_head(
+                role, event.selection.points, {name: found.heads for name, found in seen.items()}, run_id
+            )
+    _open_heads_in_link(seen, run_id)
+    _show_open_heads(seen, run_id, colours)
 
 
-def lines_as_csv(found: Probe, role: str, run_id: str) -> None:
+def attention_csv_button(found: Probe, role: str, run_id: str) -> None:
     """A button that saves every number of a mosaic."""
 
     def lines() -> Iterator[list[object]]:
@@ -67,17 +70,17 @@ def lines_as_csv(found: Probe, role: str, run_id: str) -> None:
                         ]  # fmt: skip
 
     head = ["layer", "head", "from", "token", "to", "token looked at", "attention"]
-    deferred_csv(head, lines, f"{run_id}-{role}-attention", f"mosaic_csv_{role}_{run_id}")
+    lazy_csv_button(head, lines, f"{run_id}-{role}-attention", f"mosaic_csv_{role}_{run_id}")
 
 
-def keep_page(seen: Mapping[str, Probe], sides: Mapping[str, str], text: str, run_id: str) -> None:
+def attention_page_button(seen: Mapping[str, Probe], sides: Mapping[str, str], text: str, run_id: str) -> None:
     """A button that saves what `show_heads` shows as one page that needs no network."""
     from engine.reports.attention_page import Look, attention_page
 
     def page() -> str:
         names = {role: words.replace("**", "").replace("\\", "") for role, words in sides.items()}
         looks = [Look(role, names[role], found.tokens, found.attentions) for role, found in seen.items()]
-        return attention_page(looks, text, [note.replace("\\", "") for note in notices(seen)])  # no markdown there
+        return attention_page(looks, text, [note.replace("\\", "") for note in text_notices(seen)])  # no markdown there
 
     st.download_button(
         "This attention as a page",
@@ -90,7 +93,7 @@ def keep_page(seen: Mapping[str, Probe], sides: Mapping[str, str], text: str, ru
     )
 
 
-def notices(seen: Mapping[str, Probe]) -> list[str]:
+def text_notices(seen: Mapping[str, Probe]) -> list[str]:
     """What a person should know of the text that was looked at, one warning each."""
     teacher, student = seen["teacher"], seen["student"]
     if teacher.tokens != student.tokens:
@@ -104,7 +107,7 @@ def notices(seen: Mapping[str, Probe]) -> list[str]:
             told.append("The teacher's vocabulary knows none of these words: both models see nothing but [UNK].")
         else:
             told.append(
-                f"The teacher's vocabulary does not have: {some_words(teacher.unknown)}. These words appear as [UNK]."
+                f"The teacher's vocabulary does not have: {list_words(teacher.unknown)}. These words appear as [UNK]."
             )
     if teacher.cut:
         told.append(f"The text is long: {teacher.cut:,} of its tokens were left out at the end.")
@@ -114,23 +117,23 @@ def notices(seen: Mapping[str, Probe]) -> list[str]:
     return told
 
 
-def _open_linked(seen: Mapping[str, Probe], run_id: str) -> None:
+def _open_heads_in_link(seen: Mapping[str, Probe], run_id: str) -> None:
     """Opens the heads that the page's link names, once: ?heads=2.1-1.3 is layer 2, head 1 of the teacher and so on."""
-    if state.recall(f"heads_linked_{run_id}"):
+    if recall(f"heads_linked_{run_id}"):
         return
-    state.remember(f"heads_linked_{run_id}", True)
-    found = re.fullmatch(r"(\d{1,3})\.(\d{1,3})-(\d{1,3})\.(\d{1,3})", state.link("heads"))
+    remember(f"heads_linked_{run_id}", True)
+    found = re.fullmatch(r"(\d{1,3})\.(\d{1,3})-(\d{1,3})\.(\d{1,3})", link_value("heads"))
     if not found:
         return
     numbers = [int(number) for number in found.groups()]
     for role, layer, head in zip(("teacher", "student"), numbers[::2], numbers[1::2], strict=True):
         heads = seen[role].heads
         if 1 <= layer <= len(heads) and 1 <= head <= heads[layer - 1]:
-            given.give(f"layer_{role}_{run_id}", layer)
-            given.give(f"head_{role}_{run_id}", head)
+            set_widget_value(f"layer_{role}_{run_id}", layer)
+            set_widget_value(f"head_{role}_{run_id}", head)
 
 
-def _opened(seen: Mapping[str, Probe], run_id: str, colours: Theme) -> None:
+def _show_open_heads(seen: Mapping[str, Probe], run_id: str, colours: Theme) -> None:
     """One head of each model large, and below them the difference between the two."""
     grids: dict[str, np.ndarray] = {}
     chosen = []
@@ -139,31 +142,33 @@ def _opened(seen: Mapping[str, Probe], run_id: str, colours: Theme) -> None:
             found = seen[role]
             first, other = st.columns(2)
             count = len(found.heads)
-            layer = _number(first, "Layer", role, count, run_id)
+            layer = _choose_number(first, "Layer", role, count, run_id)
             heads = found.heads[layer - 1]
-            head = _number(other, "Head", role, heads, run_id)
+            head = _choose_number(other, "Head", role, heads, run_id)
             chosen.append(f"{layer}.{head}")
             grids[role] = found.attentions[layer - 1, head - 1]
-            shown(
-                charts.one_head(grids[role], found.tokens, role, colours, found.second),
+            show_figure(
+                attention_charts.attention_heatmap(grids[role], found.tokens, role, colours, found.second),
                 key=f"one_{role}",
                 alt=f"Attention of the {role}'s layer {layer}, head {head}.",
-                narrow=TOKENS,
+                narrow_height=TOKENS,
             )
             with st.expander("As a table"):
-                _table(grids[role], found.tokens)
-    state.set_link("heads", "" if chosen == ["1.1", "1.1"] else "-".join(chosen))
+                _attention_table(grids[role], found.tokens)
+    set_link_value("heads", "" if chosen == ["1.1", "1.1"] else "-".join(chosen))
     tokens = seen["teacher"].tokens
     if tokens != seen["student"].tokens:
         return
     left, right = st.columns(2, gap="large")
     apart = grids["student"] - grids["teacher"]
     with left:
-        shown(
-            charts.difference(grids["student"], grids["teacher"], tokens, colours, seen["teacher"].second),
+        show_figure(
+            attention_charts.attention_difference(
+                grids["student"], grids["teacher"], tokens, colours, seen["teacher"].second
+            ),
             key="difference",
             alt="Attention of the student's head less that of the teacher's.",
-            narrow=TOKENS,
+            narrow_height=TOKENS,
         )
     with right:
         st.markdown(
@@ -175,36 +180,36 @@ def _opened(seen: Mapping[str, Probe], run_id: str, colours: Theme) -> None:
             "attention elsewhere. Heads in the same place need not be each other's: Inheritance says which are."
         )
         with st.expander("As a table"):
-            _table(apart, tokens)
+            _attention_table(apart, tokens)
 
 
-def _number(place: Any, what: str, role: str, most: int, run_id: str) -> int:
+def _choose_number(place: Any, what: str, role: str, most: int, run_id: str) -> int:
     """A choice among `most` layers or heads; one above (the layer before had more heads) becomes the last."""
     name = f"{what.lower()}_{role}_{run_id}"
-    if given.value_of(name, 1) > most:
-        given.give(name, most)
+    if widget_value(name, 1) > most:
+        set_widget_value(name, most)
     numbers = range(1, most + 1)
-    return place.selectbox(f"{what} of the {role}", numbers, given.value_of(name) - 1, key=given.key(name))
+    return place.selectbox(f"{what} of the {role}", numbers, widget_value(name) - 1, key=widget_key(name))
 
 
-def _table(grid: np.ndarray, tokens: Sequence[str]) -> None:
+def _attention_table(grid: np.ndarray, tokens: Sequence[str]) -> None:
     """Attention (pos, pos) with its words."""
     names = [f"{place} {token}" for place, token in enumerate(tokens)]
     st.dataframe(pd.DataFrame(grid.round(3), names, names))
 
 
-def _open_clicked(role: str, points: list[dict], sizes: Mapping[str, tuple[int, ...]], run_id: str) -> None:
+def _open_clicked_head(role: str, points: list[dict], sizes: Mapping[str, tuple[int, ...]], run_id: str) -> None:
     """Opens the head that was just clicked in the mosaic of `role`, and the one in its place in the other model.
 
     `sizes`: the heads of each layer of each model; one with fewer layers opens the layer at the same relative depth.
     """
     clicked = tuple(points[-1]["customdata"][:2]) if points else None
     seen_before = f"clicked_{role}_{run_id}"
-    if clicked is None or clicked == state.recall(seen_before):
+    if clicked is None or clicked == recall(seen_before):
         return
-    state.remember(seen_before, clicked)
+    remember(seen_before, clicked)
     layer, head = clicked
     for other, heads in sizes.items():
         here = max(1, round(layer * len(heads) / len(sizes[role])))
-        given.give(f"layer_{other}_{run_id}", here)
-        given.give(f"head_{other}_{run_id}", min(head, heads[here - 1]))
+        set_widget_value(f"layer_{other}_{run_id}", here)
+        set_widget_value(f"head_{other}_{run_id}", min(head, heads[here - 1]))

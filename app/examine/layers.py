@@ -9,18 +9,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import streamlit as st
 
-from app.elements.buttons import as_csv
-from app.elements.figure import shown
-from app.elements.tables import table
-from app.elements.text import plain
-from app.elements.theme import Theme, theme
-from app.examine.charts import step_lines
-from app.examine.pair import ROWS, Pair, minus
-from app.session import caches as state
-from app.session import widget_values as given
+from app.elements.buttons import csv_button
+from app.elements.figure import show_figure
+from app.elements.tables import html_table
+from app.elements.text import escape_markdown
+from app.elements.theme import Theme
+from app.examine.charts import layer_lines
+from app.examine.labels import minus
+from app.examine.model_pair import ROWS, ModelPair
+from app.session import caches
+from app.session.browser import current_theme
+from app.session.link import set_link_value
+from app.session.widget_values import start_from_link, widget_key, widget_value
 from engine.inspection.layer_similarity import layer_steps
 from engine.storage.runs import list_runs
-from engine.teachers import catalog as teachers
+from engine.teachers import catalog
 from engine.text.token_store import CorpusError
 
 if TYPE_CHECKING:
@@ -47,29 +50,31 @@ MEASURES = {
 
 
 @st.fragment
-def show_layers(pair: Pair, text: str, run_id: str) -> None:
+def show_layers(pair: ModelPair, text: str, run_id: str) -> None:
     """The tab. `text`: the sentence typed on the page."""
-    colours = theme(state.dark())
-    _figure_one(pair, text, run_id, colours)
+    colours = current_theme()
+    _layer_distances(pair, text, run_id, colours)
     st.markdown("#### What layers hold: CKA")
     show_cka(pair, colours)
     st.markdown("#### Weights of neighbouring layers")
     show_weights(pair, colours)
 
 
-def _figure_one(pair: Pair, text: str, run_id: str, colours: Theme) -> None:
-    others = _others(pair, run_id)
+def _layer_distances(pair: ModelPair, text: str, run_id: str, colours: Theme) -> None:
+    others = _other_models(pair, run_id)
     usual, every, name = ["Teacher", "Student"], ["Teacher", "Student", *others], f"layer_models_{run_id}"
-    given.begin(name, "models", usual, lambda said: [name for name in every if name in said.split(",")][:MOST] or None)
+    start_from_link(
+        name, "models", usual, lambda said: [name for name in every if name in said.split(",")][:MOST] or None
+    )
     chosen = st.multiselect(
         "Models",
         every,
-        given.value_of(name),
+        widget_value(name),
         max_selections=MOST,
-        key=given.key(name),
+        key=widget_key(name),
         help="Any finished run, by its id, and the teachers that come with the project, by name.",
     )
-    state.set_link("models", "" if chosen == usual else ",".join(chosen))
+    set_link_value("models", "" if chosen == usual else ",".join(chosen))
     left, right = st.columns(2)
     where = left.segmented_control(
         "Text", TEXTS, default=TEXTS[0], required=True, key="layer_text", bind="query-params"
@@ -90,8 +95,8 @@ def _figure_one(pair: Pair, text: str, run_id: str, colours: Theme) -> None:
     strangers: dict[str, str] = {}  # models that cannot read the student's text, and what they read instead
     for name in chosen:
         try:
-            model, key = _model(pair, name)
-            steps[name], corpus = _steps(pair, model, key, seen_text)
+            model, key = _model_by_name(pair, name)
+            steps[name], corpus = _distances(pair, model, key, seen_text)
             if corpus not in ("", pair.corpus):
                 strangers[name] = corpus
             shapes[name] = model.bert.shape
@@ -105,16 +110,19 @@ def _figure_one(pair: Pair, text: str, run_id: str, colours: Theme) -> None:
         with column:
             st.markdown(f"**{title}** between each layer's input and output")
             values = {name: found[measure] for name, found in steps.items()}
-            figure = step_lines(values, title, colours, unit=unit, relative=depth == "Relative depth", dashed=dashed)
-            shown(figure, f"layers_{measure}", f"{title} per layer of {', '.join(steps)}.", beside="layer_steps_csv")
+            figure = layer_lines(values, title, colours, unit=unit, relative=depth == "Relative depth", dashed=dashed)
+            show_figure(
+                figure, f"layers_{measure}", f"{title} per layer of {', '.join(steps)}.", csv_key="layer_steps_csv"
+            )
             st.caption(explanation)
     tokens = next(iter(steps.values()))["l2"].shape[1]
     st.caption(
         f"Line: mean over {tokens:,} tokens"
-        + (" of this sentence" if seen_text else f" of {ROWS} held-out rows of {plain(pair.corpus)}")
+        + (" of this sentence" if seen_text else f" of {ROWS} held-out rows of {escape_markdown(pair.corpus)}")
         + ", special ones too, padding not; band: one standard deviation. "
         + "".join(
-            f"{name} does not speak its language and reads {plain(corpus)}. " for name, corpus in strangers.items()
+            f"{name} does not speak its language and reads {escape_markdown(corpus)}. "
+            for name, corpus in strangers.items()
         )
         + ("Dashed: layers that share weights. " if dashed else "")
         + "After ALBERT (arXiv 1909.11942), Figure 1, which sets shared layers against unshared ones."
@@ -129,17 +137,17 @@ def _figure_one(pair: Pair, text: str, run_id: str, colours: Theme) -> None:
                 there = layer < len(mean)
                 line.append(f"{minus(mean[layer], digits)}{unit} ± {spread[layer]:.{digits}f}" if there else "")
     with st.expander("As a table: mean ± one standard deviation"):
-        st.html(table(head, lines, colours))
-        as_csv(head, lines, "layer-steps", "layer_steps_csv")
+        st.html(html_table(head, lines, colours))
+        csv_button(head, lines, "layer-steps", "layer_steps_csv")
 
 
-def _others(pair: Pair, run_id: str) -> list[str]:
+def _other_models(pair: ModelPair, run_id: str) -> list[str]:
     """Names of everything else that can be looked at: other runs' students, shipped teachers."""
-    runs = [run.id for run in list_runs(state.RUNS) if run.id != run_id and run.student_dir.exists()]
-    return [*runs, *(name for name in teachers.TEACHERS if name != pair.teacher_key)]
+    runs = [run.id for run in list_runs(caches.RUNS) if run.id != run_id and run.student_dir.exists()]
+    return [*runs, *(name for name in catalog.TEACHERS if name != pair.teacher_key)]
 
 
-def _model(pair: Pair, name: str) -> tuple[Model, str]:
+def _model_by_name(pair: ModelPair, name: str) -> tuple[Model, str]:
     """The model called `name` on this tab, and its name in keys.
 
     Raises:
@@ -147,15 +155,15 @@ def _model(pair: Pair, name: str) -> tuple[Model, str]:
     """
     if name in pair.models:
         return pair.models[name], pair.key(name)
-    if name in teachers.TEACHERS:
-        return state.teacher_model(name), name
+    if name in catalog.TEACHERS:
+        return caches.teacher_model(name), name
     from engine.storage.runs import open_run
 
-    folder = open_run(state.RUNS, name).student_dir
-    return state.student_model(folder), state.newest(folder)
+    folder = open_run(caches.RUNS, name).student_dir
+    return caches.student_model(folder), caches.student_version(folder)
 
 
-def _steps(pair: Pair, model: Model, key: str, text: str) -> tuple[dict[str, np.ndarray], str]:
+def _distances(pair: ModelPair, model: Model, key: str, text: str) -> tuple[dict[str, np.ndarray], str]:
     """`layer_steps` over held-out text, or over `text`, and the name of the corpus, empty for `text`.
 
     The student's corpus for every model; one that does not speak its language reads its own.
@@ -164,7 +172,7 @@ def _steps(pair: Pair, model: Model, key: str, text: str) -> tuple[dict[str, np.
         ValueError: (ProbeError, CorpusError) there is no text.
     """
     if text:
-        return layer_steps(state.look(model, text).hidden), ""
+        return layer_steps(caches.probe_text(model, text).hidden), ""
 
     def make(corpus: str, length: int) -> dict[str, np.ndarray]:
         from engine.learning.held_out import held_out_rows, hidden_states
@@ -176,18 +184,18 @@ def _steps(pair: Pair, model: Model, key: str, text: str) -> tuple[dict[str, np.
 
     asked = (pair.corpus, pair.length)
     try:
-        return state.computed(("steps", key, *asked), functools.partial(make, *asked)), pair.corpus
+        return caches.compute_once(("steps", key, *asked), functools.partial(make, *asked)), pair.corpus
     except CorpusError:
-        own = _text_of(model, key)
+        own = _corpus_of(model, key)
         if own[0] == pair.corpus:
             raise
-        return state.computed(("steps", key, *own), functools.partial(make, *own)), own[0]
+        return caches.compute_once(("steps", key, *own), functools.partial(make, *own)), own[0]
 
 
-def _text_of(model: Model, key: str) -> tuple[str, int]:
+def _corpus_of(model: Model, key: str) -> tuple[str, int]:
     """The corpus that a model knows, and how long its rows are."""
     card: dict[str, Any] = model.card
     if card.get("corpus"):
         return str(card["corpus"]), int(card.get("length") or 64)
-    known = teachers.card(key, state.RUNS)
+    known = catalog.card(key, caches.RUNS)
     return known.corpus, known.length

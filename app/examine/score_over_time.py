@@ -7,48 +7,48 @@ from typing import Any
 
 import streamlit as st
 
-from app.elements.buttons import as_csv
-from app.elements.figure import shown
-from app.elements.tables import table
+from app.elements.buttons import csv_button
+from app.elements.figure import show_figure
+from app.elements.tables import html_table
 from app.elements.theme import Theme
-from app.examine import inheritance_charts as charts
-from app.examine.inheritance import PAIRINGS, thousandths
-from app.session import caches as state
+from app.examine import inheritance_charts
+from app.examine.inheritance import PAIRINGS, score_text
+from app.session import caches
 from engine.inheritance.curve import AXES, Curve
 from engine.storage.runs import Run, RunError, list_runs
 
 MOST_RUNS = 6  # on one chart
 
 
-def course(run: Run) -> Curve | None:
+def read_score_curve(run: Run) -> Curve | None:
     """The score of `run` at its evaluations; None where it has not told any."""
     size = run.events_path.stat().st_size if run.events_path.exists() else 0
-    return state.score_curve(str(run.path), size)
+    return caches.inheritance_curve(str(run.path), size)
 
 
-def _kin(curve: Curve) -> dict[str, Curve]:
+def _comparable_curves(curve: Curve) -> dict[str, Curve]:
     """The curves that can share a chart with `curve`: same teacher, text and length. Newest first."""
     found: dict[str, Curve] = {}
-    for other in list_runs(state.RUNS):
+    for other in list_runs(caches.RUNS):
         with contextlib.suppress(RunError):  # another run's damage is shown on its own page
-            its = course(other)
+            its = read_score_curve(other)
             if its is not None and its.kin == curve.kin:
                 found[other.id] = its
     return found
 
 
-def show_course(run: Run, curve: Curve | None, colours: Theme) -> None:
+def show_score_curves(run: Run, curve: Curve | None, colours: Theme) -> None:
     """The curves, and where they end as a table. `curve`: the run's own."""
     st.markdown("**The inheritance score over training**")
     if curve is None:
         st.caption("This run has not told its score.")
         return
-    curves = _kin(curve)
+    curves = _comparable_curves(curve)
     first, second, third = st.columns([3, 1, 1], vertical_alignment="bottom")
     chosen = first.multiselect(
         "Runs",
         list(curves),
-        _suggested(run.id, curves),
+        _default_runs(run.id, curves),
         format_func=lambda id: f"{curves[id].method} {curves[id].shape} ({id})",
         key=f"film_runs_{run.id}",
         max_selections=MOST_RUNS,
@@ -65,23 +65,23 @@ def show_course(run: Run, curve: Curve | None, colours: Theme) -> None:
     silent = [one.run for one in drawn if all(x is None for x in one.axes[axis]) or not any(one.scores[pairing])]
     if silent:
         st.info(f"Not drawn, for they do not tell it: {', '.join(silent)}.", icon=":material/info:")
-    names = _names(drawn)
-    shown(
-        charts.score_curves(drawn, names, pairing, axis, AXES[axis], colours),
+    names = _curve_names(drawn)
+    show_figure(
+        inheritance_charts.score_curves(drawn, names, pairing, axis, AXES[axis], colours),
         key=f"film_curves_{run.id}",
         alt="Inheritance score over training, one line a run.",
-        beside="film_csv",
+        csv_key="film_csv",
     )
     st.caption(
         "0 is what freshly initialised students of the same shape score, 1 is the teacher's own attention. Nobody was "
         "asked to imitate attention unless the method says so: WID, soft targets and learning from scratch have no "
         "loss on it. Bands: 95% intervals over a dozen sentences."
     )
-    st.html(_ends(drawn, names, pairing, colours))
+    st.html(_final_scores(drawn, names, pairing, colours))
     _curves_as_csv(drawn, names, pairing)
 
 
-def _suggested(run_id: str, curves: dict[str, Curve]) -> list[str]:
+def _default_runs(run_id: str, curves: dict[str, Curve]) -> list[str]:
     """The run itself and the newest of every other method with its shape."""
     own = curves.get(run_id)
     found = [run_id] if own else []
@@ -93,7 +93,7 @@ def _suggested(run_id: str, curves: dict[str, Curve]) -> list[str]:
     return found
 
 
-def _names(curves: list[Curve]) -> list[str]:
+def _curve_names(curves: list[Curve]) -> list[str]:
     """The methods, with what tells two runs of one method apart."""
     methods = [curve.method for curve in curves]
     return [
@@ -112,16 +112,16 @@ def _curves_as_csv(curves: list[Curve], names: list[str], pairing: str) -> None:
         for at, figure in enumerate(curve.scores[pairing])
         if figure
     ]
-    as_csv(["method", "run", *axes, "score", "low", "high"], lines, "inheritance-over-time", "film_csv")
+    csv_button(["method", "run", *axes, "score", "low", "high"], lines, "inheritance-over-time", "film_csv")
 
 
-def _ends(curves: list[Curve], names: list[str], pairing: str, colours: Theme) -> str:
+def _final_scores(curves: list[Curve], names: list[str], pairing: str, colours: Theme) -> str:
     """The last score of every run as a table, nulls beside."""
 
     def said(figure: Any) -> str:
         if not figure:
             return "–"
-        score, low, high = (thousandths(figure[name]) for name in ("score", "low", "high"))
+        score, low, high = (score_text(figure[name]) for name in ("score", "low", "high"))
         return f"{score} ({low} to {high})"
 
     rows = [
@@ -134,4 +134,4 @@ def _ends(curves: list[Curve], names: list[str], pairing: str, colours: Theme) -
         ]
         for curve, name in zip(curves, names, strict=True)
     ]
-    return table(["run", "steps", "score at its end", "heads shuffled", "random student"], rows, colours)
+    return html_table(["run", "steps", "score at its end", "heads shuffled", "random student"], rows, colours)

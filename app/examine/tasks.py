@@ -5,10 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from app.elements.figure import shown
+from app.elements.figure import show_figure
 from app.elements.score_charts import score_bars
-from app.elements.theme import theme
-from app.session import caches as state
+from app.session import caches
+from app.session.browser import current_theme, recall, remember
 from engine.model.saved_models import Model
 from engine.tasks.catalog import TASKS
 from engine.tasks.labelled import TaskError
@@ -32,15 +32,15 @@ def show_tasks(teacher: Model, student: Model, run_id: str) -> None:
     task = TASKS[name]
     st.caption(f"{task.about} Measured by {task.metrics[0]}.")
     if right.button("Score both", icon=":material/exercise:", type="primary", width="stretch"):
-        _score(teacher, student, name, run_id)
+        _score_both(teacher, student, name, run_id)
     command = f"python -m engine evaluate {run_id} --task {name} --seeds 3"
-    kept: dict[str, dict[str, dict]] = state.recall(f"scores_{run_id}", {})
+    kept: dict[str, dict[str, dict]] = recall(f"scores_{run_id}", {})
     if kept:
-        _draw(kept)
+        _show_scores(kept)
     st.code(command, language="sh", wrap_lines=True)
 
 
-def _score(teacher: Model, student: Model, name: str, run_id: str) -> None:
+def _score_both(teacher: Model, student: Model, name: str, run_id: str) -> None:
     """Scores both models, with a bar of how far it is, and remembers the answers."""
     bar, found = st.progress(0.0), {}
     for place, (role, model) in enumerate((("Teacher", teacher), ("Student", student))):
@@ -49,16 +49,16 @@ def _score(teacher: Model, student: Model, name: str, run_id: str) -> None:
             bar.progress((place + share) / 2, f"{role}: {what}, {share:.0%}")
 
         try:
-            found[role] = state.probe_task(model, name, say)
+            found[role] = caches.score_linear_probe(model, name, say)
         except TaskError as error:
             bar.empty()
             st.error(str(error), icon=":material/exercise:")
             return
     bar.empty()
-    state.remember(f"scores_{run_id}", {**state.recall(f"scores_{run_id}", {}), name: found})
+    remember(f"scores_{run_id}", {**recall(f"scores_{run_id}", {}), name: found})
 
 
-def _draw(kept: dict[str, dict[str, dict]]) -> None:
+def _show_scores(kept: dict[str, dict[str, dict]]) -> None:
     bars: dict[str, dict[str, tuple[float, float | None]]] = {"Teacher": {}, "Student": {}}
     rows, kept_bars, commonest = [], {}, {}
     for name, found in kept.items():
@@ -76,7 +76,7 @@ def _draw(kept: dict[str, dict[str, dict]]) -> None:
         commonest[TASKS[name].label] = 100 * found["Teacher"]["baseline"][metric]
         row["commonest class"] = f"{commonest[TASKS[name].label]:.1f}"
         rows.append(row)
-    colours = theme(state.dark())
+    colours = current_theme()
     figures = {
         "Scores": score_bars(bars, "%", colours, mark=("Commonest class", commonest)),
         "Of the teacher's score, the student retains": score_bars(
@@ -86,7 +86,7 @@ def _draw(kept: dict[str, dict[str, dict]]) -> None:
     for column, (title, figure) in zip(st.columns(2, gap="large"), figures.items(), strict=True):
         with column:
             st.markdown(f"**{title}**")
-            shown(
+            show_figure(
                 figure,
                 key=f"task_bars_{title}",
                 alt=f"{title}, on each task, with 95% intervals.",

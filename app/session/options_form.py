@@ -8,9 +8,9 @@ from typing import Any, cast
 
 import streamlit as st
 
-from app.session import widget_values as given
+from app.session.widget_values import persistent, persistent_choice
 
-SPELT = {"ffn": "FFN", "nsp": "NSP", "sop": "SOP", "adamw": "AdamW"}
+SPELLINGS = {"ffn": "FFN", "nsp": "NSP", "sop": "SOP", "adamw": "AdamW"}
 MOST_SIDE_BY_SIDE = 6  # choices; more of them go into a list
 
 
@@ -20,11 +20,11 @@ def options_form(kind: type, key: str, start: Mapping[str, Any] | None = None) -
     `start`: values to begin with instead of the fields' defaults; another start needs another `key`.
     """
     fields, start = dataclasses.fields(kind), start or {}
-    values = {spec.name: _widget(spec, key, start) for spec in fields if not spec.metadata.get("advanced")}
+    values = {spec.name: _option_widget(spec, key, start) for spec in fields if not spec.metadata.get("advanced")}
     advanced = [spec for spec in fields if spec.metadata.get("advanced")]
     if advanced:
         with st.expander("More options"):
-            values |= {spec.name: _widget(spec, key, start) for spec in advanced}
+            values |= {spec.name: _option_widget(spec, key, start) for spec in advanced}
     return values
 
 
@@ -34,20 +34,20 @@ def preset_choice(presets: Mapping[str, Mapping[str, Any]], notes: Mapping[str, 
         "Preset",
         list(presets),
         required=True,
-        format_func=begun,
+        format_func=choice_label,
         help="Sets the options below; each can still be changed.",
-        **given.kept(key, next(iter(presets)), "default"),
+        **persistent(key, next(iter(presets)), "default"),
     )
     st.caption(notes.get(name, ""))
     return str(name)
 
 
-def begun(name: str) -> str:
+def choice_label(name: str) -> str:
     """A choice's name as it stands on a button: a capital first, and abbreviations as people spell them."""
-    return SPELT.get(name, name[:1].upper() + name[1:])
+    return SPELLINGS.get(name, name[:1].upper() + name[1:])
 
 
-def _widget(spec: dataclasses.Field[Any], key: str, start: Mapping[str, Any]) -> Any:
+def _option_widget(spec: dataclasses.Field[Any], key: str, start: Mapping[str, Any]) -> Any:
     about, kind = spec.metadata, getattr(spec.type, "__name__", str(spec.type))
     default = cast(Any, start.get(spec.name, spec.default))
     label = about.get("label") or spec.name.replace("_", " ")
@@ -56,18 +56,18 @@ def _widget(spec: dataclasses.Field[Any], key: str, start: Mapping[str, Any]) ->
     if about.get("choices"):
         choices = list(about["choices"])
         if len(choices) > MOST_SIDE_BY_SIDE:
-            return st.selectbox(label, help=help, **given.kept_choice(name, choices, default))
-        chosen = given.kept(name, default, "default")
-        return st.segmented_control(label, choices, required=True, format_func=begun, help=help, **chosen)
+            return st.selectbox(label, help=help, **persistent_choice(name, choices, default))
+        chosen = persistent(name, default, "default")
+        return st.segmented_control(label, choices, required=True, format_func=choice_label, help=help, **chosen)
     if kind == "str":
-        return st.text_input(label, max_chars=200, help=help, **given.kept(name, default))
+        return st.text_input(label, max_chars=200, help=help, **persistent(name, default))
     if kind == "bool":
-        return st.toggle(label, help=help, **given.kept(name, default))
+        return st.toggle(label, help=help, **persistent(name, default))
     least, most = about.get("least"), about.get("most")
     if kind == "int":
         whole = [None if bound is None else int(bound) for bound in (least, most)]
-        return int(st.number_input(label, whole[0], whole[1], help=help, **given.kept(name, default)))
-    kept = given.kept(name, float(default))
+        return int(st.number_input(label, whole[0], whole[1], help=help, **persistent(name, default)))
+    kept = persistent(name, float(default))
     if most == 1.0 and cast(float, spec.default) >= 0.05:
         return st.slider(label, float(least or 0.0), 1.0, step=0.05, help=help, **kept)
     bounds = [None if bound is None else float(bound) for bound in (least, most)]

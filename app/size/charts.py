@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from app.elements.bars import part_label, shade_of
-from app.elements.plotly_base import escape, layout
-from app.elements.theme import Theme, on
+from app.elements.bars import part_label, part_shade
+from app.elements.plotly_base import apply_layout, escape_label
+from app.elements.theme import Theme, readable_on
 from engine.sizing.cost import parameters
 from engine.sizing.published_tables import Table
 from engine.sizing.shape import Shape
@@ -23,13 +23,13 @@ LABEL_PLACES = (
 )
 
 
-def tensor_map(entries: Sequence[Entry], colour: str, colours: Theme) -> go.Figure:
+def tensor_treemap(entries: Sequence[Entry], colour: str, colours: Theme) -> go.Figure:
     """A treemap of tensors within their parts; areas are parameters kept."""
     kept = [entry for entry in entries if entry.parameters]
     parts = [part for part in PARTS if any(entry.part == part for entry in kept)]
     sums = {part: sum(entry.parameters for entry in kept if entry.part == part) for part in parts}
     total = max(1, sum(sums.values()))
-    shades = {part: shade_of(colour, PARTS.index(part), colours) for part in parts}
+    shades = {part: part_shade(colour, PARTS.index(part), colours) for part in parts}
     fills = [shades[part] for part in parts] + [shades[entry.part] for entry in kept]
     figure = go.Figure(
         go.Treemap(
@@ -49,16 +49,16 @@ def tensor_map(entries: Sequence[Entry], colour: str, colours: Theme) -> go.Figu
                 "line": {"color": colours.empty, "width": 1},
                 "pad": {"t": 20, "l": 2, "r": 2, "b": 2},
             },
-            textfont={"color": [on(fill) for fill in fills]},
+            textfont={"color": [readable_on(fill) for fill in fills]},
             tiling={"pad": 1},
             pathbar={"visible": True, "thickness": 22},
             root={"color": "rgba(0,0,0,0)"},
         )
     )
-    return layout(figure, colours, 420)
+    return apply_layout(figure, colours, 420)
 
 
-def front_chart(edge: Sequence[Found], found: Sequence[Found], now: Shape, colour: str, colours: Theme) -> go.Figure:
+def frontier_chart(edge: Sequence[Found], found: Sequence[Found], now: Shape, colour: str, colours: Theme) -> go.Figure:
     """Width over depth: the widest shape within the budget, the shapes that were found, and the shape of now."""
     figure = go.Figure()
     figure.add_scatter(
@@ -88,7 +88,7 @@ def front_chart(edge: Sequence[Found], found: Sequence[Found], now: Shape, colou
     )
     figure.update_xaxes(title="layers", dtick=2)
     figure.update_yaxes(title="width", rangemode="tozero", tickformat=",")
-    return layout(figure, colours, 340)
+    return apply_layout(figure, colours, 340)
 
 
 def sweep_chart(curve: Sweep, title: str, colour: str, colours: Theme) -> go.Figure:
@@ -144,7 +144,7 @@ def sweep_chart(curve: Sweep, title: str, colour: str, colours: Theme) -> go.Fig
         )
     figure.update_xaxes(title=title)
     figure.update_yaxes(title="parameters", rangemode="tozero")
-    return layout(figure, colours, 360)
+    return apply_layout(figure, colours, 360)
 
 
 def paper_chart(paper: Table, own: Sequence[tuple[str, int, str]], colours: Theme) -> go.Figure:
@@ -175,13 +175,13 @@ def paper_chart(paper: Table, own: Sequence[tuple[str, int, str]], colours: Them
             x=[count / 1e6] * 2,
             y=[low, high],
             mode="lines",
-            name=f"{escape(name)}, size only",
+            name=f"{escape_label(name)}, size only",
             line={"color": colour, "width": 2.5},
-            hovertemplate=f"{escape(name)}: {count / 1e6:,.2f}M parameters, no score<extra></extra>",
+            hovertemplate=f"{escape_label(name)}: {count / 1e6:,.2f}M parameters, no score<extra></extra>",
         )
     marks = [
         digit * 10**power for power in range(-3, 7) for digit in (1, 2, 5)
     ]  # whole numbers, not plotly's bare digits
     figure.update_xaxes(title="parameters, millions", type="log", tickvals=marks, ticktext=[f"{m:,g}" for m in marks])
     figure.update_yaxes(title="score in the paper", range=[low, high])
-    return layout(figure, colours, 380)
+    return apply_layout(figure, colours, 380)

@@ -7,14 +7,14 @@ from typing import Any
 
 import streamlit as st
 
-from app.elements.bars import Bar, part_bars, part_label
-from app.elements.tables import table
-from app.elements.text import plain
-from app.elements.theme import theme
-from app.session import caches as state
-from app.size import choice as choice
-from app.size.answers import Model
-from engine.settings import torch_subprocess as apart
+from app.elements.bars import Bar, part_label, stacked_bars
+from app.elements.tables import html_table
+from app.elements.text import escape_markdown
+from app.session import caches
+from app.session.browser import current_theme
+from app.size.answers import SizedModel
+from app.size.comparison_state import change_callback, change_comparison, hold_widget
+from engine.settings import torch_subprocess
 from engine.settings.amounts import duration, short
 from engine.sizing.comparison import Comparison
 from engine.sizing.cost import parameters
@@ -36,27 +36,28 @@ from engine.sizing.wid_cost import heir_costs, wid_objections
 LARGEST = 10**12
 
 
-def cost(now: Comparison, models: Sequence[Model]) -> None:
+def show_cost(now: Comparison, models: Sequence[SizedModel]) -> None:
     """Running, then training, then this machine."""
-    tokens = _settings(now)
+    tokens = _cost_controls(now)
     fitting = [model for model in models if tokens <= model.shape.positions]
     for model in models:
         if model not in fitting:
             st.warning(
-                f"**{plain(model.name)}** has {model.shape.positions:,} positions, so it cannot read {tokens:,} tokens."
+                f"**{escape_markdown(model.name)}** has {model.shape.positions:,} positions, so it cannot read "
+                f"{tokens:,} tokens."
             )
     if not fitting:
         return
-    _running(now, tokens, fitting)
-    _training(now, tokens, fitting)
+    _running_cost(now, tokens, fitting)
+    _training_cost(now, tokens, fitting)
 
 
-def _settings(now: Comparison) -> int:
+def _cost_controls(now: Comparison) -> int:
     """The controls; how many tokens a sequence has."""
 
     def number(label: str, name: str, step: int, about: str) -> None:
         shows = getattr(now, name)
-        key = choice.held(f"size_{name}", shows)
+        key = hold_widget(f"size_{name}", shows)
         st.number_input(
             label,
             1,
@@ -65,12 +66,12 @@ def _settings(now: Comparison) -> int:
             step=step,
             key=key,
             help=about,
-            on_change=choice.callback(key, shows, lambda value: choice.change(**{name: int(value)})),
+            on_change=change_callback(key, shows, lambda value: change_comparison(**{name: int(value)})),
         )
 
     def pick(label: str, name: str, options: Sequence[str], about: str, show: Any = str) -> None:
         shows = getattr(now, name)
-        key = choice.held(f"size_{name}", shows)
+        key = hold_widget(f"size_{name}", shows)
         st.selectbox(
             label,
             options,
@@ -78,7 +79,7 @@ def _settings(now: Comparison) -> int:
             key=key,
             help=about,
             format_func=show,
-            on_change=choice.callback(key, shows, lambda value: choice.change(**{name: value})),
+            on_change=change_callback(key, shows, lambda value: change_comparison(**{name: value})),
         )
 
     columns = st.columns(3)
@@ -94,7 +95,7 @@ def _settings(now: Comparison) -> int:
     return now.tokens
 
 
-def _running(now: Comparison, tokens: int, models: Sequence[Model]) -> None:
+def _running_cost(now: Comparison, tokens: int, models: Sequence[SizedModel]) -> None:
     st.markdown("##### To run")
     rows = [
         ["FLOPs a token", *(short(flops(model.shape, tokens) / tokens, "FLOP") for model in models)],
@@ -105,14 +106,14 @@ def _running(now: Comparison, tokens: int, models: Sequence[Model]) -> None:
         if any(each[part] for each in work):
             label = "attention scores (tokens squared)" if part == "attention scores" else part_label(part)
             rows.append([f"… {label}", *(f"{each[part] / sum(each.values()):.1%}" for each in work)])
-    device = _device(now.device)
+    device = roofline_card(now.device)
     if device:
         bounds = [bound(model.shape, device, tokens, 1, now.run_precision) for model in models]
         rows.append(["at least, a sequence", *(duration(one.seconds) for one in bounds)])
         rows.append(["… which waits for", *(one.limit for one in bounds)])
     elif now.device == "here":
         st.info("This machine has not been measured yet: press Measure below.", icon=":material/speed:")
-    st.html(table(["", *(model.name for model in models)], rows, theme(state.dark())))
+    st.html(html_table(["", *(model.name for model in models)], rows, current_theme()))
     st.caption(
         "FLOPs: two a multiply-add of every matrix product, the masked-LM head on every token. The time is a roofline "
         "bound: all products at the peak rate, or every needed weight read once, whichever is longer. No program "
@@ -131,29 +132,34 @@ def _running(now: Comparison, tokens: int, models: Sequence[Model]) -> None:
                 for card in CARDS.values()
             ]
             head = ["", "float32", "bfloat16, dense", "memory", "source"]
-            st.html(table(head, lines, theme(state.dark())))
+            st.html(html_table(head, lines, current_theme()))
 
 
-def _training(now: Comparison, tokens: int, models: Sequence[Model]) -> None:
+def _training_cost(now: Comparison, tokens: int, models: Sequence[SizedModel]) -> None:
     st.markdown("##### To train")
     batch = Batch(now.sequences, tokens, now.precision)
-    teacher, colours = models[0], theme(state.dark())
+    teacher, colours = models[0], current_theme()
     columns = [
         (model.name, training_memory(model.shape, batch), training_flops(model.shape, batch)) for model in models
     ]
-    bars = [Bar(name, model.colour, _parts(memory)) for model, (name, memory, _) in zip(models, columns, strict=True)]
-    st.html(part_bars(bars, colours, "bytes", "Memory while training", lambda size: short(size, "B")))
+    bars = [
+        Bar(name, model.colour, _memory_parts(memory)) for model, (name, memory, _) in zip(models, columns, strict=True)
+    ]
+    st.html(stacked_bars(bars, colours, "bytes", "Memory while training", lambda size: short(size, "B")))
     rows = [
-        [part, *(short(_parts(memory).get(part, 0), "B") for _, memory, _ in columns)] for part in _parts(columns[0][1])
+        [part, *(short(_memory_parts(memory).get(part, 0), "B") for _, memory, _ in columns)]
+        for part in _memory_parts(columns[0][1])
     ]
     rows.append(["total", *(short(memory.total, "B") for _, memory, _ in columns)])
     rows.append(["FLOPs a step", *(short(work, "FLOP") for _, _, work in columns)])
-    rate = state.machine().get("step")
+    rate = caches.machine_rates().get("step")
     if rate:
         times = (training_seconds(model.shape, batch, now.steps, rate) for model in models)
         rows.append([f"{now.steps:,} steps here, about", *map(duration, times)])
-    st.html(table(["", *(model.name for model in models)], rows, colours, bold=[len(_parts(columns[0][1]))]))
-    _machine()
+    st.html(
+        html_table(["", *(model.name for model in models)], rows, colours, bold=[len(_memory_parts(columns[0][1]))])
+    )
+    _measure_machine()
     with st.expander("How memory is counted"):
         st.markdown(
             "AdamW on float32 weights: 4 bytes a parameter for the weight, 4 for its gradient, 8 for two moments. "
@@ -163,16 +169,16 @@ def _training(now: Comparison, tokens: int, models: Sequence[Model]) -> None:
             "which adds bfloat16 copies of the matrices."
         )
     if len(models) > 1:
-        _extra(batch, teacher, models[1:])
+        _method_overhead(batch, teacher, models[1:])
 
 
-def _parts(memory: Memory) -> dict[str, int]:
+def _memory_parts(memory: Memory) -> dict[str, int]:
     found = {"weights": memory.weights, "gradients": memory.gradients, "Adam's moments": memory.moments}
     found["activations"] = memory.activations
     return found | ({"bfloat16 copies": memory.copies} if memory.copies else {})
 
 
-def _extra(batch: Batch, teacher: Model, students: Sequence[Model]) -> None:
+def _method_overhead(batch: Batch, teacher: SizedModel, students: Sequence[SizedModel]) -> None:
     """What inheriting or imitating `teacher` costs on top."""
     st.markdown("##### What a method adds")
     asked = batch.sequences * flops(teacher.shape, batch.tokens, predicted_of(batch.tokens))
@@ -184,7 +190,9 @@ def _extra(batch: Batch, teacher: Model, students: Sequence[Model]) -> None:
         reasons = wid_objections(teacher.shape, student.shape)
         if reasons:
             said = " ".join(reasons)
-            refusals.append(f"{plain(student.name)} cannot inherit from this teacher by WID: {plain(said)}")
+            refusals.append(
+                f"{escape_markdown(student.name)} cannot inherit from this teacher by WID: {escape_markdown(said)}"
+            )
             continue
         for when, moment in zip(
             ("at the start", "shrunk"), heir_costs(teacher.shape, student.shape, batch), strict=True
@@ -194,7 +202,7 @@ def _extra(batch: Batch, teacher: Model, students: Sequence[Model]) -> None:
             work = f"+ {6 * moment.multiply_adds / own - 1:,.0%}"
             rows.append([f"{student.name}: WID, {when}", held, work, f"{moment.compactors:,}"])
     head = ["", "memory", "FLOPs a step", "compactor parameters"]
-    st.html(table(head, rows, theme(state.dark())))
+    st.html(html_table(head, rows, current_theme()))
     st.caption(
         "On top of training the student alone. Distillation: the teacher's weights and its forward pass on each batch. "
         "WID: the teacher's weights learn, and so do the compactors beside them, each parameter with a gradient and "
@@ -204,35 +212,36 @@ def _extra(batch: Batch, teacher: Model, students: Sequence[Model]) -> None:
         st.caption(refusal)
 
 
-def _device(name: str) -> Card | None:
+def roofline_card(name: str) -> Card | None:
+    """The rates of the device called `name`; None: there is none, or this machine has not been measured yet."""
     if name == "here":
-        rates = state.machine()
+        rates = caches.machine_rates()
         if not rates:
             return None
         return Card("here", "this machine", rates["float32"], rates["bfloat16"], rates["bandwidth"], "measured here")
     return CARDS.get(name)
 
 
-def _machine() -> None:
+def _measure_machine() -> None:
     """A button that measures this machine, and what was measured."""
-    rates = state.machine()
+    rates = caches.machine_rates()
     if st.button("Measure again" if rates else "Measure this machine", icon=":material/speed:"):
         bar = st.progress(0.0, "Starting; torch takes a few seconds to load")
         try:
-            found = apart.ask(
+            found = torch_subprocess.ask(
                 "engine.benches.machine_rate", {}, lambda share, doing: bar.progress(share, doing.capitalize())
             )
             rates.clear()
             rates.update(found)
         except ValueError as error:
-            st.error(plain(str(error)))
+            st.error(escape_markdown(str(error)))
             return
         st.rerun()
     if rates:
         st.caption(
-            f"{plain(rates['device'])}, measured: {short(rates['float32'], 'FLOP/s')} in float32, "
+            f"{escape_markdown(rates['device'])}, measured: {short(rates['float32'], 'FLOP/s')} in float32, "
             f"{short(rates['bfloat16'], 'FLOP/s')} in bfloat16, {short(rates['bandwidth'], 'B/s')} of memory; a "
-            f"training step of {plain(rates['step_model'])} in {rates['step_precision']} runs at "
+            f"training step of {escape_markdown(rates['step_model'])} in {rates['step_precision']} runs at "
             f"{short(rates['step'], 'FLOP/s')}. Times of training assume that rate, whatever the model: an estimate."
         )
     else:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app.size import choice as choice
-from app.size.answers import Model
+from app.size.answers import SizedModel
+from app.size.comparison_state import change_callback, change_comparison, hold_widget
 from engine.sizing.comparison import Comparison
 
 LABELS = {
@@ -20,39 +20,39 @@ LABELS = {
 }
 
 
-def tabs(now: Comparison, models: Sequence[Model]) -> None:
+def show_tabs(now: Comparison, models: Sequence[SizedModel]) -> None:
     """Draws the tabs and what is in the open one, about the chosen model or the last that fits together."""
     this = next((model for model in models if model.index == now.chosen), models[-1])
-    key = choice.held("size_tab", LABELS[now.tab])
+    key = hold_widget("size_tab", LABELS[now.tab])
     names = {label: name for name, label in LABELS.items()}
     made = st.tabs(
         list(LABELS.values()),
         default=LABELS[now.tab],
         key=key,
-        on_change=choice.callback(key, LABELS[now.tab], lambda label: choice.change(tab=names[label])),
+        on_change=change_callback(key, LABELS[now.tab], lambda label: change_comparison(tab=names[label])),
     )
     with made[list(LABELS).index(now.tab)]:
         if now.tab == "formula":
-            from app.size.formula import formula
+            from app.size.formula import show_formula
 
-            formula(now, this, models)
+            show_formula(now, this, models)
         elif now.tab == "tensors":
-            from app.size.tensors import tensors
+            from app.size.tensors import show_tensors
 
-            tensors(now, this)
+            show_tensors(now, this)
         elif now.tab == "cost":
-            from app.size.cost import cost
+            from app.size.cost import show_cost
 
-            cost(now, models)
+            show_cost(now, models)
         elif now.tab == "backwards":
-            from app.size.budget_search import backwards
+            from app.size.budget_search import show_budget_search
 
-            backwards(now, this, models[0])
+            show_budget_search(now, this, models[0])
         elif now.tab == "what-if":
-            from app.size.what_if import what_if
+            from app.size.what_if import show_what_if
 
-            what_if(now, this)
+            show_what_if(now, this)
         else:
-            from app.size.papers import papers
+            from app.size.papers import show_papers
 
-            papers(models)
+            show_papers(models)

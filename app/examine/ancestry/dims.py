@@ -5,29 +5,29 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from app.elements.buttons import as_csv, deferred_csv
-from app.elements.figure import shown
-from app.elements.heatmaps import grid
-from app.elements.tables import table
+from app.elements.buttons import csv_button, lazy_csv_button
+from app.elements.figure import show_figure
+from app.elements.heatmaps import heatmap
+from app.elements.tables import html_table
 from app.elements.theme import Theme
 from app.examine.ancestry.charts import share_map
 from engine.inspection.lineage import KINDS, Lineage, coarse, effective_parents, entropy
 
 MOST_CELLS = 256  # on a side of a share map
-GROUPS = {"attention": "attention dims", "ffn": "FFN neurons"}
+GROUP_LABELS = {"attention": "attention dims", "ffn": "FFN neurons"}
 
 
 def show_residual(lineage: Lineage, colours: Theme) -> None:
     """Draws which dims of the residual stream come from which."""
     names: dict[str | None, str] = {None: "All, on average"}
-    names |= {side: _side_name(side) for side in lineage.residual_sides}
+    names |= {side: _compactor_name(side) for side in lineage.residual_sides}
     side = st.selectbox("Compactor", list(names), format_func=lambda it: names[it], key="ancestry_side")
     found = lineage.residual_shares(side)
-    _map(found, "dim", "The residual stream", colours)
+    _show_share_map(found, "dim", "The residual stream", colours)
     lines = []
     for it, name in names.items():
         shares = lineage.residual_shares(it)
-        lines.append(_row(name, shares, lineage.dims["residual"]))
+        lines.append(_share_row(name, shares, lineage.dims["residual"]))
     _share_table(lines, "residual-dims", colours)
 
 
@@ -39,10 +39,10 @@ def show_neurons(lineage: Lineage, colours: Theme) -> None:
         format_func=lambda it: f"{it + 1}, from the teacher's {lineage.layers[it] + 1}",
         key="ancestry_ffn_layer",
     )
-    _map(lineage.ffn_shares(layer), "neuron", f"The FFN of layer {layer + 1}", colours)
+    _show_share_map(lineage.ffn_shares(layer), "neuron", f"The FFN of layer {layer + 1}", colours)
     _share_table(
         [
-            _row(f"layer {it + 1}", lineage.ffn_shares(it), lineage.dims[f"ffn {it}"])
+            _share_row(f"layer {it + 1}", lineage.ffn_shares(it), lineage.dims[f"ffn {it}"])
             for it in range(lineage.student.layers)
         ],
         "ffn-neurons",
@@ -50,16 +50,16 @@ def show_neurons(lineage: Lineage, colours: Theme) -> None:
     )
 
 
-def _map(shares: np.ndarray, what: str, title: str, colours: Theme) -> None:
+def _show_share_map(shares: np.ndarray, what: str, title: str, colours: Theme) -> None:
     cells, tall, wide = coarse(shares, MOST_CELLS)
     st.markdown(f"**{title}**: {shares.shape[1]:,} {what}s of the teacher → {shares.shape[0]:,} of the student")
-    shown(
+    show_figure(
         share_map(cells, (tall, wide), what, colours),
         f"ancestry_map_{what}",
         f"Which of the teacher's {what}s each of the student's is made of, on a logarithmic scale.",
-        beside=f"ancestry_map_{what}_csv",
+        csv_key=f"ancestry_map_{what}_csv",
     )
-    deferred_csv(  # shares, which the figure draws by their logarithm
+    lazy_csv_button(  # shares, which the figure draws by their logarithm
         [f"student's {what}", f"teacher's {what}", "share"],
         lambda: ([tall * y + 1, wide * x + 1, f"{share:.6g}"] for (y, x), share in np.ndenumerate(cells)),
         f"ancestry-map-{what}s",
@@ -72,7 +72,7 @@ def _map(shares: np.ndarray, what: str, title: str, colours: Theme) -> None:
         )
 
 
-def _row(name: str, shares: np.ndarray, survived: np.ndarray) -> list[str]:
+def _share_row(name: str, shares: np.ndarray, survived: np.ndarray) -> list[str]:
     bits = entropy(shares)
     return [
         name,
@@ -86,12 +86,12 @@ def _row(name: str, shares: np.ndarray, survived: np.ndarray) -> list[str]:
 
 def _share_table(lines: list[list[str]], name: str, colours: Theme) -> None:
     head = ["", "chief's share, %", "own dim is chief, %", "entropy, bits", "from to", "effective parents"]
-    st.html(table(head, lines, colours))
+    st.html(html_table(head, lines, colours))
     st.caption(
         "Means over the student's dims. Own dim: the teacher's dim in whose place the student's stands, because it "
         "survived."
     )
-    as_csv(head, lines, f"ancestry-of-{name}", f"ancestry_{name}_csv")
+    csv_button(head, lines, f"ancestry-of-{name}", f"ancestry_{name}_csv")
 
 
 def show_survivors(lineage: Lineage, colours: Theme) -> None:
@@ -107,29 +107,29 @@ def show_survivors(lineage: Lineage, colours: Theme) -> None:
         found, (low, mean, high) = lineage.overlap(kind), lineage.overlap_by_chance(kind)
         names = [f"layer {layer + 1}" for layer in range(len(found))]
         with column:
-            st.markdown(f"**Overlap of surviving {GROUPS[kind]}**")
-            shown(
-                grid(found, names, names, ("", ""), colours.student, colours, hover="%{y} and %{x}"),
+            st.markdown(f"**Overlap of surviving {GROUP_LABELS[kind]}**")
+            show_figure(
+                heatmap(found, names, names, ("", ""), colours.student, colours, hover="%{y} and %{x}"),
                 f"ancestry_overlap_{kind}",
-                f"Overlap of surviving {GROUPS[kind]} between layers.",
+                f"Overlap of surviving {GROUP_LABELS[kind]} between layers.",
             )
             st.caption(f"By lot: {mean:.2f} on average, 95% between {low:.2f} and {high:.2f}.")
         apart = found[np.triu_indices(len(found), 1)]
         if len(apart):
             outside = int(((apart < low - 1e-9) | (apart > high + 1e-9)).sum())
-            lines.append([GROUPS[kind], f"{apart.mean():.3f}", f"{mean:.3f}", f"{outside} of {len(apart)}"])
+            lines.append([GROUP_LABELS[kind], f"{apart.mean():.3f}", f"{mean:.3f}", f"{outside} of {len(apart)}"])
     if lines:
-        st.html(table(["", "mean overlap", "by lot", "pairs outside the 95%"], lines, colours))
+        st.html(html_table(["", "mean overlap", "by lot", "pairs outside the 95%"], lines, colours))
     heads = [
         [f"layer {layer + 1}", ", ".join(str(head + 1) for head in lineage.surviving_heads(layer))]
         for layer in range(lineage.student.layers)
     ]
     if lineage.whole_heads:
         st.markdown("**Whole heads survived**")
-        st.html(table(["student's layer", "the teacher's heads that stayed"], heads, colours))
+        st.html(html_table(["student's layer", "the teacher's heads that stayed"], heads, colours))
 
 
-def _side_name(side: str) -> str:
+def _compactor_name(side: str) -> str:
     """A compactor's name for people: "layer 2, query, in"."""
     parts = side.split(".")
     way = "in" if parts[-1] == "row" else "out"

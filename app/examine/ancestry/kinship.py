@@ -7,24 +7,26 @@ from collections.abc import Sequence
 import numpy as np
 import streamlit as st
 
-from app.elements.figure import shown
-from app.elements.heatmaps import grid
+from app.elements.figure import show_figure
+from app.elements.heatmaps import heatmap
 from app.elements.theme import Theme
 from app.elements.tiles import tile_row
-from app.examine.ancestry.charts import scatter
-from app.examine.pair import Pair, head_names, minus, p_value
-from app.session import caches as state
+from app.examine.ancestry.charts import labelled_scatter
+from app.examine.labels import head_names, minus, p_value
+from app.examine.model_pair import ModelPair
+from app.session import caches
+from app.session.browser import recall
 from engine.inspection.kinship import Kinship, KinshipError, kinship, likeness
 from engine.inspection.lineage import Lineage
 from engine.text.token_store import CorpusError
 
-LOOKED_AT = 32  # rows of held-out text that likeness is taken over
+LIKENESS_ROWS = 32  # rows of held-out text that likeness is taken over
 
 
-def show_kinship(pair: Pair, lineage: Lineage, shares: Sequence[np.ndarray], colours: Theme) -> None:
+def show_kinship(pair: ModelPair, lineage: Lineage, shares: Sequence[np.ndarray], colours: Theme) -> None:
     """Draws it. `shares`: (student head, teacher head) of each of the student's layers."""
     st.markdown("#### Does a head behave like its ancestors?")
-    if not pair.speak_alike:
+    if not pair.same_vocabulary:
         st.info("Teacher and student cut text into different tokens, so their attention cannot be compared.")
         return
     try:
@@ -59,8 +61,8 @@ def show_kinship(pair: Pair, lineage: Lineage, shares: Sequence[np.ndarray], col
     one, other = st.columns(2, gap="large")
     with one:
         st.markdown("**Every pair of heads**")
-        shown(
-            scatter(
+        show_figure(
+            labelled_scatter(
                 np.maximum(x, 1e-5),
                 y,
                 labels,
@@ -72,11 +74,11 @@ def show_kinship(pair: Pair, lineage: Lineage, shares: Sequence[np.ndarray], col
             "ancestry_scatter",
             "Share of ancestry against likeness of attention, a point a pair of heads.",
         )
-    layer = min(int(state.recall("ancestry_layer", 0) or 0), len(alike) - 1)
+    layer = min(int(recall("ancestry_layer", 0) or 0), len(alike) - 1)
     with other:
         st.markdown(f"**Likeness of attention**, layer {layer + 1}")
-        shown(
-            grid(
+        show_figure(
+            heatmap(
                 alike[layer],
                 head_names(lineage.student.heads),
                 head_names(lineage.teacher.heads),
@@ -89,21 +91,21 @@ def show_kinship(pair: Pair, lineage: Lineage, shares: Sequence[np.ndarray], col
             "ancestry_likeness",
             "How alike each student head and each teacher head of this layer look.",
         )
-    st.caption(_explained(found))
+    st.caption(_explanation(found))
 
 
-def _explained(found: Kinship) -> str:
+def _explanation(found: Kinship) -> str:
     return (
         f"Likeness: 1 minus the Jensen-Shannon divergence (in bits) of two heads' attention, the mean over the words "
-        f"of {LOOKED_AT} held-out rows; special tokens and padding are left out. Rank correlation: Spearman's, within "
-        f"each of the student's {found.heads} heads, the mean over them; its interval draws heads with replacement. By "
-        "chance: where 95% of the correlations lie when the teacher's heads of each layer change places by lot. If "
-        "every head were most like its chief ancestor and the small shares meant nothing, it would be "
-        f"{found.chief_only:.2f}: more than that says that the small shares count too."
+        f"of {LIKENESS_ROWS} held-out rows; special tokens and padding are left out. Rank correlation: Spearman's, "
+        f"within each of the student's {found.heads} heads, the mean over them; its interval draws heads with "
+        "replacement. By chance: where 95% of the correlations lie when the teacher's heads of each layer change "
+        "places by lot. If every head were most like its chief ancestor and the small shares meant nothing, it would "
+        f"be {found.chief_only:.2f}: more than that says that the small shares count too."
     )
 
 
-def _likeness(pair: Pair, lineage: Lineage) -> list[np.ndarray]:
+def _likeness(pair: ModelPair, lineage: Lineage) -> list[np.ndarray]:
     """Of each of the student's layers (student head, teacher head), computed once."""
 
     def make() -> list[np.ndarray]:
@@ -111,7 +113,7 @@ def _likeness(pair: Pair, lineage: Lineage) -> list[np.ndarray]:
 
         bar = st.progress(0.0, "Looking at attention")
         rows = pair.rows()
-        rows = rows[:: max(1, len(rows) // LOOKED_AT)][:LOOKED_AT]
+        rows = rows[:: max(1, len(rows) // LIKENESS_ROWS)][:LIKENESS_ROWS]
         maps = {role: list(attention_maps(pair.own(role), rows, pair.pad)) for role in pair.models}
         special = np.array(pair.student.tokenizer.all_special_ids)
         kept = [~np.isin(row[: seen[0].shape[-1]], special) for row, seen in zip(rows, maps["Teacher"], strict=True)]
@@ -123,4 +125,4 @@ def _likeness(pair: Pair, lineage: Lineage) -> list[np.ndarray]:
         bar.empty()
         return found
 
-    return state.computed(("likeness", pair.student_key, pair.teacher_key), make)
+    return caches.compute_once(("likeness", pair.student_key, pair.teacher_key), make)

@@ -4,102 +4,102 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.session import caches as state
-from app.session import widget_values as given
-from engine.sizing import comparison as links
-from engine.sizing import comparison_link as size_link
+from app.session.browser import recall, remember
+from app.session.link import set_whole_link, whole_link
+from app.session.widget_values import set_widget_value, widget_key
+from engine.sizing import comparison, comparison_link
 from engine.sizing.comparison import Comparison, Configuration
 from engine.sizing.shape import ShapeError
 
-COMPARISON, PROBLEMS, WRITTEN = "size_comparison", "size_problems", "size_links"
+COMPARISON_KEY, PROBLEMS_KEY, WRITTEN_LINKS_KEY = "size_comparison", "size_problems", "size_links"
 MOST_WRITTEN = 500  # links of this session that are told apart from a link that somebody opened
 
 
-def opened() -> Comparison:
+def current_comparison() -> Comparison:
     """The comparison of this session; a link that this session has not written itself begins a new one."""
-    link = state.whole_link()
-    written = state.recall(WRITTEN, [])
-    if state.recall(COMPARISON) is None or (link and link not in written):
-        found, problems = size_link.from_link(link)
-        state.remember(COMPARISON, found)
-        state.remember(PROBLEMS, problems)
-    return state.recall(COMPARISON)
+    link = whole_link()
+    written = recall(WRITTEN_LINKS_KEY, [])
+    if recall(COMPARISON_KEY) is None or (link and link not in written):
+        found, problems = comparison_link.from_link(link)
+        remember(COMPARISON_KEY, found)
+        remember(PROBLEMS_KEY, problems)
+    return recall(COMPARISON_KEY)
 
 
-def problems() -> list[str]:
+def link_problems() -> list[str]:
     """What was refused of the link that was opened, until something is changed."""
-    return state.recall(PROBLEMS, [])
+    return recall(PROBLEMS_KEY, [])
 
 
-def change(**changes: Any) -> None:
+def change_comparison(**changes: Any) -> None:
     """Changes the comparison, from a widget's callback."""
-    state.remember(COMPARISON, state.recall(COMPARISON).replace(**changes))
-    state.remember(PROBLEMS, [])
+    remember(COMPARISON_KEY, recall(COMPARISON_KEY).replace(**changes))
+    remember(PROBLEMS_KEY, [])
 
 
 def change_chosen(**changes: Any) -> None:
     """Changes the chosen configuration's name, preset or fields."""
-    now: Comparison = state.recall(COMPARISON)
+    now: Comparison = recall(COMPARISON_KEY)
     configurations = list(now.configurations)
     configurations[now.chosen] = configurations[now.chosen].replace(**changes)
-    change(configurations=tuple(configurations))
+    change_comparison(configurations=tuple(configurations))
 
 
 def change_field(name: str, value: Any) -> None:
     """Changes one field of the chosen configuration; derived fields follow."""
-    change_chosen(fields=links.edited(chosen().fields, name, value))
+    change_chosen(fields=comparison.edited(chosen_configuration().fields, name, value))
 
 
-def chosen() -> Configuration:
+def chosen_configuration() -> Configuration:
     """The configuration that the controls change."""
-    now: Comparison = state.recall(COMPARISON)
+    now: Comparison = recall(COMPARISON_KEY)
     return now.configurations[now.chosen]
 
 
-def duplicate() -> None:
+def duplicate_chosen() -> None:
     """Puts a copy of the chosen configuration behind the last one, and chooses it."""
-    now: Comparison = state.recall(COMPARISON)
-    if len(now.configurations) >= links.MOST:
+    now: Comparison = recall(COMPARISON_KEY)
+    if len(now.configurations) >= comparison.MOST:
         return
     names = {one.name for one in now.configurations}
     base = now.configurations[now.chosen]
     stem = "Student" if now.chosen == 0 else base.name
-    name = next(text for n in range(2, 9) if (text := f"{stem[: links.LONGEST_NAME - 2]} {n}") not in names)
+    name = next(text for n in range(2, 9) if (text := f"{stem[: comparison.LONGEST_NAME - 2]} {n}") not in names)
     name = stem if stem not in names else name
-    change(configurations=(*now.configurations, base.replace(name=name)), chosen=len(now.configurations))
+    change_comparison(configurations=(*now.configurations, base.replace(name=name)), chosen=len(now.configurations))
 
 
-def remove() -> None:
+def remove_chosen() -> None:
     """Takes the chosen configuration out; one always stays."""
-    now: Comparison = state.recall(COMPARISON)
+    now: Comparison = recall(COMPARISON_KEY)
     if len(now.configurations) == 1:
         return
     rest = [one for index, one in enumerate(now.configurations) if index != now.chosen]
-    change(configurations=tuple(rest), chosen=max(0, now.chosen - 1))
+    change_comparison(configurations=tuple(rest), chosen=max(0, now.chosen - 1))
 
 
-def held(key: str, value: Any) -> str:
+def hold_widget(key: str, value: Any) -> str:
     """Makes `value` what the widget called `key` shows: the comparison is the one truth. The key to draw it with.
 
     It is drawn with `value` as its default (see app.session.widget_values).
     """
-    given.give(key, value)
-    return given.key(key)
+    set_widget_value(key, value)
+    return widget_key(key)
 
 
-def keep_link(now: Comparison) -> None:
+def write_link(now: Comparison) -> None:
     """Writes the comparison into the page's link; a configuration that does not fit together is left as it was."""
-    if not all(fits(one) for one in now.configurations):
+    if not all(is_consistent(one) for one in now.configurations):
         return
-    link = size_link.to_link(now)
+    link = comparison_link.to_link(now)
     lists = {name: [value] if isinstance(value, str) else list(value) for name, value in link.items()}
-    written = state.recall(WRITTEN, [])
+    written = recall(WRITTEN_LINKS_KEY, [])
     if lists not in written:
-        state.remember(WRITTEN, [*written[-MOST_WRITTEN:], lists])
-    state.set_whole_link(link)
+        remember(WRITTEN_LINKS_KEY, [*written[-MOST_WRITTEN:], lists])
+    set_whole_link(link)
 
 
-def fits(configuration: Configuration) -> bool:
+def is_consistent(configuration: Configuration) -> bool:
     """Whether its fields make a shape."""
     try:
         return bool(configuration.shape)
@@ -107,7 +107,7 @@ def fits(configuration: Configuration) -> bool:
         return False
 
 
-def callback(key: str, shows: Any, action: Any) -> Any:
+def change_callback(key: str, shows: Any, action: Any) -> Any:
     """A widget's on_change: hands the widget's new value to `action`.
 
     `shows`: what it is drawn with. A new widget reports that too, and what is true may have moved on by then; once a
@@ -115,9 +115,9 @@ def callback(key: str, shows: Any, action: Any) -> Any:
     """
 
     def changed() -> None:
-        value = state.recall(key)
-        if value != shows or state.recall(f"moved_{key}"):
-            state.remember(f"moved_{key}", True)
+        value = recall(key)
+        if value != shows or recall(f"moved_{key}"):
+            remember(f"moved_{key}", True)
             action(value)
 
     return changed
