@@ -8,6 +8,7 @@ import streamlit as st
 
 from app.elements.tiles import tile_row
 from app.session.widget_values import persistent
+from app.session.widgets import persistent_segments
 from engine.settings.amounts import duration, short
 from engine.settings.budget import MEANING, Budget, Outlook, read
 
@@ -19,15 +20,20 @@ UNIT_NAMES = {"steps": "Steps", "tokens": "Tokens", "flops": "FLOPs", "seconds":
 
 def choose_budget(place: Any, name: str, steps: int) -> tuple[int, str]:
     """Widgets in `place` for a budget that starts at so many `steps`; (steps, budget as RunConfig has them)."""
-    unit = place.segmented_control(
-        "Budget in", list(UNIT_NAMES), required=True, format_func=UNIT_NAMES.__getitem__, help=MEANING,
-        **persistent("budget_unit", "steps", "default"),
-    )  # fmt: skip
+    unit = persistent_segments(
+        "Budget in",
+        list(UNIT_NAMES),
+        "budget_unit",
+        "steps",
+        place=place,
+        format_func=UNIT_NAMES.__getitem__,
+        help=MEANING,
+    )
     if unit == "steps":
-        many = persistent(f"steps_{name}", steps)
-        return int(place.number_input("Steps", 1, 1_000_000, help="Optimizer steps.", **many)), ""
-    much = persistent(f"budget_{unit}", FIRST_AMOUNTS[unit])
-    amount = place.number_input(AMOUNT_LABELS[unit], 0.001, 1e9, format="%g", **much)
+        value = persistent(f"steps_{name}", steps)
+        return int(place.number_input("Steps", 1, 1_000_000, help="Optimizer steps.", **value)), ""
+    value = persistent(f"budget_{unit}", FIRST_AMOUNTS[unit])
+    amount = place.number_input(AMOUNT_LABELS[unit], 0.001, 1e9, format="%g", **value)
     return steps, Budget(float(amount) * SCALES.get(unit, 1.0), unit).exact
 
 

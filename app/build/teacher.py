@@ -8,6 +8,7 @@ import streamlit as st
 
 from app.build.method import METHOD_WIDGET
 from app.session.widget_values import persistent, set_widget_value
+from app.session.widgets import persistent_segments
 from engine.methods.registry import METHODS
 from engine.sizing.cost import parameters
 from engine.teachers import catalog
@@ -23,13 +24,7 @@ HELP = (
 
 def choose_teacher() -> str:
     """Widgets that name a teacher; its name."""
-    name = st.segmented_control(
-        "Teacher",
-        OFFERED,
-        required=True,
-        format_func=_teacher_label,
-        **persistent("build_teacher", "microworld", "default"),
-    )
+    name = persistent_segments("Teacher", OFFERED, "build_teacher", "microworld", format_func=_teacher_label)
     other = st.text_input(
         "Or another teacher",
         max_chars=300,

@@ -10,7 +10,6 @@ import streamlit as st
 from app.elements.theme import Theme, theme
 
 DRAWING_PAUSE = 0.2  # seconds
-
 _HAS_DRAWN = "shown_once"
 
 

@@ -1,4 +1,4 @@
-"""What outlives one rerun: chosen values, the page's link, cached models. The only file that touches them."""
+"""What all sessions share: models, previews, scores, films and other results, each computed once."""
 
 from __future__ import annotations
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
+LONGEST_TEXT = 2000  # letters of a text in the page's link
+
 
 def link_value(name: str) -> str:
     """The value of `name` in the page's link, or an empty string."""
@@ -19,12 +21,9 @@ def set_link_value(name: str, value: str) -> None:
             del st.query_params[name]
 
 
-LONGEST_TEXT = 2000  # letters of a text in the page's link
-
-
-def set_link_text(name: str, text: str, usual: str) -> None:
-    """Puts a person's `text` into the link unless it is the `usual` one, or too long for a link."""
-    set_link_value(name, "" if text == usual or len(text) > LONGEST_TEXT else text)
+def set_link_text(name: str, text: str, default: str) -> None:
+    """Puts a person's `text` into the link unless it is the `default`, or too long for a link."""
+    set_link_value(name, "" if text == default or len(text) > LONGEST_TEXT else text)
 
 
 def whole_link() -> dict[str, list[str]]:

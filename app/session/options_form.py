@@ -9,6 +9,7 @@ from typing import Any, cast
 import streamlit as st
 
 from app.session.widget_values import persistent, persistent_choice
+from app.session.widgets import persistent_segments
 
 SPELLINGS = {"ffn": "FFN", "nsp": "NSP", "sop": "SOP", "adamw": "AdamW"}
 MOST_SIDE_BY_SIDE = 6  # choices; more of them go into a list
@@ -30,14 +31,8 @@ def options_form(kind: type, key: str, start: Mapping[str, Any] | None = None) -
 
 def preset_choice(presets: Mapping[str, Mapping[str, Any]], notes: Mapping[str, str], key: str) -> str:
     """A choice among named starting values, with the note of the chosen one below; its name."""
-    name = st.segmented_control(
-        "Preset",
-        list(presets),
-        required=True,
-        format_func=choice_label,
-        help="Sets the options below; each can still be changed.",
-        **persistent(key, next(iter(presets)), "default"),
-    )
+    about = "Sets the options below; each can still be changed."
+    name = persistent_segments("Preset", list(presets), key, next(iter(presets)), format_func=choice_label, help=about)
     st.caption(notes.get(name, ""))
     return str(name)
 
@@ -57,8 +52,7 @@ def _option_widget(spec: dataclasses.Field[Any], key: str, start: Mapping[str, A
         choices = list(about["choices"])
         if len(choices) > MOST_SIDE_BY_SIDE:
             return st.selectbox(label, help=help, **persistent_choice(name, choices, default))
-        chosen = persistent(name, default, "default")
-        return st.segmented_control(label, choices, required=True, format_func=choice_label, help=help, **chosen)
+        return persistent_segments(label, choices, name, default, format_func=choice_label, help=help)
     if kind == "str":
         return st.text_input(label, max_chars=200, help=help, **persistent(name, default))
     if kind == "bool":

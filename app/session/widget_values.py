@@ -18,48 +18,48 @@ from app.session.link import LONGEST_TEXT, link_value
 
 def set_widget_value(name: str, value: Any) -> None:
     """Makes `value` what the widget called `name` shows, until a person changes it. Before the widget is drawn."""
-    known = recall(_memory_name(name))
-    if known is None:
+    memory = recall(_memory_name(name))
+    if memory is None:
         remember(_memory_name(name), (0, value))
     elif widget_value(name) != value:
-        remember(_memory_name(name), (known[0] + 1, value))
+        remember(_memory_name(name), (memory[0] + 1, value))
 
 
-def start_from_link(name: str, linked: str, usual: Any, known: Callable[[str], Any] = str) -> None:
-    """Gives the widget, when it is drawn for the first time, what the page's link says under `linked`, or `usual`.
+def start_from_link(name: str, parameter: str, default: Any, parse: Callable[[str], Any] = str) -> None:
+    """Gives the widget, when it is drawn for the first time, what the link says under `parameter`, or `default`.
 
-    `known`: a word of the link as the widget's value; None or a ValueError: it makes no sense here.
+    `parse`: a word of the link as the widget's value; None or a ValueError: it makes no sense here.
     """
     if recall(_memory_name(name)) is None:
-        found = None
+        value = None
         with contextlib.suppress(ValueError):
-            found = known(link_value(linked)[:LONGEST_TEXT]) if link_value(linked) else None
-        set_widget_value(name, usual if found is None else found)
+            value = parse(link_value(parameter)[:LONGEST_TEXT]) if link_value(parameter) else None
+        set_widget_value(name, default if value is None else value)
 
 
-def widget_value(name: str, usual: Any = None) -> Any:
-    """What the widget shows: a person's choice, or what was given last, or, at the very beginning, `usual`.
+def widget_value(name: str, default: Any = None) -> Any:
+    """What the widget shows: a person's choice, or what was set last, or, at the very beginning, `default`.
 
-    Kept when its page is left. The widget is drawn with this as its default and `key(name)` as its key.
+    Kept when its page is left. The widget is drawn with this as its default and `widget_key(name)` as its key.
     """
-    times, given = recall(_memory_name(name), (0, usual))
-    value = recall(_numbered_key(name, times), given)
-    remember(_memory_name(name), (times, value))
+    times_made, value = recall(_memory_name(name), (0, default))
+    value = recall(_numbered_key(name, times_made), value)
+    remember(_memory_name(name), (times_made, value))
     return value
 
 
-def persistent(name: str, usual: Any, what: str = "value") -> dict[str, Any]:
-    """Arguments of a widget that begins with `usual` and is found as it was left: its key, and its default.
+def persistent(name: str, default: Any = None, argument: str = "value") -> dict[str, Any]:
+    """Arguments of a widget that begins with `default` and is found as it was left: its value, and its key.
 
-    `what`: the word by which its default goes.
+    `argument`: the word by which the widget takes its value.
     """
-    return {what: widget_value(name, usual), "key": widget_key(name)}
+    return {argument: widget_value(name, default), "key": widget_key(name)}
 
 
-def persistent_choice(name: str, options: Sequence[Any], usual: Any) -> dict[str, Any]:
+def persistent_choice(name: str, options: Sequence[Any], default: Any) -> dict[str, Any]:
     """The same of a selectbox: its options, the place of its choice among them, and its key."""
-    if widget_value(name, usual) not in options:
-        set_widget_value(name, usual)
+    if widget_value(name, default) not in options:
+        set_widget_value(name, default)
     return {"options": options, "index": options.index(widget_value(name)), "key": widget_key(name)}
 
 
@@ -68,8 +68,8 @@ def widget_key(name: str) -> str:
     return _numbered_key(name, recall(_memory_name(name), (0, None))[0])
 
 
-def _numbered_key(name: str, times: int) -> str:
-    return f"{name}_{times}" if times else name
+def _numbered_key(name: str, times_made: int) -> str:
+    return f"{name}_{times_made}" if times_made else name
 
 
 def _memory_name(name: str) -> str:

@@ -15,11 +15,10 @@ from app.elements.text import escape_markdown
 from app.elements.tiles import tile_row
 from app.session.browser import current_theme
 from app.size.comparison_state import (
-    change_callback,
     change_comparison,
     change_field,
     chosen_configuration,
-    hold_widget,
+    controlled,
     link_problems,
 )
 from engine.settings.amounts import short
@@ -137,15 +136,12 @@ def _part_pills(now: Comparison, models: Sequence[SizedModel]) -> None:
     """The legend: choosing a part lights it up everywhere."""
     present = [part for part in PARTS if any(by_part(model.shape)[part] for model in models)]
     lit = now.part if now.part in present else None
-    key = hold_widget("size_part", lit)
     st.pills(
         "Light up a part",
         present,
-        default=lit,
         format_func=part_label,
-        key=key,
-        on_change=change_callback(key, lit, lambda part: change_comparison(part=part or "")),
         help="In the bars, the formula and the list of tensors. Pointing at a bar does the same.",
+        **controlled("size_part", lit, lambda part: change_comparison(part=part or ""), "default"),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import streamlit as st
@@ -12,7 +13,7 @@ from app.elements.text import escape_markdown
 from app.session.browser import current_theme
 from app.size.answers import SizedModel
 from app.size.charts import frontier_chart
-from app.size.comparison_state import change_callback, change_chosen, change_comparison, hold_widget
+from app.size.comparison_state import change_chosen, change_comparison, controlled, controlled_choice
 from app.size.cost import roofline_card
 from engine.settings import amounts
 from engine.sizing.comparison import Comparison, fields_of
@@ -73,64 +74,7 @@ def show_budget_search(now: Comparison, this: SizedModel, base: SizedModel) -> N
 
 def _budget_controls(now: Comparison, base: SizedModel) -> Budget | None:
     """The budget that the controls say, or None with the reason on the page."""
-    key = hold_widget("size_budget_of", now.budget_of)
-    st.segmented_control(
-        "A budget of",
-        list(KINDS),
-        default=now.budget_of,
-        required=True,
-        format_func=lambda kind: KINDS[kind],
-        key=key,
-        on_change=change_callback(
-            key, now.budget_of, lambda kind: change_comparison(budget_of=kind, budget=EXAMPLES[kind])
-        ),
-    )
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        key = hold_widget("size_budget", now.budget)
-        st.text_input(
-            "Budget",
-            now.budget,
-            40,
-            key=key,
-            width=160,
-            help="A number with a unit: 55M, 110 MB, 5G, 50 us.",
-            on_change=change_callback(key, now.budget, lambda text: change_comparison(budget=text.strip())),
-        )
-        if now.budget_of in ("bytes", "latency"):
-            key = hold_widget("size_budget_precision", now.run_precision)
-            st.selectbox(
-                "Weights in",
-                list(PRECISIONS),
-                list(PRECISIONS).index(now.run_precision),
-                key=key,
-                width=160,
-                on_change=change_callback(key, now.run_precision, lambda kind: change_comparison(run_precision=kind)),
-            )
-        if now.budget_of == "latency":
-            key = hold_widget("size_budget_device", now.device)
-            st.selectbox(
-                "Device",
-                list(NAMES),
-                list(NAMES).index(now.device),
-                format_func=lambda name: NAMES[name],
-                key=key,
-                width=260,
-                on_change=change_callback(key, now.device, lambda name: change_comparison(device=name)),
-            )
-    kept = [name for name in KEEPABLE if name in now.keep]
-    key = hold_widget("size_keep", kept)
-    st.pills(
-        "Keep as it is",
-        list(KEEPABLE),
-        default=kept,
-        selection_mode="multi",
-        format_func=lambda name: KEEPABLE[name],
-        key=key,
-        on_change=change_callback(
-            key, kept, lambda names: change_comparison(keep=tuple(n for n in KEEPABLE if n in names))
-        ),
-        help="Everything else may change.",
-    )
+    _draw_budget_controls(now)
     device = roofline_card(now.device) if now.budget_of == "latency" else None
     if now.budget_of == "latency" and device is None:
         unmeasured = now.device == "here"
@@ -143,6 +87,56 @@ def _budget_controls(now: Comparison, base: SizedModel) -> Budget | None:
     except ValueError as error:
         st.warning(escape_markdown(str(error)), icon=":material/rule:")
         return None
+
+
+def _draw_budget_controls(now: Comparison) -> None:
+    def change_kind(kind: str) -> None:
+        change_comparison(budget_of=kind, budget=EXAMPLES[kind])
+
+    def change_kept(names: Sequence[str]) -> None:
+        change_comparison(keep=tuple(name for name in KEEPABLE if name in names))
+
+    st.segmented_control(
+        "A budget of",
+        list(KINDS),
+        required=True,
+        format_func=lambda kind: KINDS[kind],
+        **controlled("size_budget_of", now.budget_of, change_kind, "default"),
+    )
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.text_input(
+            "Budget",
+            max_chars=40,
+            width=160,
+            help="A number with a unit: 55M, 110 MB, 5G, 50 us.",
+            **controlled("size_budget", now.budget, lambda text: change_comparison(budget=text.strip())),
+        )
+        if now.budget_of in ("bytes", "latency"):
+            precisions, precision = list(PRECISIONS), now.run_precision
+            st.selectbox(
+                "Weights in",
+                width=160,
+                **controlled_choice(
+                    "size_budget_precision", precisions, precision, lambda kind: change_comparison(run_precision=kind)
+                ),
+            )
+        if now.budget_of == "latency":
+            st.selectbox(
+                "Device",
+                format_func=lambda name: NAMES[name],
+                width=260,
+                **controlled_choice(
+                    "size_budget_device", list(NAMES), now.device, lambda name: change_comparison(device=name)
+                ),
+            )
+    st.pills(
+        "Keep as it is",
+        list(KEEPABLE),
+        selection_mode="multi",
+        format_func=lambda name: KEEPABLE[name],
+        help="Everything else may change.",
+        **controlled("size_keep", [name for name in KEEPABLE if name in now.keep], change_kept, "default"),
+    )
 
 
 def _size_text(shape: Shape) -> str:

@@ -1,7 +1,8 @@
-"""The comparison under the hand of the size page: from the link, changed by the controls, back into the link."""
+"""The comparison that the size page is about: from the link, changed by the controls, back into the link."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from app.session.browser import recall, remember
@@ -78,13 +79,24 @@ def remove_chosen() -> None:
     change_comparison(configurations=tuple(rest), chosen=max(0, now.chosen - 1))
 
 
-def hold_widget(key: str, value: Any) -> str:
-    """Makes `value` what the widget called `key` shows: the comparison is the one truth. The key to draw it with.
+def controlled(name: str, value: Any, change: Callable[[Any], object], argument: str = "value") -> dict[str, Any]:
+    """Arguments of a widget called `name` that shows `value` of the comparison and hands what a person makes of it on.
 
-    It is drawn with `value` as its default (see app.session.widget_values).
+    The comparison is the one truth: whatever a person did last, the widget shows what the comparison says now.
+
+    Args:
+        change: what to do with a new value.
+        argument: the word by which the widget takes its value.
     """
-    set_widget_value(key, value)
-    return widget_key(key)
+    set_widget_value(name, value)
+    key = widget_key(name)
+    return {argument: value, "key": key, "on_change": change_callback(key, value, change)}
+
+
+def controlled_choice(name: str, options: Sequence[Any], value: Any, change: Callable[[Any], object]) -> dict[str, Any]:
+    """The same of a selectbox: its options, the place of `value` among them, its key and its callback."""
+    arguments = controlled(name, value, change)
+    return {"options": options, "index": options.index(arguments.pop("value")), **arguments}
 
 
 def write_link(now: Comparison) -> None:
@@ -107,17 +119,17 @@ def is_consistent(configuration: Configuration) -> bool:
         return False
 
 
-def change_callback(key: str, shows: Any, action: Any) -> Any:
-    """A widget's on_change: hands the widget's new value to `action`.
+def change_callback(key: str, shown: Any, change: Callable[[Any], object]) -> Callable[[], None]:
+    """A widget's on_change: hands the widget's new value to `change`.
 
-    `shows`: what it is drawn with. A new widget reports that too, and what is true may have moved on by then; once a
+    `shown`: what it is drawn with. A new widget reports that too, and what is true may have moved on by then; once a
     person has changed it, the same value is a way back.
     """
 
     def changed() -> None:
         value = recall(key)
-        if value != shows or recall(f"moved_{key}"):
+        if value != shown or recall(f"moved_{key}"):
             remember(f"moved_{key}", True)
-            action(value)
+            change(value)
 
     return changed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -13,8 +14,9 @@ from app.size.comparison_state import (
     change_comparison,
     change_field,
     chosen_configuration,
+    controlled,
+    controlled_choice,
     duplicate_chosen,
-    hold_widget,
     remove_chosen,
 )
 from engine.sizing.comparison import LONGEST_NAME, MOST, Comparison, clean_name, fields_of
@@ -57,25 +59,19 @@ def show_controls(now: Comparison) -> None:
 
 def _model_controls(now: Comparison) -> None:
     models = now.configurations
-    key = hold_widget("size_chosen", now.chosen)
     st.segmented_control(
         "Model to change",
         range(len(models)),
-        default=now.chosen,
         required=True,
         format_func=lambda index: escape_markdown(models[index].name),
-        key=key,
-        on_change=change_callback(key, now.chosen, lambda index: change_comparison(chosen=index)),
         wrap=True,
+        **controlled("size_chosen", now.chosen, lambda index: change_comparison(chosen=index), "default"),
     )
     this = models[now.chosen]
-    key = hold_widget("size_name", this.name)
     st.text_input(
         "Name",
-        this.name,
-        LONGEST_NAME,
-        key=key,
-        on_change=change_callback(key, this.name, lambda text: change_chosen(name=clean_name(text, this.name))),
+        max_chars=LONGEST_NAME,
+        **controlled("size_name", this.name, lambda text: change_chosen(name=clean_name(text, this.name))),
     )
     with st.container(horizontal=True):
         st.button(
@@ -89,14 +85,10 @@ def _model_controls(now: Comparison) -> None:
         st.button(
             "Remove", icon=":material/delete:", on_click=remove_chosen, disabled=len(models) == 1, width="stretch"
         )
-    key = hold_widget("size_preset", this.preset)
     st.selectbox(
         "Start from",
-        list(PRESETS),
-        list(PRESETS).index(this.preset),
         format_func=lambda name: PRESETS[name].label,
-        key=key,
-        on_change=change_callback(key, this.preset, _start_from),
+        **controlled_choice("size_preset", list(PRESETS), this.preset, _start_from),
     )
     if dict(this.fields) != fields_of(PRESETS[this.preset].shape):
         st.button(
@@ -123,16 +115,14 @@ def _slider_with_field(label: str, name: str, fields: Any, low: int, high: int, 
         step, low = 1, 1
     with st.container(horizontal=True, vertical_alignment="bottom"):
         place = min(max(value, low), high)
-        key = hold_widget(f"size_{name}_slider_{low}_{step}_{high}", place)
+        key = f"size_{name}_slider_{low}_{step}_{high}"
         st.slider(
             label,
             low,
             max(high, low + step),
-            place,
             step=step,
-            key=key,
             help=about,
-            on_change=change_callback(key, place, lambda number: change_field(name, number)),
+            **controlled(key, place, lambda number: change_field(name, number)),
         )
         _number_field(f"{label}, exact", name, fields, step, 105, "collapsed")
 
@@ -172,17 +162,16 @@ def _ffn_slider(fields: Any) -> None:
             f"FFN: {fields['ffn']:,} wide, {ratio:,.2f} times the width. Change it below, under Everything else."
         )
         return
-    key = hold_widget("size_ffn_ratio", ratio)
     st.slider(
         "FFN, as a multiple of the width",
         0.25,
         8.0,
-        ratio,
         step=0.25,
         format="%g ×",
-        key=key,
-        on_change=change_callback(
-            key, ratio, lambda times: change_field("ffn", None if times == 4 else max(1, round(times * hidden)))
+        **controlled(
+            "size_ffn_ratio",
+            ratio,
+            lambda times: change_field("ffn", None if times == 4 else max(1, round(times * hidden))),
         ),
     )
 
@@ -210,31 +199,30 @@ def _other_fields(fields: Any) -> None:
         _number_field("Positions", "positions", fields, 64)
     with right:
         _number_field("Token types", "token_types", fields)
-    key = hold_widget("size_sharing", fields["sharing"])
+    _structure_fields(fields)
+
+
+def _structure_fields(fields: Any) -> None:
+    """What is no number: which layers share, which family, which parts there are."""
     st.segmented_control(
         "Layers share",
         list(SHARINGS),
-        default=fields["sharing"],
         required=True,
         format_func=lambda kind: SHARING_LABELS[kind],
-        key=key,
-        on_change=change_callback(key, fields["sharing"], lambda kind: change_field("sharing", kind)),
         help="Shared weights are stored once and run in every layer (ALBERT).",
+        **controlled("size_sharing", fields["sharing"], lambda kind: change_field("sharing", kind), "default"),
     )
     if fields["sharing"] != "none":
         _number_field(
             "Groups that share", "groups", fields, help="Layers are cut into this many groups; each shares within."
         )
-    key = hold_widget("size_family", fields["family"])
     st.segmented_control(
         "Family",
         ["bert", "albert"],
-        default=fields["family"],
         required=True,
         format_func=str.upper,
-        key=key,
-        on_change=change_callback(key, fields["family"], lambda kind: change_field("family", kind)),
         help="ALBERT always has a projection behind its embeddings, even where it is square.",
+        **controlled("size_family", fields["family"], lambda kind: change_field("family", kind), "default"),
     )
     for name, label, about in (
         ("pooler", "Pooler", "A square layer on [CLS], for sentence tasks."),
@@ -242,14 +230,11 @@ def _other_fields(fields: Any) -> None:
         ("pair_head", "Sentence-order head", "Two sentences in order or not; or next sentence. It needs the pooler."),
         ("tied", "Decoder tied to the embedding table", "Tied, the table is counted once."),
     ):
-        key = hold_widget(f"size_{name}", fields[name])
         st.toggle(
             label,
-            fields[name],
-            key=key,
             help=about,
             disabled=name == "tied" and not fields["mlm_head"],
-            on_change=change_callback(key, fields[name], lambda on, name=name: change_field(name, on)),
+            **controlled(f"size_{name}", fields[name], partial(change_field, name)),
         )
 
 

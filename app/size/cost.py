@@ -13,7 +13,7 @@ from app.elements.text import escape_markdown
 from app.session import caches
 from app.session.browser import current_theme
 from app.size.answers import SizedModel
-from app.size.comparison_state import change_callback, change_comparison, hold_widget
+from app.size.comparison_state import change_comparison, controlled, controlled_choice
 from engine.settings import torch_subprocess
 from engine.settings.amounts import duration, short
 from engine.sizing.comparison import Comparison
@@ -56,31 +56,13 @@ def _cost_controls(now: Comparison) -> int:
     """The controls; how many tokens a sequence has."""
 
     def number(label: str, name: str, step: int, about: str) -> None:
-        shows = getattr(now, name)
-        key = hold_widget(f"size_{name}", shows)
-        st.number_input(
-            label,
-            1,
-            LARGEST,
-            shows,
-            step=step,
-            key=key,
-            help=about,
-            on_change=change_callback(key, shows, lambda value: change_comparison(**{name: int(value)})),
-        )
+        value = controlled(f"size_{name}", getattr(now, name), lambda value: change_comparison(**{name: int(value)}))
+        st.number_input(label, 1, LARGEST, step=step, help=about, **value)
 
     def pick(label: str, name: str, options: Sequence[str], about: str, show: Any = str) -> None:
-        shows = getattr(now, name)
-        key = hold_widget(f"size_{name}", shows)
-        st.selectbox(
-            label,
-            options,
-            options.index(shows),
-            key=key,
-            help=about,
-            format_func=show,
-            on_change=change_callback(key, shows, lambda value: change_comparison(**{name: value})),
-        )
+        value = getattr(now, name)
+        choice = controlled_choice(f"size_{name}", options, value, lambda value: change_comparison(**{name: value}))
+        st.selectbox(label, help=about, format_func=show, **choice)
 
     columns = st.columns(3)
     with columns[0]:

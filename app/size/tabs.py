@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app.size.answers import SizedModel
-from app.size.comparison_state import change_callback, change_comparison, hold_widget
+from app.size.comparison_state import change_comparison, controlled
 from engine.sizing.comparison import Comparison
 
 LABELS = {
@@ -23,13 +23,10 @@ LABELS = {
 def show_tabs(now: Comparison, models: Sequence[SizedModel]) -> None:
     """Draws the tabs and what is in the open one, about the chosen model or the last that fits together."""
     this = next((model for model in models if model.index == now.chosen), models[-1])
-    key = hold_widget("size_tab", LABELS[now.tab])
     names = {label: name for name, label in LABELS.items()}
     made = st.tabs(
         list(LABELS.values()),
-        default=LABELS[now.tab],
-        key=key,
-        on_change=change_callback(key, LABELS[now.tab], lambda label: change_comparison(tab=names[label])),
+        **controlled("size_tab", LABELS[now.tab], lambda label: change_comparison(tab=names[label]), "default"),
     )
     with made[list(LABELS).index(now.tab)]:
         if now.tab == "formula":

@@ -10,22 +10,19 @@ from app.elements.text import escape_markdown
 from app.session.browser import current_theme
 from app.size.answers import SizedModel
 from app.size.charts import sweep_chart
-from app.size.comparison_state import change_callback, change_comparison, hold_widget
+from app.size.comparison_state import change_comparison, controlled
 from engine.sizing.comparison import Comparison, fields_of
 from engine.sizing.sweep import SWEEPABLE, Sweep, sweep
 
 
 def show_what_if(now: Comparison, this: SizedModel) -> None:
     """One click on a control draws the count over it."""
-    key = hold_widget("size_sweep", now.sweep)
     st.pills(
         "Move",
         list(SWEEPABLE),
-        default=now.sweep,
         required=True,
         format_func=lambda name: SWEEPABLE[name],
-        key=key,
-        on_change=change_callback(key, now.sweep, lambda name: change_comparison(sweep=name)),
+        **controlled("size_sweep", now.sweep, lambda name: change_comparison(sweep=name), "default"),
     )
     curve = sweep(fields_of(this.shape), now.sweep)
     title, colours = SWEEPABLE[curve.field], current_theme()
