@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from app.compare.charts import Dot, cost_quality_scatter, dot_plot
-from app.compare.points import COST_AXES, CostAxis, PlacedPoint, in_fitting_unit, outcome_points, run_points
+from app.compare.points import COST_AXES, CostAxis, PlacedPoint, in_fitting_unit, in_percent, outcome_points, run_points
 from app.elements.buttons import csv_button
 from app.elements.figure import show_figure
 from app.elements.tables import html_table
@@ -116,9 +116,7 @@ def _paper_comparison(found: Outcome) -> None:
     for row in found.rows:
         one = row.differences.get(measure) if differences else row.measured.get(measure)
         if one is not None:
-            ours.append(
-                Dot(row.label, row.series, 100 * one.mean, None if one.interval is None else 100 * one.interval)
-            )
+            ours.append(Dot(row.label, row.series, *in_percent(one)))
         value = paper_difference(found, row) if differences else row.paper
         if value is not None:
             papers.append(Dot(row.label, row.series, value, None))
@@ -162,7 +160,7 @@ def _task_by_task(found: Outcome) -> None:
     """ALBERT's Table 5: what each model was trained on, and what it was asked."""
     colours = current_theme()
     ours = [
-        Dot(TASK_LABELS[task], row.label, 100 * one.mean, None if one.interval is None else 100 * one.interval)
+        Dot(TASK_LABELS[task], row.label, *in_percent(one))
         for task in TASKS
         for row in found.rows
         if (one := row.measured.get(task)) is not None

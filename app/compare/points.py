@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from engine.experiments.outcome import Outcome, RowOutcome
+from engine.experiments.outcome import Outcome, RowOutcome, Summary
 from engine.sizing.cost import model_bytes, multiply_adds
 from engine.sizing.shape import Shape, ShapeError
 from engine.storage.runs import Run, RunError
@@ -74,12 +74,15 @@ def outcome_points(found: Outcome, axis: CostAxis, measure: str) -> list[PlacedP
     for row in found.rows:
         x, one = _cost(row, axis), row.measured.get(measure)
         if x is not None and one is not None:
-            width = None if one.interval is None else 100 * one.interval
             series = row.series or ("teacher" if row.name == "teacher" else "students")
-            points.append(
-                PlacedPoint(row.label, series, x / axis.scale, 100 * one.mean, width, len(one.values), row.note)
-            )
+            mean, interval = in_percent(one)
+            points.append(PlacedPoint(row.label, series, x / axis.scale, mean, interval, len(one.values), row.note))
     return points
+
+
+def in_percent(measured: Summary) -> tuple[float, float | None]:
+    """(mean, half of its 95% interval or None) of a measure between 0 and 1, in percent."""
+    return 100 * measured.mean, None if measured.interval is None else 100 * measured.interval
 
 
 def run_points(runs: Sequence[Run], axis: CostAxis, measure: str) -> list[PlacedPoint]:

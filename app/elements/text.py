@@ -1,4 +1,4 @@
-"""Text, tokens and numbers as they are shown. Knows no streamlit."""
+"""Text and numbers as they are shown, in markdown or in HTML. Never imports streamlit."""
 
 from __future__ import annotations
 
@@ -21,11 +21,16 @@ def escape_markdown(text: str) -> str:
     return _MARKDOWN_SIGNS.sub(r"\\\1", " ".join(text.split()))
 
 
-def format_number(value: float, write: str) -> str:
+def join_word_pieces(tokens: Iterable[str]) -> str:
+    """Tokens as one reads them: pieces of a word together, no space before a full stop, comma or the like."""
+    return re.sub(r" (?=[.,!?])", "", " ".join(tokens).replace(" ##", ""))
+
+
+def format_number(value: float, number_format: str) -> str:
     """A number as people write it: a true minus, no minus before a zero, and nothing for what is not a number."""
     if value != value:
         return ""
-    text = format(value, write)
+    text = format(value, number_format)
     if not text.strip("+-0."):
         text = text.lstrip("+-")
     return text.replace("-", "\N{MINUS SIGN}")
@@ -33,8 +38,8 @@ def format_number(value: float, write: str) -> str:
 
 def elapsed(seconds: float) -> str:
     """Seconds for people: "48 s", "3 min 05 s", "2 h 10 min"."""
-    minutes, rest = divmod(round(seconds), 60)
+    minutes, left = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
         return f"{hours} h {minutes:02} min"
-    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+    return f"{minutes} min {left:02} s" if minutes else f"{left} s"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable, Mapping
 
+import numpy as np
 import streamlit as st
 
 from app.elements.buttons import csv_button
@@ -15,6 +17,7 @@ from app.elements.theme import Theme
 from app.examine.labels import minus
 from app.examine.model_pair import ModelPair
 from app.session import caches
+from app.session.widgets import linked_choice
 from engine.inspection.layer_similarity import Cka, cka
 from engine.inspection.probe import ProbeError
 from engine.text.token_store import CorpusError
@@ -100,15 +103,7 @@ def show_weights(pair: ModelPair, colours: Theme) -> None:
     """Draws how far apart the weights of neighbouring layers are, for both models."""
     from engine.inspection.weight_distances import KINDS, weight_steps
 
-    measure = st.segmented_control(
-        "Measure",
-        list(WEIGHT_MEASURES),
-        default="cosine",
-        required=True,
-        format_func=lambda it: WEIGHT_MEASURES[it],
-        key="weight_measure",
-        bind="query-params",
-    )
+    measure = linked_choice("Measure", list(WEIGHT_MEASURES), "weight_measure", format_func=WEIGHT_MEASURES.__getitem__)
     found = {
         role: caches.compute_once(("weights", pair.key(role)), functools.partial(weight_steps, model.bert))
         for role, model in pair.models.items()
@@ -116,55 +111,59 @@ def show_weights(pair: ModelPair, colours: Theme) -> None:
     if not any(steps[measure].size for steps in found.values()):
         st.info("Both models have one layer, so no layer has a neighbour.")
         return
-    low, high = common_limits(*(steps[measure] for steps in found.values() if steps[measure].size))
-    if measure == "cosine":
-        low, high = -1.0, 1.0
+    limits = common_limits(*(steps[measure] for steps in found.values() if steps[measure].size))
     for column, (role, steps) in zip(st.columns(2, gap="large"), found.items(), strict=True):
-        table_of = steps[measure]
         with column:
             sharing = describe_sharing(pair.models[role].bert.shape)
             st.markdown(f"**{role}**" + (f": {sharing}" if sharing else ""))
-            if not table_of.size:
+            if not steps[measure].size:
                 st.caption("One layer: no neighbour.")
                 continue
-            show_figure(
-                heatmap(
-                    table_of,
-                    list(KINDS),
-                    [f"{layer + 1}-{layer + 2}" for layer in range(table_of.shape[1])],
-                    ("", "layers"),
-                    colours.role(role),
-                    colours,
-                    hover="%{y}, layers %{x}",
-                    limits=(low, high),
-                    number_format=".2f" if measure != "l2" else ".1f",
-                ),
-                f"weights_{role}",
-                f"{WEIGHT_MEASURES[str(measure)]} between the weights of neighbouring layers of the {role.lower()}.",
-                csv_key="weights_csv",
+            figure = heatmap(
+                steps[measure],
+                list(KINDS),
+                _neighbours(steps[measure].shape[1]),
+                ("", "layers"),
+                colours.role(role),
+                colours,
+                hover="%{y}, layers %{x}",
+                limits=(-1.0, 1.0) if measure == "cosine" else limits,
+                number_format=".2f" if measure != "l2" else ".1f",
             )
-    head = ["weights", "layers"]
-    head += [f"{role}, {name.lower()}" for role in found for name in WEIGHT_MEASURES.values()]
-    deepest = max(steps["l2"].shape[1] for steps in found.values())
-    lines = [
-        [
-            kind,
-            f"{layer + 1}-{layer + 2}",
-            *(
-                minus(steps[name][row, layer], 3) if layer < steps[name].shape[1] else ""
-                for steps in found.values()
-                for name in WEIGHT_MEASURES
-            ),
-        ]
-        for row, kind in enumerate(KINDS)
-        for layer in range(deepest)
-    ]
-    with st.expander("As a table"):
-        st.html(html_table(head, lines, colours))
-        csv_button(head, lines, "weights-of-neighbours", "weights_csv")
+            alt = f"{WEIGHT_MEASURES[measure]} between the weights of neighbouring layers of the {role.lower()}."
+            show_figure(figure, f"weights_{role}", alt, csv_key="weights_csv")
+    _weight_table(found, KINDS, colours)
     st.caption(
         "Of the weight matrices of two neighbouring layers, entry by entry: L2 is the Euclidean distance; relative L2 "
         "divides it by the root mean square of the two norms (0: equal, about 1.41: unrelated); cosine takes both as "
         "vectors (1: equal up to scale, 0: unrelated). Layers that share their weights are at distance 0. Neurons have "
         "no natural order, so layers with unrelated weights may still do alike things: that is what CKA shows."
     )
+
+
+def _neighbours(count: int) -> list[str]:
+    """The names of the first `count` pairs of neighbouring layers."""
+    return [f"{layer + 1}-{layer + 2}" for layer in range(count)]
+
+
+def _weight_table(found: Mapping[str, Mapping[str, np.ndarray]], kinds: Iterable[str], colours: Theme) -> None:
+    """Every measure of both models. `found`: role -> measure -> (kind of weights, pair of layers)."""
+    head = ["weights", "layers"]
+    head += [f"{role}, {name.lower()}" for role in found for name in WEIGHT_MEASURES.values()]
+    deepest = max(steps["l2"].shape[1] for steps in found.values())
+    rows = [
+        [
+            kind,
+            neighbours,
+            *(
+                minus(steps[name][row, layer], 3) if layer < steps[name].shape[1] else ""
+                for steps in found.values()
+                for name in WEIGHT_MEASURES
+            ),
+        ]
+        for row, kind in enumerate(kinds)
+        for layer, neighbours in enumerate(_neighbours(deepest))
+    ]
+    with st.expander("As a table"):
+        st.html(html_table(head, rows, colours))
+        csv_button(head, rows, "weights-of-neighbours", "weights_csv")

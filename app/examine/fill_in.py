@@ -1,22 +1,25 @@
-"""The fill-in playground: what teacher and student put into the blanks of a sentence, side by side."""
+"""Fill in: what teacher and student put into the blanks of a sentence, side by side."""
 
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from app.elements.text import escape_markdown, list_words
+from app.elements.text import escape_markdown, join_word_pieces, list_words
 from app.session import caches
-from app.session.link import set_link_text
-from app.session.widget_values import start_from_link, widget_key, widget_value
+from app.session.widgets import linked_text
 from engine.inspection.fill_in import BLANK, Filled, agreement
 from engine.inspection.probe import ProbeError
 from engine.model.saved_models import Model
 
 REFLEXIVE = re.compile(r"(?:my|your|him|her|it)self|(?:our|your|them)selves", re.IGNORECASE)
 WORD = re.compile(r"[^\W\d_]+")
+CANDIDATES = 6  # of each model
+COLOURS = {"Teacher": "blue", "Student": "orange"}
+MOST_BLANKS = 12  # drawn; a sentence may have more
 
 
 def with_a_blank(sentence: str) -> str:
@@ -32,12 +35,6 @@ def with_a_blank(sentence: str) -> str:
     return sentence[: chosen.start()] + BLANK + sentence[chosen.end() :]
 
 
-CANDIDATES = 6  # candidates of each model
-COLOURS = {"Teacher": "blue", "Student": "orange"}
-MOST_TYPED = 100_000  # letters; more than that a box swallows without a word
-MOST_BLANKS = 12  # drawn; a sentence may have more
-
-
 def show_fill_in(teacher: Model, student: Model, start: str, key: str) -> None:
     """Widgets and tables for any number of [MASK]s. `start`: the sentence to begin with."""
     for role, model in (("teacher", teacher), ("student", student)):
@@ -48,48 +45,53 @@ def show_fill_in(teacher: Model, student: Model, start: str, key: str) -> None:
                 icon=":material/block:",
             )
             return
-    name = f"blanks_{key}"
-    start_from_link(name, "blanks", start)
-    text = st.text_input(
+    text = linked_text(
         f"Sentence with {BLANK}",
-        widget_value(name),
-        MOST_TYPED,
-        key=widget_key(name),
+        f"blanks_{key}",
+        "blanks",
+        start,
         help=f"Write {BLANK} wherever a word should be found, as often as you like. All are hidden at the same time.",
     )
-    set_link_text("blanks", text, start)
     try:
-        seen = {"Teacher": caches.fill_blanks(teacher, text), "Student": caches.fill_blanks(student, text)}
-        agreed = agreement(seen["Teacher"], seen["Student"])
+        filled_by_role = {"Teacher": caches.fill_blanks(teacher, text), "Student": caches.fill_blanks(student, text)}
+        agreed = agreement(filled_by_role["Teacher"], filled_by_role["Student"])
     except ProbeError as error:
         st.warning(str(error), icon=":material/edit:")
         return
-    warn_of_unknown(seen["Teacher"])
-    same, shared = sum(one for one, _ in agreed), sum(mass for _, mass in agreed) / len(agreed)
+    warn_of_unknown(filled_by_role["Teacher"])
+    same, shared = sum(equal for equal, _ in agreed), sum(mass for _, mass in agreed) / len(agreed)
     count = "1 blank" if len(agreed) == 1 else f"{len(agreed)} blanks"
     st.markdown(
         f"Same first word in **{same} of {count}**; on average the two share **{shared:.0%}** of their probability."
     )
-    for role, filled in seen.items():
+    for role, filled in filled_by_role.items():
         st.caption(f"{role}: {_filled_sentence(filled)}")
-    for blank, (first, mass) in enumerate(agreed[:MOST_BLANKS]):
-        note = "same first word" if first else "different first words"
+    for blank, (equal, mass) in enumerate(agreed[:MOST_BLANKS]):
+        note = "same first word" if equal else "different first words"
         st.markdown(f"**Blank {blank + 1}**: {note}, {mass:.0%} of the probability shared")
-        for column, (role, filled) in zip(st.columns(2, gap="large"), seen.items(), strict=True):
-            table = pd.DataFrame(filled.candidates(blank, CANDIDATES), columns=[role, "probability"])
-            column.dataframe(
-                table,
-                hide_index=True,
-                width="stretch",
-                key=f"blank_{key}_{role}_{blank}",
-                column_config={
-                    "probability": st.column_config.ProgressColumn(
-                        "Probability", format="percent", min_value=0.0, max_value=1.0, color=COLOURS[role]
-                    )
-                },
-            )
+        for column, (role, filled) in zip(st.columns(2, gap="large"), filled_by_role.items(), strict=True):
+            show_candidates(column, filled, blank, CANDIDATES, (role, role), f"blank_{key}_{role}_{blank}")
     if len(agreed) > MOST_BLANKS:
         st.caption(f"Tables of the first {MOST_BLANKS} blanks; the sentence has {len(agreed)}.")
+
+
+def show_candidates(place: Any, filled: Filled, blank: int, count: int, heading: tuple[str, str], key: str) -> None:
+    """The `count` most probable words of a blank as a table in `place`.
+
+    `heading`: what stands above the words, and the role ("Teacher" or "Student") whose colour the bars have.
+    """
+    title, role = heading
+    place.dataframe(
+        pd.DataFrame(filled.candidates(blank, count), columns=[title, "probability"]),
+        hide_index=True,
+        width="stretch",
+        key=key,
+        column_config={
+            "probability": st.column_config.ProgressColumn(
+                "Probability", format="percent", min_value=0.0, max_value=1.0, color=COLOURS[role]
+            )
+        },
+    )
 
 
 def warn_of_unknown(filled: Filled) -> None:
@@ -103,5 +105,4 @@ def _filled_sentence(filled: Filled) -> str:
     words = list(filled.tokens)
     for blank, place in enumerate(filled.blanks):
         words[place] = filled.candidates(blank, 1)[0][0]
-    joined = " ".join(words[1:-1]).replace(" ##", "")
-    return escape_markdown(re.sub(r" (?=[.,!?])", "", joined))
+    return escape_markdown(join_word_pieces(words[1:-1]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -11,12 +10,13 @@ import streamlit as st
 
 from app.elements.buttons import lazy_csv_button
 from app.elements.mosaic_image import LARGE, SMALL, contact_sheet, film_strip, large_image
+from app.elements.text import join_word_pieces
 from app.elements.theme import Theme
 from app.examine.score_over_time import read_score_curve, show_score_curves
 from app.session import caches
 from app.session.browser import current_theme, is_dark, recall, remember
 from app.session.link import set_link_value
-from app.session.widget_values import set_widget_value, start_from_link, widget_key, widget_value
+from app.session.widget_values import persistent, persistent_choice, set_widget_value, start_from_link, widget_value
 from engine.inheritance.curve import Curve
 from engine.storage.attention_frames import SnapshotError, Snapshots, read_snapshots
 from engine.storage.runs import Run
@@ -51,13 +51,11 @@ def _show_film(run: Run, snapshots: Snapshots, curve: Curve | None, colours: The
     names = [_sentence_text(tokens) for tokens in snapshots.tokens]
     left, right = st.columns([4, 1], vertical_alignment="bottom")
     name = f"film_sentence_{run.id}"
-    start_from_link(name, "film", 0, lambda said: _one_of(int(said) - 1, range(len(names))))
+    start_from_link(name, "film", 0, lambda word: _if_among(int(word) - 1, range(len(names))))
     sentence = left.selectbox(
         "Sentence of the film",
-        range(len(names)),
-        widget_value(name),
         format_func=names.__getitem__,
-        key=widget_key(name),
+        **persistent_choice(name, range(len(names)), 0),
     )
     set_link_value("film", str(sentence + 1) if sentence else "")
     size = sum(path.stat().st_size for path in run.attention_dir.iterdir())
@@ -89,14 +87,14 @@ def _show_film(run: Run, snapshots: Snapshots, curve: Curve | None, colours: The
     )
 
 
-def _one_of(number: int, known: Sequence[int]) -> int | None:
-    """`number` where it is known."""
-    return number if number in known else None
+def _if_among(number: int, offered: Sequence[int]) -> int | None:
+    """`number` where it is offered."""
+    return number if number in offered else None
 
 
 def _sentence_text(tokens: Sequence[str]) -> str:
     """A sentence's tokens as one reads them, without the special ones at its ends."""
-    return re.sub(r" (?=[.,!?])", "", " ".join(tokens[1:-1]).replace(" ##", ""))
+    return join_word_pieces(tokens[1:-1])
 
 
 def _film_frame(
@@ -109,7 +107,7 @@ def _film_frame(
 ) -> None:
     """One picture of the film beside the teacher's, the slider that chooses it, and the strip of all."""
     steps, name, playing = list(pictures), f"film_step_{run.id}", f"film_playing_{run.id}"
-    start_from_link(name, "step", steps[-1], lambda said: _one_of(int(said), steps))
+    start_from_link(name, "step", steps[-1], lambda word: _if_among(int(word), steps))
     if widget_value(name) not in pictures:
         set_widget_value(name, steps[-1])
     if recall(playing):
@@ -122,7 +120,7 @@ def _film_frame(
     step = steps[-1]
     if len(steps) > 1:
         step = st.select_slider(
-            "Step of the film", steps, widget_value(name), format_func=lambda it: f"step {it:,}", key=widget_key(name)
+            "Step of the film", steps, format_func=lambda step: f"step {step:,}", **persistent(name)
         )
     if not recall(playing):  # or every picture that passed by were a page to go back to
         set_link_value("step", "" if step == steps[-1] else str(step))

@@ -17,7 +17,7 @@ from app.elements.theme import Theme
 from app.examine import attention_charts
 from app.session.browser import recall, remember
 from app.session.link import link_value, set_link_value
-from app.session.widget_values import set_widget_value, widget_key, widget_value
+from app.session.widget_values import persistent_choice, set_widget_value, widget_value
 
 if TYPE_CHECKING:
     from engine.inspection.probe import Probe
@@ -188,8 +188,7 @@ def _choose_number(place: Any, what: str, role: str, most: int, run_id: str) -> 
     name = f"{what.lower()}_{role}_{run_id}"
     if widget_value(name, 1) > most:
         set_widget_value(name, most)
-    numbers = range(1, most + 1)
-    return place.selectbox(f"{what} of the {role}", numbers, widget_value(name) - 1, key=widget_key(name))
+    return place.selectbox(f"{what} of the {role}", **persistent_choice(name, range(1, most + 1), 1))
 
 
 def _attention_table(grid: np.ndarray, tokens: Sequence[str]) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 
 from app.elements.figure import show_figure
@@ -15,19 +14,20 @@ from app.elements.shape_words import describe_sharing
 from app.elements.theme import Theme
 from app.elements.tiles import tile_row
 from app.examine.ancestry.lineage import read_student_lineage
-from app.examine.fill_in import COLOURS, MOST_TYPED, warn_of_unknown
+from app.examine.fill_in import show_candidates, warn_of_unknown
 from app.examine.head_ablation import show_ranking
-from app.examine.labels import signed
+from app.examine.labels import head_label, head_names, signed
 from app.examine.model_pair import ModelPair
 from app.session import caches
 from app.session.browser import current_theme
-from app.session.link import set_link_text, set_link_value
-from app.session.widget_values import start_from_link, widget_key, widget_value
+from app.session.link import set_link_value
+from app.session.widget_values import persistent, start_from_link
+from app.session.widgets import linked_choice, linked_text
 from engine.inspection.probe import ProbeError
 from engine.text.token_store import CorpusError
 
 CHANGES = {"off": "Off", "uniform": "Uniform"}
-CANDIDATES = 5  # candidates of each blank
+CANDIDATES = 5  # of each blank
 MOST_TRIED = 80  # heads; each is tried on one sentence, which takes milliseconds
 MOST_BLANKS = 4  # tables; a sentence may have more
 
@@ -54,96 +54,86 @@ def show_interventions(pair: ModelPair, start: str, run_id: str, folder: Path) -
             "weights go on working in the others."
         )
     left, right = st.columns(2)
-    chosen = left.segmented_control(
-        "Model", ("Teacher", "Student"), default="Student", required=True, key="intervene_role", bind="query-params"
-    )
-    how = right.segmented_control(
-        "Heads become",
-        list(CHANGES),
-        default="off",
-        required=True,
-        format_func=lambda it: CHANGES[it],
-        key="intervene_how",
-        bind="query-params",
-    )
-    _before_and_after(pair, str(chosen), str(how), start, run_id, folder, colours)
+    role = linked_choice("Model", ("Teacher", "Student"), "intervene_role", default="Student", place=left)
+    how = linked_choice("Heads become", list(CHANGES), "intervene_how", place=right, format_func=CHANGES.__getitem__)
+    _before_and_after(pair, role, how, start, run_id, folder, colours)
     st.markdown("#### Which heads are missed?")
-    show_ranking(pair, str(how), folder, colours)
+    show_ranking(pair, how, folder, colours)
 
 
 def _before_and_after(
     pair: ModelPair, role: str, how: str, start: str, run_id: str, folder: Path, colours: Theme
 ) -> None:
-    from engine.inspection.interventions import all_heads
-
+    """Choice of heads and sentence, and what changes: the loss, the candidates of each blank, attention above."""
+    heads = _choose_heads(pair, role, start, run_id)
+    text = linked_text("Sentence with a [MASK]", f"intervene_text_{run_id}", "cut", start)
+    relatives = _relatives(pair, role, heads, folder)
+    if relatives:
+        st.caption(relatives)
     model = pair.models[role]
-    names = {f"layer {layer + 1}, head {head + 1}": (layer, head) for layer, head in all_heads(model.bert)}
-    usual, here = _heads_to_begin_with(pair, role, start, names), f"intervene_heads_{role}_{run_id}"
-    written = f"intervene_text_{run_id}"
-    start_from_link(here, "changed", usual, lambda said: _heads_in_link(said, role, names))
-    start_from_link(written, "cut", start)
-    chosen = st.multiselect(
-        f"Heads of the {role.lower()}",
-        list(names),
-        widget_value(here),
-        key=widget_key(here),
-        help="As many as you like, all at the same time. It begins with what the first blank below misses most.",
-    )
-    text = st.text_input("Sentence with a [MASK]", widget_value(written), MOST_TYPED, key=widget_key(written))
-    set_link_text("cut", text, start)
-    places = "-".join(f"{names[name][0] + 1}.{names[name][1] + 1}" for name in chosen)
-    set_link_value("changed", "" if chosen == usual else f"{role.lower()}-{places}")
-    heads = [names[name] for name in chosen]
-    kin = _relatives(pair, role, heads, folder)
-    if kin:
-        st.caption(kin)
     try:
         before, after = caches.fill_blanks(model, text), caches.fill_blanks_intervened(model, text, heads, how)
-        looks = caches.probe_text(model, text), caches.probe_text_intervened(model, text, heads, how)
+        probes = caches.probe_text(model, text), caches.probe_text_intervened(model, text, heads, how)
     except ProbeError as error:
         st.warning(str(error), icon=":material/edit:")
         return
     try:
-        losses = _losses(pair, role, heads, how)
-        tile_row(
-            [
-                ("Loss before", f"{losses[0]:.3f}", "nats a hidden word"),
-                ("Loss after", f"{losses[1]:.3f}", f"{signed(losses[1] - losses[0])} ± {losses[2]:.3f}"),
-                ("Right words", f"{100 * losses[4]:.1f}%", f"before {100 * losses[3]:.1f}%"),
-            ]
-        )
-        st.caption(
-            f"Over {pair.ranking_rows} held-out rows, the same hidden words before and after; ±: half the 95% interval "
-            "of the change, rows being what was drawn."
-        )
+        _loss_tiles(pair, role, heads, how)
     except CorpusError as error:
         st.warning(str(error), icon=":material/info:")
     warn_of_unknown(before)
     for blank in range(min(MOST_BLANKS, len(before.blanks))):
         st.markdown(f"**Blank {blank + 1}**" if len(before.blanks) > 1 else "**The blank**")
-        for column, (when, filled) in zip(
-            st.columns(2, gap="large"), (("Before", before), ("After", after)), strict=True
-        ):
-            column.dataframe(
-                pd.DataFrame(filled.candidates(blank, CANDIDATES), columns=[when, "probability"]),
-                hide_index=True,
-                width="stretch",
-                key=f"intervene_{when}_{blank}_{run_id}",
-                column_config={
-                    "probability": st.column_config.ProgressColumn(
-                        "Probability", format="percent", min_value=0.0, max_value=1.0, color=COLOURS[role]
-                    )
-                },
-            )
+        left, right = st.columns(2, gap="large")
+        for column, when, filled in ((left, "Before", before), (right, "After", after)):
+            show_candidates(column, filled, blank, CANDIDATES, (when, role), f"intervene_{when}_{blank}_{run_id}")
     if len(before.blanks) > MOST_BLANKS:
         st.caption(f"Tables of the first {MOST_BLANKS} blanks; the sentence has {len(before.blanks)}.")
-    _show_downstream(looks, heads, role, colours)
+    _show_downstream(probes, heads, role, colours)
 
 
-def _heads_in_link(said: str, role: str, names: dict[str, tuple[int, int]]) -> list[str] | None:
+def _choose_heads(pair: ModelPair, role: str, start: str, run_id: str) -> list[tuple[int, int]]:
+    """The (layer, head) that a person chooses; `start`: the sentence whose blank decides which they begin with."""
+    from engine.inspection.interventions import all_heads
+
+    by_name = {head_label(layer, head): (layer, head) for layer, head in all_heads(pair.models[role].bert)}
+    default, name = _heads_to_begin_with(pair, role, start, by_name), f"intervene_heads_{role}_{run_id}"
+    start_from_link(name, "changed", default, lambda words: _heads_in_link(words, role, by_name))
+    chosen = st.multiselect(
+        f"Heads of the {role.lower()}",
+        list(by_name),
+        help="As many as you like, all at the same time. It begins with what the first blank below misses most.",
+        **persistent(name, argument="default"),
+    )
+    places = "-".join(f"{by_name[label][0] + 1}.{by_name[label][1] + 1}" for label in chosen)
+    set_link_value("changed", "" if chosen == default else f"{role.lower()}-{places}")
+    return [by_name[label] for label in chosen]
+
+
+def _loss_tiles(pair: ModelPair, role: str, heads: list[tuple[int, int]], how: str) -> None:
+    """The loss on held-out rows before and after.
+
+    Raises:
+        CorpusError: the held-out text is not on this machine.
+    """
+    loss, loss_after, interval, right, right_after = _losses(pair, role, heads, how)
+    tile_row(
+        [
+            ("Loss before", f"{loss:.3f}", "nats a hidden word"),
+            ("Loss after", f"{loss_after:.3f}", f"{signed(loss_after - loss)} ± {interval:.3f}"),
+            ("Right words", f"{100 * right_after:.1f}%", f"before {100 * right:.1f}%"),
+        ]
+    )
+    st.caption(
+        f"Over {pair.ranking_rows} held-out rows, the same hidden words before and after; ±: half the 95% interval "
+        "of the change, rows being what was drawn."
+    )
+
+
+def _heads_in_link(words: str, role: str, by_name: dict[str, tuple[int, int]]) -> list[str] | None:
     """The heads that a link names, such as student-2.1-3.4 (layer 2, head 1 and so on); None: not of this model."""
-    whose, *places = said.split("-")
-    found = [name for name, (layer, head) in names.items() if f"{layer + 1}.{head + 1}" in places]
+    whose, *places = words.split("-")
+    found = [name for name, (layer, head) in by_name.items() if f"{layer + 1}.{head + 1}" in places]
     return found if whose == role.lower() else None
 
 
@@ -196,7 +186,7 @@ def _relatives(pair: ModelPair, role: str, heads: list[tuple[int, int]], folder:
             chief = (of, int(row.argmax()))
             mine, other = ((layer, head), chief) if role == "Student" else (chief, (layer, head))
             if mine in heads:
-                found.append(f"layer {other[0] + 1}, head {other[1] + 1} ({row.max():.0%})")
+                found.append(f"{head_label(*other)} ({row.max():.0%})")
     who = "Chief ancestors in the teacher" if role == "Student" else "Heirs in the student"
     return f"{who}: {'; '.join(found)}." if found else "No head of the student has one of these as its chief ancestor."
 
@@ -243,7 +233,7 @@ def _show_downstream(looks: tuple[Any, Any], heads: list[tuple[int, int]], role:
         heatmap(
             found,
             [f"layer {layer + 1}" for layer in range(first + 1, layers)],
-            [f"head {head + 1}" for head in range(found.shape[1])],
+            head_names(found.shape[1]),
             ("", ""),
             colours.role(role),
             colours,

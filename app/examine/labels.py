@@ -15,6 +15,11 @@ def minus(value: float, digits: int = 2) -> str:
     return format_number(value, f".{digits}f")
 
 
+def interval_text(low: float, high: float, digits: int = 2) -> str:
+    """Both ends of an interval, with true minus signs: "0.12 to 0.34"."""
+    return f"{minus(low, digits)} to {minus(high, digits)}"
+
+
 def head_names(count: int) -> list[str]:
     """The names of `count` heads, counted from 1."""
     return [f"head {number + 1}" for number in range(count)]
@@ -23,6 +28,11 @@ def head_names(count: int) -> list[str]:
 def layer_names(count: int) -> list[str]:
     """The names of `count` layers, counted from 1."""
     return [f"layer {number + 1}" for number in range(count)]
+
+
+def head_label(layer: int, head: int) -> str:
+    """A head (layer and head from 0) for people: "layer 2, head 1"."""
+    return f"layer {layer + 1}, head {head + 1}"
 
 
 def p_value(value: float) -> str:

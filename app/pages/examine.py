@@ -17,12 +17,10 @@ from app.examine.model_pair import ModelPair
 from app.examine.tasks import show_tasks
 from app.session import caches
 from app.session.browser import current_theme
-from app.session.link import LONGEST_TEXT, set_link_text
-from app.session.widget_values import start_from_link, widget_key, widget_value
+from app.session.link import LONGEST_TEXT
+from app.session.widgets import linked_text
 from app.watch.run_choice import choose_run
 from engine.teachers import catalog
-
-MOST_TYPED = 100_000  # letters; more than that a box swallows without a word
 
 st.title("Examine")
 left, right = st.columns([1, 2])
@@ -36,19 +34,15 @@ except ValueError as error:
     st.error(str(error), icon=":material/broken_image:")
     st.stop()
 example = catalog.card(teacher_name, caches.RUNS).example
-keys = {"text": f"sentence_{teacher_name}", "second": f"second_{teacher_name}"}
-for name, usual in (("text", example), ("second", "")):  # a link brings its sentences along
-    start_from_link(keys[name], name, usual)
-text = right.text_input("Sentence", widget_value(keys["text"]), MOST_TYPED, key=widget_key(keys["text"]))
-second = right.text_input(
+text = linked_text("Sentence", f"sentence_{teacher_name}", "text", example, place=right)
+second = linked_text(
     "Second sentence, for a pair",
-    widget_value(keys["second"]),
-    MOST_TYPED,
-    key=widget_key(keys["second"]),
+    f"second_{teacher_name}",
+    "second",
+    "",
+    place=right,
     placeholder="empty: one sentence alone",
 )
-set_link_text("text", text, example)
-set_link_text("second", second, "")
 if max(len(text), len(second)) > LONGEST_TEXT:
     st.info("A text this long does not fit into the page's link; a reload forgets it.", icon=":material/link_off:")
 seen = {}  # by "teacher" and "student"; empty where there is nothing to look at, and most tabs need no sentence

@@ -8,13 +8,13 @@ from typing import Any
 import streamlit as st
 
 from app.elements.bars import Bar, part_label, stacked_bars
+from app.elements.progress import ask_torch
 from app.elements.tables import html_table
 from app.elements.text import escape_markdown
 from app.session import caches
 from app.session.browser import current_theme
 from app.size.answers import SizedModel
 from app.size.comparison_state import change_comparison, controlled, controlled_choice
-from engine.settings import torch_subprocess
 from engine.settings.amounts import duration, short
 from engine.sizing.comparison import Comparison
 from engine.sizing.cost import parameters
@@ -208,11 +208,8 @@ def _measure_machine() -> None:
     """A button that measures this machine, and what was measured."""
     rates = caches.machine_rates()
     if st.button("Measure again" if rates else "Measure this machine", icon=":material/speed:"):
-        bar = st.progress(0.0, "Starting; torch takes a few seconds to load")
         try:
-            found = torch_subprocess.ask(
-                "engine.benches.machine_rate", {}, lambda share, doing: bar.progress(share, doing.capitalize())
-            )
+            found = ask_torch("engine.benches.machine_rate", {})
             rates.clear()
             rates.update(found)
         except ValueError as error:

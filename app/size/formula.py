@@ -9,11 +9,11 @@ from html import escape
 import streamlit as st
 
 from app.elements.bars import part_label, part_shade
+from app.elements.progress import ask_torch
 from app.elements.tables import html_table
 from app.elements.text import escape_markdown
 from app.session.browser import current_theme, recall, remember
 from app.size.answers import TERM_KEY, SizedModel
-from engine.settings import torch_subprocess
 from engine.sizing.comparison import Comparison
 from engine.sizing.cost import parameters
 from engine.sizing.formula import Term, symbols_of, terms
@@ -71,17 +71,12 @@ def _verify_with_real_models(models: Sequence[SizedModel]) -> None:
     shapes = [model.shape for model in models]
     kept: dict[Shape, dict] = recall(VERDICTS_KEY, {})
     if pressed:
-        bar = st.progress(0.0, "Starting; torch takes a few seconds to load")
         try:
-            question = {"shapes": [shape.to_json() for shape in shapes]}
-            found = torch_subprocess.ask(
-                "engine.model.count_check", question, lambda share, doing: bar.progress(share, doing.capitalize())
-            )
+            found = ask_torch("engine.model.count_check", {"shapes": [shape.to_json() for shape in shapes]})
             kept = dict(zip(shapes, found["verdicts"], strict=True))
             remember(VERDICTS_KEY, kept)
         except ValueError as error:
             st.error(escape_markdown(str(error)))
-        bar.empty()
     rows, unread = [], 0
     for model in models:
         verdict = kept.get(model.shape)

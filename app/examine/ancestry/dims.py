@@ -11,6 +11,7 @@ from app.elements.heatmaps import heatmap
 from app.elements.tables import html_table
 from app.elements.theme import Theme
 from app.examine.ancestry.charts import share_map
+from app.examine.ancestry.lineage import choose_student_layer
 from engine.inspection.lineage import KINDS, Lineage, coarse, effective_parents, entropy
 
 MOST_CELLS = 256  # on a side of a share map
@@ -33,12 +34,7 @@ def show_residual(lineage: Lineage, colours: Theme) -> None:
 
 def show_neurons(lineage: Lineage, colours: Theme) -> None:
     """Draws which FFN neurons come from which."""
-    layer = st.selectbox(
-        "Layer of the student ",
-        range(lineage.student.layers),
-        format_func=lambda it: f"{it + 1}, from the teacher's {lineage.layers[it] + 1}",
-        key="ancestry_ffn_layer",
-    )
+    layer = choose_student_layer(lineage, "ancestry_ffn_layer", "Layer of the student ")
     _show_share_map(lineage.ffn_shares(layer), "neuron", f"The FFN of layer {layer + 1}", colours)
     _share_table(
         [

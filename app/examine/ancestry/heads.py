@@ -1,4 +1,4 @@
-"""Ancestry: which of the teacher's heads a WID student's are made of."""
+"""Ancestry of heads: which of the teacher's a WID student's are made of."""
 
 from __future__ import annotations
 
@@ -14,36 +14,28 @@ from app.elements.tables import html_table
 from app.elements.theme import Theme
 from app.examine.ancestry.charts import FAINTEST, ancestry_sankey
 from app.examine.ancestry.kinship import show_kinship
-from app.examine.labels import head_names
+from app.examine.ancestry.lineage import choose_student_layer
+from app.examine.labels import head_label, head_names
 from app.examine.model_pair import ModelPair
+from app.session.widgets import linked_choice
 from engine.inspection.lineage import Lineage, effective_parents, entropy
 
 PRODUCTS = {"both": "Both", "query-key": "Query-key", "value-output": "Value-output"}
 
 
-# ---- heads -----------------------------------------------------------------------------------------------------------
-
-
 def show_head_ancestry(pair: ModelPair, lineage: Lineage, shares: Sequence[np.ndarray], colours: Theme) -> None:
     """Draws one layer's heads. `shares`: (student head, teacher head) of each of the student's layers."""
     left, right = st.columns(2, vertical_alignment="bottom")
-    layer = left.selectbox(
-        "Layer of the student",
-        range(lineage.student.layers),
-        format_func=lambda it: f"{it + 1}, from the teacher's {lineage.layers[it] + 1}",
-        key="ancestry_layer",
-    )
-    part = right.segmented_control(
+    layer = choose_student_layer(lineage, "ancestry_layer", place=left)
+    product = linked_choice(
         "Product",
         list(PRODUCTS),
-        default="both",
-        required=True,
-        format_func=lambda it: PRODUCTS[it],
-        key="ancestry_part",
-        bind="query-params",
+        "ancestry_part",
+        place=right,
+        format_func=PRODUCTS.__getitem__,
         help="Query-key decides where a head looks, value-output what it brings from there; both: their mean.",
     )
-    found = shares[layer] if part == "both" else lineage.head_shares(layer, str(part))
+    found = shares[layer] if product == "both" else lineage.head_shares(layer, product)
     ours, theirs = head_names(lineage.student.heads), head_names(lineage.teacher.heads)
     one, other = st.columns(2, gap="large")
     with one:
@@ -91,8 +83,8 @@ def _head_table(lineage: Lineage, colours: Theme) -> None:
         for number, row in enumerate(shares):
             lines.append(
                 [
-                    f"layer {layer + 1}, head {number + 1}",
-                    f"layer {lineage.layers[layer] + 1}, head {row.argmax() + 1}",
+                    head_label(layer, number),
+                    head_label(lineage.layers[layer], int(row.argmax())),
                     f"{100 * row.max():.2f}",
                     f"{entropy(row):.3f}",
                     f"{effective_parents(row):.3f}",

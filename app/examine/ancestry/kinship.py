@@ -12,7 +12,7 @@ from app.elements.heatmaps import heatmap
 from app.elements.theme import Theme
 from app.elements.tiles import tile_row
 from app.examine.ancestry.charts import labelled_scatter
-from app.examine.labels import head_names, minus, p_value
+from app.examine.labels import head_names, interval_text, minus, p_value
 from app.examine.model_pair import ModelPair
 from app.session import caches
 from app.session.browser import recall
@@ -37,19 +37,27 @@ def show_kinship(pair: ModelPair, lineage: Lineage, shares: Sequence[np.ndarray]
         return
     tile_row(
         [
-            (
-                "Rank correlation",
-                minus(found.correlation),
-                f"95%: {minus(found.low)} to {minus(found.high)}",
-            ),
-            ("By chance", f"{minus(found.null_low)} to {minus(found.null_high)}", f"p = {p_value(found.p)}"),
-            (
-                "Most like the chief ancestor",
-                f"{round(found.matched * found.heads)} of {found.heads}",
-                f"by chance {found.matched_by_chance * found.heads:.1f}",
-            ),
+            ("Rank correlation", minus(found.correlation), f"95%: {interval_text(found.low, found.high)}"),
+            ("By chance", interval_text(found.null_low, found.null_high), f"p = {p_value(found.p)}"),
+            matched_tile("Most like the chief ancestor", found),
         ]
     )
+    left, right = st.columns(2, gap="large")
+    with left:
+        _share_scatter(lineage, shares, alike, colours)
+    with right:
+        _likeness_heatmap(lineage, alike, colours)
+    st.caption(_explanation(found))
+
+
+def matched_tile(label: str, found: Kinship) -> tuple[str, str, str]:
+    """A tile: how many of the student's heads are most like their chief ancestor, and how many by chance."""
+    by_chance = found.matched_by_chance * found.heads
+    return label, f"{round(found.matched * found.heads)} of {found.heads}", f"by chance {by_chance:.1f}"
+
+
+def _share_scatter(lineage: Lineage, shares: Sequence[np.ndarray], alike: Sequence[np.ndarray], colours: Theme) -> None:
+    """Share of ancestry against likeness of attention, a point a pair of heads."""
     x, y = np.concatenate([a.ravel() for a in shares]), np.concatenate([b.ravel() for b in alike])
     chief = np.concatenate([(a == a.max(1, keepdims=True)).ravel() for a in shares])
     labels = [
@@ -58,40 +66,40 @@ def show_kinship(pair: ModelPair, lineage: Lineage, shares: Sequence[np.ndarray]
         for row in range(a.shape[0])
         for column in range(a.shape[1])
     ]
-    one, other = st.columns(2, gap="large")
-    with one:
-        st.markdown("**Every pair of heads**")
-        show_figure(
-            labelled_scatter(
-                np.maximum(x, 1e-5),
-                y,
-                labels,
-                ("share of ancestry", "likeness of attention"),
-                colours,
-                chief=chief,
-                log=True,
-            ),
-            "ancestry_scatter",
-            "Share of ancestry against likeness of attention, a point a pair of heads.",
-        )
+    st.markdown("**Every pair of heads**")
+    show_figure(
+        labelled_scatter(
+            np.maximum(x, 1e-5),
+            y,
+            labels,
+            ("share of ancestry", "likeness of attention"),
+            colours,
+            chief=chief,
+            log=True,
+        ),
+        "ancestry_scatter",
+        "Share of ancestry against likeness of attention, a point a pair of heads.",
+    )
+
+
+def _likeness_heatmap(lineage: Lineage, alike: Sequence[np.ndarray], colours: Theme) -> None:
+    """Of the layer that is chosen above."""
     layer = min(int(recall("ancestry_layer", 0) or 0), len(alike) - 1)
-    with other:
-        st.markdown(f"**Likeness of attention**, layer {layer + 1}")
-        show_figure(
-            heatmap(
-                alike[layer],
-                head_names(lineage.student.heads),
-                head_names(lineage.teacher.heads),
-                ("student's", "teacher's"),
-                colours.student,
-                colours,
-                hover="student's %{y} and the teacher's %{x}",
-                height=340,
-            ),
-            "ancestry_likeness",
-            "How alike each student head and each teacher head of this layer look.",
-        )
-    st.caption(_explanation(found))
+    st.markdown(f"**Likeness of attention**, layer {layer + 1}")
+    show_figure(
+        heatmap(
+            alike[layer],
+            head_names(lineage.student.heads),
+            head_names(lineage.teacher.heads),
+            ("student's", "teacher's"),
+            colours.student,
+            colours,
+            hover="student's %{y} and the teacher's %{x}",
+            height=340,
+        ),
+        "ancestry_likeness",
+        "How alike each student head and each teacher head of this layer look.",
+    )
 
 
 def _explanation(found: Kinship) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import streamlit as st
+
 from app.examine.model_pair import ModelPair
 from app.session import caches
 from engine.inspection.lineage import Lineage, read_lineage
@@ -48,3 +50,13 @@ def layer_origins(lineage: Lineage) -> str:
         return ""
     pairs = ", ".join(f"{layer + 1} from {of + 1}" for layer, of in enumerate(lineage.layers))
     return f"The student is shallower than its teacher; its layers come: {pairs}."
+
+
+def choose_student_layer(lineage: Lineage, key: str, label: str = "Layer of the student", place: Any = st) -> int:
+    """A choice among the student's layers, each named with the teacher's that it comes from; it counts from 0."""
+    return place.selectbox(
+        label,
+        range(lineage.student.layers),
+        format_func=lambda layer: f"{layer + 1}, from the teacher's {lineage.layers[layer] + 1}",
+        key=key,
+    )

@@ -14,6 +14,7 @@ from app.examine.ancestry.heads import show_head_ancestry
 from app.examine.ancestry.lineage import layer_origins, moment_of_compactors, read_student_lineage
 from app.examine.model_pair import ModelPair
 from app.session.browser import current_theme
+from app.session.widgets import linked_choice
 from engine.inspection.lineage import effective_parents, entropy
 
 UNITS = ("Heads", "Residual dims", "FFN neurons", "Survivors")
@@ -42,23 +43,21 @@ def show_ancestry(pair: ModelPair, folder: Path) -> None:
         "to 100%. No text and no attention goes into it. " + moment_of_compactors(card) + layer_origins(lineage)
     )
     shares = [lineage.head_shares(layer) for layer in range(lineage.student.layers)]
-    everybody = np.concatenate(shares)
-    bits, most = entropy(everybody), np.log2(lineage.teacher.heads)
+    all_heads = np.concatenate(shares)
+    bits, most = entropy(all_heads), np.log2(lineage.teacher.heads)
     tile_row(
         [
-            ("Chief ancestor", f"{100 * everybody.max(1).mean():.1f}%", "its mean share"),
+            ("Chief ancestor", f"{100 * all_heads.max(1).mean():.1f}%", "its mean share"),
             ("Entropy of ancestry", f"{bits.mean():.2f} bits", f"0: one parent; {most:.2g}: all"),
-            ("Effective parents", f"{effective_parents(everybody).mean():.2f}", f"of {lineage.teacher.heads} heads"),
+            ("Effective parents", f"{effective_parents(all_heads).mean():.2f}", f"of {lineage.teacher.heads} heads"),
         ]
     )
-    what = st.segmented_control(
-        "Of what", UNITS, default="Heads", required=True, key="ancestry_of", bind="query-params"
-    )
-    if what == "Heads":
+    unit = linked_choice("Of what", UNITS, "ancestry_of")
+    if unit == "Heads":
         show_head_ancestry(pair, lineage, shares, colours)
-    elif what == "Residual dims":
+    elif unit == "Residual dims":
         show_residual(lineage, colours)
-    elif what == "FFN neurons":
+    elif unit == "FFN neurons":
         show_neurons(lineage, colours)
     else:
         show_survivors(lineage, colours)
