@@ -43,12 +43,12 @@ def show_outlook(outlook: Outlook, budget: str = "") -> None:
         st.caption("It takes no training step: the student is made and scored at once.")
         return
     fixed = "as the clock decides" if budget and read(budget).unit == "seconds" else "fixed at the start"
-    most = "at most" if outlook.full_rows else "about"
+    precision = "at most" if outlook.full_rows else "about"
     tile_row(
         (
             ("Steps", f"{outlook.steps:,}" if outlook.steps is not None else "–", fixed),
-            ("Tokens", short(outlook.tokens) if outlook.tokens is not None else "–", most),
-            ("Work", short(outlook.flops, "FLOP") if outlook.flops is not None else "–", most),
+            ("Tokens", short(outlook.tokens) if outlook.tokens is not None else "–", precision),
+            ("Work", short(outlook.flops, "FLOP") if outlook.flops is not None else "–", precision),
             ("Training", duration(outlook.seconds) if outlook.seconds is not None else "–", "as measured here"),
         )
     )

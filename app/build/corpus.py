@@ -28,9 +28,9 @@ HELP = (
 )
 
 
-def choose_corpus(teacher: str, own: str) -> str:
-    """Widgets that name a corpus; what was named. `own`: the one that suits the teacher."""
-    name = st.text_input("Corpus", max_chars=500, help=HELP, **persistent(f"corpus_{teacher}", own))
+def choose_corpus(teacher: str, default: str) -> str:
+    """Widgets that name a corpus; what was named. `default`: the one that suits the teacher."""
+    name = st.text_input("Corpus", max_chars=500, help=HELP, **persistent(f"corpus_{teacher}", default))
     opened = recall(f"upload_{teacher}") is not None
     with st.expander("Bring your own text", icon=":material/upload_file:", expanded=opened):
         file = st.file_uploader(
@@ -56,29 +56,33 @@ def choose_corpus(teacher: str, own: str) -> str:
 def show_preview(config: RunConfig, corpus: str) -> None:
     """The corpus as a run of `config` would see it: masked examples, lengths and counts."""
     try:
-        found = caches.corpus_preview(
+        preview = caches.corpus_preview(
             config.teacher, corpus, config.length, config.masking, config.mask_share, config.seed
         )
     except ValueError as error:
         st.error(str(error), icon=":material/menu_book:")
         return
-    part = "in all" if found.whole else f"of the first {found.documents:,} documents"
+    extent = "in all" if preview.whole else f"of the first {preview.documents:,} documents"
     tile_row(
         [
-            ("Documents", f"{found.documents:,}" + ("" if found.whole else "+"), "in all" if found.whole else "so far"),
-            ("Held out", f"{found.held_out:,}", "one in ten, by a hash" if found.whole else part),
-            ("Tokens", f"{found.tokens:,}", part),
-            ("Unknown words", f"{found.unknown:.1%}", "of the tokens"),
+            (
+                "Documents",
+                f"{preview.documents:,}" + ("" if preview.whole else "+"),
+                "in all" if preview.whole else "so far",
+            ),
+            ("Held out", f"{preview.held_out:,}", "one in ten, by a hash" if preview.whole else extent),
+            ("Tokens", f"{preview.tokens:,}", extent),
+            ("Unknown words", f"{preview.unknown:.1%}", "of the tokens"),
         ]
     )
     colours = current_theme()
     left, right = st.columns([3, 2], gap="large")
     with left:
         st.markdown("**Ten rows as training sees them.** Only the marked tokens are asked for.")
-        st.html(masked_rows(found.examples, colours))
+        st.html(masked_rows(preview.examples, colours))
     with right:
-        st.markdown(f"**Tokens a row**, of the first {len(found.lengths):,} rows; at most {found.longest}")
-        counts, edges = np.histogram(found.lengths, bins=min(16, found.longest), range=(0, found.longest))
+        st.markdown(f"**Tokens a row**, of the first {len(preview.lengths):,} rows; at most {preview.longest}")
+        counts, edges = np.histogram(preview.lengths, bins=min(16, preview.longest), range=(0, preview.longest))
         names = [f"{int(a) + 1}-{int(b)}" for a, b in zip(edges, edges[1:], strict=False)]
         show_figure(
             histogram(names, counts, "tokens a row", "rows", colours),
@@ -107,14 +111,14 @@ def masked_rows(rows: Sequence[Sequence[tuple[str, str, str]]], colours: Theme) 
     )
 
 
-def _token_html(shown: str, kind: str, true: str, colours: Theme) -> str:
+def _token_html(text: str, kind: str, true_token: str, colours: Theme) -> str:
     if kind == "plain":
-        return escape(shown)
+        return escape(text)
     colour = {"hidden": colours.student, "random": colours.series[0], "kept": colours.series[1]}[kind]
-    ground = mix(colours.empty, colour, 1.0 if kind == "hidden" else 0.35)
-    line = {"hidden": "none", "random": "line-through", "kept": "underline"}[kind]
-    title = f"{MASK_KINDS[kind]}; the word is {true}" if true else MASK_KINDS[kind]
+    background = mix(colours.empty, colour, 1.0 if kind == "hidden" else 0.35)
+    decoration = {"hidden": "none", "random": "line-through", "kept": "underline"}[kind]
+    title = f"{MASK_KINDS[kind]}; the word is {true_token}" if true_token else MASK_KINDS[kind]
     return (
-        f'<span title="{escape(title)}" style="background:{ground};color:{readable_on(ground)};text-decoration:{line};'
-        f'padding:.05rem .3rem;border-radius:.25rem">{escape(shown)}</span>'
+        f'<span title="{escape(title)}" style="background:{background};color:{readable_on(background)};'
+        f'text-decoration:{decoration};padding:.05rem .3rem;border-radius:.25rem">{escape(text)}</span>'
     )

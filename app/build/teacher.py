@@ -54,9 +54,9 @@ def show_card(card: Card) -> None:
         "Licence": card.licence,
         "Fills in": f"{accuracy:.1%} of hidden words of held-out text" if accuracy is not None else "not scored yet",
     }
-    near = [(what, card.scores.get(f"{what}_cosine")) for what in ("sentence", "attention")]
-    if all(value is not None for _, value in near):
-        rows["Near its original"] = ", ".join(f"{what} cosine {value:.2f}" for what, value in near)
+    closeness = [(part, card.scores.get(f"{part}_cosine")) for part in ("sentence", "attention")]
+    if all(value is not None for _, value in closeness):
+        rows["Near its original"] = ", ".join(f"{part} cosine {value:.2f}" for part, value in closeness)
     cells = "".join(
         f'<dt style="opacity:.7">{escape(name)}</dt><dd style="margin:0;overflow-wrap:anywhere">{escape(value)}</dd>'
         for name, value in rows.items()

@@ -34,12 +34,12 @@ def cost_quality_scatter(points: Sequence[PlacedPoint], axis: CostAxis, title: s
     figure = go.Figure()
     series = list(dict.fromkeys(point.series for point in points))
     for name in sorted(series, key=lambda name: name.lower() == "teacher"):  # drawn last, it lies above its copies
-        here = [point for point in points if point.series == name]
+        members = [point for point in points if point.series == name]
         colour, symbol = _series_style(name, series, colours)
-        widths = [point.interval or 0.0 for point in here]
+        widths = [point.interval or 0.0 for point in members]
         figure.add_scatter(
-            x=[point.x for point in here],
-            y=[point.y for point in here],
+            x=[point.x for point in members],
+            y=[point.y for point in members],
             name=escape_label(name),
             mode="markers",
             marker={"size": 12, "color": colour, "symbol": symbol, "line": {"width": 1, "color": colours.empty}},
@@ -50,7 +50,7 @@ def cost_quality_scatter(points: Sequence[PlacedPoint], axis: CostAxis, title: s
                     "one seed" if point.interval is None else f"± {point.interval:.1f}, {point.seeds} seeds",
                     escape_label(_wrapped(point.note)).replace("\n", "<br>"),
                 ]
-                for point in here
+                for point in members
             ],
             hovertemplate=f"<b>%{{customdata[0]}}</b><br>%{{y:.1f}}% (%{{customdata[1]}})<br>%{{x:,.4~g}} "
             f"{escape_label(axis.unit)}<br>%{{customdata[2]}}<extra></extra>",
@@ -76,29 +76,29 @@ def dot_plot(
     series = list(dict.fromkeys(dot.series for dot in dots))
     place = {row: len(rows) - 1 - index for index, row in enumerate(rows)}
     for index, name in enumerate(series):
-        here = [dot for dot in dots if dot.series == name]
+        members = [dot for dot in dots if dot.series == name]
         colour, symbol = _series_style(name, series, colours)
-        aside = 0.22 * ((len(series) - 1) / 2 - index)
-        widths = [dot.interval or 0.0 for dot in here]
+        offset = 0.22 * ((len(series) - 1) / 2 - index)
+        widths = [dot.interval or 0.0 for dot in members]
         figure.add_scatter(
-            x=[dot.value for dot in here],
-            y=[place[dot.row] + aside for dot in here],
+            x=[dot.value for dot in members],
+            y=[place[dot.row] + offset for dot in members],
             name=escape_label(name),
             mode="markers",
             marker={"size": 11, "color": colour, "symbol": symbol, "line": {"width": 1, "color": colours.empty}},
             error_x={"type": "data", "array": widths, "visible": any(widths), "color": colour, "thickness": 1.5},
             customdata=[
-                [escape_label(dot.row), "" if dot.interval is None else f" ± {dot.interval:.1f}"] for dot in here
+                [escape_label(dot.row), "" if dot.interval is None else f" ± {dot.interval:.1f}"] for dot in members
             ],
             hovertemplate=f"<b>%{{customdata[0]}}</b>, {escape_label(name)}<br>%{{x:.1f}}%{{customdata[1]}} "
             f"{escape_label(unit)}<extra></extra>",
             showlegend=len(series) > 1 or bool(name and len(series) == 1 and nulls),
         )
-    told = {row: value for row, value in (nulls or {}).items() if row in place}
-    if told:
+    known_nulls = {row: value for row, value in (nulls or {}).items() if row in place}
+    if known_nulls:
         figure.add_scatter(
-            x=list(told.values()),
-            y=[place[row] for row in told],
+            x=list(known_nulls.values()),
+            y=[place[row] for row in known_nulls],
             name="null",
             mode="markers",
             marker={"symbol": "line-ns", "size": 26, "line": {"width": 2.5, "color": colours.quiet}},
@@ -134,11 +134,11 @@ def _add_labels(figure: go.Figure, points: Sequence[PlacedPoint], colours: Theme
     """The points' names beside them, pushed up and down until none covers another."""
     if not points:
         return
-    most = max(point.x for point in points) or 1.0
+    largest = max(point.x for point in points) or 1.0
     bounds = [value for p in points for value in (p.y - (p.interval or 0.0), p.y + (p.interval or 0.0))]
     pixel = (max(bounds) - min(bounds) or 1.0) / (HEIGHT - 150)  # percent a pixel
     for point in (
-        it for it in points if it.x <= LEFT_EDGE * most
+        it for it in points if it.x <= LEFT_EDGE * largest
     ):  # beside it stands the crowd: its name goes below it
         below = 16 + (point.interval or 0.0) / pixel
         figure.add_annotation(
@@ -151,21 +151,22 @@ def _add_labels(figure: go.Figure, points: Sequence[PlacedPoint], colours: Theme
             arrowcolor="rgba(0,0,0,0)",
             font={"size": 12, "color": colours.ink},
         )
-    crowd = sorted((point for point in points if point.x > LEFT_EDGE * most), key=lambda p: -p.y)
-    left = [point.x > 0.6 * most for point in crowd]  # of the point; elsewhere the name would leave the picture
+    crowd = sorted((point for point in points if point.x > LEFT_EDGE * largest), key=lambda p: -p.y)
+    left = [point.x > 0.6 * largest for point in crowd]  # of the point; elsewhere the name would leave the picture
     middles = [
-        point.x / most + (-HALF_LABEL if before else HALF_LABEL) for point, before in zip(crowd, left, strict=True)
+        point.x / largest + (-HALF_LABEL if to_the_left else HALF_LABEL)
+        for point, to_the_left in zip(crowd, left, strict=True)
     ]
-    wanted = _spread_labels([-point.y / pixel for point in crowd], middles)
-    for point, before, pixels in zip(crowd, left, wanted, strict=True):
+    heights = _spread_labels([-point.y / pixel for point in crowd], middles)
+    for point, to_the_left, pixels in zip(crowd, left, heights, strict=True):
         shift = pixels + point.y / pixel
         figure.add_annotation(
             x=point.x,
             y=point.y,
             text=escape_label(point.label),
-            ax=-18 if before else 18,
+            ax=-18 if to_the_left else 18,
             ay=shift,
-            xanchor="right" if before else "left",
+            xanchor="right" if to_the_left else "left",
             showarrow=True,
             arrowhead=0,
             arrowwidth=1,
@@ -175,20 +176,20 @@ def _add_labels(figure: go.Figure, points: Sequence[PlacedPoint], colours: Theme
         )
 
 
-def _spread_labels(places: list[float], across: list[float]) -> list[float]:
+def _spread_labels(wanted: list[float], across: list[float]) -> list[float]:
     """Label heights in pixels, downwards and in order, moved as little as keeps neighbours LABEL apart."""
-    found = list(places)
+    heights = list(wanted)
     for _ in range(60):
         moved = False
-        for one in range(len(found)):
-            for other in range(one + 1, len(found)):
-                gap = found[other] - found[one]
+        for one in range(len(heights)):
+            for other in range(one + 1, len(heights)):
+                gap = heights[other] - heights[one]
                 if abs(across[one] - across[other]) < LABEL_REACH and gap < LABEL_HEIGHT - 0.5:
                     push = (LABEL_HEIGHT - gap) / 2
-                    found[one], found[other], moved = found[one] - push, found[other] + push, True
+                    heights[one], heights[other], moved = heights[one] - push, heights[other] + push, True
         if not moved:
             break
-    return found
+    return heights
 
 
 def _wrapped(text: str, width: int = 60) -> str:

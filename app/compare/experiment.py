@@ -76,13 +76,13 @@ def draw_scatter(points: list[PlacedPoint], axis: CostAxis, measure: str, key: s
     )
 
 
-def choose_runs(runs: Sequence[Run], key: str, label: str, chosen: int = 0) -> list[Run]:
-    """The runs that a person chooses among `runs`, newest first; `chosen` of them from the start."""
+def choose_runs(runs: Sequence[Run], key: str, label: str, preselected: int = 0) -> list[Run]:
+    """The runs that a person chooses among `runs`, newest first; `preselected` of them from the start."""
     by_id = {run.id: run for run in runs}
     ids = list(by_id)
     help = "Newest first." if ids else "There is no finished run yet."
-    picked = st.multiselect(label, ids, ids[:chosen], key=key, disabled=not ids, help=help, placeholder="None")
-    return [by_id[id] for id in picked]
+    chosen = st.multiselect(label, ids, ids[:preselected], key=key, disabled=not ids, help=help, placeholder="None")
+    return [by_id[id] for id in chosen]
 
 
 def choose_cost_axis(place: Any, key: str) -> CostAxis:
@@ -107,20 +107,20 @@ def _paper_comparison(found: Outcome) -> None:
     """A paper's table beside what came out here, as differences or as measured."""
     left, right = st.columns(2)
     measure = _choose_measure(left, found)
-    apart = right.segmented_control(
+    shown = right.segmented_control(
         "Show", ["Points apart", "As measured"], default="Points apart", key=f"as_{found.name}", required=True
     )
-    differences, colours = apart == "Points apart", current_theme()
-    base = _baseline_labels(found)
+    differences, colours = shown == "Points apart", current_theme()
+    baseline = _baseline_labels(found)
     ours, papers = [], []
     for row in found.rows:
-        one = row.differences.get(measure) if differences else row.measured.get(measure)
-        if one is not None:
-            ours.append(Dot(row.label, row.series, *in_percent(one)))
+        numbers = row.differences.get(measure) if differences else row.measured.get(measure)
+        if numbers is not None:
+            ours.append(Dot(row.label, row.series, *in_percent(numbers)))
         value = paper_difference(found, row) if differences else row.paper
         if value is not None:
             papers.append(Dot(row.label, row.series, value, None))
-    zero = base if differences else ""
+    zero = baseline if differences else ""
     sides = (
         (_own_heading(found), ours, f"points of {MEASURES.get(measure, measure)}", "ours", "with 95% intervals"),
         (f"In the paper ({escape_markdown(found.paper)})", papers, "points of the paper's score", "paper", "one run"),
@@ -160,22 +160,22 @@ def _task_by_task(found: Outcome) -> None:
     """ALBERT's Table 5: what each model was trained on, and what it was asked."""
     colours = current_theme()
     ours = [
-        Dot(TASK_LABELS[task], row.label, *in_percent(one))
+        Dot(TASK_LABELS[task], row.label, *in_percent(numbers))
         for task in TASKS
         for row in found.rows
-        if (one := row.measured.get(task)) is not None
+        if (numbers := row.measured.get(task)) is not None
     ]
     labels = {row.name: row.label for row in found.rows}
     papers = [
-        Dot(TASK_LABELS[task], labels.get(one.trained_on, one.trained_on), said, None)
-        for one in SENTENCE_ORDER
-        for task, said in zip(TASKS, (one.mlm, one.nsp, one.sop), strict=True)
+        Dot(TASK_LABELS[task], labels.get(numbers.trained_on, numbers.trained_on), score, None)
+        for numbers in SENTENCE_ORDER
+        for task, score in zip(TASKS, (numbers.mlm, numbers.nsp, numbers.sop), strict=True)
     ]
-    nothing: dict[str, float] = {}
+    no_nulls: dict[str, float] = {}
     nulls = {TASK_LABELS[task]: 100 * found.nulls[task] for task in TASKS if task in found.nulls}
     sides = (
         (_own_heading(found), ours, nulls, "ours"),
-        (f"In the paper ({SENTENCE_ORDER_SOURCE})", papers, nothing, "paper"),
+        (f"In the paper ({SENTENCE_ORDER_SOURCE})", papers, no_nulls, "paper"),
     )
     for column, (title, dots, marks, name) in zip(st.columns(2, gap="large"), sides, strict=True):
         with column:
@@ -196,11 +196,11 @@ def _task_by_task(found: Outcome) -> None:
     head = ["learned", *(f"{TASK_LABELS[task]}, %" for task in TASKS), "paper's average score"]
     rows = [
         [
-            labels.get(one.trained_on, one.trained_on),
-            *(f"{said:.1f}" for said in (one.mlm, one.nsp, one.sop)),
-            f"{one.score}",
+            labels.get(numbers.trained_on, numbers.trained_on),
+            *(f"{score:.1f}" for score in (numbers.mlm, numbers.nsp, numbers.sop)),
+            f"{numbers.score}",
         ]
-        for one in SENTENCE_ORDER
+        for numbers in SENTENCE_ORDER
     ]
     st.html(html_table(head, rows, colours, caption=f"The paper's: {SENTENCE_ORDER_SOURCE}"))
 
@@ -231,7 +231,7 @@ def _how_to_repeat(found: Outcome) -> None:
     """Where it was made, and the command that makes it again."""
     card = found.card
     versions = card.get("versions")
-    told = [
+    facts = [
         str(card.get("date", "")),
         str(card.get("machine", "")),
         f"{elapsed(card['seconds'])} of training" if isinstance(card.get("seconds"), int | float) else "",
@@ -241,4 +241,4 @@ def _how_to_repeat(found: Outcome) -> None:
     command = card.get("command")
     if isinstance(command, str) and command:
         st.code(command[:500], language="sh", wrap_lines=True)
-    st.caption(escape_markdown(" · ".join(word[:200] for word in told if word)))
+    st.caption(escape_markdown(" · ".join(word[:200] for word in facts if word)))

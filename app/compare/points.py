@@ -68,15 +68,15 @@ class PlacedPoint:
     run: str = ""  # the id of a single run
 
 
-def outcome_points(found: Outcome, axis: CostAxis, measure: str) -> list[PlacedPoint]:
-    """The rows of `found` that have both the cost on `axis` and the `measure`."""
+def outcome_points(outcome: Outcome, axis: CostAxis, measure: str) -> list[PlacedPoint]:
+    """The rows of `outcome` that have both the cost on `axis` and the `measure`."""
     points = []
-    for row in found.rows:
-        x, one = _cost(row, axis), row.measured.get(measure)
-        if x is not None and one is not None:
+    for row in outcome.rows:
+        x, numbers = _cost(row, axis), row.measured.get(measure)
+        if x is not None and numbers is not None:
             series = row.series or ("teacher" if row.name == "teacher" else "students")
-            mean, interval = in_percent(one)
-            points.append(PlacedPoint(row.label, series, x / axis.scale, mean, interval, len(one.values), row.note))
+            mean, interval = in_percent(numbers)
+            points.append(PlacedPoint(row.label, series, x / axis.scale, mean, interval, len(numbers.values), row.note))
     return points
 
 
@@ -92,19 +92,19 @@ def run_points(runs: Sequence[Run], axis: CostAxis, measure: str) -> list[Placed
         try:
             card = run.card() or {}
             scores, shape = card["scores"], card["shape"]
-            y, found = scores.get(measure), Shape.from_json(shape)
+            y, shape = scores.get(measure), Shape.from_json(shape)
             x = {
                 "parameters": lambda card=card: float(card["parameters"]),
-                "bytes": lambda found=found: model_bytes(found),
+                "bytes": lambda shape=shape: model_bytes(shape),
                 "work": lambda shape=shape: _forward_flops(shape),
                 "flops": lambda card=card: card.get("flops"),
                 "seconds": lambda run=run: find_or_run.step_seconds(run),
             }[axis.name]()
             if _is_number(x) and _is_number(y):
-                words = f"{card['method']} {found.layers} x {found.hidden}, {int(card['steps']):,} steps"
+                note = f"{card['method']} {shape.layers} x {shape.hidden}, {int(card['steps']):,} steps"
                 points.append(
                     PlacedPoint(
-                        short_run_name(run.id), OWN_RUNS, float(x) / axis.scale, 100 * float(y), None, 1, words, run.id
+                        short_run_name(run.id), OWN_RUNS, float(x) / axis.scale, 100 * float(y), None, 1, note, run.id
                     )
                 )
         except (RunError, ShapeError, KeyError, TypeError, ValueError, AttributeError, OverflowError):

@@ -74,10 +74,10 @@ def _heatmap_rows(trace: Any, layout: Any) -> Iterator[list[object]]:
     grid = np.asarray(trace.z)
     xs = list(range(grid.shape[1])) if trace.x is None else list(trace.x)
     ys = list(range(grid.shape[0])) if trace.y is None else list(trace.y)
-    for at, y in enumerate(ys):
-        for to, x in enumerate(xs):
-            if np.isfinite(grid[at, to]):
-                yield [_without_markup(trace.name), across.get(x, x), up.get(y, y), f"{grid[at, to]:.6g}"]
+    for row, y in enumerate(ys):
+        for column, x in enumerate(xs):
+            if np.isfinite(grid[row, column]):
+                yield [_without_markup(trace.name), across.get(x, x), up.get(y, y), f"{grid[row, column]:.6g}"]
 
 
 def _sankey_rows(trace: Any, layout: Any) -> Iterator[list[object]]:
@@ -87,19 +87,19 @@ def _sankey_rows(trace: Any, layout: Any) -> Iterator[list[object]]:
 
 
 def _treemap_rows(trace: Any, layout: Any) -> Iterator[list[object]]:
-    for name, whole, value in zip(trace.labels, trace.parents, trace.values, strict=True):
-        yield ["", _without_markup(name), _without_markup(whole), f"{value:.12g}"]
+    for name, parent, value in zip(trace.labels, trace.parents, trace.values, strict=True):
+        yield ["", _without_markup(name), _without_markup(parent), f"{value:.12g}"]
 
 
 def _point_rows(trace: Any, layout: Any) -> Iterator[list[object]]:
     if trace.x is None or trace.y is None or trace.hoverinfo == "skip":
         return
     across, up = _tick_labels(layout.xaxis), _tick_labels(layout.yaxis)
-    wide = next(
+    error_bars = next(
         (bar for bar in (trace.error_x, trace.error_y) if bar.array is not None and bar.visible is not False), None
     )
-    above: Any = [""] * len(trace.x) if wide is None else wide.array
-    below: Any = above if wide is None or wide.arrayminus is None else wide.arrayminus
+    above: Any = [""] * len(trace.x) if error_bars is None else error_bars.array
+    below: Any = above if error_bars is None or error_bars.arrayminus is None else error_bars.arrayminus
     for x, y, low, high in zip(trace.x, trace.y, below, above, strict=True):
         yield [
             _without_markup(trace.name),

@@ -29,17 +29,17 @@ def show_figure(
     """
     name = "heirloom-" + re.sub(r"[^\w.-]+", "-", key).strip("-")
     picture = {**PLOTLY_CONFIG, "toImageButtonOptions": {"format": "svg", "filename": name}}
-    place: Any = st
+    where: Any = st
     st.html(FOCUS_RING_STYLE)
     if narrow_height:
-        place = st.container(key=f"narrow_{key}")
-        wide, more_pixels = narrow_height
+        where = st.container(key=f"narrow_{key}")
+        slope, offset = narrow_height
         block = f".st-key-narrow_{re.sub(r'[^a-zA-Z0-9_-]', '-', key)}"
-        place.html(
+        where.html(
             f"<style>{block}{{container-type:inline-size}}{block}>.stElementContainer:has(.stPlotlyChart)"
-            f"{{max-height:calc({100 * wide:.1f}cqw + {more_pixels}px);overflow:hidden}}</style>"
+            f"{{max-height:calc({100 * slope:.1f}cqw + {offset}px);overflow:hidden}}</style>"
         )
-    found = place.plotly_chart(figure, theme=None, key=key, alt=alt, config=picture, **more)
+    found = where.plotly_chart(figure, theme=None, key=key, alt=alt, config=picture, **more)
     if not csv_key:
         figure_csv_button(figure, key, name)
     return found

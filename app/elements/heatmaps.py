@@ -88,13 +88,13 @@ def head_blocks(tables: Mapping[str, np.ndarray], colour: str, colours: Theme, h
     """
     names = list(tables)
     layers, heads = tables[names[0]].shape
-    wide = heads + BLOCK_GAP
+    block_width = heads + BLOCK_GAP
     figure = go.Figure()
     for number, name in enumerate(names):
         label = escape_label(name)
         figure.add_heatmap(
             z=np.asarray(tables[name], np.float32),
-            x=number * wide + np.arange(heads),
+            x=number * block_width + np.arange(heads),
             y=np.arange(1, layers + 1),
             customdata=np.array([[[label, i + 1, h + 1] for h in range(heads)] for i in range(layers)], dtype=object),
             zmin=0,
@@ -107,14 +107,16 @@ def head_blocks(tables: Mapping[str, np.ndarray], colour: str, colours: Theme, h
             showscale=False,
         )
         figure.add_annotation(
-            x=number * wide + (heads - 1) / 2, y=1, yref="paper", yanchor="bottom", yshift=18, text=label,
+            x=number * block_width + (heads - 1) / 2, y=1, yref="paper", yanchor="bottom", yshift=18, text=label,
             showarrow=False, font={"size": 11},
         )  # fmt: skip
-    ticks = [number * wide + head for number in range(len(names)) for head in range(heads)]
-    few = heads <= 6
+    ticks = [number * block_width + head for number in range(len(names)) for head in range(heads)]
+    few_heads = heads <= 6
     figure.update_xaxes(
-        tickvals=ticks if few else [number * wide + head for number in range(len(names)) for head in (0, heads - 1)],
-        ticktext=[str(head + 1) for _ in names for head in (range(heads) if few else (0, heads - 1))],
+        tickvals=ticks
+        if few_heads
+        else [number * block_width + head for number in range(len(names)) for head in (0, heads - 1)],
+        ticktext=[str(head + 1) for _ in names for head in (range(heads) if few_heads else (0, heads - 1))],
         side="top",
         showgrid=False,
         zeroline=False,

@@ -66,27 +66,31 @@ def large_image(png: bytes, alt: str) -> str:
     )
 
 
-def contact_sheet(pictures: Sequence[tuple[str, bytes]], across: int, width: int, colours: Theme) -> str:
-    """An SVG of (words above, PNG) `pictures`, `across` in a row, each `width` pixels wide; it needs nothing beside it.
+def contact_sheet(pictures: Sequence[tuple[str, bytes]], columns: int, width: int, colours: Theme) -> str:
+    """An SVG of (words above, PNG) `pictures`, `columns` in a row, each `width` pixels wide. It stands alone.
 
     All pictures are as high as the first is for its width.
     """
     pixels_wide, pixels_high = struct.unpack(">II", pictures[0][1][16:24])  # of a PNG's header
-    tall = round(width * pixels_high / pixels_wide)
-    rows = -(-len(pictures) // across)
-    wide, high = MARGIN + min(across, len(pictures)) * (width + MARGIN), MARGIN + rows * (tall + MARGIN + CAPTION)
+    height = round(width * pixels_high / pixels_wide)
+    rows = -(-len(pictures) // columns)
+    sheet_width, sheet_height = (
+        MARGIN + min(columns, len(pictures)) * (width + MARGIN),
+        MARGIN + rows * (height + MARGIN + CAPTION),
+    )
     parts = []
     for place, (words, png) in enumerate(pictures):
-        left = MARGIN + place % across * (width + MARGIN)
-        top = MARGIN + place // across * (tall + MARGIN + CAPTION)
+        left = MARGIN + place % columns * (width + MARGIN)
+        top = MARGIN + place // columns * (height + MARGIN + CAPTION)
         parts.append(
             f'<text x="{left}" y="{top + 12}" fill="{colours.ink}">{escape(words)}</text>'
-            f'<image x="{left}" y="{top + CAPTION}" width="{width}" height="{tall}" style="image-rendering:pixelated" '
-            f'href="{data_uri(png)}"/>'
+            f'<image x="{left}" y="{top + CAPTION}" width="{width}" height="{height}" '
+            f'style="image-rendering:pixelated" href="{data_uri(png)}"/>'
         )
+    size = f'width="{sheet_width}" height="{sheet_height}"'
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{wide}" height="{high}" viewBox="0 0 {wide} {high}" '
-        f'font-family="Source Sans, sans-serif" font-size="13"><rect width="{wide}" height="{high}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {sheet_width} {sheet_height}" '
+        f'font-family="Source Sans, sans-serif" font-size="13"><rect {size} '
         f'fill="{colours.paper}"/>{"".join(parts)}</svg>'
     )
 

@@ -11,18 +11,18 @@ from app.elements.plotly_base import apply_layout, escape_label
 from app.elements.theme import Theme
 
 
-def histogram(names: Sequence[str], counts: np.ndarray, unit: str, what: str, colours: Theme) -> go.Figure:
-    """Counts (bin,) of `what` per bin `names`, as columns."""
+def histogram(names: Sequence[str], counts: np.ndarray, unit: str, counted: str, colours: Theme) -> go.Figure:
+    """Counts (bin,) of `counted` per bin `names`, as columns."""
     figure = go.Figure(
         go.Bar(
             x=list(names),
             y=np.asarray(counts),
             marker={"color": colours.quiet},
-            hovertemplate=f"%{{x}} {escape_label(unit)}: %{{y:,}} {escape_label(what)}<extra></extra>",
+            hovertemplate=f"%{{x}} {escape_label(unit)}: %{{y:,}} {escape_label(counted)}<extra></extra>",
         )
     )
     figure.update_xaxes(title=unit, showgrid=False)
-    figure.update_yaxes(title=what)
+    figure.update_yaxes(title=counted)
     return apply_layout(figure, colours, 280, bargap=0.1)
 
 
@@ -31,11 +31,11 @@ def score_bars(
     unit: str,
     colours: Theme,
     title: str = "score",
-    mark: tuple[str, Mapping[str, float]] = ("", {}),
+    reference: tuple[str, Mapping[str, float]] = ("", {}),
 ) -> go.Figure:
     """model -> task -> (score, half its 95% interval or None), as columns with their intervals; one scale.
 
-    `mark`: a name, and the value that columns of each task are to be held against, as a line across them.
+    `reference`: a name, and the value that columns of each task are to be held against, as a line across them.
     """
     figure = go.Figure()
     for name, tasks in scores.items():
@@ -49,7 +49,7 @@ def score_bars(
             customdata=widths,
             hovertemplate=f"{escape_label(name)}, %{{x}}: %{{y:.1f}}{unit} ± %{{customdata:.1f}}<extra></extra>",
         )
-    name, values = mark
+    name, values = reference
     if values:
         figure.add_scatter(
             name=escape_label(name),

@@ -35,41 +35,41 @@ def show_cka(pair: ModelPair, colours: Theme) -> None:
     except (CorpusError, ProbeError) as error:
         st.warning(str(error), icon=":material/info:")
         return
-    theirs, ours = (
+    teacher_names, student_names = (
         ["embeddings", *(f"layer {layer + 1}" for layer in range(count - 1))] for count in found.values.shape
     )
-    one, other = st.columns([3, 2], gap="large")
-    with one:
+    left, right = st.columns([3, 2], gap="large")
+    with left:
         show_figure(
             heatmap(
                 found.values,
-                theirs,
-                ours,
+                teacher_names,
+                student_names,
                 ("teacher", "student"),
                 colours.student,
                 colours,
                 hover="teacher's %{y} and student's %{x}",
-                height=min(640, 150 + 40 * len(theirs)),
+                height=min(640, 150 + 40 * len(teacher_names)),
             ),
             "layers_cka",
             "CKA between every layer of the teacher and every layer of the student.",
         )
-    lines = []
-    for layer, of in enumerate([-1, *pair.layer_map()]):
-        at = (of + 1, layer)
-        lines.append(
+    rows = []
+    for layer, origin in enumerate([-1, *pair.layer_map()]):
+        place = (origin + 1, layer)
+        rows.append(
             [
-                ours[layer],
-                theirs[of + 1],
-                f"{found.values[at]:.3f}",
-                f"{found.low[at]:.3f} to {found.high[at]:.3f}",
-                minus(null.values[at], 3),
+                student_names[layer],
+                teacher_names[origin + 1],
+                f"{found.values[place]:.3f}",
+                f"{found.low[place]:.3f} to {found.high[place]:.3f}",
+                minus(null.values[place], 3),
             ]
         )
-    with other:
+    with right:
         head = ["student's", "teacher's", "CKA", "95% interval", "untrained"]
-        st.html(html_table(head, lines, colours, "Each layer and the one that it comes from"))
-        csv_button(head, lines, "cka", "layers_cka_csv")
+        st.html(html_table(head, rows, colours, "Each layer and the one that it comes from"))
+        csv_button(head, rows, "cka", "layers_cka_csv")
     st.caption(
         f"Linear CKA (arXiv 1905.00414) over {found.tokens:,} tokens of held-out text: 1 if two layers hold the same "
         "up to rotation and scale, 0 if they have nothing in common; widths need not be equal. The unbiased estimator, "
@@ -85,14 +85,14 @@ def _cka_and_null(pair: ModelPair) -> tuple[Cka, Cka]:
         from engine.model.bert import new_bert
 
         bar = st.progress(0.0, "Hidden states of the teacher")
-        teacher = pair.hidden("Teacher")
+        teacher = pair.hidden_states("Teacher")
         bar.progress(0.3, "Hidden states of the student")
-        student = pair.hidden("Student")
+        student = pair.hidden_states("Student")
         bar.progress(0.5, "Comparing layers")
         found = cka(teacher, student)
         bar.progress(0.8, "The same with an untrained student")
-        blank = hidden_states(new_bert(pair.student.bert.shape, seed=0), pair.rows(), pair.pad)
-        null = cka(teacher, blank)
+        untrained = hidden_states(new_bert(pair.student.bert.shape, seed=0), pair.held_out_rows(), pair.pad_token_id)
+        null = cka(teacher, untrained)
         bar.empty()
         return found, null
 
@@ -105,7 +105,7 @@ def show_weights(pair: ModelPair, colours: Theme) -> None:
 
     measure = linked_choice("Measure", list(WEIGHT_MEASURES), "weight_measure", format_func=WEIGHT_MEASURES.__getitem__)
     found = {
-        role: caches.compute_once(("weights", pair.key(role)), functools.partial(weight_steps, model.bert))
+        role: caches.compute_once(("weights", pair.result_key(role)), functools.partial(weight_steps, model.bert))
         for role, model in pair.models.items()
     }
     if not any(steps[measure].size for steps in found.values()):

@@ -22,7 +22,7 @@ COLOURS = {"Teacher": "blue", "Student": "orange"}
 MOST_BLANKS = 12  # drawn; a sentence may have more
 
 
-def with_a_blank(sentence: str) -> str:
+def hide_a_word(sentence: str) -> str:
     """`sentence` with one word hidden: a reflexive, which its subject decides, or else the longest word.
 
     A sentence without a word becomes a blank.

@@ -111,9 +111,9 @@ def _film_frame(
     if widget_value(name) not in pictures:
         set_widget_value(name, steps[-1])
     if recall(playing):
-        now = steps.index(widget_value(name))
-        set_widget_value(name, steps[(now + 1) % len(steps)])
-        if now + 1 == len(steps) - 1:  # the last one is up now: the film ends there
+        place = steps.index(widget_value(name))
+        set_widget_value(name, steps[(place + 1) % len(steps)])
+        if place + 1 == len(steps) - 1:  # the last one is up now: the film ends there
             remember(playing, False)
             st.rerun()
     screen = st.container()
@@ -125,18 +125,18 @@ def _film_frame(
     if not recall(playing):  # or every picture that passed by were a page to go back to
         set_link_value("step", "" if step == steps[-1] else str(step))
     left, right = screen.columns(2, gap="large")
-    told = f", score {scores[step]:.3f}" if step in scores else ""
+    score_text = f", score {scores[step]:.3f}" if step in scores else ""
     with left:
         st.markdown(":blue[**Teacher**], who does not change")
         st.html(large_image(teacher, "Attention of the teacher"))
     with right:
-        st.markdown(f":orange[**Student**] after {step:,} steps{told}")
+        st.markdown(f":orange[**Student**] after {step:,} steps{score_text}")
         st.html(large_image(pictures[step][0], f"Attention of the student after {step} steps"))
     strip = sorted({*steps[:: max(1, -(-len(steps) // MOST_SMALL))], step, steps[-1]})
     frames = [(f"{it:,}" + (f": {scores[it]:.2f}" if it in scores else ""), pictures[it][1]) for it in strip]
     st.html(film_strip(frames, strip.index(step), colours, "Attention of the student at step"))
     st.caption("The film in small: below each picture its step and the inheritance score there, best matching.")
-    both = [("Teacher", teacher), (f"Student after {step:,} steps{told}", pictures[step][0])]
+    both = [("Teacher", teacher), (f"Student after {step:,} steps{score_text}", pictures[step][0])]
     with st.container(horizontal=True):
         _svg_button("These two as SVG", lambda: contact_sheet(both, 2, LARGE, colours), f"{run.id}-step-{step}")
         _svg_button("The film as SVG", lambda: contact_sheet(frames, 5, 2 * SMALL, colours), f"{run.id}-film")

@@ -137,10 +137,10 @@ def _gold_attention(pair: ModelPair, role: str, hide: bool) -> dict[str, Gold]:
     def make() -> dict[str, Gold]:
         with progress_bar(f"{role}: reading stories") as say:
             stories = gold_stories(STORIES_HIDDEN if hide else STORIES)
-            found = gold_attention(pair.own(role), pair.models[role].tokenizer, stories, hide, say)
+            found = gold_attention(pair.copy_of(role), pair.models[role].tokenizer, stories, hide, say)
         return {name: found[name] for name in RELATIONS if name in found}
 
-    return caches.compute_once(("gold", pair.key(role), hide), make)
+    return caches.compute_once(("gold", pair.result_key(role), hide), make)
 
 
 def _positions(pair: ModelPair, colours: Theme) -> None:
@@ -180,8 +180,8 @@ def _positions(pair: ModelPair, colours: Theme) -> None:
 
 def _positional_attention(pair: ModelPair, role: str) -> dict[str, tuple[np.ndarray, float]]:
     def make() -> dict[str, tuple[np.ndarray, float]]:
-        rows = pair.rows()
+        rows = pair.held_out_rows()
         with progress_bar(f"{role}: reading text") as say:
-            return positional_attention(pair.own(role), rows, pair.models[role].tokenizer, say)
+            return positional_attention(pair.copy_of(role), rows, pair.models[role].tokenizer, say)
 
-    return caches.compute_once(("positions", pair.key(role), pair.student_key), make)
+    return caches.compute_once(("positions", pair.result_key(role), pair.student_key), make)

@@ -22,7 +22,7 @@ from app.session.widget_values import persistent_choice, set_widget_value, widge
 if TYPE_CHECKING:
     from engine.inspection.probe import Probe
 
-TOKENS = (1.0, -50)  # a square of tokens by tokens: the colour bar and its names take that much from its width
+SQUARE_HEIGHT = (1.0, -50)  # a square of tokens by tokens: the colour bar and its names take that much from its width
 
 
 def show_heads(seen: Mapping[str, Probe], sides: Mapping[str, str], run_id: str, colours: Theme) -> None:
@@ -36,7 +36,7 @@ def show_heads(seen: Mapping[str, Probe], sides: Mapping[str, str], run_id: str,
         with column:
             st.markdown(words)
             maps = seen[role].attentions  # (layer, head, pos, pos)
-            tall = maps.shape[0] / maps.shape[1]
+            aspect = maps.shape[0] / maps.shape[1]
             event = show_figure(
                 attention_charts.attention_mosaic(maps, role, colours),
                 key=f"mosaic_{role}_{run_id}",
@@ -44,7 +44,7 @@ def show_heads(seen: Mapping[str, Probe], sides: Mapping[str, str], run_id: str,
                 selection_mode="points",
                 alt=f"Attention of the {role}: {maps.shape[0]} layers by {maps.shape[1]} heads.",
                 csv_key=f"mosaic_csv_{role}_{run_id}",
-                narrow_height=(tall, round(62 - 50 * tall)),
+                narrow_height=(aspect, round(62 - 50 * aspect)),
             )
             attention_csv_button(seen[role], role, run_id)
             if len(set(seen[role].heads)) > 1:
@@ -101,20 +101,20 @@ def text_notices(seen: Mapping[str, Probe]) -> list[str]:
             "The student's vocabulary is not the teacher's: the two see other tokens, so their maps cannot be laid on "
             "one another, and the difference is left out."
         ]
-    told = []
+    notices = []
     if teacher.unknown:
         if teacher.only_unknown:
-            told.append("The teacher's vocabulary knows none of these words: both models see nothing but [UNK].")
+            notices.append("The teacher's vocabulary knows none of these words: both models see nothing but [UNK].")
         else:
-            told.append(
+            notices.append(
                 f"The teacher's vocabulary does not have: {list_words(teacher.unknown)}. These words appear as [UNK]."
             )
     if teacher.cut:
-        told.append(f"The text is long: {teacher.cut:,} of its tokens were left out at the end.")
+        notices.append(f"The text is long: {teacher.cut:,} of its tokens were left out at the end.")
     for role, found in seen.items():
         if not found.told_apart:
-            told.append(f"The {role} has no token types, so it cannot tell the two sentences apart by them.")
-    return told
+            notices.append(f"The {role} has no token types, so it cannot tell the two sentences apart by them.")
+    return notices
 
 
 def _open_heads_in_link(seen: Mapping[str, Probe], run_id: str) -> None:
@@ -135,40 +135,40 @@ def _open_heads_in_link(seen: Mapping[str, Probe], run_id: str) -> None:
 
 def _show_open_heads(seen: Mapping[str, Probe], run_id: str, colours: Theme) -> None:
     """One head of each model large, and below them the difference between the two."""
-    grids: dict[str, np.ndarray] = {}
+    maps: dict[str, np.ndarray] = {}
     chosen = []
     for column, role in zip(st.columns(2, gap="large"), ("teacher", "student"), strict=True):
         with column:
-            found = seen[role]
-            first, other = st.columns(2)
-            count = len(found.heads)
-            layer = _choose_number(first, "Layer", role, count, run_id)
-            heads = found.heads[layer - 1]
-            head = _choose_number(other, "Head", role, heads, run_id)
+            probe = seen[role]
+            left_half, right_half = st.columns(2)
+            count = len(probe.heads)
+            layer = _choose_number(left_half, "Layer", role, count, run_id)
+            heads = probe.heads[layer - 1]
+            head = _choose_number(right_half, "Head", role, heads, run_id)
             chosen.append(f"{layer}.{head}")
-            grids[role] = found.attentions[layer - 1, head - 1]
+            maps[role] = probe.attentions[layer - 1, head - 1]
             show_figure(
-                attention_charts.attention_heatmap(grids[role], found.tokens, role, colours, found.second),
+                attention_charts.attention_heatmap(maps[role], probe.tokens, role, colours, probe.second),
                 key=f"one_{role}",
                 alt=f"Attention of the {role}'s layer {layer}, head {head}.",
-                narrow_height=TOKENS,
+                narrow_height=SQUARE_HEIGHT,
             )
             with st.expander("As a table"):
-                _attention_table(grids[role], found.tokens)
+                _attention_table(maps[role], probe.tokens)
     set_link_value("heads", "" if chosen == ["1.1", "1.1"] else "-".join(chosen))
     tokens = seen["teacher"].tokens
     if tokens != seen["student"].tokens:
         return
     left, right = st.columns(2, gap="large")
-    apart = grids["student"] - grids["teacher"]
+    difference = maps["student"] - maps["teacher"]
     with left:
         show_figure(
             attention_charts.attention_difference(
-                grids["student"], grids["teacher"], tokens, colours, seen["teacher"].second
+                maps["student"], maps["teacher"], tokens, colours, seen["teacher"].second
             ),
             key="difference",
             alt="Attention of the student's head less that of the teacher's.",
-            narrow_height=TOKENS,
+            narrow_height=SQUARE_HEIGHT,
         )
     with right:
         st.markdown(
@@ -176,19 +176,19 @@ def _show_open_heads(seen: Mapping[str, Probe], run_id: str, colours: Theme) -> 
             "teacher, in points of a hundred."
         )
         st.caption(
-            f"On average a word of the student's moves {50 * np.abs(apart).sum(-1).mean():.0f} of 100 points of its "
-            "attention elsewhere. Heads in the same place need not be each other's: Inheritance says which are."
+            f"On average a word of the student's moves {50 * np.abs(difference).sum(-1).mean():.0f} of 100 points of "
+            "its attention elsewhere. Heads in the same place need not be each other's: Inheritance says which are."
         )
         with st.expander("As a table"):
-            _attention_table(apart, tokens)
+            _attention_table(difference, tokens)
 
 
-def _choose_number(place: Any, what: str, role: str, most: int, run_id: str) -> int:
+def _choose_number(place: Any, noun: str, role: str, most: int, run_id: str) -> int:
     """A choice among `most` layers or heads; one above (the layer before had more heads) becomes the last."""
-    name = f"{what.lower()}_{role}_{run_id}"
+    name = f"{noun.lower()}_{role}_{run_id}"
     if widget_value(name, 1) > most:
         set_widget_value(name, most)
-    return place.selectbox(f"{what} of the {role}", **persistent_choice(name, range(1, most + 1), 1))
+    return place.selectbox(f"{noun} of the {role}", **persistent_choice(name, range(1, most + 1), 1))
 
 
 def _attention_table(grid: np.ndarray, tokens: Sequence[str]) -> None:

@@ -35,8 +35,8 @@ NULLS = {
     "shuffled": "This student, heads shuffled",
     "random": "Random students",
 }
-SQUARE = (1.0, -50)  # of heads by heads: the colour bar takes that much from its width
-STUDENT = "This student"
+SQUARE_HEIGHT = (1.0, -50)  # of heads by heads: the colour bar takes that much from its width
+THIS_STUDENT = "This student"
 SHORT_NAMES = {NULLS["from_scratch"]: "From scratch", NULLS["shuffled"]: "Heads shuffled"}  # for a tile of a phone
 OWNER_NAMES = {"teacher": "teacher", "student": "student", "from_scratch": "student from scratch"}
 EXPLANATION = (
@@ -53,10 +53,16 @@ def show_inheritance(teacher: Model, student: Model, run: Run) -> None:
     colours, twin = current_theme(), find_twin(student.card, caches.RUNS)
     st.markdown(f"**{DEFINITION.split(', where')[0]}**")
     st.caption(f"where {DEFINITION.split(', where ')[1]} {EXPLANATION}")
-    lines, count, keep = _sentence_controls(run.id)
+    lines, count, keep_special = _sentence_controls(run.id)
     if st.button("Score", icon=":material/family_history:", type="primary", key=f"score_{run.id}"):
         _score_and_remember(
-            teacher, student, caches.student_model(twin.student_dir) if twin else None, lines, count, keep, run.id
+            teacher,
+            student,
+            caches.student_model(twin.student_dir) if twin else None,
+            lines,
+            count,
+            keep_special,
+            run.id,
         )
     report: Report | None = recall(f"inheritance_{run.id}")
     if report is None:
@@ -72,30 +78,47 @@ def show_inheritance(teacher: Model, student: Model, run: Run) -> None:
 def _sentence_controls(run_id: str) -> tuple[str | None, int, bool]:
     """(a person's own lines, or None; how many held-out sentences; whether special tokens count)."""
     left, middle, right = st.columns([2, 1, 2], vertical_alignment="bottom")
-    own = left.radio(
+    own_lines = left.radio(
         "Sentences", ["Held-out text", "My own"], horizontal=True, key=f"inheritance_text_{run_id}"
     ) == "My own"  # fmt: skip
     count = middle.selectbox(
-        "How many", [16, 64, 256], index=1, key=f"inheritance_count_{run_id}", disabled=own, help="Held-out sentences."
+        "How many",
+        [16, 64, 256],
+        index=1,
+        key=f"inheritance_count_{run_id}",
+        disabled=own_lines,
+        help="Held-out sentences.",
     )
-    keep = right.toggle(
+    keep_special = right.toggle(
         "Count [CLS] and [SEP]", key=f"inheritance_special_{run_id}", help="Attention to them flatters everybody."
     )
     lines = None
-    if own:
+    if own_lines:
         lines = st.text_area(
             "One sentence a line", key=f"inheritance_lines_{run_id}", max_chars=400_000, help="At most 256 lines."
         )
-    return lines, int(count), keep
+    return lines, int(count), keep_special
 
 
 def _score_and_remember(
-    teacher: Model, student: Model, scratch: Model | None, lines: str | None, count: int, keep: bool, run_id: str
+    teacher: Model,
+    student: Model,
+    scratch: Model | None,
+    lines: str | None,
+    count: int,
+    keep_special: bool,
+    run_id: str,
 ) -> None:
     bar = st.progress(0.0, "Reading the sentences")
     try:
         report = caches.score_inheritance(
-            teacher, student, scratch, lines, count, keep, lambda share, doing: bar.progress(min(1.0, share), doing)
+            teacher,
+            student,
+            scratch,
+            lines,
+            count,
+            keep_special,
+            lambda share, doing: bar.progress(min(1.0, share), doing),
         )
     except ValueError as error:
         st.warning(str(error), icon=":material/edit:")
@@ -114,9 +137,13 @@ def _show_report(report: Report, run_id: str, colours: Theme) -> None:
         key=f"inheritance_measure_{run_id}",
     )  # fmt: skip
     measured = report.measures[measure]
-    there = [name for name, found in measured.scores.items() if found is not None]
+    pairings = [name for name, found in measured.scores.items() if found is not None]
     pairing = right.radio(
-        "and paired by", there, format_func=PAIRINGS.__getitem__, horizontal=True, key=f"inheritance_pairing_{run_id}"
+        "and paired by",
+        pairings,
+        format_func=PAIRINGS.__getitem__,
+        horizontal=True,
+        key=f"inheritance_pairing_{run_id}",
     )
     score = measured.scores[pairing]
     assert score is not None
@@ -136,7 +163,7 @@ def _show_report(report: Report, run_id: str, colours: Theme) -> None:
     with first:
         st.markdown("**The score and its nulls**")
         show_figure(
-            inheritance_charts.score_dots(figures, colours, STUDENT),
+            inheritance_charts.score_dots(figures, colours, THIS_STUDENT),
             key=f"inheritance_dots_{run_id}",
             alt="Inheritance score of the student, and of what to hold beside it.",
             csv_key=f"inheritance_csv_{run_id}",
@@ -181,8 +208,8 @@ def _score_and_nulls(measured: Measured, pairing: str) -> dict[str, Figure]:
     """What stands on one axis: the student, then what to hold beside it."""
     score = measured.scores[pairing]
     assert score is not None
-    beside = measured.nulls[pairing]
-    return {STUDENT: score.total, **{NULLS[name]: it for name in NULLS if (it := beside.get(name)) is not None}}
+    nulls = measured.nulls[pairing]
+    return {THIS_STUDENT: score.total, **{NULLS[name]: it for name in NULLS if (it := nulls.get(name)) is not None}}
 
 
 def _score_table(figures: Mapping[str, Figure], unit: str) -> tuple[list[str], list[list[str]]]:
@@ -197,7 +224,7 @@ def _score_table(figures: Mapping[str, Figure], unit: str) -> tuple[list[str], l
 def _matrices(report: Report, measured: Measured, pairing: str, run_id: str, colours: Theme) -> None:
     from engine.inheritance.report import places
 
-    mine, theirs = places(report.student_layers), places(report.teacher_layers)
+    student_heads, teacher_heads = places(report.student_layers), places(report.teacher_layers)
     score = measured.scores[pairing]
     assert score is not None
     left, right = st.columns(2, gap="large")
@@ -208,20 +235,23 @@ def _matrices(report: Report, measured: Measured, pairing: str, run_id: str, col
             inheritance_charts.score_matrix(measured.layers, rows, columns, colours),
             key=f"inheritance_by_layer_{run_id}",
             alt="Inheritance score of every student layer for every teacher layer.",
-            narrow_height=SQUARE,
+            narrow_height=SQUARE_HEIGHT,
         )
         with st.expander("As a table"):
             st.dataframe(pd.DataFrame(measured.layers.round(3), rows, columns))
     with right:
         st.markdown("**Heads by heads**; a ring: these two are paired")
-        rows, columns = ([f"{layer}.{head}" for layer, head in of] for of in (mine, theirs))
-        edges = tuple([index for index, (_, head) in enumerate(of) if head == 1 and index] for of in (mine, theirs))
+        rows, columns = ([f"{layer}.{head}" for layer, head in heads_of] for heads_of in (student_heads, teacher_heads))
+        edges = tuple(
+            [index for index, (_, head) in enumerate(heads_of) if head == 1 and index]
+            for heads_of in (student_heads, teacher_heads)
+        )
         pairs = [(int(a), int(b)) for a, b in score.pairs]
         show_figure(
             inheritance_charts.score_matrix(measured.heads, rows, columns, colours, pairs, (edges[0], edges[1])),
             key=f"inheritance_by_head_{run_id}",
             alt="Inheritance score of every student head for every teacher head.",
-            narrow_height=SQUARE,
+            narrow_height=SQUARE_HEIGHT,
         )
         with st.expander("Which head is whose"):
             st.dataframe(_pair_table(report, measured, pairing), hide_index=True)

@@ -19,10 +19,10 @@ LEFT_END = -0.25  # the left end of a score's axis, unless something lies furthe
 SYMBOLS = ("diamond", "circle", "square", "triangle-up", "x", "star")
 
 
-def score_dots(figures: Mapping[str, Figure], colours: Theme, strong: str) -> go.Figure:
-    """Scores with their 95% intervals on one axis, a row each; `strong` is the one that matters, or empty: all do."""
+def score_dots(figures: Mapping[str, Figure], colours: Theme, highlighted: str) -> go.Figure:
+    """Scores with their 95% intervals on one axis, a row each. `highlighted`: the one that matters; empty: all."""
     names, values = list(figures), list(figures.values())
-    tints = [colours.student if strong in (name, "") else colours.quiet for name in names]
+    tints = [colours.student if highlighted in (name, "") else colours.quiet for name in names]
     figure = go.Figure(
         go.Scatter(
             x=[value.score for value in values],
@@ -110,15 +110,15 @@ def score_curves(
     figure, lines = go.Figure(), (colours.student, *colours.series, colours.teacher)
     for index, (curve, name) in enumerate(zip(curves, names, strict=True)):
         colour = lines[index % len(lines)]
-        told = [
+        points = [
             (x, score)
             for x, score in zip(curve.axes[axis], curve.scores[pairing], strict=True)
             if x is not None and score is not None
         ]
-        if not told:
+        if not points:
             continue
-        x = np.array([place for place, _ in told])
-        middle, low, high = (np.array([score[part] for _, score in told]) for part in ("score", "low", "high"))
+        x = np.array([place for place, _ in points])
+        middle, low, high = (np.array([score[part] for _, score in points]) for part in ("score", "low", "high"))
         add_band(figure, x, low, high, colour)
         figure.add_scatter(
             x=x,

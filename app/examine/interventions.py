@@ -159,15 +159,15 @@ def _heads_to_begin_with(pair: ModelPair, role: str, text: str, names: dict[str,
             return float(np.abs(after - before).sum())
 
         ranked = sorted(names, key=moved_by, reverse=True)
-        found = ranked[:1]
-        if names[found[0]][0] == last:
-            found += [name for name in ranked if names[name][0] < last][:1]
-        return found
+        heads = ranked[:1]
+        if names[heads[0]][0] == last:
+            heads += [name for name in ranked if names[name][0] < last][:1]
+        return heads
 
     if len(names) > MOST_TRIED:
         return list(names)[:1]
     try:
-        return list(caches.compute_once(("first heads", pair.key(role), text), make))
+        return list(caches.compute_once(("first heads", pair.result_key(role), text), make))
     except ProbeError:
         return list(names)[:1]
 
@@ -180,15 +180,19 @@ def _relatives(pair: ModelPair, role: str, heads: list[tuple[int, int]], folder:
         lineage = None
     if lineage is None or not heads:
         return ""
-    found = []
-    for layer, of in enumerate(lineage.layers):
+    relatives = []
+    for layer, origin in enumerate(lineage.layers):
         for head, row in enumerate(lineage.head_shares(layer)):
-            chief = (of, int(row.argmax()))
-            mine, other = ((layer, head), chief) if role == "Student" else (chief, (layer, head))
-            if mine in heads:
-                found.append(f"{head_label(*other)} ({row.max():.0%})")
+            chief = (origin, int(row.argmax()))
+            own, other = ((layer, head), chief) if role == "Student" else (chief, (layer, head))
+            if own in heads:
+                relatives.append(f"{head_label(*other)} ({row.max():.0%})")
     who = "Chief ancestors in the teacher" if role == "Student" else "Heirs in the student"
-    return f"{who}: {'; '.join(found)}." if found else "No head of the student has one of these as its chief ancestor."
+    return (
+        f"{who}: {'; '.join(relatives)}."
+        if relatives
+        else "No head of the student has one of these as its chief ancestor."
+    )
 
 
 def _losses(pair: ModelPair, role: str, heads: list[tuple[int, int]], how: str) -> tuple[float, ...]:
@@ -200,14 +204,14 @@ def _losses(pair: ModelPair, role: str, heads: list[tuple[int, int]], how: str) 
         from engine.inspection.interventions import intervened
         from engine.learning.held_out import masked
 
-        bert, batches = pair.own(role), masked(pair.rows(pair.ranking_rows), pair.student.tokenizer)
+        bert, batches = pair.copy_of(role), masked(pair.held_out_rows(pair.ranking_rows), pair.student.tokenizer)
         loss, right, row = answers(bert, batches)
         with intervened(bert, heads, how):
             loss_after, right_after, _ = answers(bert, batches)
         width = ratio_interval(loss_after - loss, row)
         return tuple(map(float, (loss.mean(), loss_after.mean(), width, right.mean(), right_after.mean())))
 
-    return caches.compute_once(("losses", pair.key(role), pair.student_key, tuple(sorted(heads)), how), make)
+    return caches.compute_once(("losses", pair.result_key(role), pair.student_key, tuple(sorted(heads)), how), make)
 
 
 def _show_downstream(looks: tuple[Any, Any], heads: list[tuple[int, int]], role: str, colours: Theme) -> None:
@@ -224,21 +228,21 @@ def _show_downstream(looks: tuple[Any, Any], heads: list[tuple[int, int]], role:
             else "No head is chosen, so nothing changes."
         )
         return
-    found = moved(before.attentions, after.attentions)[first + 1 :]
+    moves = moved(before.attentions, after.attentions)[first + 1 :]
     st.markdown(
         "**What it does downstream**: how far the attention of the heads in the layers above moves in this sentence, "
         "though nobody touched them"
     )
     show_figure(
         heatmap(
-            found,
+            moves,
             [f"layer {layer + 1}" for layer in range(first + 1, layers)],
-            head_names(found.shape[1]),
+            head_names(moves.shape[1]),
             ("", ""),
             colours.role(role),
             colours,
             hover="%{y}, %{x}",
-            limits=(0.0, max(0.05, float(np.nanmax(found)))),
+            limits=(0.0, max(0.05, float(np.nanmax(moves)))),
             unit="",
             number_format=".3f",
         ),

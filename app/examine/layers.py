@@ -32,7 +32,7 @@ from engine.text.token_store import CorpusError
 if TYPE_CHECKING:
     from engine.model.saved_models import Model
 
-MOST = 6  # models in one chart
+MOST_MODELS = 6  # models in one chart
 TEXTS = ("Held-out text", "The sentence above")
 DEPTHS = ("Number", "Relative depth")
 MEASURES = {
@@ -116,13 +116,13 @@ def _choose_models(pair: ModelPair, run_id: str) -> list[str]:
     every = [*default, *_other_models(pair, run_id)]
 
     def in_link(words: str) -> list[str] | None:
-        return [model for model in every if model in words.split(",")][:MOST] or None
+        return [model for model in every if model in words.split(",")][:MOST_MODELS] or None
 
     start_from_link(name, "models", default, in_link)
     chosen = st.multiselect(
         "Models",
         every,
-        max_selections=MOST,
+        max_selections=MOST_MODELS,
         help="Any finished run, by its id, and the teachers that come with the project, by name.",
         **persistent(name, argument="default"),
     )
@@ -159,7 +159,7 @@ def _model_by_name(pair: ModelPair, name: str) -> tuple[Model, str]:
         ValueError: (TeacherError, RunError, CheckpointError) it cannot be had.
     """
     if name in pair.models:
-        return pair.models[name], pair.key(name)
+        return pair.models[name], pair.result_key(name)
     if name in catalog.TEACHERS:
         return caches.teacher_model(name), name
     folder = open_run(caches.RUNS, name).student_dir

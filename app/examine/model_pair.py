@@ -37,7 +37,7 @@ class ModelPair:
         """Both, by the names that the page gives them."""
         return {"Teacher": self.teacher, "Student": self.student}
 
-    def key(self, role: str) -> str:
+    def result_key(self, role: str) -> str:
         """The name of "Teacher" or "Student" in the keys of results."""
         return self.teacher_key if role == "Teacher" else self.student_key
 
@@ -73,7 +73,7 @@ class ModelPair:
                 return chosen
         return [max(0, round((layer + 1) * have / want) - 1) for layer in range(want)]
 
-    def rows(self, count: int = ROWS) -> np.ndarray:
+    def held_out_rows(self, count: int = ROWS) -> np.ndarray:
         """(row, pos) token ids: `count` rows of held-out text of the corpus that the student learned from.
 
         Raises:
@@ -96,37 +96,37 @@ class ModelPair:
         row = max(multiply_adds(shape, length, round(MASKED * length)) * shape.layers * shape.heads for shape in shapes)
         return int(np.clip(MOST_RANKING_WORK / row, LEAST_RANKING_ROWS, MOST_RANKING_ROWS))
 
-    def hidden(self, role: str) -> np.ndarray:
-        """(layer + 1, token, hidden) of "Teacher" or "Student" over `rows`."""
+    def hidden_states(self, role: str) -> np.ndarray:
+        """(layer + 1, token, hidden) of "Teacher" or "Student" over `held_out_rows`."""
 
         def make() -> np.ndarray:
             from engine.learning.held_out import hidden_states
 
-            return hidden_states(self.own(role), self.rows(), self.pad)
+            return hidden_states(self.copy_of(role), self.held_out_rows(), self.pad_token_id)
 
-        return caches.compute_once(("hidden", self.key(role), self.student_key), make)
+        return caches.compute_once(("hidden", self.result_key(role), self.student_key), make)
 
     def damage(self, role: str, how: str, progress: Callable[[float], None]) -> Any:
-        """`head_ablation.damage` of "Teacher" or "Student" over `asked_rows`, kept once it is computed."""
+        """`head_ablation.damage` of "Teacher" or "Student" over `ranking_rows` held-out rows, kept once it is computed."""
 
         def make() -> Any:
             from engine.inspection.head_ablation import damage
             from engine.learning.held_out import masked
 
-            batches = masked(self.rows(self.ranking_rows), self.student.tokenizer)
-            return damage(self.own(role), batches, how, progress)
+            batches = masked(self.held_out_rows(self.ranking_rows), self.student.tokenizer)
+            return damage(self.copy_of(role), batches, how, progress)
 
         return caches.compute_once(self.damage_key(role, how), make)
 
     def damage_key(self, role: str, how: str) -> tuple[str, ...]:
         """Under which key `damage` is kept."""
-        return ("damage", self.key(role), self.student_key, how)
+        return ("damage", self.result_key(role), self.student_key, how)
 
-    def own(self, role: str) -> Bert:
+    def copy_of(self, role: str) -> Bert:
         """A copy of a model that no other session changes meanwhile."""
         return copy.deepcopy(self.models[role].bert)
 
     @property
-    def pad(self) -> int:
+    def pad_token_id(self) -> int:
         """The token that fills rows."""
         return int(self.student.tokenizer.pad_token_id)

@@ -29,11 +29,11 @@ def read_score_curve(run: Run) -> Curve | None:
 def _comparable_curves(curve: Curve) -> dict[str, Curve]:
     """The curves that can share a chart with `curve`: same teacher, text and length. Newest first."""
     found: dict[str, Curve] = {}
-    for other in list_runs(caches.RUNS):
+    for run in list_runs(caches.RUNS):
         with contextlib.suppress(RunError):  # another run's damage is shown on its own page
-            its = read_score_curve(other)
-            if its is not None and its.kin == curve.kin:
-                found[other.id] = its
+            other_curve = read_score_curve(run)
+            if other_curve is not None and other_curve.kin == curve.kin:
+                found[run.id] = other_curve
     return found
 
 
@@ -61,13 +61,17 @@ def show_score_curves(run: Run, curve: Curve | None, colours: Theme) -> None:
     if not chosen:
         st.caption("Choose at least one run.")
         return
-    drawn = [curves[id] for id in chosen]
-    silent = [one.run for one in drawn if all(x is None for x in one.axes[axis]) or not any(one.scores[pairing])]
-    if silent:
-        st.info(f"Not drawn, for they do not tell it: {', '.join(silent)}.", icon=":material/info:")
-    names = _curve_names(drawn)
+    chosen_curves = [curves[id] for id in chosen]
+    missing = [
+        shown.run
+        for shown in chosen_curves
+        if all(x is None for x in shown.axes[axis]) or not any(shown.scores[pairing])
+    ]
+    if missing:
+        st.info(f"Not drawn, for they do not tell it: {', '.join(missing)}.", icon=":material/info:")
+    names = _curve_names(chosen_curves)
     show_figure(
-        inheritance_charts.score_curves(drawn, names, pairing, axis, AXES[axis], colours),
+        inheritance_charts.score_curves(chosen_curves, names, pairing, axis, AXES[axis], colours),
         key=f"film_curves_{run.id}",
         alt="Inheritance score over training, one line a run.",
         csv_key="film_csv",
@@ -77,20 +81,24 @@ def show_score_curves(run: Run, curve: Curve | None, colours: Theme) -> None:
         "asked to imitate attention unless the method says so: WID, soft targets and learning from scratch have no "
         "loss on it. Bands: 95% intervals over a dozen sentences."
     )
-    st.html(_final_scores(drawn, names, pairing, colours))
-    _curves_as_csv(drawn, names, pairing)
+    st.html(_final_scores(chosen_curves, names, pairing, colours))
+    _curves_as_csv(chosen_curves, names, pairing)
 
 
 def _default_runs(run_id: str, curves: dict[str, Curve]) -> list[str]:
     """The run itself and the newest of every other method with its shape."""
-    own = curves.get(run_id)
-    found = [run_id] if own else []
-    methods = {own.method} if own else set()
+    own_curve = curves.get(run_id)
+    suggested = [run_id] if own_curve else []
+    methods = {own_curve.method} if own_curve else set()
     for id, curve in curves.items():
-        if len(found) < MOST_RUNS and curve.method not in methods and (own is None or curve.shape == own.shape):
-            found.append(id)
+        if (
+            len(suggested) < MOST_RUNS
+            and curve.method not in methods
+            and (own_curve is None or curve.shape == own_curve.shape)
+        ):
+            suggested.append(id)
             methods.add(curve.method)
-    return found
+    return suggested
 
 
 def _curve_names(curves: list[Curve]) -> list[str]:
@@ -118,7 +126,7 @@ def _curves_as_csv(curves: list[Curve], names: list[str], pairing: str) -> None:
 def _final_scores(curves: list[Curve], names: list[str], pairing: str, colours: Theme) -> str:
     """The last score of every run as a table, nulls beside."""
 
-    def said(figure: Any) -> str:
+    def score_cell(figure: Any) -> str:
         if not figure:
             return "–"
         score, low, high = (score_text(figure[name]) for name in ("score", "low", "high"))
@@ -128,9 +136,9 @@ def _final_scores(curves: list[Curve], names: list[str], pairing: str, colours: 
         [
             name,
             f"{curve.axes['steps'][-1]:,.0f}",
-            said(curve.scores[pairing][-1]),
-            said(curve.shuffled[-1]),
-            said(curve.random[-1]),
+            score_cell(curve.scores[pairing][-1]),
+            score_cell(curve.shuffled[-1]),
+            score_cell(curve.random[-1]),
         ]
         for curve, name in zip(curves, names, strict=True)
     ]

@@ -43,23 +43,25 @@ with left:
 
     st.subheader("Student")
     shape = card.shape
-    whose = f"{name}_{shape}"  # a folder's model may be another one tomorrow, with other bounds
+    shape_key = f"{name}_{shape}"  # a folder's model may be another one tomorrow, with other bounds
     student = {}
     if method.chooses:
         first, second, third = st.columns(3)
         if "layers" in method.chooses:
             most = shape.layers // 2 or 1 if method.chooses == ("layers",) else shape.layers
-            student["layers"] = first.slider("Layers", 1, shape.layers, **persistent(f"layers_{whose}_{most}", most))
+            student["layers"] = first.slider(
+                "Layers", 1, shape.layers, **persistent(f"layers_{shape_key}_{most}", most)
+            )
         if "hidden" in method.chooses:
             student["hidden"] = second.slider(
                 "Width",
                 shape.heads,
                 shape.hidden,
                 step=shape.heads,
-                **persistent(f"hidden_{whose}", shape.hidden // 2 // shape.heads * shape.heads),
+                **persistent(f"hidden_{shape_key}", shape.hidden // 2 // shape.heads * shape.heads),
             )
         if "heads" in method.chooses:
-            student["heads"] = third.slider("Heads", 1, shape.heads, **persistent(f"heads_{whose}", shape.heads))
+            student["heads"] = third.slider("Heads", 1, shape.heads, **persistent(f"heads_{shape_key}", shape.heads))
     if method.one_shot:
         st.caption(f"{method.label} starts from the teacher's shape: {shape}. The options say what becomes of it.")
     elif set(method.chooses) < {"layers", "hidden", "heads"}:
@@ -68,7 +70,7 @@ with left:
     preset = preset_choice(method.presets, method.preset_notes, f"preset_{method.name}") if method.presets else ""
     options = options_form(method.Options, f"options_{method.name}_{preset}", method.presets.get(preset))
     with st.expander("Run settings"):
-        device, slow = caches.device(), parameters(shape) > 10_000_000
+        device, large = caches.device(), parameters(shape) > 10_000_000
         columns, budget = st.columns(4), ""
         if method.one_shot:
             steps = int(
@@ -81,7 +83,7 @@ with left:
                 )
             )
         else:
-            steps, budget = choose_budget(st, name, 200 if slow else 500)
+            steps, budget = choose_budget(st, name, 200 if large else 500)
             columns = st.columns(4)
         batch = columns[1].number_input(
             "Batch", 1, 4096, help="Sequences a step.", **persistent(f"batch_{name}", card.batch)
@@ -91,17 +93,17 @@ with left:
             8,
             min(512, shape.positions),
             help="Longest sequence, in tokens.",
-            **persistent(f"length_{whose}_{shape.positions}", card.length),
+            **persistent(f"length_{shape_key}_{shape.positions}", card.length),
         )
         seed = columns[3].number_input(
             "Seed", 0, 2**31 - 1, help="Fixes initial weights, data order and masks.", **persistent("seed", 0)
         )
-        learns = not method.one_shot or steps > 0  # nobody shares or splits steps that are not taken
+        takes_steps = not method.one_shot or steps > 0  # nobody shares or splits steps that are not taken
         processes = columns[0].number_input(
             "Processes",
             1,
             device.count,
-            disabled=not learns,
+            disabled=not takes_steps,
             help=f"They share every batch; this machine is good for {device.count}, one a "
             + ("CPU core." if device.type == "cpu" else "GPU."),
             **persistent("processes", 1),
@@ -110,20 +112,20 @@ with left:
             "Micro-batches",
             1,
             4096,
-            disabled=not learns,
+            disabled=not takes_steps,
             help="Parts that each process takes one after the other: the same step in less memory.",
             **persistent("accumulate", 1),
         )
-        reads: dict[str, Any] = {}  # how text is read, of a method that reads any
+        text_settings: dict[str, Any] = {}  # how text is read, of a method that reads any
         if "task-agnostic" in method.uses:
-            reads["masking"] = columns[2].selectbox(
+            text_settings["masking"] = columns[2].selectbox(
                 "Hidden together",
                 format_func=MASKINGS.__getitem__,
                 help="What is hidden as one: each token by itself, as BERT; whole words; or up to three words, as "
                 "ALBERT.",
                 **persistent_choice("masking", list(MASKINGS), "token"),
             )
-            reads["mask_share"] = columns[3].number_input(
+            text_settings["mask_share"] = columns[3].number_input(
                 "Share hidden",
                 0.01,
                 0.9,
@@ -136,7 +138,7 @@ with left:
             help="Of matrix products.",
             **persistent_choice("precision", ["auto", "float32", "bfloat16"], "auto"),
         )
-    corpus = choose_corpus(name, card.corpus) if reads else "auto"
+    corpus = choose_corpus(name, card.corpus) if text_settings else "auto"
 
 with right, st.container(border=True):
     config = plan = None
@@ -148,26 +150,28 @@ with right, st.container(border=True):
             method=method.name,
             student=student,
             options=options,
-            corpus=absolute(corpus) if reads else corpus,
+            corpus=absolute(corpus) if text_settings else corpus,
             steps=steps,
             budget=budget,
             batch=int(batch),
-            accumulate=int(accumulate) if learns else 1,
-            processes=int(processes) if learns else 1,
+            accumulate=int(accumulate) if takes_steps else 1,
+            processes=int(processes) if takes_steps else 1,
             length=int(length),
             seed=int(seed),
             precision=precision,
-            **reads,
+            **text_settings,
         )
         plan = make_plan(config, caches.RUNS)
     except ValueError as error:
         st.error(str(error), icon=":material/rule:")
     if plan:
-        count, full = parameters(plan.shape), parameters(shape.replace(mlm_head=plan.shape.mlm_head))
+        count, teacher_count = parameters(plan.shape), parameters(shape.replace(mlm_head=plan.shape.mlm_head))
         st.metric(
             "Student's parameters",
             f"{count:,}",
-            "as many as the teacher" if count == full else f"{full / count:.2f}× smaller than the teacher's {full:,}",
+            "as many as the teacher"
+            if count == teacher_count
+            else f"{teacher_count / count:.2f}× smaller than the teacher's {teacher_count:,}",
             delta_color="off",
             delta_arrow="off",
         )
@@ -216,7 +220,7 @@ with right, st.container(border=True):
 if (
     config is not None
     and plan is not None
-    and reads
+    and text_settings
     and st.toggle(
         "Look at the corpus",
         help="Reads and tokenises its beginning; a moment for a new text.",

@@ -19,7 +19,7 @@ CHOSEN = "compared_experiment"
 
 st.title("Compare")
 shipped, problems = listed(project.EXPERIMENTS)
-own, own_problems = listed(caches.RUNS / FOLDER)
+own_outcomes, own_problems = listed(caches.RUNS / FOLDER)
 try:
     runs = [run for run in list_runs(caches.RUNS) if run.card_path.is_file() and run.status() == "finished"]
 except RunError as error:
@@ -27,26 +27,26 @@ except RunError as error:
 for problem in [*problems, *own_problems]:
     st.warning(escape_markdown(problem), icon=":material/broken_image:")
 
-first = ["family", "family-english", "albert-sharing"]
-shipped.sort(key=lambda found: (first.index(found.name) if found.name in first else len(first), found.name))
+leading = ["family", "family-english", "albert-sharing"]
+shipped.sort(key=lambda found: (leading.index(found.name) if found.name in leading else len(leading), found.name))
 titles = Counter(found.title for found in shipped)
 choices = {
     found.name: (found.title if titles[found.title] == 1 else f"{found.title}: {found.card.get('machine', '')}", found)
     for found in shipped
 }
-choices |= {f"own:{found.name}": (f"Mine: {found.name}", found) for found in own}
+choices |= {f"own:{found.name}": (f"Mine: {found.name}", found) for found in own_outcomes}
 names = [*choices, MY_RUNS]
-wanted = link_value("experiment")
-if wanted and wanted not in names:
+linked = link_value("experiment")
+if linked and linked not in names:
     st.info(
-        f"There is no experiment {escape_markdown(wanted[:80])} here; this is another one.", icon=":material/link_off:"
+        f"There is no experiment {escape_markdown(linked[:80])} here; this is another one.", icon=":material/link_off:"
     )
-begin = wanted if wanted in names else names[0]  # a link is where the choice begins; afterwards it follows the choice
+default = linked if linked in names else names[0]  # a link is where the choice begins; afterwards it follows the choice
 chosen = st.selectbox(
     "Experiment",
     format_func=lambda name: choices[name][0] if name in choices else name,
     help="Those that come with the project, those that you ran with `python -m engine recipe`, and single runs.",
-    **persistent_choice(CHOSEN, names, begin),
+    **persistent_choice(CHOSEN, names, default),
 )
 set_link_value("experiment", chosen)
 if chosen == MY_RUNS:

@@ -6,7 +6,7 @@ from app.elements.shape_words import describe_shape
 from app.elements.text import escape_markdown
 from app.examine.ancestry.tab import show_ancestry
 from app.examine.bertviz.tab import show_attention_lines
-from app.examine.fill_in import show_fill_in, with_a_blank
+from app.examine.fill_in import hide_a_word, show_fill_in
 from app.examine.film import show_film
 from app.examine.head_roles import show_head_roles
 from app.examine.heads import attention_page_button, show_heads, text_notices
@@ -61,7 +61,7 @@ sides = {
     f"{scores['retained']:.1%} retained",
 }
 pair = ModelPair(teacher, student, teacher_name, caches.student_version(run.student_dir))
-blanked = with_a_blank(example)
+blanked = hide_a_word(example)
 TABS = ["Attention", "Attention as lines", "Inheritance", "Over time", "Ancestry", "Layers", "What heads do"]
 attention, lines, inheritance, over_time, ancestry, layers, roles, intervene, blanks, tasks = st.tabs(
     [*TABS, "Intervene", "Fill in", "Tasks"], key="view", bind="query-params"

@@ -73,9 +73,9 @@ def rest_buttons(run: Run, status: str) -> None:
         )
 
 
-title, choice = st.columns([1, 3], vertical_alignment="center")
+title, choice_column = st.columns([1, 3], vertical_alignment="center")
 title.title("Watch")
-with choice:
+with choice_column:
     run = choose_run(
         "Run",
         with_student=False,

@@ -149,7 +149,13 @@ def film_pictures(folder: str, size: int, sentence: int, dark: bool) -> tuple[by
 
 
 def score_inheritance(
-    teacher: Model, student: Model, scratch: Model | None, lines: str | None, count: int, keep: bool, progress: Any
+    teacher: Model,
+    student: Model,
+    scratch: Model | None,
+    lines: str | None,
+    count: int,
+    keep_special: bool,
+    progress: Any,
 ) -> Any:
     """`engine.inheritance.report.inheritance_report` of `student`, a session at a time.
 
@@ -177,7 +183,7 @@ def score_inheritance(
             sentences,
             student.tokenizer.pad_token_id,
             scratch=scratch.bert if scratch else None,
-            keep_special=keep,
+            keep_special=keep_special,
             progress=progress,
         )
 
@@ -211,10 +217,10 @@ def compute_once(key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
     if key not in results:
         with _computing_lock:
             if key not in results:
-                made = make()
+                result = make()
                 while len(results) >= MOST_RESULTS:
                     results.pop(next(iter(results)))
-                results[key] = made
+                results[key] = result
     return results[key]
 
 

@@ -33,6 +33,6 @@ def whole_link() -> dict[str, list[str]]:
 
 def set_whole_link(parameters: dict[str, str | list[str]]) -> None:
     """Makes `parameters` the page's link, and takes everything else out of it."""
-    wanted = {name: [value] if isinstance(value, str) else list(value) for name, value in parameters.items()}
-    if whole_link() != wanted:
-        st.query_params.from_dict(wanted)
+    lists = {name: [value] if isinstance(value, str) else list(value) for name, value in parameters.items()}
+    if whole_link() != lists:
+        st.query_params.from_dict(lists)

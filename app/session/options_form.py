@@ -43,13 +43,13 @@ def choice_label(name: str) -> str:
 
 
 def _option_widget(spec: dataclasses.Field[Any], key: str, start: Mapping[str, Any]) -> Any:
-    about, kind = spec.metadata, getattr(spec.type, "__name__", str(spec.type))
+    metadata, kind = spec.metadata, getattr(spec.type, "__name__", str(spec.type))
     default = cast(Any, start.get(spec.name, spec.default))
-    label = about.get("label") or spec.name.replace("_", " ")
+    label = metadata.get("label") or spec.name.replace("_", " ")
     label = label[:1].upper() + label[1:]
-    name, help = f"{key}_{spec.name}", about["help"]
-    if about.get("choices"):
-        choices = list(about["choices"])
+    name, help = f"{key}_{spec.name}", metadata["help"]
+    if metadata.get("choices"):
+        choices = list(metadata["choices"])
         if len(choices) > MOST_SIDE_BY_SIDE:
             return st.selectbox(label, help=help, **persistent_choice(name, choices, default))
         return persistent_segments(label, choices, name, default, format_func=choice_label, help=help)
@@ -57,18 +57,18 @@ def _option_widget(spec: dataclasses.Field[Any], key: str, start: Mapping[str, A
         return st.text_input(label, max_chars=200, help=help, **persistent(name, default))
     if kind == "bool":
         return st.toggle(label, help=help, **persistent(name, default))
-    least, most = about.get("least"), about.get("most")
+    least, most = metadata.get("least"), metadata.get("most")
     if kind == "int":
-        whole = [None if bound is None else int(bound) for bound in (least, most)]
-        return int(st.number_input(label, whole[0], whole[1], help=help, **persistent(name, default)))
-    kept = persistent(name, float(default))
+        int_bounds = [None if bound is None else int(bound) for bound in (least, most)]
+        return int(st.number_input(label, int_bounds[0], int_bounds[1], help=help, **persistent(name, default)))
+    arguments = persistent(name, float(default))
     if most == 1.0 and cast(float, spec.default) >= 0.05:
-        return st.slider(label, float(least or 0.0), 1.0, step=0.05, help=help, **kept)
+        return st.slider(label, float(least or 0.0), 1.0, step=0.05, help=help, **arguments)
     bounds = [None if bound is None else float(bound) for bound in (least, most)]
-    step = 10.0 ** _exponent(default)
-    return float(st.number_input(label, bounds[0], bounds[1], step=step, format="%g", help=help, **kept))
+    step = 10.0 ** _leading_power(default)
+    return float(st.number_input(label, bounds[0], bounds[1], step=step, format="%g", help=help, **arguments))
 
 
-def _exponent(value: float) -> int:
+def _leading_power(value: float) -> int:
     """The power of ten of a number's leading digit."""
     return int(f"{value or 1.0:e}".split("e")[1])

@@ -48,11 +48,11 @@ def show_answer(now: Comparison) -> list[SizedModel]:
     _warn_of_link_problems()
     colours = current_theme()
     models = []
-    for index, one in enumerate(now.configurations):
+    for index, configuration in enumerate(now.configurations):
         try:
-            models.append(SizedModel(one.name, one.shape, colours.model(index), index))
+            models.append(SizedModel(configuration.name, configuration.shape, colours.model(index), index))
         except ShapeError as error:
-            _explain_misfit(one.name, error, index == now.chosen)
+            _explain_misfit(configuration.name, error, index == now.chosen)
     if models:
         _answer_tiles(now, models)
     return models
@@ -71,8 +71,8 @@ def show_details(now: Comparison, models: Sequence[SizedModel]) -> None:
 def _warn_of_link_problems() -> None:
     problems = link_problems()
     if problems:
-        said = " ".join(escape_markdown(problem) for problem in problems)
-        st.warning(f"Not everything in this link makes sense, and a default stands in its place. {said}")
+        words = " ".join(escape_markdown(problem) for problem in problems)
+        st.warning(f"Not everything in this link makes sense, and a default stands in its place. {words}")
 
 
 def _explain_misfit(name: str, error: ShapeError, chosen: bool) -> None:
@@ -84,8 +84,8 @@ def _explain_misfit(name: str, error: ShapeError, chosen: bool) -> None:
     hidden, heads = fields["hidden"], fields["heads"]
     if fields["head_dim"] is None and hidden > 0 and heads > 0 and hidden % heads:
         with st.container(horizontal=True):
-            for near in nearest_divisors(hidden, heads):
-                st.button(f"Use {near:,} heads", on_click=change_field, args=("heads", near))
+            for divisor in nearest_divisors(hidden, heads):
+                st.button(f"Use {divisor:,} heads", on_click=change_field, args=("heads", divisor))
             width = hidden - hidden % heads
             if width:
                 st.button(f"Use width {width:,}", on_click=change_field, args=("hidden", width))
@@ -93,37 +93,41 @@ def _explain_misfit(name: str, error: ShapeError, chosen: bool) -> None:
 
 def _answer_tiles(now: Comparison, models: Sequence[SizedModel]) -> None:
     teacher = models[0]
-    this = next((model for model in models if model.index == now.chosen), teacher)
-    count, full = parameters(this.shape), parameters(teacher.shape)
-    tokens = min(now.tokens, this.shape.positions, teacher.shape.positions)
-    work = flops(this.shape, tokens) / flops(teacher.shape, tokens)
+    chosen = next((model for model in models if model.index == now.chosen), teacher)
+    count, teacher_count = parameters(chosen.shape), parameters(teacher.shape)
+    tokens = min(now.tokens, chosen.shape.positions, teacher.shape.positions)
+    work = flops(chosen.shape, tokens) / flops(teacher.shape, tokens)
     tiles = [
         (
-            escape_markdown(this.name),
+            escape_markdown(chosen.name),
             _tile_count(count),
-            f"{short(stored_bytes(this.shape, 'float32'), 'B')} in float32",
+            f"{short(stored_bytes(chosen.shape, 'float32'), 'B')} in float32",
         ),
         (
             escape_markdown(teacher.name),
-            _tile_count(full),
+            _tile_count(teacher_count),
             f"{short(stored_bytes(teacher.shape, 'float32'), 'B')} in float32",
         ),
-        ("Compression", f"{full / count:,.2f}×", "fewer parameters" if count < full else "of the teacher's"),
+        (
+            "Compression",
+            f"{teacher_count / count:,.2f}×",
+            "fewer parameters" if count < teacher_count else "of the teacher's",
+        ),
         (f"FLOPs, {tokens:,} tokens", f"{work:,.1%}", "of the teacher's"),
     ]
     tile_row(tiles)
     with st.container(key="size_now"):
-        st.html(_sticky_answer(this, f"{_tile_count(count)} parameters, {full / count:,.2f}×"))
+        st.html(_sticky_answer(chosen, f"{_tile_count(count)} parameters, {teacher_count / count:,.2f}×"))
 
 
-def _sticky_answer(this: SizedModel, said: str) -> str:
+def _sticky_answer(model: SizedModel, text: str) -> str:
     """On a phone, the answer on a line that stays in sight while the controls below it are moved."""
     colours = current_theme()
     return (
         "<style>@media(min-width:641px){div:has(>.st-key-size_now){display:none}}"
         "@media(max-width:640px){div:has(>.st-key-size_now){position:sticky;top:3.75rem;z-index:5}}</style>"
         f'<div aria-hidden="true" style="background:{colours.empty};color:{colours.ink};padding:.35rem .6rem;'
-        f'border-left:.4rem solid {this.colour};font-variant-numeric:tabular-nums">{escape(said)}</div>'
+        f'border-left:.4rem solid {model.colour};font-variant-numeric:tabular-nums">{escape(text)}</div>'
     )
 
 
@@ -135,18 +139,18 @@ def _tile_count(count: int) -> str:
 def _part_pills(now: Comparison, models: Sequence[SizedModel]) -> None:
     """The legend: choosing a part lights it up everywhere."""
     present = [part for part in PARTS if any(by_part(model.shape)[part] for model in models)]
-    lit = now.part if now.part in present else None
+    chosen = now.part if now.part in present else None
     st.pills(
         "Light up a part",
         present,
         format_func=part_label,
         help="In the bars, the formula and the list of tensors. Pointing at a bar does the same.",
-        **controlled("size_part", lit, lambda part: change_comparison(part=part or ""), "default"),
+        **controlled("size_part", chosen, lambda part: change_comparison(part=part or ""), "default"),
     )
 
 
 def _comparison_table(models: Sequence[SizedModel]) -> str:
-    full = parameters(models[0].shape)
+    teacher_count = parameters(models[0].shape)
     shapes = [model.shape for model in models]
     counts = [by_part(shape) for shape in shapes]
     rows = [
@@ -156,14 +160,14 @@ def _comparison_table(models: Sequence[SizedModel]) -> str:
     ]
     bold = len(rows)
     rows.append(["total, stored", *(f"{parameters(shape):,}" for shape in shapes)])
-    rows.append(["of the teacher's", *(f"{parameters(shape) / full:,.1%}" for shape in shapes)])
-    rows.append(["compression", *(f"{full / parameters(shape):,.2f}×" for shape in shapes)])
+    rows.append(["of the teacher's", *(f"{parameters(shape) / teacher_count:,.1%}" for shape in shapes)])
+    rows.append(["compression", *(f"{teacher_count / parameters(shape):,.2f}×" for shape in shapes)])
     rows.append(["executed in a forward pass", *(f"{sum(executed_by_part(shape).values()):,}" for shape in shapes)])
     for precision in PRECISIONS:
         rows.append([f"weights in {precision}", *(short(stored_bytes(shape, precision), "B") for shape in shapes)])
-    said = [said_of(shape) for shape in shapes]
-    if any(said):
-        rows.append(["papers say", *(", ".join(one.parameters for one in each) or "–" for each in said)])
+    claims = [said_of(shape) for shape in shapes]
+    if any(claims):
+        rows.append(["papers say", *(", ".join(one.parameters for one in each) or "–" for each in claims)])
     return html_table(["", *(model.name for model in models)], rows, current_theme(), bold=[bold])
 
 

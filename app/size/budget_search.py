@@ -31,7 +31,7 @@ KINDS = {
 EXAMPLES = {"parameters": "11M", "bytes": "110 MB", "flops": "5G", "latency": "50 us"}
 
 
-def show_budget_search(now: Comparison, this: SizedModel, base: SizedModel) -> None:
+def show_budget_search(now: Comparison, chosen: SizedModel, base: SizedModel) -> None:
     """Controls, the shapes that were found, and a chart of depth against width. What is kept is kept from `base`."""
     budget = _budget_controls(now, base)
     if budget is None:
@@ -41,34 +41,36 @@ def show_budget_search(now: Comparison, this: SizedModel, base: SizedModel) -> N
     except ValueError as error:
         st.warning(escape_markdown(str(error)), icon=":material/rule:")
         return
-    origin, changed = escape_markdown(base.name), escape_markdown(this.name)
+    origin, changed = escape_markdown(base.name), escape_markdown(chosen.name)
     st.caption(
         f"What is kept is kept from {origin}. Closest first, in whole hundredths of the budget; of equally close ones "
         f"the shape most like {origin}. Use gives it to {changed}, the model that the controls change."
     )
-    for index, one in enumerate(found):
+    for index, candidate in enumerate(found):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.button(
                 "Use",
                 key=f"size_use_{index}",
-                on_click=partial(change_chosen, fields=fields_of(one.shape)),
+                on_click=partial(change_chosen, fields=fields_of(candidate.shape)),
                 help=f"Gives {changed} this shape.",
             )
-            st.markdown(
-                f"**{_size_text(one.shape)}** {_details_text(base.shape, one.shape)}  \n{_cost_text(one, budget)}"
-            )
-    edge = front(base.shape, budget, now.keep)
-    if not edge:
+            details = _details_text(base.shape, candidate.shape)
+            st.markdown(f"**{_size_text(candidate.shape)}** {details}  \n{_cost_text(candidate, budget)}")
+    frontier = front(base.shape, budget, now.keep)
+    if not frontier:
         return
     st.markdown("##### The widest at each depth")
     colours = current_theme()
     show_figure(
-        frontier_chart(edge, found, this.shape, this.colour, colours),
+        frontier_chart(frontier, found, chosen.shape, chosen.colour, colours),
         key="size_front",
         alt="The widest model within the budget for each number of layers; the table below has the numbers",
     )
     with st.expander("The same as a table"):
-        rows = [[f"{one.shape.layers} layers", f"{one.shape.hidden:,}", _amount_text(one.cost, budget)] for one in edge]
+        rows = [
+            [f"{candidate.shape.layers} layers", f"{candidate.shape.hidden:,}", _amount_text(candidate.cost, budget)]
+            for candidate in frontier
+        ]
         st.html(html_table(["", "widest", "costs"], rows, colours))
 
 
@@ -152,9 +154,9 @@ def _details_text(base: Shape, shape: Shape) -> str:
     return ", ".join(pieces)
 
 
-def _cost_text(one: Found, budget: Budget) -> str:
-    sign = "+" if one.off >= 0 else "−"
-    return f":gray[{_amount_text(one.cost, budget)}, {sign}{abs(one.off):.1%}]"
+def _cost_text(candidate: Found, budget: Budget) -> str:
+    sign = "+" if candidate.off >= 0 else "−"
+    return f":gray[{_amount_text(candidate.cost, budget)}, {sign}{abs(candidate.off):.1%}]"
 
 
 def _amount_text(cost: float, budget: Budget) -> str:

@@ -17,7 +17,7 @@ from engine.sizing.sweep import Sweep
 from engine.sizing.tensors import PARTS, Entry
 
 # where the names of four points stand, from the smallest model to the largest, so that they do not cover one another
-LABEL_PLACES = (
+LABEL_POSITIONS = (
     ["bottom center", "middle left", "top left", "top center"],
     ["bottom center", "top center", "top center", "bottom right"],
 )
@@ -58,12 +58,14 @@ def tensor_treemap(entries: Sequence[Entry], colour: str, colours: Theme) -> go.
     return apply_layout(figure, colours, 420)
 
 
-def frontier_chart(edge: Sequence[Found], found: Sequence[Found], now: Shape, colour: str, colours: Theme) -> go.Figure:
+def frontier_chart(
+    frontier: Sequence[Found], found: Sequence[Found], current: Shape, colour: str, colours: Theme
+) -> go.Figure:
     """Width over depth: the widest shape within the budget, the shapes that were found, and the shape of now."""
     figure = go.Figure()
     figure.add_scatter(
-        x=[one.shape.layers for one in edge],
-        y=[one.shape.hidden for one in edge],
+        x=[candidate.shape.layers for candidate in frontier],
+        y=[candidate.shape.hidden for candidate in frontier],
         mode="lines+markers",
         name="widest within the budget",
         line={"color": colour, "width": 2.5, "shape": "hv"},
@@ -71,16 +73,16 @@ def frontier_chart(edge: Sequence[Found], found: Sequence[Found], now: Shape, co
         hovertemplate="%{x} layers: up to %{y:,} wide<extra></extra>",
     )
     figure.add_scatter(
-        x=[one.shape.layers for one in found],
-        y=[one.shape.hidden for one in found],
+        x=[candidate.shape.layers for candidate in found],
+        y=[candidate.shape.hidden for candidate in found],
         mode="markers",
         name="listed above",
         marker={"size": 12, "symbol": "circle-open", "color": colours.ink, "line": {"width": 2}},
         hovertemplate="%{x} × %{y:,}<extra>listed above</extra>",
     )
     figure.add_scatter(
-        x=[now.layers],
-        y=[now.hidden],
+        x=[current.layers],
+        y=[current.hidden],
         mode="markers",
         name="now",
         marker={"size": 12, "symbol": "x", "color": colours.quiet},
@@ -108,10 +110,10 @@ def sweep_chart(curve: Sweep, title: str, colour: str, colours: Theme) -> go.Fig
             hovertemplate=f"{title} %{{x:,}}: %{{y:,}} parameters<extra></extra>",
             showlegend=False,
         )
-        at = curve.values.index(curve.now)
+        now = curve.values.index(curve.now)
         figure.add_scatter(
             x=[curve.now],
-            y=[float(curve.counts[at])],
+            y=[float(curve.counts[now])],
             mode="markers",
             name="now",
             marker={"size": 13, "color": colour, "line": {"color": colours.ink, "width": 1.5}},
@@ -147,7 +149,7 @@ def sweep_chart(curve: Sweep, title: str, colour: str, colours: Theme) -> go.Fig
     return apply_layout(figure, colours, 360)
 
 
-def paper_chart(paper: Table, own: Sequence[tuple[str, int, str]], colours: Theme) -> go.Figure:
+def paper_chart(paper: Table, own_models: Sequence[tuple[str, int, str]], colours: Theme) -> go.Figure:
     """A paper's points, score over exact parameters, and a line at the size of each own (name, count, colour)."""
     figure = go.Figure()
     series = list(dict.fromkeys(point.series for point in paper.points))
@@ -160,7 +162,7 @@ def paper_chart(paper: Table, own: Sequence[tuple[str, int, str]], colours: Them
             mode="lines+markers+text",
             name=f"{name} (paper)",
             text=[point.label for point in points],
-            textposition=LABEL_PLACES[index % 2],
+            textposition=LABEL_POSITIONS[index % 2],
             textfont={"color": ink, "size": 12},
             line={"color": ink, "width": 1.5, "dash": "solid" if not index else "dash"},
             marker={"size": 9, "symbol": "circle" if not index else "diamond"},
@@ -170,7 +172,7 @@ def paper_chart(paper: Table, own: Sequence[tuple[str, int, str]], colours: Them
         )
     scores = [point.score for point in paper.points]
     low, high = min(scores) - 0.7, max(scores) + 0.9
-    for name, count, colour in own:
+    for name, count, colour in own_models:
         figure.add_scatter(
             x=[count / 1e6] * 2,
             y=[low, high],

@@ -62,7 +62,7 @@ def duplicate_chosen() -> None:
     now: Comparison = recall(COMPARISON_KEY)
     if len(now.configurations) >= comparison.MOST:
         return
-    names = {one.name for one in now.configurations}
+    names = {configuration.name for configuration in now.configurations}
     base = now.configurations[now.chosen]
     stem = "Student" if now.chosen == 0 else base.name
     name = next(text for n in range(2, 9) if (text := f"{stem[: comparison.LONGEST_NAME - 2]} {n}") not in names)
@@ -75,8 +75,8 @@ def remove_chosen() -> None:
     now: Comparison = recall(COMPARISON_KEY)
     if len(now.configurations) == 1:
         return
-    rest = [one for index, one in enumerate(now.configurations) if index != now.chosen]
-    change_comparison(configurations=tuple(rest), chosen=max(0, now.chosen - 1))
+    others = [configuration for index, configuration in enumerate(now.configurations) if index != now.chosen]
+    change_comparison(configurations=tuple(others), chosen=max(0, now.chosen - 1))
 
 
 def controlled(name: str, value: Any, change: Callable[[Any], object], argument: str = "value") -> dict[str, Any]:
@@ -101,7 +101,7 @@ def controlled_choice(name: str, options: Sequence[Any], value: Any, change: Cal
 
 def write_link(now: Comparison) -> None:
     """Writes the comparison into the page's link; a configuration that does not fit together is left as it was."""
-    if not all(is_consistent(one) for one in now.configurations):
+    if not all(is_consistent(configuration) for configuration in now.configurations):
         return
     link = comparison_link.to_link(now)
     lists = {name: [value] if isinstance(value, str) else list(value) for name, value in link.items()}

@@ -67,11 +67,11 @@ def _model_controls(now: Comparison) -> None:
         wrap=True,
         **controlled("size_chosen", now.chosen, lambda index: change_comparison(chosen=index), "default"),
     )
-    this = models[now.chosen]
+    chosen = models[now.chosen]
     st.text_input(
         "Name",
         max_chars=LONGEST_NAME,
-        **controlled("size_name", this.name, lambda text: change_chosen(name=clean_name(text, this.name))),
+        **controlled("size_name", chosen.name, lambda text: change_chosen(name=clean_name(text, chosen.name))),
     )
     with st.container(horizontal=True):
         st.button(
@@ -88,41 +88,41 @@ def _model_controls(now: Comparison) -> None:
     st.selectbox(
         "Start from",
         format_func=lambda name: PRESETS[name].label,
-        **controlled_choice("size_preset", list(PRESETS), this.preset, _start_from),
+        **controlled_choice("size_preset", list(PRESETS), chosen.preset, _start_from),
     )
-    if dict(this.fields) != fields_of(PRESETS[this.preset].shape):
+    if dict(chosen.fields) != fields_of(PRESETS[chosen.preset].shape):
         st.button(
-            f"Changed. Back to {PRESETS[this.preset].label}",
+            f"Changed. Back to {PRESETS[chosen.preset].label}",
             icon=":material/undo:",
             type="tertiary",
             on_click=_start_from,
-            args=(this.preset,),
+            args=(chosen.preset,),
         )
 
 
 def _start_from(preset: str) -> None:
-    this = chosen_configuration()
-    old = PRESETS[this.preset].label
-    name = PRESETS[preset].label if this.name == old else this.name
+    chosen = chosen_configuration()
+    old = PRESETS[chosen.preset].label
+    name = PRESETS[preset].label if chosen.name == old else chosen.name
     change_chosen(preset=preset, fields=fields_of(PRESETS[preset].shape), name=name)
 
 
-def _slider_with_field(label: str, name: str, fields: Any, low: int, high: int, step: int, about: str) -> None:
+def _slider_with_field(label: str, name: str, fields: Any, low: int, high: int, step: int, help: str) -> None:
     """A slider for the hand and a field for exact numbers, which show the same value."""
     value = fields[name]
     on_grid = low <= value <= high and (value - low) % step == 0
     if not on_grid:
         step, low = 1, 1
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        place = min(max(value, low), high)
+        shown = min(max(value, low), high)
         key = f"size_{name}_slider_{low}_{step}_{high}"
         st.slider(
             label,
             low,
             max(high, low + step),
             step=step,
-            help=about,
-            **controlled(key, place, lambda number: change_field(name, number)),
+            help=help,
+            **controlled(key, shown, lambda number: change_field(name, number)),
         )
         _number_field(f"{label}, exact", name, fields, step, 105, "collapsed")
 

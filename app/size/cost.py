@@ -55,25 +55,25 @@ def show_cost(now: Comparison, models: Sequence[SizedModel]) -> None:
 def _cost_controls(now: Comparison) -> int:
     """The controls; how many tokens a sequence has."""
 
-    def number(label: str, name: str, step: int, about: str) -> None:
+    def number_field(label: str, name: str, step: int, help: str) -> None:
         value = controlled(f"size_{name}", getattr(now, name), lambda value: change_comparison(**{name: int(value)}))
-        st.number_input(label, 1, LARGEST, step=step, help=about, **value)
+        st.number_input(label, 1, LARGEST, step=step, help=help, **value)
 
-    def pick(label: str, name: str, options: Sequence[str], about: str, show: Any = str) -> None:
+    def choice_field(label: str, name: str, options: Sequence[str], help: str, format_func: Any = str) -> None:
         value = getattr(now, name)
         choice = controlled_choice(f"size_{name}", options, value, lambda value: change_comparison(**{name: value}))
-        st.selectbox(label, help=about, format_func=show, **choice)
+        st.selectbox(label, help=help, format_func=format_func, **choice)
 
     columns = st.columns(3)
     with columns[0]:
-        number("Tokens of a sequence", "tokens", 64, "Attention's cost grows with the square of it.")
-        pick("Device", "device", list(NAMES), "For the least time a sequence can take.", NAMES.get)
+        number_field("Tokens of a sequence", "tokens", 64, "Attention's cost grows with the square of it.")
+        choice_field("Device", "device", list(NAMES), "For the least time a sequence can take.", NAMES.get)
     with columns[1]:
-        number("Sequences a training step", "sequences", 8, "The batch.")
-        pick("Weights while running", "run_precision", list(PRECISIONS), "int8 and int4: unpacked to bfloat16.")
+        number_field("Sequences a training step", "sequences", 8, "The batch.")
+        choice_field("Weights while running", "run_precision", list(PRECISIONS), "int8 and int4: unpacked to bfloat16.")
     with columns[2]:
-        number("Training steps", "steps", 10_000, "For the time that training takes on this machine.")
-        pick("Products while training", "precision", TRAINING_PRECISIONS, "bfloat16: torch's autocast.")
+        number_field("Training steps", "steps", 10_000, "For the time that training takes on this machine.")
+        choice_field("Products while training", "precision", TRAINING_PRECISIONS, "bfloat16: torch's autocast.")
     return now.tokens
 
 
@@ -163,26 +163,26 @@ def _memory_parts(memory: Memory) -> dict[str, int]:
 def _method_overhead(batch: Batch, teacher: SizedModel, students: Sequence[SizedModel]) -> None:
     """What inheriting or imitating `teacher` costs on top."""
     st.markdown("##### What a method adds")
-    asked = batch.sequences * flops(teacher.shape, batch.tokens, predicted_of(batch.tokens))
+    teacher_work = batch.sequences * flops(teacher.shape, batch.tokens, predicted_of(batch.tokens))
     weights = stored_bytes(teacher.shape, "float32")
     rows, refusals = [], []
     for student in students:
-        own = training_flops(student.shape, batch)
-        rows.append([f"{student.name}: distillation", f"+ {short(weights, 'B')}", f"+ {asked / own:,.0%}", "–"])
+        student_work = training_flops(student.shape, batch)
+        rows.append(
+            [f"{student.name}: distillation", f"+ {short(weights, 'B')}", f"+ {teacher_work / student_work:,.0%}", "–"]
+        )
         reasons = wid_objections(teacher.shape, student.shape)
         if reasons:
-            said = " ".join(reasons)
-            refusals.append(
-                f"{escape_markdown(student.name)} cannot inherit from this teacher by WID: {escape_markdown(said)}"
-            )
+            name, explanation = escape_markdown(student.name), escape_markdown(" ".join(reasons))
+            refusals.append(f"{name} cannot inherit from this teacher by WID: {explanation}")
             continue
         for when, moment in zip(
             ("at the start", "shrunk"), heir_costs(teacher.shape, student.shape, batch), strict=True
         ):
             extra = 16 * (moment.parameters - parameters(student.shape))
-            held = f"{'+' if extra >= 0 else '−'} {short(abs(extra), 'B')}"
-            work = f"+ {6 * moment.multiply_adds / own - 1:,.0%}"
-            rows.append([f"{student.name}: WID, {when}", held, work, f"{moment.compactors:,}"])
+            memory = f"{'+' if extra >= 0 else '−'} {short(abs(extra), 'B')}"
+            work = f"+ {6 * moment.multiply_adds / student_work - 1:,.0%}"
+            rows.append([f"{student.name}: WID, {when}", memory, work, f"{moment.compactors:,}"])
     head = ["", "memory", "FLOPs a step", "compactor parameters"]
     st.html(html_table(head, rows, current_theme()))
     st.caption(

@@ -23,15 +23,15 @@ from engine.sizing.tensors import PARTS
 VERDICTS_KEY = "size_verdicts"
 
 
-def show_formula(now: Comparison, this: SizedModel, models: Sequence[SizedModel]) -> None:
+def show_formula(now: Comparison, chosen: SizedModel, models: Sequence[SizedModel]) -> None:
     """The formula of the chosen model, and a button that counts the real models."""
-    colours, shape = current_theme(), this.shape
-    st.markdown(f"**{escape_markdown(this.name)}** has {parameters(shape):,} parameters:")
+    colours, shape = current_theme(), chosen.shape
+    st.markdown(f"**{escape_markdown(chosen.name)}** has {parameters(shape):,} parameters:")
     edges = []
     with st.container(horizontal=True, gap="small"):
         for index, term in enumerate(terms(shape)):
             key = f"{TERM_KEY}_{term.part.replace(' ', '_')}"
-            edge = part_shade(this.colour, PARTS.index(term.part), colours)
+            edge = part_shade(chosen.colour, PARTS.index(term.part), colours)
             edges.append(f".st-key-{key}{{border-left:.4rem solid {edge};transition:opacity .12s}}")
             with st.container(border=True, width="content", key=key, gap="xsmall"):
                 plus = "+ " if index else ""
@@ -69,22 +69,22 @@ def _verify_with_real_models(models: Sequence[SizedModel]) -> None:
         help="Builds each model without memory for its weights, in another process, and counts its tensors.",
     )
     shapes = [model.shape for model in models]
-    kept: dict[Shape, dict] = recall(VERDICTS_KEY, {})
+    verdicts: dict[Shape, dict] = recall(VERDICTS_KEY, {})
     if pressed:
         try:
             found = ask_torch("engine.model.count_check", {"shapes": [shape.to_json() for shape in shapes]})
-            kept = dict(zip(shapes, found["verdicts"], strict=True))
-            remember(VERDICTS_KEY, kept)
+            verdicts = dict(zip(shapes, found["verdicts"], strict=True))
+            remember(VERDICTS_KEY, verdicts)
         except ValueError as error:
             st.error(escape_markdown(str(error)))
     rows, unread = [], 0
     for model in models:
-        verdict = kept.get(model.shape)
+        verdict = verdicts.get(model.shape)
         if verdict:
             unread += verdict["unread"]
-            agree = "equal ✓" if verdict["equal"] else "different ✗"
+            agreement = "equal ✓" if verdict["equal"] else "different ✗"
             counted = verdict["counted"] - verdict["unread"]
-            rows.append([model.name, f"{verdict['computed']:,}", f"{counted:,}", agree, verdict["built"]])
+            rows.append([model.name, f"{verdict['computed']:,}", f"{counted:,}", agreement, verdict["built"]])
     if rows:
         st.html(html_table(["", "by formula", "counted", "", "what was built"], rows, current_theme()))
     if unread:

@@ -31,9 +31,9 @@ def show_papers(models: Sequence[SizedModel]) -> None:
     for label, heads in HEADS_COUNTED.items():
         rows.append([label, *(f"{parameters(model.shape.replace(**heads)):,}" for model in models)])
     for model in models:
-        for said in said_of(model.shape):
-            cells = [said.parameters if one is model else "" for one in models]
-            rows.append([said.source, *cells])
+        for claim in said_of(model.shape):
+            cells = [claim.parameters if other is model else "" for other in models]
+            rows.append([claim.source, *cells])
     st.html(html_table(["", *(model.name for model in models)], rows, colours))
     st.caption("Papers print one of these, or leave something out, and follow no single rule. Ours are exact.")
     st.caption(

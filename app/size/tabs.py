@@ -22,21 +22,21 @@ LABELS = {
 
 def show_tabs(now: Comparison, models: Sequence[SizedModel]) -> None:
     """Draws the tabs and what is in the open one, about the chosen model or the last that fits together."""
-    this = next((model for model in models if model.index == now.chosen), models[-1])
+    chosen = next((model for model in models if model.index == now.chosen), models[-1])
     names = {label: name for name, label in LABELS.items()}
-    made = st.tabs(
+    tabs = st.tabs(
         list(LABELS.values()),
         **controlled("size_tab", LABELS[now.tab], lambda label: change_comparison(tab=names[label]), "default"),
     )
-    with made[list(LABELS).index(now.tab)]:
+    with tabs[list(LABELS).index(now.tab)]:
         if now.tab == "formula":
             from app.size.formula import show_formula
 
-            show_formula(now, this, models)
+            show_formula(now, chosen, models)
         elif now.tab == "tensors":
             from app.size.tensors import show_tensors
 
-            show_tensors(now, this)
+            show_tensors(now, chosen)
         elif now.tab == "cost":
             from app.size.cost import show_cost
 
@@ -44,11 +44,11 @@ def show_tabs(now: Comparison, models: Sequence[SizedModel]) -> None:
         elif now.tab == "backwards":
             from app.size.budget_search import show_budget_search
 
-            show_budget_search(now, this, models[0])
+            show_budget_search(now, chosen, models[0])
         elif now.tab == "what-if":
             from app.size.what_if import show_what_if
 
-            show_what_if(now, this)
+            show_what_if(now, chosen)
         else:
             from app.size.papers import show_papers
 

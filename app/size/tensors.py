@@ -15,16 +15,16 @@ from engine.sizing.comparison import Comparison
 from engine.sizing.tensors import ledger
 
 
-def show_tensors(now: Comparison, this: SizedModel) -> None:
+def show_tensors(now: Comparison, chosen: SizedModel) -> None:
     """A treemap of the tensors, and all of them in a table; a lit-up part leaves only its own."""
     colours = current_theme()
-    entries = [entry for entry in ledger(this.shape) if not now.part or entry.part == now.part]
+    entries = [entry for entry in ledger(chosen.shape) if not now.part or entry.part == now.part]
     only = f", only {part_label(now.part)}" if now.part else ""
-    st.markdown(f"**{escape_markdown(this.name)}**{only}. Areas are parameters; click a part to enlarge it.")
+    st.markdown(f"**{escape_markdown(chosen.name)}**{only}. Areas are parameters; click a part to enlarge it.")
     show_figure(
-        tensor_treemap(entries, this.colour, colours),
+        tensor_treemap(entries, chosen.colour, colours),
         key="size_tensor_map",
-        alt=f"Parameters of every tensor of {this.name}; the table below has the numbers",
+        alt=f"Parameters of every tensor of {chosen.name}; the table below has the numbers",
     )
     rows = [
         [

@@ -15,7 +15,7 @@ from engine.sizing.comparison import Comparison, fields_of
 from engine.sizing.sweep import SWEEPABLE, Sweep, sweep
 
 
-def show_what_if(now: Comparison, this: SizedModel) -> None:
+def show_what_if(now: Comparison, chosen: SizedModel) -> None:
     """One click on a control draws the count over it."""
     st.pills(
         "Move",
@@ -24,11 +24,11 @@ def show_what_if(now: Comparison, this: SizedModel) -> None:
         format_func=lambda name: SWEEPABLE[name],
         **controlled("size_sweep", now.sweep, lambda name: change_comparison(sweep=name), "default"),
     )
-    curve = sweep(fields_of(this.shape), now.sweep)
+    curve = sweep(fields_of(chosen.shape), now.sweep)
     title, colours = SWEEPABLE[curve.field], current_theme()
-    st.markdown(f"**{escape_markdown(this.name)}**, everything else as it is. {_remark(curve, title)}")
+    st.markdown(f"**{escape_markdown(chosen.name)}**, everything else as it is. {_remark(curve, title)}")
     show_figure(
-        sweep_chart(curve, title, this.colour, colours),
+        sweep_chart(curve, title, chosen.colour, colours),
         key="size_sweep_chart",
         alt=f"Parameters over {title}; the table below has the numbers",
     )

@@ -29,14 +29,14 @@ def show_before_after(card: dict[str, Any]) -> None:
 def comparison_rows(card: dict[str, Any]) -> list[tuple[str, str, str, str]]:
     """(what, teacher's, student's, change) as text; zeros and compressed bytes where the student has many zeros."""
     teacher, student = card["measured"]["teacher"], card["measured"]["student"]
-    right = accuracies(card)[::-1]
+    scores = accuracies(card)[::-1]
     counts, times = (card["teacher_parameters"], card["parameters"]), (teacher["latency_ms"], student["latency_ms"])
-    points = round(100 * (right[1] - right[0]), 1)
+    points = round(100 * (scores[1] - scores[0]), 1)
     lines = [
         (
             measure_of(card).title,
-            f"{right[0]:.1%}",
-            f"{right[1]:.1%}",
+            f"{scores[0]:.1%}",
+            f"{scores[1]:.1%}",
             f"{format_number(points, '+.1f')} points" if points else "the same",
         ),
         ("Parameters", f"{counts[0]:,}", f"{counts[1]:,}", describe_change(*counts)),
@@ -49,9 +49,14 @@ def comparison_rows(card: dict[str, Any]) -> list[tuple[str, str, str, str]]:
         ("Forward pass", f"{times[0]:,.1f} ms", f"{times[1]:,.1f} ms", describe_change(*times, "quicker", "slower")),
     ]
     if "compressed_bytes" in student:
-        packed = (teacher["compressed_bytes"], student["compressed_bytes"])
+        compressed = (teacher["compressed_bytes"], student["compressed_bytes"])
         lines.append(
-            ("On disk, compressed (zlib)", format_bytes(packed[0]), format_bytes(packed[1]), describe_change(*packed))
+            (
+                "On disk, compressed (zlib)",
+                format_bytes(compressed[0]),
+                format_bytes(compressed[1]),
+                describe_change(*compressed),
+            )
         )
         lines.append(("Zeros in the layers' matrices", f"{teacher['zeros']:.1%}", f"{student['zeros']:.1%}", ""))
     return lines

@@ -54,12 +54,12 @@ def show_closing(
 
 def show_multiply_adds(place: Any, start: Event, pictures: Sequence[CompactorNorms], axis: CurveAxis) -> bool:
     """Multiply-adds per token over `axis` between the teacher's and the student's; False where they are not known."""
-    colours, known = current_theme(), start.get("multiply_adds_per_token")
-    course = {picture.step: picture.multiply_adds for picture in pictures if picture.multiply_adds}
-    teacher, student = positive_number(known, "teacher"), positive_number(known, "student")
-    if not (course and teacher and student):
+    colours, full = current_theme(), start.get("multiply_adds_per_token")
+    by_step = {picture.step: picture.multiply_adds for picture in pictures if picture.multiply_adds}
+    teacher, student = positive_number(full, "teacher"), positive_number(full, "student")
+    if not (by_step and teacher and student):
         return False
-    frame = pd.DataFrame({"now": course}).assign(teacher=teacher, student=student) / MILLION
+    frame = pd.DataFrame({"now": by_step}).assign(teacher=teacher, student=student) / MILLION
     lines = [colours.student, colours.teacher, colours.paler(colours.student)]
     draw_curve(place, "Multiply-adds, forward pass", frame, lines, "million a token", axis)
     return True

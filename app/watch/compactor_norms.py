@@ -125,17 +125,17 @@ def kept_shares(pictures: Sequence[CompactorNorms]) -> tuple[pd.DataFrame, pd.Se
             full = sum(group.full for group in groups)
             shares.setdefault(kind, {})[picture.step] = 100 * sum(group.kept for group in groups) / full
             goals[kind] = 100 * sum(group.goal for group in groups) / full
-    alike: list[list[str]] = []
+    merged: list[list[str]] = []
     for kind in shares:
-        for kinds in alike:
+        for kinds in merged:
             if goals[kind] == goals[kinds[0]] and _largest_gap(shares[kind], shares[kinds[0]]) <= SAME_LINE:
                 kinds.append(kind)
                 break
         else:
-            alike.append([kind])
+            merged.append([kind])
     named = {
         "all groups" if 1 < len(kinds) == len(shares) else ", ".join(SPELLINGS.get(kind, kind) for kind in kinds): kinds
-        for kinds in alike
+        for kinds in merged
     }
     frame = pd.DataFrame({name: pd.DataFrame(shares)[kinds].mean(axis=1) for name, kinds in named.items()})
     return frame.sort_index(), pd.Series({name: goals[kinds[0]] for name, kinds in named.items()})

@@ -36,12 +36,12 @@ class CurveAxis:
 
 def choose_curve_axis(steps: Sequence[Event]) -> str:
     """The control; one of AXES. Those that an old run did not count are not offered."""
-    known = [name for name in AXIS_LABELS if name == "steps" or name in axis_readings(steps)]
-    wanted = link_value("over")
+    offered = [name for name in AXIS_LABELS if name == "steps" or name in axis_readings(steps)]
+    linked = link_value("over")
     name = st.segmented_control(
         "Curves over",
-        known,
-        default=wanted if wanted in known else "steps",
+        offered,
+        default=linked if linked in offered else "steps",
         required=True,
         format_func=AXIS_LABELS.__getitem__,
         key="curves_over",
@@ -53,12 +53,12 @@ def choose_curve_axis(steps: Sequence[Event]) -> str:
 
 def axis_readings(steps: Sequence[Event]) -> dict[str, list[float]]:
     """For each axis that the step events know: its reading after each of them."""
-    found = {}
+    readings = {}
     for name, field in EVENT_FIELDS.items():
         values = [event.get(field) for event in steps]
         if values and all(isinstance(value, int | float) for value in values):
-            found[name] = [float(value) for value in values if value is not None]
-    return found
+            readings[name] = [float(value) for value in values if value is not None]
+    return readings
 
 
 def curve_axis(name: str, steps: Sequence[Event]) -> CurveAxis:

@@ -66,8 +66,8 @@ def norm_strips(picture: CompactorNorms, colours: Theme) -> str:
 
 def norm_heatmap(picture: CompactorNorms, colours: Theme) -> go.Figure:
     """The strips as a heatmap that tells group, dim and norm of the place one points at."""
-    many = len(picture.groups) > MANY_STRIPS
-    small = {"color": colours.quiet, "size": 12 if many else 13}
+    many_strips = len(picture.groups) > MANY_STRIPS
+    small = {"color": colours.quiet, "size": 12 if many_strips else 13}
     figure, middles, top, before = go.Figure(), [], 0.0, ""
     for group in picture.groups:
         top += BETWEEN_LAYERS if _begins_a_layer(before, group.kind) else 0.0
@@ -111,7 +111,7 @@ def norm_heatmap(picture: CompactorNorms, colours: Theme) -> go.Figure:
     apply_layout(
         figure,
         colours,
-        TOOLBAR_HEIGHT + SCALE_ROOM + round((13 if many else 20) * top),
+        TOOLBAR_HEIGHT + SCALE_ROOM + round((13 if many_strips else 20) * top),
         dragmode=False,
         coloraxis=scale,
     )

@@ -127,20 +127,20 @@ def _live_tiles(measure: Measure, steps: list[Event], evaluations: list[Event], 
 
 def _progress(start: Event | None, steps: list[Event], events: list[Event], status: str) -> None:
     if start is None:
-        beginning: Event = {"message": "Starting the process"}
-        doing = next((event for event in reversed(events) if event["kind"] == "prepare"), beginning)
-        left = f", {elapsed(doing['seconds_left'])} left" if doing.get("seconds_left") else ""
-        st.progress(doing.get("share", 0.0), f"{doing['message']}{left} …")
+        starting: Event = {"message": "Starting the process"}
+        latest = next((event for event in reversed(events) if event["kind"] == "prepare"), starting)
+        left = f", {elapsed(latest['seconds_left'])} left" if latest.get("seconds_left") else ""
+        st.progress(latest.get("share", 0.0), f"{latest['message']}{left} …")
         return
     step = max([start["step"], *(event["step"] for event in steps)])
     left = f", {elapsed(steps[-1]['seconds_left'])} left" if steps and status == "running" else ""
-    last = steps[-1].get("steps", start["steps"]) if steps else start["steps"]  # a budget in seconds moves it
-    if step == last:
+    total = steps[-1].get("steps", start["steps"]) if steps else start["steps"]  # a budget in seconds moves it
+    if step == total:
         left = ", folding and scoring the student …"
-    if not last:
+    if not total:
         st.progress(0.5, "Scoring and measuring the student …")
         return
-    st.progress(min(1.0, step / last), f"Step {step:,} of {last:,}{left}")
+    st.progress(min(1.0, step / total), f"Step {step:,} of {total:,}{left}")
 
 
 def _curves(start: Event, steps: list[Event], evaluations: list[Event], teacher: Event | None, axis: CurveAxis) -> None:
@@ -203,7 +203,7 @@ def _curve_table(
     measure: Measure, steps: list[Event], evaluations: list[Event], pictures: list[CompactorNorms]
 ) -> pd.DataFrame:
     """One row a step: what the curves show, in their units."""
-    found = {event["step"]: event["accuracy"] for event in evaluations}
+    accuracies = {event["step"]: event["accuracy"] for event in evaluations}
     rows = [
         {
             "step": event["step"],
@@ -212,18 +212,18 @@ def _curve_table(
             "tokens a second": round(event["tokens_per_second"]),
             "ms a step": round(1000 * event["step_seconds"], 1),
             **{name: round(value, 1) for name, value in event["numbers"].items()},
-            measure.title[:1].lower() + measure.title[1:]: found.get(event["step"]),
+            measure.title[:1].lower() + measure.title[1:]: accuracies.get(event["step"]),
         }
         for event in steps
     ]
     table = pd.DataFrame(rows, columns=None if rows else ["step"])
     if not pictures:
         return table
-    seen = kept_shares(pictures)[0].round(1).add_suffix(" kept, %")
-    seen["million multiply-adds a token"] = pd.Series(
+    shares = kept_shares(pictures)[0].round(1).add_suffix(" kept, %")
+    shares["million multiply-adds a token"] = pd.Series(
         {picture.step: round(picture.multiply_adds / MILLION, 3) for picture in pictures if picture.multiply_adds}
     )
-    return table.merge(seen.rename_axis("step").reset_index(), how="outer", on="step")
+    return table.merge(shares.rename_axis("step").reset_index(), how="outer", on="step")
 
 
 def budget_used(card: dict[str, Any]) -> str:
@@ -234,8 +234,10 @@ def budget_used(card: dict[str, Any]) -> str:
     planned = budget.get("planned") or {}
     parts = []
     for name in ("tokens", "flops"):
-        of = f" of {said(planned[name], name)} planned" if isinstance(planned.get(name), int | float) else ""
-        parts.append(f"{said(card[name], name)}{of}")
-    of = f" of {duration(planned['seconds'])} planned" if isinstance(planned.get("seconds"), int | float) else ""
-    parts.append(f"{duration(card['training_seconds'])} in training steps{of}")
+        planned_part = f" of {said(planned[name], name)} planned" if isinstance(planned.get(name), int | float) else ""
+        parts.append(f"{said(card[name], name)}{planned_part}")
+    planned_part = (
+        f" of {duration(planned['seconds'])} planned" if isinstance(planned.get("seconds"), int | float) else ""
+    )
+    parts.append(f"{duration(card['training_seconds'])} in training steps{planned_part}")
     return f"Budget {budget.get('asked')}: used {', '.join(parts)}."

@@ -17,10 +17,10 @@ def choose_run(label: str, *, with_student: bool, empty: str) -> Run:
     `with_student`: only runs that have a student to look at. Where there is none, says `empty`, points to the build
     page and ends the script.
     """
-    wanted = link_value("run")
-    if wanted:
+    linked = link_value("run")
+    if linked:
         try:
-            open_run(caches.RUNS, wanted)
+            open_run(caches.RUNS, linked)
         except RunError as error:
             st.error(str(error), icon=":material/link_off:")
     runs = [run for run in list_runs(caches.RUNS) if run.student_dir.exists() or not with_student]
@@ -31,8 +31,8 @@ def choose_run(label: str, *, with_student: bool, empty: str) -> Run:
     by_id = {run.id: run for run in runs}
     ids = list(by_id)
     name = f"chosen_run_{label}"
-    if wanted in by_id and wanted != recall(f"{name}_linked"):  # a link that was not made by an earlier choice
-        set_widget_value(name, wanted)
+    if linked in by_id and linked != recall(f"{name}_linked"):  # a link that was not made by an earlier choice
+        set_widget_value(name, linked)
     chosen = st.selectbox(label, help="Newest first.", **persistent_choice(name, ids, ids[0]))
     set_link_value("run", chosen)
     remember(f"{name}_linked", chosen)

@@ -61,19 +61,19 @@ def _box_middles(sizes: np.ndarray) -> list[float]:
     return [float(np.clip(end - size / sizes.sum() / 2, 0.001, 0.999)) for end, size in zip(ends, sizes, strict=True)]
 
 
-def share_map(cells: np.ndarray, bins: tuple[int, int], what: str, colours: Theme) -> go.Figure:
+def share_map(cells: np.ndarray, bins: tuple[int, int], unit: str, colours: Theme) -> go.Figure:
     """Shares (student, teacher) as a heatmap on a logarithmic scale, from 0.01% to all; `bins`: dims in a cell's sides.
 
     Most of what is mixed in is faint: on a straight scale only the chief ancestors would be seen.
     """
-    tall, wide = bins
+    rows_per_cell, columns_per_cell = bins
     low = -4.0
     logarithms = np.log10(np.maximum(cells, 10**low)).astype(np.float32)
     figure = go.Figure(
         go.Heatmap(
             z=logarithms,
-            x=np.arange(cells.shape[1]) * wide + 1,
-            y=np.arange(cells.shape[0]) * tall + 1,
+            x=np.arange(cells.shape[1]) * columns_per_cell + 1,
+            y=np.arange(cells.shape[0]) * rows_per_cell + 1,
             customdata=(100 * cells).astype(np.float32),
             zmin=low,
             zmax=0,
@@ -84,11 +84,11 @@ def share_map(cells: np.ndarray, bins: tuple[int, int], what: str, colours: Them
                 "tickvals": [-4, -3, -2, -1, 0],
                 "ticktext": ["0.01%", "0.1%", "1%", "10%", "100%"],
             },
-            hovertemplate=f"student's {what} %{{y}}: %{{customdata:.3f}}% from the teacher's %{{x}}<extra></extra>",
+            hovertemplate=f"student's {unit} %{{y}}: %{{customdata:.3f}}% from the teacher's %{{x}}<extra></extra>",
         )
     )
-    figure.update_xaxes(title=f"teacher's {what}", showgrid=False, zeroline=False, side="top")
-    figure.update_yaxes(title=f"student's {what}", showgrid=False, zeroline=False, autorange="reversed")
+    figure.update_xaxes(title=f"teacher's {unit}", showgrid=False, zeroline=False, side="top")
+    figure.update_yaxes(title=f"student's {unit}", showgrid=False, zeroline=False, autorange="reversed")
     return apply_layout(figure, colours, 460, dragmode=False)
 
 

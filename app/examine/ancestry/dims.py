@@ -22,12 +22,12 @@ def show_residual(lineage: Lineage, colours: Theme) -> None:
     """Draws which dims of the residual stream come from which."""
     names: dict[str | None, str] = {None: "All, on average"}
     names |= {side: _compactor_name(side) for side in lineage.residual_sides}
-    side = st.selectbox("Compactor", list(names), format_func=lambda it: names[it], key="ancestry_side")
-    found = lineage.residual_shares(side)
-    _show_share_map(found, "dim", "The residual stream", colours)
+    side = st.selectbox("Compactor", list(names), format_func=lambda name: names[name], key="ancestry_side")
+    shares = lineage.residual_shares(side)
+    _show_share_map(shares, "dim", "The residual stream", colours)
     lines = []
-    for it, name in names.items():
-        shares = lineage.residual_shares(it)
+    for name, name in names.items():
+        shares = lineage.residual_shares(name)
         lines.append(_share_row(name, shares, lineage.dims["residual"]))
     _share_table(lines, "residual-dims", colours)
 
@@ -46,25 +46,27 @@ def show_neurons(lineage: Lineage, colours: Theme) -> None:
     )
 
 
-def _show_share_map(shares: np.ndarray, what: str, title: str, colours: Theme) -> None:
-    cells, tall, wide = coarse(shares, MOST_CELLS)
-    st.markdown(f"**{title}**: {shares.shape[1]:,} {what}s of the teacher → {shares.shape[0]:,} of the student")
+def _show_share_map(shares: np.ndarray, unit: str, title: str, colours: Theme) -> None:
+    cells, rows_per_cell, columns_per_cell = coarse(shares, MOST_CELLS)
+    st.markdown(f"**{title}**: {shares.shape[1]:,} {unit}s of the teacher → {shares.shape[0]:,} of the student")
     show_figure(
-        share_map(cells, (tall, wide), what, colours),
-        f"ancestry_map_{what}",
-        f"Which of the teacher's {what}s each of the student's is made of, on a logarithmic scale.",
-        csv_key=f"ancestry_map_{what}_csv",
+        share_map(cells, (rows_per_cell, columns_per_cell), unit, colours),
+        f"ancestry_map_{unit}",
+        f"Which of the teacher's {unit}s each of the student's is made of, on a logarithmic scale.",
+        csv_key=f"ancestry_map_{unit}_csv",
     )
     lazy_csv_button(  # shares, which the figure draws by their logarithm
-        [f"student's {what}", f"teacher's {what}", "share"],
-        lambda: ([tall * y + 1, wide * x + 1, f"{share:.6g}"] for (y, x), share in np.ndenumerate(cells)),
-        f"ancestry-map-{what}s",
-        f"ancestry_map_{what}_csv",
+        [f"student's {unit}", f"teacher's {unit}", "share"],
+        lambda: (
+            [rows_per_cell * y + 1, columns_per_cell * x + 1, f"{share:.6g}"] for (y, x), share in np.ndenumerate(cells)
+        ),
+        f"ancestry-map-{unit}s",
+        f"ancestry_map_{unit}_csv",
     )
-    if max(tall, wide) > 1:
+    if max(rows_per_cell, columns_per_cell) > 1:
         st.caption(
-            f"A cell stands for {tall} neighbours of the student and {wide} of the teacher; it begins at the number "
-            f"that it shows. Its value is the share that these have in an average one of those."
+            f"A cell stands for {rows_per_cell} neighbours of the student and {columns_per_cell} of the teacher; it "
+            "begins at the number that it shows. Its value is the share that these have in an average one of those."
         )
 
 
@@ -100,20 +102,20 @@ def show_survivors(lineage: Lineage, colours: Theme) -> None:
     )
     lines = []
     for column, kind in zip(st.columns(2, gap="large"), KINDS, strict=True):
-        found, (low, mean, high) = lineage.overlap(kind), lineage.overlap_by_chance(kind)
-        names = [f"layer {layer + 1}" for layer in range(len(found))]
+        overlaps, (low, mean, high) = lineage.overlap(kind), lineage.overlap_by_chance(kind)
+        names = [f"layer {layer + 1}" for layer in range(len(overlaps))]
         with column:
             st.markdown(f"**Overlap of surviving {GROUP_LABELS[kind]}**")
             show_figure(
-                heatmap(found, names, names, ("", ""), colours.student, colours, hover="%{y} and %{x}"),
+                heatmap(overlaps, names, names, ("", ""), colours.student, colours, hover="%{y} and %{x}"),
                 f"ancestry_overlap_{kind}",
                 f"Overlap of surviving {GROUP_LABELS[kind]} between layers.",
             )
             st.caption(f"By lot: {mean:.2f} on average, 95% between {low:.2f} and {high:.2f}.")
-        apart = found[np.triu_indices(len(found), 1)]
-        if len(apart):
-            outside = int(((apart < low - 1e-9) | (apart > high + 1e-9)).sum())
-            lines.append([GROUP_LABELS[kind], f"{apart.mean():.3f}", f"{mean:.3f}", f"{outside} of {len(apart)}"])
+        pairs = overlaps[np.triu_indices(len(overlaps), 1)]
+        if len(pairs):
+            outside = int(((pairs < low - 1e-9) | (pairs > high + 1e-9)).sum())
+            lines.append([GROUP_LABELS[kind], f"{pairs.mean():.3f}", f"{mean:.3f}", f"{outside} of {len(pairs)}"])
     if lines:
         st.html(html_table(["", "mean overlap", "by lot", "pairs outside the 95%"], lines, colours))
     heads = [
@@ -128,9 +130,9 @@ def show_survivors(lineage: Lineage, colours: Theme) -> None:
 def _compactor_name(side: str) -> str:
     """A compactor's name for people: "layer 2, query, in"."""
     parts = side.split(".")
-    way = "in" if parts[-1] == "row" else "out"
+    direction = "in" if parts[-1] == "row" else "out"
     if parts[0] == "embeddings":
         return "embeddings, out"
     if parts[0] == "head":
         return "masked-LM head, in"
-    return f"layer {int(parts[1]) + 1}, {parts[2]}, {way}"
+    return f"layer {int(parts[1]) + 1}, {parts[2]}, {direction}"

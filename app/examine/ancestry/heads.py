@@ -35,40 +35,41 @@ def show_head_ancestry(pair: ModelPair, lineage: Lineage, shares: Sequence[np.nd
         format_func=PRODUCTS.__getitem__,
         help="Query-key decides where a head looks, value-output what it brings from there; both: their mean.",
     )
-    found = shares[layer] if product == "both" else lineage.head_shares(layer, product)
-    ours, theirs = head_names(lineage.student.heads), head_names(lineage.teacher.heads)
-    one, other = st.columns(2, gap="large")
-    with one:
+    layer_shares = shares[layer] if product == "both" else lineage.head_shares(layer, product)
+    student_names, teacher_names = head_names(lineage.student.heads), head_names(lineage.teacher.heads)
+    left_half, right_half = st.columns(2, gap="large")
+    with left_half:
         st.markdown(f":blue[**Teacher**], layer {lineage.layers[layer] + 1} → :orange[**student**], layer {layer + 1}")
         show_figure(
-            ancestry_sankey(found, theirs, ours, colours),
+            ancestry_sankey(layer_shares, teacher_names, student_names, colours),
             "ancestry_sankey",
-            f"Flows from the teacher's {len(theirs)} heads into the student's {len(ours)}, layer {layer + 1}.",
+            f"Flows from the teacher's {len(teacher_names)} heads into the student's {len(student_names)}, "
+            f"layer {layer + 1}.",
             csv_key="ancestry_shares_drawn_csv",
         )
-    with other:
+    with right_half:
         st.markdown("**Shares**, in percent")
         show_figure(
             heatmap(
-                100 * found,
-                ours,
-                theirs,
+                100 * layer_shares,
+                student_names,
+                teacher_names,
                 ("student's", "teacher's"),
                 colours.student,
                 colours,
                 hover="student's %{y} from the teacher's %{x}",
                 limits=(0, 100),
                 number_format=".1f",
-                height=min(720, 120 + 52 * max(len(ours), len(theirs))),
+                height=min(720, 120 + 52 * max(len(student_names), len(teacher_names))),
             ),
             "ancestry_shares",
             "The same shares as a heatmap.",
         )
-    if (found < FAINTEST).any():
+    if (layer_shares < FAINTEST).any():
         st.caption(f"Flows below {FAINTEST:.2%} are not drawn; the table and the heatmap have them.")
-    gone = sorted(set(range(lineage.teacher.heads)) - set(found.argmax(1).tolist()))
-    if gone:
-        names = ", ".join(str(head + 1) for head in gone)
+    childless = sorted(set(range(lineage.teacher.heads)) - set(layer_shares.argmax(1).tolist()))
+    if childless:
+        names = ", ".join(str(head + 1) for head in childless)
         st.caption(f"Nobody's chief ancestor in this layer: the teacher's head {names}.")
     _head_table(lineage, colours)
     show_kinship(pair, lineage, shares, colours)

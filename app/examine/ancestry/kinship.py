@@ -120,17 +120,22 @@ def _likeness(pair: ModelPair, lineage: Lineage) -> list[np.ndarray]:
         from engine.learning.held_out import attention_maps
 
         bar = st.progress(0.0, "Looking at attention")
-        rows = pair.rows()
+        rows = pair.held_out_rows()
         rows = rows[:: max(1, len(rows) // LIKENESS_ROWS)][:LIKENESS_ROWS]
-        maps = {role: list(attention_maps(pair.own(role), rows, pair.pad)) for role in pair.models}
+        maps = {role: list(attention_maps(pair.copy_of(role), rows, pair.pad_token_id)) for role in pair.models}
         special = np.array(pair.student.tokenizer.all_special_ids)
-        kept = [~np.isin(row[: seen[0].shape[-1]], special) for row, seen in zip(rows, maps["Teacher"], strict=True)]
-        found = []
-        for layer, of in enumerate(lineage.layers):
-            ours, theirs = [seen[layer] for seen in maps["Student"]], [seen[of] for seen in maps["Teacher"]]
-            found.append(likeness(ours, theirs, kept))
+        word_masks = [
+            ~np.isin(row[: seen[0].shape[-1]], special) for row, seen in zip(rows, maps["Teacher"], strict=True)
+        ]
+        likenesses = []
+        for layer, origin in enumerate(lineage.layers):
+            student_maps, teacher_maps = (
+                [seen[layer] for seen in maps["Student"]],
+                [seen[origin] for seen in maps["Teacher"]],
+            )
+            likenesses.append(likeness(student_maps, teacher_maps, word_masks))
             bar.progress((layer + 1) / len(lineage.layers), f"Comparing heads, layer {layer + 1}")
         bar.empty()
-        return found
+        return likenesses
 
     return caches.compute_once(("likeness", pair.student_key, pair.teacher_key), make)

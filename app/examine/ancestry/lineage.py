@@ -48,7 +48,7 @@ def layer_origins(lineage: Lineage) -> str:
     """In words: which of the teacher's layers the student's come from; empty where all have stayed."""
     if lineage.student.layers == lineage.teacher.layers:
         return ""
-    pairs = ", ".join(f"{layer + 1} from {of + 1}" for layer, of in enumerate(lineage.layers))
+    pairs = ", ".join(f"{layer + 1} from {origin + 1}" for layer, origin in enumerate(lineage.layers))
     return f"The student is shallower than its teacher; its layers come: {pairs}."
 
 

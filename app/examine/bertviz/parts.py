@@ -193,20 +193,31 @@ def bertviz_parts(
     if not view.startswith("; // HACK:", end):
         raise unexpected_bertviz("a comment after its data")
     # bertviz replaces its marker in that comment too, so the rest of the line is the data once more.
-    rest = view[view.index("\n", end) :].removesuffix("\n</script>\n")
+    script = view[view.index("\n", end) :].removesuffix("\n</script>\n")
     expand = ""
     if second is not None:  # bertviz sends every part of the attention of a pair once more
-        first, other = [0, second], [second, len(tokens)]
+        first_sentence, second_sentence = [0, second], [second, len(tokens)]
         expand = EXPAND_SCRIPT
         for texts, (rows, columns) in zip(
-            params["attention"][1:], [(first, first), (other, other), (first, other), (other, first)], strict=True
+            params["attention"][1:],
+            [
+                (first_sentence, first_sentence),
+                (second_sentence, second_sentence),
+                (first_sentence, second_sentence),
+                (second_sentence, first_sentence),
+            ],
+            strict=True,
         ):
             texts |= {"attn": None, "rows": rows, "columns": columns}
     params["root_div_id"] = "bertviz"  # its random id would change the document, and reload it, on every rerun
     for texts in params["attention"]:
         for side in ("left_text", "right_text"):
             texts[side] = [shorten_token(token) for token in texts[side]]
-    return found["markup"].replace(found["root"], "bertviz"), found["start"] + "PYTHON_PARAMS;" + expand + rest, params
+    return (
+        found["markup"].replace(found["root"], "bertviz"),
+        found["start"] + "PYTHON_PARAMS;" + expand + script,
+        params,
+    )
 
 
 def shorten_token(token: str) -> str:
@@ -216,9 +227,11 @@ def shorten_token(token: str) -> str:
 
 def text_width(text: str) -> int:
     """Width in px of a token in bertviz's 15 px Helvetica, rather too wide than too narrow."""
-    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
-    broad, narrow = (len(re.findall(letters, text)) for letters in (r"[A-Zmw@%]", r"[fijlt.,;:!|\[\]()' ]"))
-    return 14 + 9 * len(text) + 7 * wide + 6 * broad - 3 * narrow
+    wide_letters = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
+    broad_letters, narrow_letters = (
+        len(re.findall(letters, text)) for letters in (r"[A-Zmw@%]", r"[fijlt.,;:!|\[\]()' ]")
+    )
+    return 14 + 9 * len(text) + 7 * wide_letters + 6 * broad_letters - 3 * narrow_letters
 
 
 @cache

@@ -11,7 +11,7 @@ from app.elements.theme import DARK, LIGHT
 from app.examine.ancestry.charts import ancestry_sankey, labelled_scatter, share_map
 from app.examine.attention_charts import attention_heatmap
 from app.examine.charts import best_head_bars, layer_lines
-from app.examine.fill_in import with_a_blank
+from app.examine.fill_in import hide_a_word
 from app.size.charts import tensor_treemap
 from engine.inspection.head_roles import BestHead
 from engine.sizing.cost import ledger, parameters
@@ -121,7 +121,7 @@ def test_a_figure_gives_flows_parts_and_intervals_too() -> None:
 )
 def test_the_first_blank_asks_for_something(sentence, blanked) -> None:
     """Harm: the first thing that a visitor sees hidden is a word that could be any."""
-    assert with_a_blank(sentence) == blanked
+    assert hide_a_word(sentence) == blanked
 
 
 def test_what_is_said_of_a_build() -> None:

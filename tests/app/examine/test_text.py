@@ -95,7 +95,7 @@ def test_bars_stand_on_zero_and_show_their_intervals():
 
 def test_scores_stand_beside_what_saying_the_commonest_class_would_score():
     """Harm: 61% that look like something learned where always saying one class gives 60%."""
-    figure = score_bars({"Student": {"qc": (70.0, None)}}, "%", LIGHT, mark=("Commonest <b>", {"qc": 22.0}))
+    figure = score_bars({"Student": {"qc": (70.0, None)}}, "%", LIGHT, reference=("Commonest <b>", {"qc": 22.0}))
     assert list(figure.data[-1].y) == [22.0]
     assert list(figure.data[-1].x) == list(figure.data[0].x)
     assert "<b>" not in figure.data[-1].name
