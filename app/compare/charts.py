@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from app.compare.points import OWN_RUNS, CostAxis, PlacedPoint
-from app.elements.plotly_base import apply_layout, escape_label
+from app.elements.plotly_base import SYMBOLS, apply_layout, escape_label
 from app.elements.theme import Theme
 
 HEIGHT = 460  # pixels of the scatter
@@ -16,7 +16,6 @@ LABEL_HEIGHT = 17  # pixels of a label's line
 LEFT_EDGE = 0.12  # up to this share of the axis
 HALF_LABEL = 0.17  # of a label's width on a phone, as a share of the axis, with its distance from the point
 LABEL_REACH = 0.3  # labels whose middles are nearer than this would be written over one another
-SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "star")
 
 
 @dataclass(frozen=True)

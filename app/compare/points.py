@@ -91,12 +91,11 @@ def run_points(runs: Sequence[Run], axis: CostAxis, measure: str) -> list[Placed
     for run in runs:
         try:
             card = run.card() or {}
-            scores, shape = card["scores"], card["shape"]
-            y, shape = scores.get(measure), Shape.from_json(shape)
+            y, shape = card["scores"].get(measure), Shape.from_json(card["shape"])
             x = {
                 "parameters": lambda card=card: float(card["parameters"]),
                 "bytes": lambda shape=shape: model_bytes(shape),
-                "work": lambda shape=shape: _forward_flops(shape),
+                "work": lambda card=card: _forward_flops(card["shape"]),
                 "flops": lambda card=card: card.get("flops"),
                 "seconds": lambda run=run: find_or_run.step_seconds(run),
             }[axis.name]()

@@ -14,6 +14,7 @@ PLOTLY_CONFIG = {  # the only button of a figure saves it, and is there for fing
     "modeBarButtons": [["toImage"]],
 }
 TOOLBAR_HEIGHT = 28  # pixels above a figure, so that what saves it covers nothing
+SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "star")  # of lines and points, in this order
 COLOUR_BAR = {"thickness": 10, "outlinewidth": 0, "lenmode": "pixels", "len": 220, "y": 1, "yanchor": "top"}
 
 

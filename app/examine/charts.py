@@ -1,4 +1,4 @@
-"""Measures per layer as lines, for any number of models. Never imports streamlit."""
+"""Measures per layer as lines, and the best heads for relations as bars beside their nulls. Never imports streamlit."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 import plotly.graph_objects as go
 
-from app.elements.plotly_base import add_band, apply_layout, escape_label
+from app.elements.plotly_base import SYMBOLS, add_band, apply_layout, escape_label
 from app.elements.theme import Theme
 from engine.inspection.head_roles import BestHead
-
-SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "star")
 
 
 def line_colours(names: list[str], colours: Theme) -> dict[str, str]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from engine.inheritance.score import Figure
 
 LEFT_END = -0.25  # the left end of a score's axis, unless something lies further away
-SYMBOLS = ("diamond", "circle", "square", "triangle-up", "x", "star")
+CURVE_SYMBOLS = ("diamond", "circle", "square", "triangle-up", "x", "star")
 
 
 def score_dots(figures: Mapping[str, Figure], colours: Theme, highlighted: str) -> go.Figure:
@@ -126,7 +126,7 @@ def score_curves(
             name=escape_label(name),
             mode="lines+markers",
             line={"color": colour, "width": 2.5},
-            marker={"size": 8, "symbol": SYMBOLS[index % len(SYMBOLS)]},
+            marker={"size": 8, "symbol": CURVE_SYMBOLS[index % len(CURVE_SYMBOLS)]},
             customdata=np.stack([low, high], 1),
             hovertemplate=f"{escape_label(name)}, %{{x:,.4~s}} {unit}: %{{y:.3f}} (%{{customdata[0]:.3f}} to "
             "%{customdata[1]:.3f})<extra></extra>",

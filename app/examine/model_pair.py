@@ -107,7 +107,7 @@ class ModelPair:
         return caches.compute_once(("hidden", self.result_key(role), self.student_key), make)
 
     def damage(self, role: str, how: str, progress: Callable[[float], None]) -> Any:
-        """`head_ablation.damage` of "Teacher" or "Student" over `ranking_rows` held-out rows, kept once it is computed."""
+        """`head_ablation.damage` of "Teacher" or "Student" over `ranking_rows` rows, kept once it is computed."""
 
         def make() -> Any:
             from engine.inspection.head_ablation import damage

@@ -11,16 +11,16 @@ from app.size.comparison_state import current_comparison, write_link
 from app.size.controls import show_controls
 from app.size.tabs import show_tabs
 
-now = current_comparison()
+comparison = current_comparison()
 st.title("How big would it be?")
 st.caption("Every number is exact, computed from the shape; shared and tied weights are counted once.")
-models = show_answer(now)
+models = show_answer(comparison)
 let_browser_draw()
 left, right = st.columns([2, 5], gap="large")
 with left:
-    show_controls(now)
+    show_controls(comparison)
 with right:
     if models:
-        show_details(now, models)
-        show_tabs(now, models)
-write_link(now)
+        show_details(comparison, models)
+        show_tabs(comparison, models)
+write_link(comparison)

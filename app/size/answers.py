@@ -43,27 +43,27 @@ class SizedModel:
     index: int  # in the comparison
 
 
-def show_answer(now: Comparison) -> list[SizedModel]:
+def show_answer(comparison: Comparison) -> list[SizedModel]:
     """Draws the numbers; the models whose numbers fit together, in their order. Others are explained."""
     _warn_of_link_problems()
     colours = current_theme()
     models = []
-    for index, configuration in enumerate(now.configurations):
+    for index, configuration in enumerate(comparison.configurations):
         try:
             models.append(SizedModel(configuration.name, configuration.shape, colours.model(index), index))
         except ShapeError as error:
-            _explain_misfit(configuration.name, error, index == now.chosen)
+            _explain_misfit(configuration.name, error, index == comparison.chosen)
     if models:
-        _answer_tiles(now, models)
+        _answer_tiles(comparison, models)
     return models
 
 
-def show_details(now: Comparison, models: Sequence[SizedModel]) -> None:
+def show_details(comparison: Comparison, models: Sequence[SizedModel]) -> None:
     """Draws the bars and the table of all models side by side, and the ways to keep them."""
     colours = current_theme()
     bars = [Bar(model.name, model.colour, by_part(model.shape)) for model in models]
-    st.html(stacked_bars(bars, colours) + highlight_style(PARTS, now.part, TERM_KEY))
-    _part_pills(now, models)
+    st.html(stacked_bars(bars, colours) + highlight_style(PARTS, comparison.part, TERM_KEY))
+    _part_pills(comparison, models)
     st.html(_comparison_table(models))
     _export_buttons(models)
 
@@ -91,11 +91,11 @@ def _explain_misfit(name: str, error: ShapeError, chosen: bool) -> None:
                 st.button(f"Use width {width:,}", on_click=change_field, args=("hidden", width))
 
 
-def _answer_tiles(now: Comparison, models: Sequence[SizedModel]) -> None:
+def _answer_tiles(comparison: Comparison, models: Sequence[SizedModel]) -> None:
     teacher = models[0]
-    chosen = next((model for model in models if model.index == now.chosen), teacher)
+    chosen = next((model for model in models if model.index == comparison.chosen), teacher)
     count, teacher_count = parameters(chosen.shape), parameters(teacher.shape)
-    tokens = min(now.tokens, chosen.shape.positions, teacher.shape.positions)
+    tokens = min(comparison.tokens, chosen.shape.positions, teacher.shape.positions)
     work = flops(chosen.shape, tokens) / flops(teacher.shape, tokens)
     tiles = [
         (
@@ -136,10 +136,10 @@ def _tile_count(count: int) -> str:
     return f"{count:,}" if count < 10**12 else short(count)
 
 
-def _part_pills(now: Comparison, models: Sequence[SizedModel]) -> None:
+def _part_pills(comparison: Comparison, models: Sequence[SizedModel]) -> None:
     """The legend: choosing a part lights it up everywhere."""
     present = [part for part in PARTS if any(by_part(model.shape)[part] for model in models)]
-    chosen = now.part if now.part in present else None
+    chosen = comparison.part if comparison.part in present else None
     st.pills(
         "Light up a part",
         present,

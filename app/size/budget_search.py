@@ -31,13 +31,13 @@ KINDS = {
 EXAMPLES = {"parameters": "11M", "bytes": "110 MB", "flops": "5G", "latency": "50 us"}
 
 
-def show_budget_search(now: Comparison, chosen: SizedModel, base: SizedModel) -> None:
+def show_budget_search(comparison: Comparison, chosen: SizedModel, base: SizedModel) -> None:
     """Controls, the shapes that were found, and a chart of depth against width. What is kept is kept from `base`."""
-    budget = _budget_controls(now, base)
+    budget = _budget_controls(comparison, base)
     if budget is None:
         return
     try:
-        found = solve(base.shape, budget, now.keep, most=8)
+        found = solve(base.shape, budget, comparison.keep, most=8)
     except ValueError as error:
         st.warning(escape_markdown(str(error)), icon=":material/rule:")
         return
@@ -56,7 +56,7 @@ def show_budget_search(now: Comparison, chosen: SizedModel, base: SizedModel) ->
             )
             details = _details_text(base.shape, candidate.shape)
             st.markdown(f"**{_size_text(candidate.shape)}** {details}  \n{_cost_text(candidate, budget)}")
-    frontier = front(base.shape, budget, now.keep)
+    frontier = front(base.shape, budget, comparison.keep)
     if not frontier:
         return
     st.markdown("##### The widest at each depth")
@@ -74,24 +74,24 @@ def show_budget_search(now: Comparison, chosen: SizedModel, base: SizedModel) ->
         st.html(html_table(["", "widest", "costs"], rows, colours))
 
 
-def _budget_controls(now: Comparison, base: SizedModel) -> Budget | None:
+def _budget_controls(comparison: Comparison, base: SizedModel) -> Budget | None:
     """The budget that the controls say, or None with the reason on the page."""
-    _draw_budget_controls(now)
-    device = roofline_card(now.device) if now.budget_of == "latency" else None
-    if now.budget_of == "latency" and device is None:
-        unmeasured = now.device == "here"
+    _draw_budget_controls(comparison)
+    device = roofline_card(comparison.device) if comparison.budget_of == "latency" else None
+    if comparison.budget_of == "latency" and device is None:
+        unmeasured = comparison.device == "here"
         st.info("Measure this machine under Run and train first." if unmeasured else "Choose a device.")
         return None
     try:
-        wanted = amounts.read(now.budget, now.budget_of)
-        tokens = min(now.tokens, base.shape.positions)
-        return Budget(now.budget_of, wanted, now.run_precision, tokens, device)
+        wanted = amounts.read(comparison.budget, comparison.budget_of)
+        tokens = min(comparison.tokens, base.shape.positions)
+        return Budget(comparison.budget_of, wanted, comparison.run_precision, tokens, device)
     except ValueError as error:
         st.warning(escape_markdown(str(error)), icon=":material/rule:")
         return None
 
 
-def _draw_budget_controls(now: Comparison) -> None:
+def _draw_budget_controls(comparison: Comparison) -> None:
     def change_kind(kind: str) -> None:
         change_comparison(budget_of=kind, budget=EXAMPLES[kind])
 
@@ -103,7 +103,7 @@ def _draw_budget_controls(now: Comparison) -> None:
         list(KINDS),
         required=True,
         format_func=lambda kind: KINDS[kind],
-        **controlled("size_budget_of", now.budget_of, change_kind, "default"),
+        **controlled("size_budget_of", comparison.budget_of, change_kind, "default"),
     )
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.text_input(
@@ -111,10 +111,10 @@ def _draw_budget_controls(now: Comparison) -> None:
             max_chars=40,
             width=160,
             help="A number with a unit: 55M, 110 MB, 5G, 50 us.",
-            **controlled("size_budget", now.budget, lambda text: change_comparison(budget=text.strip())),
+            **controlled("size_budget", comparison.budget, lambda text: change_comparison(budget=text.strip())),
         )
-        if now.budget_of in ("bytes", "latency"):
-            precisions, precision = list(PRECISIONS), now.run_precision
+        if comparison.budget_of in ("bytes", "latency"):
+            precisions, precision = list(PRECISIONS), comparison.run_precision
             st.selectbox(
                 "Weights in",
                 width=160,
@@ -122,13 +122,13 @@ def _draw_budget_controls(now: Comparison) -> None:
                     "size_budget_precision", precisions, precision, lambda kind: change_comparison(run_precision=kind)
                 ),
             )
-        if now.budget_of == "latency":
+        if comparison.budget_of == "latency":
             st.selectbox(
                 "Device",
                 format_func=lambda name: NAMES[name],
                 width=260,
                 **controlled_choice(
-                    "size_budget_device", list(NAMES), now.device, lambda name: change_comparison(device=name)
+                    "size_budget_device", list(NAMES), comparison.device, lambda name: change_comparison(device=name)
                 ),
             )
     st.pills(
@@ -137,7 +137,7 @@ def _draw_budget_controls(now: Comparison) -> None:
         selection_mode="multi",
         format_func=lambda name: KEEPABLE[name],
         help="Everything else may change.",
-        **controlled("size_keep", [name for name in KEEPABLE if name in now.keep], change_kept, "default"),
+        **controlled("size_keep", [name for name in KEEPABLE if name in comparison.keep], change_kept, "default"),
     )
 
 

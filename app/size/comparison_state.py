@@ -8,8 +8,8 @@ from typing import Any
 from app.session.browser import recall, remember
 from app.session.link import set_whole_link, whole_link
 from app.session.widget_values import set_widget_value, widget_key
-from engine.sizing import comparison, comparison_link
-from engine.sizing.comparison import Comparison, Configuration
+from engine.sizing import comparison_link
+from engine.sizing.comparison import LONGEST_NAME, MOST, Comparison, Configuration, edited
 from engine.sizing.shape import ShapeError
 
 COMPARISON_KEY, PROBLEMS_KEY, WRITTEN_LINKS_KEY = "size_comparison", "size_problems", "size_links"
@@ -40,43 +40,47 @@ def change_comparison(**changes: Any) -> None:
 
 def change_chosen(**changes: Any) -> None:
     """Changes the chosen configuration's name, preset or fields."""
-    now: Comparison = recall(COMPARISON_KEY)
-    configurations = list(now.configurations)
-    configurations[now.chosen] = configurations[now.chosen].replace(**changes)
+    comparison: Comparison = recall(COMPARISON_KEY)
+    configurations = list(comparison.configurations)
+    configurations[comparison.chosen] = configurations[comparison.chosen].replace(**changes)
     change_comparison(configurations=tuple(configurations))
 
 
 def change_field(name: str, value: Any) -> None:
     """Changes one field of the chosen configuration; derived fields follow."""
-    change_chosen(fields=comparison.edited(chosen_configuration().fields, name, value))
+    change_chosen(fields=edited(chosen_configuration().fields, name, value))
 
 
 def chosen_configuration() -> Configuration:
     """The configuration that the controls change."""
-    now: Comparison = recall(COMPARISON_KEY)
-    return now.configurations[now.chosen]
+    comparison: Comparison = recall(COMPARISON_KEY)
+    return comparison.configurations[comparison.chosen]
 
 
 def duplicate_chosen() -> None:
     """Puts a copy of the chosen configuration behind the last one, and chooses it."""
-    now: Comparison = recall(COMPARISON_KEY)
-    if len(now.configurations) >= comparison.MOST:
+    comparison: Comparison = recall(COMPARISON_KEY)
+    if len(comparison.configurations) >= MOST:
         return
-    names = {configuration.name for configuration in now.configurations}
-    base = now.configurations[now.chosen]
-    stem = "Student" if now.chosen == 0 else base.name
-    name = next(text for n in range(2, 9) if (text := f"{stem[: comparison.LONGEST_NAME - 2]} {n}") not in names)
+    names = {configuration.name for configuration in comparison.configurations}
+    base = comparison.configurations[comparison.chosen]
+    stem = "Student" if comparison.chosen == 0 else base.name
+    name = next(text for n in range(2, 9) if (text := f"{stem[: LONGEST_NAME - 2]} {n}") not in names)
     name = stem if stem not in names else name
-    change_comparison(configurations=(*now.configurations, base.replace(name=name)), chosen=len(now.configurations))
+    change_comparison(
+        configurations=(*comparison.configurations, base.replace(name=name)), chosen=len(comparison.configurations)
+    )
 
 
 def remove_chosen() -> None:
     """Takes the chosen configuration out; one always stays."""
-    now: Comparison = recall(COMPARISON_KEY)
-    if len(now.configurations) == 1:
+    comparison: Comparison = recall(COMPARISON_KEY)
+    if len(comparison.configurations) == 1:
         return
-    others = [configuration for index, configuration in enumerate(now.configurations) if index != now.chosen]
-    change_comparison(configurations=tuple(others), chosen=max(0, now.chosen - 1))
+    others = [
+        configuration for index, configuration in enumerate(comparison.configurations) if index != comparison.chosen
+    ]
+    change_comparison(configurations=tuple(others), chosen=max(0, comparison.chosen - 1))
 
 
 def controlled(name: str, value: Any, change: Callable[[Any], object], argument: str = "value") -> dict[str, Any]:
@@ -99,11 +103,11 @@ def controlled_choice(name: str, options: Sequence[Any], value: Any, change: Cal
     return {"options": options, "index": options.index(arguments.pop("value")), **arguments}
 
 
-def write_link(now: Comparison) -> None:
+def write_link(comparison: Comparison) -> None:
     """Writes the comparison into the page's link; a configuration that does not fit together is left as it was."""
-    if not all(is_consistent(configuration) for configuration in now.configurations):
+    if not all(is_consistent(configuration) for configuration in comparison.configurations):
         return
-    link = comparison_link.to_link(now)
+    link = comparison_link.to_link(comparison)
     lists = {name: [value] if isinstance(value, str) else list(value) for name, value in link.items()}
     written = recall(WRITTEN_LINKS_KEY, [])
     if lists not in written:

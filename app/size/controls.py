@@ -28,10 +28,10 @@ LARGEST_TYPED = 10**15  # beyond what a browser counts exactly; the shape refuse
 SHARING_LABELS = {"none": "Nothing", "attention": "Attention", "ffn": "FFN", "all": "All"}
 
 
-def show_controls(now: Comparison) -> None:
+def show_controls(comparison: Comparison) -> None:
     """Draws all controls. Each shows what the comparison says, and changes it through a callback."""
-    _model_controls(now)
-    fields = now.configurations[now.chosen].fields
+    _model_controls(comparison)
+    fields = comparison.configurations[comparison.chosen].fields
     _slider_with_field(
         "Layers", "layers", fields, 1, _slider_end(fields["layers"], 24), 1, "Blocks of attention and FFN."
     )
@@ -52,22 +52,22 @@ def show_controls(now: Comparison) -> None:
     _ffn_slider(fields)
     with st.expander("Everything else", icon=":material/tune:"):
         _other_fields(fields)
-    if now.chosen:
+    if comparison.chosen:
         with st.expander("Make it a WID student", icon=":material/compress:"):
-            _wid_student_form(now)
+            _wid_student_form(comparison)
 
 
-def _model_controls(now: Comparison) -> None:
-    models = now.configurations
+def _model_controls(comparison: Comparison) -> None:
+    models = comparison.configurations
     st.segmented_control(
         "Model to change",
         range(len(models)),
         required=True,
         format_func=lambda index: escape_markdown(models[index].name),
         wrap=True,
-        **controlled("size_chosen", now.chosen, lambda index: change_comparison(chosen=index), "default"),
+        **controlled("size_chosen", comparison.chosen, lambda index: change_comparison(chosen=index), "default"),
     )
-    chosen = models[now.chosen]
+    chosen = models[comparison.chosen]
     st.text_input(
         "Name",
         max_chars=LONGEST_NAME,
@@ -238,9 +238,9 @@ def _structure_fields(fields: Any) -> None:
         )
 
 
-def _wid_student_form(now: Comparison) -> None:
+def _wid_student_form(comparison: Comparison) -> None:
     try:
-        teacher = now.configurations[0].shape
+        teacher = comparison.configurations[0].shape
     except ShapeError:
         st.caption("The teacher's numbers do not fit together yet.")
         return

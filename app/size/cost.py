@@ -36,9 +36,9 @@ from engine.sizing.wid_cost import heir_costs, wid_objections
 LARGEST = 10**12
 
 
-def show_cost(now: Comparison, models: Sequence[SizedModel]) -> None:
+def show_cost(comparison: Comparison, models: Sequence[SizedModel]) -> None:
     """Running, then training, then this machine."""
-    tokens = _cost_controls(now)
+    tokens = _cost_controls(comparison)
     fitting = [model for model in models if tokens <= model.shape.positions]
     for model in models:
         if model not in fitting:
@@ -48,19 +48,21 @@ def show_cost(now: Comparison, models: Sequence[SizedModel]) -> None:
             )
     if not fitting:
         return
-    _running_cost(now, tokens, fitting)
-    _training_cost(now, tokens, fitting)
+    _running_cost(comparison, tokens, fitting)
+    _training_cost(comparison, tokens, fitting)
 
 
-def _cost_controls(now: Comparison) -> int:
+def _cost_controls(comparison: Comparison) -> int:
     """The controls; how many tokens a sequence has."""
 
     def number_field(label: str, name: str, step: int, help: str) -> None:
-        value = controlled(f"size_{name}", getattr(now, name), lambda value: change_comparison(**{name: int(value)}))
+        value = controlled(
+            f"size_{name}", getattr(comparison, name), lambda value: change_comparison(**{name: int(value)})
+        )
         st.number_input(label, 1, LARGEST, step=step, help=help, **value)
 
     def choice_field(label: str, name: str, options: Sequence[str], help: str, format_func: Any = str) -> None:
-        value = getattr(now, name)
+        value = getattr(comparison, name)
         choice = controlled_choice(f"size_{name}", options, value, lambda value: change_comparison(**{name: value}))
         st.selectbox(label, help=help, format_func=format_func, **choice)
 
@@ -74,10 +76,10 @@ def _cost_controls(now: Comparison) -> int:
     with columns[2]:
         number_field("Training steps", "steps", 10_000, "For the time that training takes on this machine.")
         choice_field("Products while training", "precision", TRAINING_PRECISIONS, "bfloat16: torch's autocast.")
-    return now.tokens
+    return comparison.tokens
 
 
-def _running_cost(now: Comparison, tokens: int, models: Sequence[SizedModel]) -> None:
+def _running_cost(comparison: Comparison, tokens: int, models: Sequence[SizedModel]) -> None:
     st.markdown("##### To run")
     rows = [
         ["FLOPs a token", *(short(flops(model.shape, tokens) / tokens, "FLOP") for model in models)],
@@ -88,12 +90,12 @@ def _running_cost(now: Comparison, tokens: int, models: Sequence[SizedModel]) ->
         if any(each[part] for each in work):
             label = "attention scores (tokens squared)" if part == "attention scores" else part_label(part)
             rows.append([f"… {label}", *(f"{each[part] / sum(each.values()):.1%}" for each in work)])
-    device = roofline_card(now.device)
+    device = roofline_card(comparison.device)
     if device:
-        bounds = [bound(model.shape, device, tokens, 1, now.run_precision) for model in models]
+        bounds = [bound(model.shape, device, tokens, 1, comparison.run_precision) for model in models]
         rows.append(["at least, a sequence", *(duration(one.seconds) for one in bounds)])
         rows.append(["… which waits for", *(one.limit for one in bounds)])
-    elif now.device == "here":
+    elif comparison.device == "here":
         st.info("This machine has not been measured yet: press Measure below.", icon=":material/speed:")
     st.html(html_table(["", *(model.name for model in models)], rows, current_theme()))
     st.caption(
@@ -117,9 +119,9 @@ def _running_cost(now: Comparison, tokens: int, models: Sequence[SizedModel]) ->
             st.html(html_table(head, lines, current_theme()))
 
 
-def _training_cost(now: Comparison, tokens: int, models: Sequence[SizedModel]) -> None:
+def _training_cost(comparison: Comparison, tokens: int, models: Sequence[SizedModel]) -> None:
     st.markdown("##### To train")
-    batch = Batch(now.sequences, tokens, now.precision)
+    batch = Batch(comparison.sequences, tokens, comparison.precision)
     teacher, colours = models[0], current_theme()
     columns = [
         (model.name, training_memory(model.shape, batch), training_flops(model.shape, batch)) for model in models
@@ -136,8 +138,8 @@ def _training_cost(now: Comparison, tokens: int, models: Sequence[SizedModel]) -
     rows.append(["FLOPs a step", *(short(work, "FLOP") for _, _, work in columns)])
     rate = caches.machine_rates().get("step")
     if rate:
-        times = (training_seconds(model.shape, batch, now.steps, rate) for model in models)
-        rows.append([f"{now.steps:,} steps here, about", *map(duration, times)])
+        times = (training_seconds(model.shape, batch, comparison.steps, rate) for model in models)
+        rows.append([f"{comparison.steps:,} steps here, about", *map(duration, times)])
     st.html(
         html_table(["", *(model.name for model in models)], rows, colours, bold=[len(_memory_parts(columns[0][1]))])
     )

@@ -23,7 +23,7 @@ from engine.sizing.tensors import PARTS
 VERDICTS_KEY = "size_verdicts"
 
 
-def show_formula(now: Comparison, chosen: SizedModel, models: Sequence[SizedModel]) -> None:
+def show_formula(comparison: Comparison, chosen: SizedModel, models: Sequence[SizedModel]) -> None:
     """The formula of the chosen model, and a button that counts the real models."""
     colours, shape = current_theme(), chosen.shape
     st.markdown(f"**{escape_markdown(chosen.name)}** has {parameters(shape):,} parameters:")

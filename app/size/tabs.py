@@ -20,35 +20,35 @@ LABELS = {
 }
 
 
-def show_tabs(now: Comparison, models: Sequence[SizedModel]) -> None:
+def show_tabs(comparison: Comparison, models: Sequence[SizedModel]) -> None:
     """Draws the tabs and what is in the open one, about the chosen model or the last that fits together."""
-    chosen = next((model for model in models if model.index == now.chosen), models[-1])
+    chosen = next((model for model in models if model.index == comparison.chosen), models[-1])
     names = {label: name for name, label in LABELS.items()}
     tabs = st.tabs(
         list(LABELS.values()),
-        **controlled("size_tab", LABELS[now.tab], lambda label: change_comparison(tab=names[label]), "default"),
+        **controlled("size_tab", LABELS[comparison.tab], lambda label: change_comparison(tab=names[label]), "default"),
     )
-    with tabs[list(LABELS).index(now.tab)]:
-        if now.tab == "formula":
+    with tabs[list(LABELS).index(comparison.tab)]:
+        if comparison.tab == "formula":
             from app.size.formula import show_formula
 
-            show_formula(now, chosen, models)
-        elif now.tab == "tensors":
+            show_formula(comparison, chosen, models)
+        elif comparison.tab == "tensors":
             from app.size.tensors import show_tensors
 
-            show_tensors(now, chosen)
-        elif now.tab == "cost":
+            show_tensors(comparison, chosen)
+        elif comparison.tab == "cost":
             from app.size.cost import show_cost
 
-            show_cost(now, models)
-        elif now.tab == "backwards":
+            show_cost(comparison, models)
+        elif comparison.tab == "backwards":
             from app.size.budget_search import show_budget_search
 
-            show_budget_search(now, chosen, models[0])
-        elif now.tab == "what-if":
+            show_budget_search(comparison, chosen, models[0])
+        elif comparison.tab == "what-if":
             from app.size.what_if import show_what_if
 
-            show_what_if(now, chosen)
+            show_what_if(comparison, chosen)
         else:
             from app.size.papers import show_papers
 

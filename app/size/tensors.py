@@ -15,11 +15,11 @@ from engine.sizing.comparison import Comparison
 from engine.sizing.tensors import ledger
 
 
-def show_tensors(now: Comparison, chosen: SizedModel) -> None:
+def show_tensors(comparison: Comparison, chosen: SizedModel) -> None:
     """A treemap of the tensors, and all of them in a table; a lit-up part leaves only its own."""
     colours = current_theme()
-    entries = [entry for entry in ledger(chosen.shape) if not now.part or entry.part == now.part]
-    only = f", only {part_label(now.part)}" if now.part else ""
+    entries = [entry for entry in ledger(chosen.shape) if not comparison.part or entry.part == comparison.part]
+    only = f", only {part_label(comparison.part)}" if comparison.part else ""
     st.markdown(f"**{escape_markdown(chosen.name)}**{only}. Areas are parameters; click a part to enlarge it.")
     show_figure(
         tensor_treemap(entries, chosen.colour, colours),

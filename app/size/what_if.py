@@ -15,16 +15,16 @@ from engine.sizing.comparison import Comparison, fields_of
 from engine.sizing.sweep import SWEEPABLE, Sweep, sweep
 
 
-def show_what_if(now: Comparison, chosen: SizedModel) -> None:
+def show_what_if(comparison: Comparison, chosen: SizedModel) -> None:
     """One click on a control draws the count over it."""
     st.pills(
         "Move",
         list(SWEEPABLE),
         required=True,
         format_func=lambda name: SWEEPABLE[name],
-        **controlled("size_sweep", now.sweep, lambda name: change_comparison(sweep=name), "default"),
+        **controlled("size_sweep", comparison.sweep, lambda name: change_comparison(sweep=name), "default"),
     )
-    curve = sweep(fields_of(chosen.shape), now.sweep)
+    curve = sweep(fields_of(chosen.shape), comparison.sweep)
     title, colours = SWEEPABLE[curve.field], current_theme()
     st.markdown(f"**{escape_markdown(chosen.name)}**, everything else as it is. {_remark(curve, title)}")
     show_figure(

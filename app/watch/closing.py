@@ -14,10 +14,9 @@ from app.elements.figure import show_figure
 from app.elements.theme import Theme
 from app.session.browser import current_theme
 from app.watch.compactor_norms import INITIAL_NORM, MILLION, CompactorNorms, kept_shares, positive_number
-from app.watch.curves import CurveAxis, draw_curve
+from app.watch.curves import CurveAxis, Event, draw_curve
 from app.watch.norm_charts import norm_heatmap, norm_strips
 
-Event = dict[str, Any]
 EXPLANATION = (
     "Each strip is a group: dims that must stay or go together, in the teacher's order; behind it, how many it keeps. "
     "A dim's brightness is the mean length (L2 norm) of its compactor vectors. They are born with length 1; those of "
@@ -28,18 +27,18 @@ LOW_CURVE = 215  # pixels of a curve beside the strips
 
 
 def show_closing(
-    run_id: str, pictures: Sequence[CompactorNorms], steps: Sequence[Event], axis: CurveAxis, *, film: bool
+    run_id: str, norm_history: Sequence[CompactorNorms], steps: Sequence[Event], axis: CurveAxis, *, film: bool
 ) -> None:
-    """The newest of `pictures`, or with `film` the one a slider chooses; beside it dims kept and time a step."""
+    """The newest of `norm_history`, or with `film` the one a slider chooses; beside it dims kept and time a step."""
     colours = current_theme()
     left, right = st.columns([3, 2], gap="large")
     with left:
         if film:
-            _step_film(run_id, pictures)
+            _step_film(run_id, norm_history)
         else:
-            _show_strips(pictures[-1], colours)
+            _show_strips(norm_history[-1], colours)
         st.caption(EXPLANATION)
-    frame, goals = kept_shares(pictures)
+    frame, goals = kept_shares(norm_history)
     lines = [colours.student] if len(frame.columns) == 1 else list(colours.series)[: len(frame.columns)]
     if goals.nunique() == 1:
         frame, lines = frame.assign(goal=goals.iloc[0]), [*lines, colours.quiet]
@@ -52,10 +51,10 @@ def show_closing(
         draw_curve(right, "Time a step", times, [colours.student], "ms", axis, LOW_CURVE)
 
 
-def show_multiply_adds(place: Any, start: Event, pictures: Sequence[CompactorNorms], axis: CurveAxis) -> bool:
+def show_multiply_adds(place: Any, start: Event, norm_history: Sequence[CompactorNorms], axis: CurveAxis) -> bool:
     """Multiply-adds per token over `axis` between the teacher's and the student's; False where they are not known."""
     colours, full = current_theme(), start.get("multiply_adds_per_token")
-    by_step = {picture.step: picture.multiply_adds for picture in pictures if picture.multiply_adds}
+    by_step = {norms.step: norms.multiply_adds for norms in norm_history if norms.multiply_adds}
     teacher, student = positive_number(full, "teacher"), positive_number(full, "student")
     if not (by_step and teacher and student):
         return False
@@ -66,13 +65,13 @@ def show_multiply_adds(place: Any, start: Event, pictures: Sequence[CompactorNor
 
 
 @st.fragment
-def _step_film(run_id: str, pictures: Sequence[CompactorNorms]) -> None:
+def _step_film(run_id: str, norm_history: Sequence[CompactorNorms]) -> None:
     """The pictures of a run that has ended: a slider below them chooses the step.
 
     Strips unless one wants to point at a dim: plotly leaves the place empty for a moment whenever the step changes.
     """
-    colours, by_step = current_theme(), {picture.step: picture for picture in pictures}
-    screen, step = st.container(), pictures[-1].step
+    colours, by_step = current_theme(), {norms.step: norms for norms in norm_history}
+    screen, step = st.container(), norm_history[-1].step
     left, right = st.columns([2, 1], gap="medium", vertical_alignment="bottom")
     if len(by_step) > 1:
         step = left.select_slider(
@@ -100,13 +99,13 @@ def _step_film(run_id: str, pictures: Sequence[CompactorNorms]) -> None:
         )
 
 
-def _norm_rows(picture: CompactorNorms) -> Iterator[list[object]]:
+def _norm_rows(norms: CompactorNorms) -> Iterator[list[object]]:
     """Every number of a picture; where dims are many, a number stands for neighbours."""
-    for group in picture.groups:
+    for group in norms.groups:
         for (first, last), norm in zip(group.bounds(), group.norms, strict=True):
             yield [group.label, first, last, f"{norm / INITIAL_NORM:.2f}"]
 
 
-def _show_strips(picture: CompactorNorms, colours: Theme) -> None:
-    st.markdown(f"**Dims closing**, step {picture.step:,}")
-    st.html(norm_strips(picture, colours))
+def _show_strips(norms: CompactorNorms, colours: Theme) -> None:
+    st.markdown(f"**Dims closing**, step {norms.step:,}")
+    st.html(norm_strips(norms, colours))

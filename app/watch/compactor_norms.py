@@ -57,11 +57,11 @@ def read_compactor_norms(events: Iterable[dict[str, Any]]) -> list[CompactorNorm
     found: dict[int, CompactorNorms] = {}
     for event in events:
         try:
-            picture = _read_step(event) if event.get("kind") == "picture" else None
+            norms_at_step = _read_step(event) if event.get("kind") == "picture" else None
         except (KeyError, TypeError, ValueError):
             continue
-        if picture and picture.groups:
-            found[picture.step] = picture
+        if norms_at_step and norms_at_step.groups:
+            found[norms_at_step.step] = norms_at_step
     return [found[step] for step in sorted(found)]
 
 
@@ -111,7 +111,7 @@ def positive_number(values: object, name: str) -> float | None:
     return None
 
 
-def kept_shares(pictures: Sequence[CompactorNorms]) -> tuple[pd.DataFrame, pd.Series]:
+def kept_shares(norm_history: Sequence[CompactorNorms]) -> tuple[pd.DataFrame, pd.Series]:
     """Dims kept and dims kept in the end, both in % of the teacher's.
 
     Frame: a row a step, a column for each kind of group; kinds that go together from first to last share a column,
@@ -119,11 +119,11 @@ def kept_shares(pictures: Sequence[CompactorNorms]) -> tuple[pd.DataFrame, pd.Se
     """
     shares: dict[str, dict[int, float]] = {}
     goals: dict[str, float] = {}
-    for picture in pictures:
-        for kind in dict.fromkeys(group.kind for group in picture.groups):
-            groups = [group for group in picture.groups if group.kind == kind]
+    for norms_at_step in norm_history:
+        for kind in dict.fromkeys(group.kind for group in norms_at_step.groups):
+            groups = [group for group in norms_at_step.groups if group.kind == kind]
             full = sum(group.full for group in groups)
-            shares.setdefault(kind, {})[picture.step] = 100 * sum(group.kept for group in groups) / full
+            shares.setdefault(kind, {})[norms_at_step.step] = 100 * sum(group.kept for group in groups) / full
             goals[kind] = 100 * sum(group.goal for group in groups) / full
     merged: list[list[str]] = []
     for kind in shares:
@@ -146,7 +146,7 @@ def _largest_gap(one: dict[int, float], other: dict[int, float]) -> float:
     return max((abs(one[step] - other[step]) for step in one.keys() & other.keys()), default=0.0)
 
 
-def group_table(picture: CompactorNorms) -> pd.DataFrame:
+def group_table(norms_at_step: CompactorNorms) -> pd.DataFrame:
     """One row a group: its dims, counted, and the mean norm of its vectors."""
     return pd.DataFrame(
         {
@@ -157,5 +157,5 @@ def group_table(picture: CompactorNorms) -> pd.DataFrame:
             "goal": group.goal,
             "mean norm": round(float(group.norms.mean()) / INITIAL_NORM, 2),
         }
-        for group in picture.groups
+        for group in norms_at_step.groups
     )

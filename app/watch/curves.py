@@ -1,4 +1,4 @@
-"""What the curves of a run stand over: steps, tokens, FLOPs or seconds. Chosen once for the page, kept in its link."""
+"""Curves of a run, and what they stand over: steps, tokens, FLOPs or seconds, chosen once and kept in the link."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from engine.settings.amounts import LETTERS
 Event = dict[str, Any]
 AXIS_LABELS = {"steps": "Steps", "tokens": "Tokens", "flops": "FLOPs", "seconds": "Seconds"}
 EVENT_FIELDS = {"tokens": "tokens", "flops": "flops", "seconds": "training_seconds"}  # of a step event
+LEGEND_HEIGHT = 55  # pixels; a curve without one is that much lower, so that the axes of neighbours meet
+MOST_POINTS = 500  # of a curve; a long run has thousands, more than the screen has pixels
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class CurveAxis:
     steps: tuple[float, ...] = (0.0,)
     places: tuple[float, ...] = (0.0,)  # of `steps`, already divided by the unit's power
 
-    def of(self, frame: pd.DataFrame) -> pd.DataFrame:
+    def reindexed(self, frame: pd.DataFrame) -> pd.DataFrame:
         """`frame`, a row a step, a row a place instead. Between two step events the way is straight."""
         if self.label == "step":
             return frame
@@ -35,7 +37,7 @@ class CurveAxis:
 
 
 def choose_curve_axis(steps: Sequence[Event]) -> str:
-    """The control; one of AXES. Those that an old run did not count are not offered."""
+    """The control; one of AXIS_LABELS. Those that an old run did not count are not offered."""
     offered = [name for name in AXIS_LABELS if name == "steps" or name in axis_readings(steps)]
     linked = link_value("over")
     name = st.segmented_control(
@@ -74,10 +76,6 @@ def curve_axis(name: str, steps: Sequence[Event]) -> CurveAxis:
     return CurveAxis(label, (0.0, *(float(event["step"]) for event in steps)), tuple(places))
 
 
-LEGEND_HEIGHT = 55  # pixels; a curve without one is that much lower, so that the axes of neighbours meet
-MOST_POINTS = 500  # of a curve; a long run has thousands, more than the screen has pixels
-
-
 def draw_curve(
     place: Any, title: str, frame: pd.DataFrame, colours: Sequence[str], unit: str, axis: CurveAxis, height: int = 230
 ) -> None:
@@ -87,7 +85,7 @@ def draw_curve(
     """
     place.markdown(f"**{title}**")
     frame = frame.dropna(axis=1, how="all")
-    frame = axis.of(frame.iloc[:: max(1, len(frame) // MOST_POINTS)])
+    frame = axis.reindexed(frame.iloc[:: max(1, len(frame) // MOST_POINTS)])
     place.line_chart(
         frame,
         color=list(colours[: len(frame.columns)]),

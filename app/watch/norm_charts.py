@@ -37,14 +37,14 @@ def norm_scale(colours: Theme) -> list[tuple[float, str]]:
     return stops
 
 
-def norm_strips(picture: CompactorNorms, colours: Theme) -> str:
+def norm_strips(norms: CompactorNorms, colours: Theme) -> str:
     """HTML of one strip a group with its name and the dims it keeps, and the scale below.
 
     HTML because it is exchanged without flicker, fits any width and is set in the page's own type.
     """
-    height, letters = (11, 0.72) if len(picture.groups) > MANY_STRIPS else (18, 0.8)  # pixels, rem
+    height, letters = (11, 0.72) if len(norms.groups) > MANY_STRIPS else (18, 0.8)  # pixels, rem
     levels, cells, before = palette(norm_scale(colours), TOP_LEVEL + 1), [], ""
-    for group in picture.groups:
+    for group in norms.groups:
         gap = round(BETWEEN_LAYERS * height) if _begins_a_layer(before, group.kind) else 0
         name = html.escape(group.label)
         image = data_uri(_png(group.norms, levels))
@@ -64,12 +64,12 @@ def norm_strips(picture: CompactorNorms, colours: Theme) -> str:
     )
 
 
-def norm_heatmap(picture: CompactorNorms, colours: Theme) -> go.Figure:
+def norm_heatmap(norms: CompactorNorms, colours: Theme) -> go.Figure:
     """The strips as a heatmap that tells group, dim and norm of the place one points at."""
-    many_strips = len(picture.groups) > MANY_STRIPS
+    many_strips = len(norms.groups) > MANY_STRIPS
     small = {"color": colours.quiet, "size": 12 if many_strips else 13}
     figure, middles, top, before = go.Figure(), [], 0.0, ""
-    for group in picture.groups:
+    for group in norms.groups:
         top += BETWEEN_LAYERS if _begins_a_layer(before, group.kind) else 0.0
         bounds, name = group.bounds(), escape_label(group.label)
         one_each = len(group.norms) == group.full
@@ -89,7 +89,7 @@ def norm_heatmap(picture: CompactorNorms, colours: Theme) -> go.Figure:
         middles.append(top + 0.5)
         top, before = top + 1.0, group.kind
     figure.update_xaxes(range=[0, 1], showticklabels=False, showgrid=False, zeroline=False)
-    names = [escape_label(group.label) for group in picture.groups]
+    names = [escape_label(group.label) for group in norms.groups]
     figure.update_yaxes(tickvals=middles, ticktext=names, range=[top, 0], showgrid=False, zeroline=False)
     figure.update_yaxes(tickfont={"size": small["size"]})
     scale = {"cmin": 0, "cmax": TOP_LEVEL / INITIAL_NORM, "colorscale": norm_scale(colours)}

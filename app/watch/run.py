@@ -15,14 +15,12 @@ from app.session.browser import current_theme
 from app.watch.before_after import show_before_after
 from app.watch.closing import show_closing, show_multiply_adds
 from app.watch.compactor_norms import MILLION, CompactorNorms, group_table, kept_shares, read_compactor_norms
-from app.watch.curves import CurveAxis, choose_curve_axis, curve_axis, draw_curve
+from app.watch.curves import CurveAxis, Event, choose_curve_axis, curve_axis, draw_curve
 from engine.learning.score_kind import Measure, accuracies, measure_of
 from engine.settings.amounts import duration
 from engine.settings.budget import said
 from engine.sizing.shape import Shape
 from engine.storage.runs import ENDED, Run
-
-Event = dict[str, Any]
 
 STATUS_WORDS = {
     "waiting": ("waiting", ":material/hourglass:", "gray"),
@@ -40,11 +38,8 @@ def show_run(run: Run, buttons: Callable[[Run, str], None]) -> str:
     status, (events, _) = run.status(), run.events()
     words, icon, colour = STATUS_WORDS[status]
     start = next(reversed(_events_of(events, "start")), None)
-    steps, evaluations, pictures = (
-        _events_of(events, "step"),
-        _events_of(events, "evaluation"),
-        read_compactor_norms(events),
-    )
+    steps, evaluations = _events_of(events, "step"), _events_of(events, "evaluation")
+    norm_history = read_compactor_norms(events)
     teacher = next(reversed(_events_of(events, "teacher")), None)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(words, icon=icon, color=colour)  # type: ignore[arg-type]
@@ -58,9 +53,9 @@ def show_run(run: Run, buttons: Callable[[Run, str], None]) -> str:
     elif status not in ENDED and start:
         _live_tiles(measure_of(start), steps, evaluations, teacher)
     axis = curve_axis(choose_curve_axis(steps), steps) if start and steps else CurveAxis()
-    if start and pictures:
-        show_closing(run.id, pictures, steps, axis, film=status in ENDED)
-        _curves_beside_norms(start, steps, evaluations, teacher, pictures, axis)
+    if start and norm_history:
+        show_closing(run.id, norm_history, steps, axis, film=status in ENDED)
+        _curves_beside_norms(start, steps, evaluations, teacher, norm_history, axis)
     elif start and (steps or len(evaluations) > 1):
         _curves(start, steps, evaluations, teacher, axis)
     return status
@@ -166,22 +161,22 @@ def _curves_beside_norms(
     steps: list[Event],
     evaluations: list[Event],
     teacher: Event | None,
-    pictures: list[CompactorNorms],
+    norm_history: list[CompactorNorms],
     axis: CurveAxis,
 ) -> None:
     """The curves of a run with pictures which closing_view has not drawn."""
     colours = current_theme()
     places = list(st.columns(3, gap="medium"))
-    if show_multiply_adds(places[0], start, pictures, axis):
+    if show_multiply_adds(places[0], start, norm_history, axis):
         places.pop(0)
     if steps:
         _loss_curve(places.pop(0), steps, colours, axis)
     if len(evaluations) > 1:
         _accuracy_curve(places.pop(0), measure_of(start), evaluations, teacher, colours, axis)
     with st.expander("The curves as a table"):
-        st.dataframe(_curve_table(measure_of(start), steps, evaluations, pictures), hide_index=True)
-        st.markdown(f"The groups at step {pictures[-1].step:,}")
-        st.dataframe(group_table(pictures[-1]), hide_index=True)
+        st.dataframe(_curve_table(measure_of(start), steps, evaluations, norm_history), hide_index=True)
+        st.markdown(f"The groups at step {norm_history[-1].step:,}")
+        st.dataframe(group_table(norm_history[-1]), hide_index=True)
 
 
 def _loss_curve(place: Any, steps: list[Event], colours: Theme, axis: CurveAxis) -> None:
@@ -200,7 +195,7 @@ def _accuracy_curve(
 
 
 def _curve_table(
-    measure: Measure, steps: list[Event], evaluations: list[Event], pictures: list[CompactorNorms]
+    measure: Measure, steps: list[Event], evaluations: list[Event], norm_history: list[CompactorNorms]
 ) -> pd.DataFrame:
     """One row a step: what the curves show, in their units."""
     accuracies = {event["step"]: event["accuracy"] for event in evaluations}
@@ -216,14 +211,14 @@ def _curve_table(
         }
         for event in steps
     ]
-    table = pd.DataFrame(rows, columns=None if rows else ["step"])
-    if not pictures:
-        return table
-    shares = kept_shares(pictures)[0].round(1).add_suffix(" kept, %")
+    frame = pd.DataFrame(rows, columns=None if rows else ["step"])
+    if not norm_history:
+        return frame
+    shares = kept_shares(norm_history)[0].round(1).add_suffix(" kept, %")
     shares["million multiply-adds a token"] = pd.Series(
-        {picture.step: round(picture.multiply_adds / MILLION, 3) for picture in pictures if picture.multiply_adds}
+        {norms.step: round(norms.multiply_adds / MILLION, 3) for norms in norm_history if norms.multiply_adds}
     )
-    return table.merge(shares.rename_axis("step").reset_index(), how="outer", on="step")
+    return frame.merge(shares.rename_axis("step").reset_index(), how="outer", on="step")
 
 
 def budget_used(card: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-# Light and dark, as the app's own paper (a test compares them with app/theme.py).
+# Light and dark, as the app's own paper (a test compares them with app/elements/theme.py).
 COLOURS = {
     "paper": ("#ffffff", "#15171b"),
     "ink": ("#14171c", "#e7e8ea"),

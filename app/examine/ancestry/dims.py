@@ -23,13 +23,10 @@ def show_residual(lineage: Lineage, colours: Theme) -> None:
     names: dict[str | None, str] = {None: "All, on average"}
     names |= {side: _compactor_name(side) for side in lineage.residual_sides}
     side = st.selectbox("Compactor", list(names), format_func=lambda name: names[name], key="ancestry_side")
-    shares = lineage.residual_shares(side)
-    _show_share_map(shares, "dim", "The residual stream", colours)
-    lines = []
-    for name, name in names.items():
-        shares = lineage.residual_shares(name)
-        lines.append(_share_row(name, shares, lineage.dims["residual"]))
-    _share_table(lines, "residual-dims", colours)
+    _show_share_map(lineage.residual_shares(side), "dim", "The residual stream", colours)
+    survived = lineage.dims["residual"]
+    rows = [_share_row(name, lineage.residual_shares(place), survived) for place, name in names.items()]
+    _share_table(rows, "residual-dims", colours)
 
 
 def show_neurons(lineage: Lineage, colours: Theme) -> None:

@@ -140,7 +140,7 @@ def test_curves_stand_over_what_the_link_says(watch, over, label, last) -> None:
     labels = {one["encoding"]["x"]["title"] for chart in charts for one in (chart.get("layer") or [chart])[:1]}
     assert labels == {label}
     axis = curve_axis(over, STEPS)
-    frame = axis.of(pd.DataFrame({"x": [1.0, 2.0, 3.0]}, index=[0, 10, 40]))
+    frame = axis.reindexed(pd.DataFrame({"x": [1.0, 2.0, 3.0]}, index=[0, 10, 40]))
     assert frame.index.tolist() == pytest.approx([0, last / 4, last])
 
 
