@@ -123,7 +123,7 @@ def _series_style(name: str, series: Sequence[str], colours: Theme) -> tuple[str
         return colours.teacher, "circle"
     if name == OWN_RUNS:
         return colours.ink, "x"
-    others = [it for it in series if it.lower() != "teacher" and it != OWN_RUNS]
+    others = [other for other in series if other.lower() != "teacher" and other != OWN_RUNS]
     index = others.index(name)
     palette = (colours.student, colours.series[1], colours.series[0], colours.series[2], colours.teacher)
     return palette[index % len(palette)], SYMBOLS[(index + 1) % len(SYMBOLS)]
@@ -136,9 +136,9 @@ def _add_labels(figure: go.Figure, points: Sequence[PlacedPoint], colours: Theme
     largest = max(point.x for point in points) or 1.0
     bounds = [value for p in points for value in (p.y - (p.interval or 0.0), p.y + (p.interval or 0.0))]
     pixel = (max(bounds) - min(bounds) or 1.0) / (HEIGHT - 150)  # percent a pixel
-    for point in (
-        it for it in points if it.x <= LEFT_EDGE * largest
-    ):  # beside it stands the crowd: its name goes below it
+    for point in points:  # at the left edge the name goes below its point: beside it stand the others
+        if point.x > LEFT_EDGE * largest:
+            continue
         below = 16 + (point.interval or 0.0) / pixel
         figure.add_annotation(
             x=point.x,

@@ -132,10 +132,10 @@ def _cost(row: RowOutcome, axis: CostAxis) -> float | None:
         return float(row.parameters)
     if axis.name in ("work", "bytes"):
         return _forward_flops(row.shape) if axis.name == "work" else _bytes(row.shape)
-    one = row.measured.get(axis.name)
-    if one is None:
+    cost = row.measured.get(axis.name)
+    if cost is None:
         return None
-    return min(one.values) if axis.name == "seconds" else one.mean  # whatever else the machine does only adds
+    return min(cost.values) if axis.name == "seconds" else cost.mean  # whatever else the machine does only adds
 
 
 def _forward_flops(shape: dict[str, Any]) -> float | None:

@@ -133,7 +133,7 @@ def _film_frame(
         st.markdown(f":orange[**Student**] after {step:,} steps{score_text}")
         st.html(large_image(pictures[step][0], f"Attention of the student after {step} steps"))
     strip = sorted({*steps[:: max(1, -(-len(steps) // MOST_SMALL))], step, steps[-1]})
-    frames = [(f"{it:,}" + (f": {scores[it]:.2f}" if it in scores else ""), pictures[it][1]) for it in strip]
+    frames = [(f"{at:,}" + (f": {scores[at]:.2f}" if at in scores else ""), pictures[at][1]) for at in strip]
     st.html(film_strip(frames, strip.index(step), colours, "Attention of the student at step"))
     st.caption("The film in small: below each picture its step and the inheritance score there, best matching.")
     both = [("Teacher", teacher), (f"Student after {step:,} steps{score_text}", pictures[step][0])]

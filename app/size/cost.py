@@ -93,8 +93,8 @@ def _running_cost(comparison: Comparison, tokens: int, models: Sequence[SizedMod
     device = roofline_card(comparison.device)
     if device:
         bounds = [bound(model.shape, device, tokens, 1, comparison.run_precision) for model in models]
-        rows.append(["at least, a sequence", *(duration(one.seconds) for one in bounds)])
-        rows.append(["… which waits for", *(one.limit for one in bounds)])
+        rows.append(["at least, a sequence", *(duration(limit.seconds) for limit in bounds)])
+        rows.append(["… which waits for", *(limit.limit for limit in bounds)])
     elif comparison.device == "here":
         st.info("This machine has not been measured yet: press Measure below.", icon=":material/speed:")
     st.html(html_table(["", *(model.name for model in models)], rows, current_theme()))
