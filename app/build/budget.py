@@ -7,27 +7,33 @@ from typing import Any
 import streamlit as st
 
 from app.elements.tiles import tile_row
-from app.session import widget_values as given
+from app.session.widget_values import persistent
+from app.session.widgets import persistent_segments
 from engine.settings.amounts import format_duration, format_number
-from engine.settings.budget import BUDGET_HELP, Budget, CostEstimate, format_budget, parse_budget
+from engine.settings.budget import BUDGET_HELP, Budget, CostEstimate, parse_budget
 
-LABELS = {"steps": "Steps", "tokens": "Million tokens", "flops": "TFLOPs", "seconds": "Seconds"}
+AMOUNT_LABELS = {"steps": "Steps", "tokens": "Million tokens", "flops": "TFLOPs", "seconds": "Seconds"}
 SCALES = {"tokens": 1e6, "flops": 1e12}
-BEGIN = {"tokens": 1.0, "flops": 5.0, "seconds": 60.0}
-NAMES = {"steps": "Steps", "tokens": "Tokens", "flops": "FLOPs", "seconds": "Seconds"}
+FIRST_AMOUNTS = {"tokens": 1.0, "flops": 5.0, "seconds": 60.0}
+UNIT_NAMES = {"steps": "Steps", "tokens": "Tokens", "flops": "FLOPs", "seconds": "Seconds"}
 
 
 def choose_budget(place: Any, name: str, steps: int) -> tuple[int, str]:
     """Widgets in `place` for a budget that starts at so many `steps`; (steps, budget as RunConfig has them)."""
-    unit = place.segmented_control(
-        "Budget in", list(NAMES), required=True, format_func=NAMES.__getitem__, help=BUDGET_HELP,
-        **given.kept("budget_unit", "steps", "default"),
-    )  # fmt: skip
+    unit = persistent_segments(
+        "Budget in",
+        list(UNIT_NAMES),
+        "budget_unit",
+        "steps",
+        place=place,
+        format_func=UNIT_NAMES.__getitem__,
+        help=BUDGET_HELP,
+    )
     if unit == "steps":
-        many = given.kept(f"steps_{name}", steps)
-        return int(place.number_input("Steps", 1, 1_000_000, help="Optimizer steps.", **many)), ""
-    much = given.kept(f"budget_{unit}", BEGIN[unit])
-    amount = place.number_input(LABELS[unit], 0.001, 1e9, format="%g", **much)
+        value = persistent(f"steps_{name}", steps)
+        return int(place.number_input("Steps", 1, 1_000_000, help="Optimizer steps.", **value)), ""
+    value = persistent(f"budget_{unit}", FIRST_AMOUNTS[unit])
+    amount = place.number_input(AMOUNT_LABELS[unit], 0.001, 1e9, format="%g", **value)
     return steps, Budget(float(amount) * SCALES.get(unit, 1.0), unit).exact
 
 
@@ -37,12 +43,12 @@ def show_outlook(outlook: CostEstimate, budget: str = "") -> None:
         st.caption("It takes no training step: the student is made and scored at once.")
         return
     fixed = "as the clock decides" if budget and parse_budget(budget).unit == "seconds" else "fixed at the start"
-    most = "at most" if outlook.full_rows else "about"
+    precision = "at most" if outlook.full_rows else "about"
     tile_row(
         (
             ("Steps", f"{outlook.steps:,}" if outlook.steps is not None else "–", fixed),
-            ("Tokens", format_number(outlook.tokens) if outlook.tokens is not None else "–", most),
-            ("Work", format_number(outlook.flops, "FLOP") if outlook.flops is not None else "–", most),
+            ("Tokens", format_number(outlook.tokens) if outlook.tokens is not None else "–", precision),
+            ("Work", format_number(outlook.flops, "FLOP") if outlook.flops is not None else "–", precision),
             ("Training", format_duration(outlook.seconds) if outlook.seconds is not None else "–", "as measured here"),
         )
     )
@@ -50,18 +56,3 @@ def show_outlook(outlook: CostEstimate, budget: str = "") -> None:
         st.caption("How many steps that gives is timed when the run starts: no run like it has been timed here yet.")
     elif outlook.full_rows:
         st.caption("For rows without padding; the run looks at its text before it starts.")
-
-
-def spent_line(card: dict[str, Any]) -> str:
-    """What a finished run used of what was planned, in one sentence; empty where nothing was used, or known."""
-    budget = card.get("budget")
-    if not isinstance(budget, dict) or not isinstance(card.get("flops"), int) or not card["flops"]:
-        return ""
-    planned = budget.get("planned") or {}
-    parts = []
-    for name in ("tokens", "flops"):
-        of = f" of {format_budget(planned[name], name)} planned" if isinstance(planned.get(name), int | float) else ""
-        parts.append(f"{format_budget(card[name], name)}{of}")
-    of = f" of {format_duration(planned['seconds'])} planned" if isinstance(planned.get("seconds"), int | float) else ""
-    parts.append(f"{format_duration(card['training_seconds'])} in training steps{of}")
-    return f"Budget {budget.get('asked')}: used {', '.join(parts)}."

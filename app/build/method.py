@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.session import widget_values as given
+from app.session.widget_values import persistent_choice
 from engine.methods.base import USES, Method, description
 from engine.methods.registry import METHODS
 
-CHOSEN = "build_method"  # the widget's name: buttons elsewhere choose, too
+METHOD_WIDGET = "build_method"  # the widget's name: buttons elsewhere choose, too
 ABOUT_USES = {
     "logit": "compares predictions with the teacher's",
     "feature": "compares something inside both models",
@@ -26,18 +26,20 @@ def choose_method() -> type[Method]:
         label_visibility="collapsed",
         help="MobileBERT is out of scope for now: it learns from a teacher of its own build, which would have to be "
         "trained first.",
-        **given.kept_choice(CHOSEN, names, names[0]),
+        **persistent_choice(METHOD_WIDGET, names, names[0]),
     )
-    method, about = METHODS[name], METHODS[name].about
+    method = METHODS[name]
     st.markdown(description(method))
-    st.latex(about.formula)
+    st.latex(method.about.formula)
     st.markdown(
         " ".join(
-            f":green-badge[:material/check: {use}]" if use in about.uses else f":gray-badge[:material/close: {use}]"
+            f":green-badge[:material/check: {use}]"
+            if use in method.about.uses
+            else f":gray-badge[:material/close: {use}]"
             for use in USES
         ),
-        help="\n\n".join(f"**{use}**: {meaning}" for use, meaning in ABOUT_USES.items())
+        help="\n\n".join(f"**{use}**: {about}" for use, about in ABOUT_USES.items())
         + "\n\nThe columns of Table 1 in the WID paper, arXiv 2305.09098.",
     )
-    st.caption(about.paper)
+    st.caption(method.about.paper)
     return method

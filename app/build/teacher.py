@@ -6,14 +6,15 @@ from html import escape
 
 import streamlit as st
 
-from app.build.method import CHOSEN
-from app.session import widget_values as given
+from app.build.method import METHOD_WIDGET
+from app.session.widget_values import persistent, set_widget_value
+from app.session.widgets import persistent_segments
 from engine.methods.registry import METHODS
 from engine.sizing.cost import parameters
-from engine.teachers import catalog as teachers
+from engine.teachers import catalog
 from engine.teachers.catalog import Card
 
-SHOWN = [name for name in teachers.TEACHERS if name not in ("blank", "minilm-early", "minilm-original")]
+OFFERED = [name for name in catalog.TEACHERS if name not in ("blank", "minilm-early", "minilm-original")]
 HELP = (
     "hub:OWNER/NAME for a BERT or ALBERT of the Hub; local:FOLDER for a checkpoint on this machine; run:ID for the "
     "student of a finished run, so that compressions can be chained; minilm-original for MiniLM "
@@ -23,27 +24,21 @@ HELP = (
 
 def choose_teacher() -> str:
     """Widgets that name a teacher; its name."""
-    name = st.segmented_control(
-        "Teacher",
-        SHOWN,
-        required=True,
-        format_func=_label,
-        **given.kept("build_teacher", "microworld", "default"),
-    )
+    name = persistent_segments("Teacher", OFFERED, "build_teacher", "microworld", format_func=_teacher_label)
     other = st.text_input(
         "Or another teacher",
         max_chars=300,
         placeholder="hub:google-bert/bert-base-uncased, local:FOLDER or run:ID",
         help=HELP,
-        **given.kept("other_teacher", ""),
+        **persistent("other_teacher", ""),
     )
     return other.strip() or str(name)
 
 
-def _label(name: str) -> str:
+def _teacher_label(name: str) -> str:
     try:
-        return teachers.teacher_card(name).label
-    except teachers.TeacherError:  # said in full once it is chosen
+        return catalog.teacher_card(name).label
+    except catalog.TeacherError:  # said in full once it is chosen
         return name
 
 
@@ -59,9 +54,9 @@ def show_card(card: Card) -> None:
         "Licence": card.licence,
         "Fills in": f"{accuracy:.1%} of hidden words of held-out text" if accuracy is not None else "not scored yet",
     }
-    near = [(what, card.scores.get(f"{what}_cosine")) for what in ("sentence", "attention")]
-    if all(value is not None for _, value in near):
-        rows["Near its original"] = ", ".join(f"{what} cosine {value:.2f}" for what, value in near)
+    closeness = [(part, card.scores.get(f"{part}_cosine")) for part in ("sentence", "attention")]
+    if all(value is not None for _, value in closeness):
+        rows["Near its original"] = ", ".join(f"{part} cosine {value:.2f}" for part, value in closeness)
     cells = "".join(
         f'<dt style="opacity:.7">{escape(name)}</dt><dd style="margin:0;overflow-wrap:anywhere">{escape(value)}</dd>'
         for name, value in rows.items()
@@ -81,7 +76,7 @@ def show_card(card: Card) -> None:
             st.button(
                 f"Train a head: {method.about.label}",
                 icon=":material/school:",
-                on_click=given.give,
-                args=(CHOSEN, method.about.name),
+                on_click=set_widget_value,
+                args=(METHOD_WIDGET, method.about.name),
                 help="Chooses this method below. When its run has finished, its name as a teacher is run:ID.",
             )

@@ -7,16 +7,15 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from app.compare.points import OWN, Axis, PlacedPoint
-from app.elements.plotly_base import escape, layout
+from app.compare.points import OWN_RUNS, CostAxis, PlacedPoint
+from app.elements.plotly_base import SYMBOLS, apply_layout, escape_label
 from app.elements.theme import Theme
 
 HEIGHT = 460  # pixels of the scatter
-LABEL = 17  # pixels of a label's line
-ALONE = 0.12  # up to this share of the axis
-HALF = 0.17  # of a label's width on a phone, as a share of the axis, with its distance from the point
-NEAR = 0.3  # labels whose middles are nearer than this would be written over one another
-SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "star")
+LABEL_HEIGHT = 17  # pixels of a label's line
+LEFT_EDGE = 0.12  # up to this share of the axis
+HALF_LABEL = 0.17  # of a label's width on a phone, as a share of the axis, with its distance from the point
+LABEL_REACH = 0.3  # labels whose middles are nearer than this would be written over one another
 
 
 @dataclass(frozen=True)
@@ -29,38 +28,38 @@ class Dot:
     interval: float | None  # half of the 95% one
 
 
-def family_scatter(points: Sequence[PlacedPoint], axis: Axis, title: str, colours: Theme) -> go.Figure:
+def cost_quality_scatter(points: Sequence[PlacedPoint], axis: CostAxis, title: str, colours: Theme) -> go.Figure:
     """Quality over cost: one colour and symbol a series, every point with its name and its interval."""
     figure = go.Figure()
     series = list(dict.fromkeys(point.series for point in points))
     for name in sorted(series, key=lambda name: name.lower() == "teacher"):  # drawn last, it lies above its copies
-        here = [point for point in points if point.series == name]
-        colour, symbol = _look(name, series, colours)
-        widths = [point.interval or 0.0 for point in here]
+        members = [point for point in points if point.series == name]
+        colour, symbol = _series_style(name, series, colours)
+        widths = [point.interval or 0.0 for point in members]
         figure.add_scatter(
-            x=[point.x for point in here],
-            y=[point.y for point in here],
-            name=escape(name),
+            x=[point.x for point in members],
+            y=[point.y for point in members],
+            name=escape_label(name),
             mode="markers",
             marker={"size": 12, "color": colour, "symbol": symbol, "line": {"width": 1, "color": colours.empty}},
             error_y={"type": "data", "array": widths, "visible": any(widths), "color": colour, "thickness": 1.5},
             customdata=[
                 [
-                    escape(point.label),
+                    escape_label(point.label),
                     "one seed" if point.interval is None else f"± {point.interval:.1f}, {point.seeds} seeds",
-                    escape(_folded(point.note)).replace("\n", "<br>"),
+                    escape_label(_wrapped(point.note)).replace("\n", "<br>"),
                 ]
-                for point in here
+                for point in members
             ],
             hovertemplate=f"<b>%{{customdata[0]}}</b><br>%{{y:.1f}}% (%{{customdata[1]}})<br>%{{x:,.4~g}} "
-            f"{escape(axis.unit)}<br>%{{customdata[2]}}<extra></extra>",
+            f"{escape_label(axis.unit)}<br>%{{customdata[2]}}<extra></extra>",
             showlegend=len(series) > 1,
             legendrank=series.index(name),
         )
-    _labels(figure, points, colours)
+    _add_labels(figure, points, colours)
     figure.update_xaxes(title=axis.unit, rangemode="tozero", tickformat=",~g")
     figure.update_yaxes(title=f"{title}, %", ticksuffix="")
-    layout(figure, colours, HEIGHT)
+    apply_layout(figure, colours, HEIGHT)
     return figure.update_layout(hovermode="closest", legend={"y": -0.2, "yanchor": "top"}, margin={"t": 20, "r": 16})
 
 
@@ -76,116 +75,123 @@ def dot_plot(
     series = list(dict.fromkeys(dot.series for dot in dots))
     place = {row: len(rows) - 1 - index for index, row in enumerate(rows)}
     for index, name in enumerate(series):
-        here = [dot for dot in dots if dot.series == name]
-        colour, symbol = _look(name, series, colours)
-        aside = 0.22 * ((len(series) - 1) / 2 - index)
-        widths = [dot.interval or 0.0 for dot in here]
+        members = [dot for dot in dots if dot.series == name]
+        colour, symbol = _series_style(name, series, colours)
+        offset = 0.22 * ((len(series) - 1) / 2 - index)
+        widths = [dot.interval or 0.0 for dot in members]
         figure.add_scatter(
-            x=[dot.value for dot in here],
-            y=[place[dot.row] + aside for dot in here],
-            name=escape(name),
+            x=[dot.value for dot in members],
+            y=[place[dot.row] + offset for dot in members],
+            name=escape_label(name),
             mode="markers",
             marker={"size": 11, "color": colour, "symbol": symbol, "line": {"width": 1, "color": colours.empty}},
             error_x={"type": "data", "array": widths, "visible": any(widths), "color": colour, "thickness": 1.5},
-            customdata=[[escape(dot.row), "" if dot.interval is None else f" ± {dot.interval:.1f}"] for dot in here],
-            hovertemplate=f"<b>%{{customdata[0]}}</b>, {escape(name)}<br>%{{x:.1f}}%{{customdata[1]}} "
-            f"{escape(unit)}<extra></extra>",
+            customdata=[
+                [escape_label(dot.row), "" if dot.interval is None else f" ± {dot.interval:.1f}"] for dot in members
+            ],
+            hovertemplate=f"<b>%{{customdata[0]}}</b>, {escape_label(name)}<br>%{{x:.1f}}%{{customdata[1]}} "
+            f"{escape_label(unit)}<extra></extra>",
             showlegend=len(series) > 1 or bool(name and len(series) == 1 and nulls),
         )
-    told = {row: value for row, value in (nulls or {}).items() if row in place}
-    if told:
+    known_nulls = {row: value for row, value in (nulls or {}).items() if row in place}
+    if known_nulls:
         figure.add_scatter(
-            x=list(told.values()),
-            y=[place[row] for row in told],
+            x=list(known_nulls.values()),
+            y=[place[row] for row in known_nulls],
             name="null",
             mode="markers",
             marker={"symbol": "line-ns", "size": 26, "line": {"width": 2.5, "color": colours.quiet}},
-            hovertemplate="null: %{x:.1f} " + escape(unit) + "<extra></extra>",
+            hovertemplate="null: %{x:.1f} " + escape_label(unit) + "<extra></extra>",
         )
     if zero:
         figure.add_vline(0, line={"color": colours.quiet, "width": 1.5, "dash": "dot"})
-    under = f"<br>0 is the row “{escape(zero)}”" if zero else ""  # a line of its own: a phone has no room beside
-    figure.update_xaxes(title=escape(unit) + under, zeroline=False)
+    under = f"<br>0 is the row “{escape_label(zero)}”" if zero else ""  # a line of its own: a phone has no room beside
+    figure.update_xaxes(title=escape_label(unit) + under, zeroline=False)
     figure.update_yaxes(
         tickvals=list(place.values()),
-        ticktext=[escape(row) for row in place],
+        ticktext=[escape_label(row) for row in place],
         range=[-0.6, len(rows) - 0.4],
         showgrid=True,
         zeroline=False,
     )
-    return layout(figure, colours, 150 + 52 * len(rows))
+    return apply_layout(figure, colours, 150 + 52 * len(rows))
 
 
-def _look(name: str, series: Sequence[str], colours: Theme) -> tuple[str, str]:
+def _series_style(name: str, series: Sequence[str], colours: Theme) -> tuple[str, str]:
     """(colour, symbol) of a series: the teacher's own, own runs in ink, the others in their order."""
     if name.lower() == "teacher":
         return colours.teacher, "circle"
-    if name == OWN:
+    if name == OWN_RUNS:
         return colours.ink, "x"
-    others = [it for it in series if it.lower() != "teacher" and it != OWN]
+    others = [other for other in series if other.lower() != "teacher" and other != OWN_RUNS]
     index = others.index(name)
     palette = (colours.student, colours.series[1], colours.series[0], colours.series[2], colours.teacher)
     return palette[index % len(palette)], SYMBOLS[(index + 1) % len(SYMBOLS)]
 
 
-def _labels(figure: go.Figure, points: Sequence[PlacedPoint], colours: Theme) -> None:
+def _add_labels(figure: go.Figure, points: Sequence[PlacedPoint], colours: Theme) -> None:
     """The points' names beside them, pushed up and down until none covers another."""
     if not points:
         return
-    most = max(point.x for point in points) or 1.0
+    largest = max(point.x for point in points) or 1.0
     bounds = [value for p in points for value in (p.y - (p.interval or 0.0), p.y + (p.interval or 0.0))]
     pixel = (max(bounds) - min(bounds) or 1.0) / (HEIGHT - 150)  # percent a pixel
-    for point in (it for it in points if it.x <= ALONE * most):  # beside it stands the crowd: its name goes below it
+    for point in points:  # at the left edge the name goes below its point: beside it stand the others
+        if point.x > LEFT_EDGE * largest:
+            continue
         below = 16 + (point.interval or 0.0) / pixel
         figure.add_annotation(
             x=point.x,
             y=point.y,
-            text=escape(point.label),
+            text=escape_label(point.label),
             ax=0,
             ay=below,
             xanchor="left",
             arrowcolor="rgba(0,0,0,0)",
             font={"size": 12, "color": colours.ink},
         )
-    crowd = sorted((point for point in points if point.x > ALONE * most), key=lambda p: -p.y)
-    left = [point.x > 0.6 * most for point in crowd]  # of the point; elsewhere the name would leave the picture
-    middles = [point.x / most + (-HALF if before else HALF) for point, before in zip(crowd, left, strict=True)]
-    wanted = _apart([-point.y / pixel for point in crowd], middles)
-    for point, before, pixels in zip(crowd, left, wanted, strict=True):
+    crowd = sorted((point for point in points if point.x > LEFT_EDGE * largest), key=lambda p: -p.y)
+    left = [point.x > 0.6 * largest for point in crowd]  # of the point; elsewhere the name would leave the picture
+    middles = [
+        point.x / largest + (-HALF_LABEL if to_the_left else HALF_LABEL)
+        for point, to_the_left in zip(crowd, left, strict=True)
+    ]
+    heights = _spread_labels([-point.y / pixel for point in crowd], middles)
+    for point, to_the_left, pixels in zip(crowd, left, heights, strict=True):
         shift = pixels + point.y / pixel
         figure.add_annotation(
             x=point.x,
             y=point.y,
-            text=escape(point.label),
-            ax=-18 if before else 18,
+            text=escape_label(point.label),
+            ax=-18 if to_the_left else 18,
             ay=shift,
-            xanchor="right" if before else "left",
+            xanchor="right" if to_the_left else "left",
             showarrow=True,
             arrowhead=0,
             arrowwidth=1,
-            arrowcolor=colours.quiet if abs(shift) > LABEL / 2 else "rgba(0,0,0,0)",
+            arrowcolor=colours.quiet if abs(shift) > LABEL_HEIGHT / 2 else "rgba(0,0,0,0)",
             standoff=7,
             font={"size": 12, "color": colours.ink},
         )
 
 
-def _apart(places: list[float], across: list[float]) -> list[float]:
+def _spread_labels(wanted: list[float], across: list[float]) -> list[float]:
     """Label heights in pixels, downwards and in order, moved as little as keeps neighbours LABEL apart."""
-    found = list(places)
+    heights = list(wanted)
     for _ in range(60):
         moved = False
-        for one in range(len(found)):
-            for other in range(one + 1, len(found)):
-                gap = found[other] - found[one]
-                if abs(across[one] - across[other]) < NEAR and gap < LABEL - 0.5:
-                    push = (LABEL - gap) / 2
-                    found[one], found[other], moved = found[one] - push, found[other] + push, True
+        for one in range(len(heights)):
+            for other in range(one + 1, len(heights)):
+                gap = heights[other] - heights[one]
+                if abs(across[one] - across[other]) < LABEL_REACH and gap < LABEL_HEIGHT - 0.5:
+                    push = (LABEL_HEIGHT - gap) / 2
+                    heights[one], heights[other], moved = heights[one] - push, heights[other] + push, True
         if not moved:
             break
-    return found
+    return heights
 
 
-def _folded(text: str, width: int = 60) -> str:
+def _wrapped(text: str, width: int = 60) -> str:
     """`text` in lines of about `width` signs, for a hover box."""
     lines, line = [], ""
     for word in text.split():

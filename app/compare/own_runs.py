@@ -6,20 +6,19 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app.compare.experiment import choose_axis, draw_scatter, measure_title, own_runs
-from app.compare.points import AXES, run_points
-from app.elements.buttons import as_csv
-from app.elements.tables import table
-from app.elements.theme import theme
-from app.session import caches as state
+from app.compare.experiment import choose_cost_axis, choose_runs, draw_scatter, measure_title
+from app.compare.points import COST_AXES, run_points
+from app.elements.buttons import csv_button
+from app.elements.tables import html_table
+from app.session.browser import current_theme
 from engine.experiments.grid import MEASURES
 from engine.storage.runs import Run
 
-MEASURED = ("retained", "masked_accuracy", "pair_accuracy")
-AT_FIRST = 6  # runs
+QUALITIES = ("retained", "masked_accuracy", "pair_accuracy")
+CHOSEN_AT_FIRST = 6  # runs
 
 
-def own_view(runs: Sequence[Run]) -> None:
+def show_own_runs(runs: Sequence[Run]) -> None:
     """Draws the runs that are chosen; says where to get one when there is none."""
     if not runs:
         st.info(
@@ -27,26 +26,26 @@ def own_view(runs: Sequence[Run]) -> None:
         )
         st.page_link("app/pages/build.py", label="Build a student", icon=":material/construction:")
         return
-    chosen = own_runs(runs, "compare_runs", "Runs", AT_FIRST)
+    chosen = choose_runs(runs, "compare_runs", "Runs", CHOSEN_AT_FIRST)
     left, right = st.columns(2)
-    axis = choose_axis(left, "axis_own")
-    measure = right.selectbox("Quality", MEASURED, format_func=measure_title, key="own_measure")
+    axis = choose_cost_axis(left, "axis_own")
+    measure = right.selectbox("Quality", QUALITIES, format_func=measure_title, key="own_measure")
     draw_scatter(run_points(chosen, axis, measure), axis, measure, "scatter_own")
-    every = {name: {point.run: point for point in run_points(chosen, AXES[name], measure)} for name in AXES}
+    every = {name: {point.run: point for point in run_points(chosen, COST_AXES[name], measure)} for name in COST_AXES}
     rows = [
         [
-            next((every[name][run.id].note for name in AXES if run.id in every[name]), "its card cannot be read"),
+            next((every[name][run.id].note for name in COST_AXES if run.id in every[name]), "its card cannot be read"),
             run.id,
-            *(f"{every[name][run.id].x:,.1f}" if run.id in every[name] else "" for name in AXES),
-            next((f"{every[name][run.id].y:.1f}" for name in AXES if run.id in every[name]), ""),
+            *(f"{every[name][run.id].x:,.1f}" if run.id in every[name] else "" for name in COST_AXES),
+            next((f"{every[name][run.id].y:.1f}" for name in COST_AXES if run.id in every[name]), ""),
         ]
         for run in chosen
     ]
-    head = ["what it is", "run", *(f"{it.title.lower()}, {it.unit.split()[0]}" for it in AXES.values())]
+    head = ["what it is", "run", *(f"{it.title.lower()}, {it.unit.split()[0]}" for it in COST_AXES.values())]
     if rows:
         head.append(f"{MEASURES[measure]}, %")
-        st.html(table(head, rows, theme(state.dark())))
-        as_csv(head, rows, "runs", "own_csv")
+        st.html(html_table(head, rows, current_theme()))
+        csv_button(head, rows, "runs", "own_csv")
     st.caption(
         "One run has one seed and no interval: a difference between two of them may be chance. Recipes run several "
         "seeds. Retained is a share of the run's own teacher's masked accuracy."

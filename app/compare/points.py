@@ -8,19 +8,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from engine.experiments.outcome import Outcome, RowOutcome
+from engine.experiments.outcome import Outcome, RowOutcome, Summary
 from engine.sizing.cost import model_bytes, multiply_adds
 from engine.sizing.shape import Shape, ShapeError
 from engine.storage.runs import Run, RunError
-from engine.training import find_or_run as once
+from engine.training import find_or_run
 
-OWN = "my runs"
+OWN_RUNS = "my runs"
 FEW_THOUSAND = 5_000  # of a unit on an axis are too many digits
 TOKENS, HIDDEN_WORDS = 64, 10  # of the row whose forward pass is counted: 15% of its words are asked for
 
 
 @dataclass(frozen=True)
-class Axis:
+class CostAxis:
     """One thing that a student costs."""
 
     name: str
@@ -30,26 +30,26 @@ class Axis:
     larger: str = ""  # the unit that is a thousand times as large, for real models
 
 
-AXES = {
+COST_AXES = {
     axis.name: axis
     for axis in (
-        Axis("parameters", "Parameters", "thousand parameters", 1e3, "million parameters"),
-        Axis("bytes", "Bytes", "kilobytes of all tensors", 1e3, "megabytes of all tensors"),
-        Axis(
+        CostAxis("parameters", "Parameters", "thousand parameters", 1e3, "million parameters"),
+        CostAxis("bytes", "Bytes", "kilobytes of all tensors", 1e3, "megabytes of all tensors"),
+        CostAxis(
             "work",
             "FLOPs to run",
             f"million FLOPs for a row of {TOKENS} tokens",
             1e6,
             f"billion FLOPs for a row of {TOKENS} tokens",
         ),
-        Axis(
+        CostAxis(
             "flops",
             "FLOPs to train",
             "billion FLOPs of training, the teacher's included",
             1e9,
             "trillion FLOPs of training, the teacher's included",
         ),
-        Axis("seconds", "Seconds to train", "seconds of training steps, the quickest seed", 1.0),
+        CostAxis("seconds", "Seconds to train", "seconds of training steps, the quickest seed", 1.0),
     )
 }
 
@@ -68,46 +68,50 @@ class PlacedPoint:
     run: str = ""  # the id of a single run
 
 
-def outcome_points(found: Outcome, axis: Axis, measure: str) -> list[PlacedPoint]:
-    """The rows of `found` that have both the cost on `axis` and the `measure`."""
+def outcome_points(outcome: Outcome, axis: CostAxis, measure: str) -> list[PlacedPoint]:
+    """The rows of `outcome` that have both the cost on `axis` and the `measure`."""
     points = []
-    for row in found.rows:
-        x, one = _cost(row, axis), row.measured.get(measure)
-        if x is not None and one is not None:
-            width = None if one.interval is None else 100 * one.interval
+    for row in outcome.rows:
+        x, numbers = _cost(row, axis), row.measured.get(measure)
+        if x is not None and numbers is not None:
             series = row.series or ("teacher" if row.name == "teacher" else "students")
-            points.append(
-                PlacedPoint(row.label, series, x / axis.scale, 100 * one.mean, width, len(one.values), row.note)
-            )
+            mean, interval = in_percent(numbers)
+            points.append(PlacedPoint(row.label, series, x / axis.scale, mean, interval, len(numbers.values), row.note))
     return points
 
 
-def run_points(runs: Sequence[Run], axis: Axis, measure: str) -> list[PlacedPoint]:
+def in_percent(measured: Summary) -> tuple[float, float | None]:
+    """(mean, half of its 95% interval or None) of a measure between 0 and 1, in percent."""
+    return 100 * measured.mean, None if measured.interval is None else 100 * measured.interval
+
+
+def run_points(runs: Sequence[Run], axis: CostAxis, measure: str) -> list[PlacedPoint]:
     """Finished runs as points; one that lacks the cost or the measure, or cannot be read, is left out."""
     points = []
     for run in runs:
         try:
             card = run.card() or {}
-            scores, shape = card["scores"], card["shape"]
-            y, found = scores.get(measure), Shape.from_json(shape)
+            y, shape = card["scores"].get(measure), Shape.from_json(card["shape"])
             x = {
                 "parameters": lambda card=card: float(card["parameters"]),
-                "bytes": lambda found=found: model_bytes(found),
-                "work": lambda shape=shape: _work(shape),
+                "bytes": lambda shape=shape: model_bytes(shape),
+                "work": lambda card=card: _forward_flops(card["shape"]),
                 "flops": lambda card=card: card.get("flops"),
-                "seconds": lambda run=run: once.step_seconds(run),
+                "seconds": lambda run=run: find_or_run.step_seconds(run),
             }[axis.name]()
             if _is_number(x) and _is_number(y):
-                words = f"{card['method']} {found.layers} x {found.hidden}, {int(card['steps']):,} steps"
+                note = f"{card['method']} {shape.layers} x {shape.hidden}, {int(card['steps']):,} steps"
                 points.append(
-                    PlacedPoint(short_name(run.id), OWN, float(x) / axis.scale, 100 * float(y), None, 1, words, run.id)
+                    PlacedPoint(
+                        short_run_name(run.id), OWN_RUNS, float(x) / axis.scale, 100 * float(y), None, 1, note, run.id
+                    )
                 )
         except (RunError, ShapeError, KeyError, TypeError, ValueError, AttributeError, OverflowError):
             continue  # a damaged card is the watch page's to explain
     return points
 
 
-def in_fitting_unit(points: Sequence[PlacedPoint], axis: Axis) -> tuple[list[PlacedPoint], Axis]:
+def in_fitting_unit(points: Sequence[PlacedPoint], axis: CostAxis) -> tuple[list[PlacedPoint], CostAxis]:
     """The same in the axis's larger unit, where the largest of them has thousands of the smaller one."""
     if not axis.larger or max((point.x for point in points), default=0.0) < FEW_THOUSAND:
         return list(points), axis
@@ -117,24 +121,24 @@ def in_fitting_unit(points: Sequence[PlacedPoint], axis: Axis) -> tuple[list[Pla
     )
 
 
-def short_name(id: str) -> str:
+def short_run_name(id: str) -> str:
     """A run's id without its date: "20261125-214240-wid-4x64" is "wid-4x64, 21:42"."""
     found = re.fullmatch(r"\d{8}-(\d\d)(\d\d)\d\d-(.+)", id)
     return f"{found[3]}, {found[1]}:{found[2]}" if found else id
 
 
-def _cost(row: RowOutcome, axis: Axis) -> float | None:
+def _cost(row: RowOutcome, axis: CostAxis) -> float | None:
     if axis.name == "parameters":
         return float(row.parameters)
     if axis.name in ("work", "bytes"):
-        return _work(row.shape) if axis.name == "work" else _bytes(row.shape)
-    one = row.measured.get(axis.name)
-    if one is None:
+        return _forward_flops(row.shape) if axis.name == "work" else _bytes(row.shape)
+    cost = row.measured.get(axis.name)
+    if cost is None:
         return None
-    return min(one.values) if axis.name == "seconds" else one.mean  # whatever else the machine does only adds
+    return min(cost.values) if axis.name == "seconds" else cost.mean  # whatever else the machine does only adds
 
 
-def _work(shape: dict[str, Any]) -> float | None:
+def _forward_flops(shape: dict[str, Any]) -> float | None:
     """FLOPs of a forward pass over one row; None for a shape that is not told or cannot be."""
     try:
         found = Shape.from_json(shape)

@@ -11,16 +11,16 @@ from html import escape
 
 import numpy as np
 
-from app.elements.png import data_uri, paletted_png
-from app.elements.theme import Theme, channels
+from app.elements.png import data_uri, palette, paletted_png
+from app.elements.theme import FAINT_ROOT, Theme, colour_scale, rgb
 
-EDGE = 255  # the byte between heads; attention takes 0 to 254
+GAP_LEVEL = 255  # the byte between heads; attention takes 0 to 254
 GAP = 2  # pixels between heads
-MARGIN, WORDS = 16, 18  # pixels around a picture of a sheet, and for what stands above it
+MARGIN, CAPTION = 16, 18  # pixels around a picture of a sheet, and for what stands above it
 SMALL, LARGE = 92, 480  # pixels: of a picture in a strip; of one by itself at most, kept sharp at any size
 
 
-def smaller(layers: Sequence[np.ndarray]) -> list[np.ndarray]:
+def half_size(layers: Sequence[np.ndarray]) -> list[np.ndarray]:
     """The heads (head, pos, pos) of every layer at half the size: a pixel is the most of the four it stands for."""
     found = []
     for heads in layers:
@@ -37,10 +37,10 @@ def mosaic_png(layers: Sequence[np.ndarray], role: str, colours: Theme) -> bytes
     """
     pos, widest = layers[0].shape[-1], max(map(len, layers))
     side = pos + GAP
-    canvas = np.full((len(layers) * side - GAP, widest * side - GAP), EDGE, np.uint8)
+    canvas = np.full((len(layers) * side - GAP, widest * side - GAP), GAP_LEVEL, np.uint8)
     for row, heads in enumerate(layers):
         for column, head in enumerate(heads):
-            canvas[row * side : row * side + pos, column * side : column * side + pos] = np.minimum(head, EDGE - 1)
+            canvas[row * side : row * side + pos, column * side : column * side + pos] = np.minimum(head, GAP_LEVEL - 1)
     return paletted_png(canvas, _palette(role, colours))
 
 
@@ -58,7 +58,7 @@ def film_strip(frames: Sequence[tuple[str, bytes]], chosen: int, colours: Theme,
     return f'<div tabindex="0" style="display:flex;gap:6px;overflow-x:auto;padding-bottom:6px">{"".join(cells)}</div>'
 
 
-def large(png: bytes, alt: str) -> str:
+def large_image(png: bytes, alt: str) -> str:
     """HTML of one picture as wide as its place allows, its pixels kept sharp."""
     return (
         f'<img src="{data_uri(png)}" alt="{escape(alt)}" '
@@ -66,34 +66,35 @@ def large(png: bytes, alt: str) -> str:
     )
 
 
-def sheet(pictures: Sequence[tuple[str, bytes]], across: int, width: int, colours: Theme) -> str:
-    """An SVG of (words above, PNG) `pictures`, `across` in a row, each `width` pixels wide; it needs nothing beside it.
+def contact_sheet(pictures: Sequence[tuple[str, bytes]], columns: int, width: int, colours: Theme) -> str:
+    """An SVG of (words above, PNG) `pictures`, `columns` in a row, each `width` pixels wide. It stands alone.
 
     All pictures are as high as the first is for its width.
     """
     pixels_wide, pixels_high = struct.unpack(">II", pictures[0][1][16:24])  # of a PNG's header
-    tall = round(width * pixels_high / pixels_wide)
-    rows = -(-len(pictures) // across)
-    wide, high = MARGIN + min(across, len(pictures)) * (width + MARGIN), MARGIN + rows * (tall + MARGIN + WORDS)
+    height = round(width * pixels_high / pixels_wide)
+    rows = -(-len(pictures) // columns)
+    sheet_width, sheet_height = (
+        MARGIN + min(columns, len(pictures)) * (width + MARGIN),
+        MARGIN + rows * (height + MARGIN + CAPTION),
+    )
     parts = []
     for place, (words, png) in enumerate(pictures):
-        left = MARGIN + place % across * (width + MARGIN)
-        top = MARGIN + place // across * (tall + MARGIN + WORDS)
+        left = MARGIN + place % columns * (width + MARGIN)
+        top = MARGIN + place // columns * (height + MARGIN + CAPTION)
         parts.append(
             f'<text x="{left}" y="{top + 12}" fill="{colours.ink}">{escape(words)}</text>'
-            f'<image x="{left}" y="{top + WORDS}" width="{width}" height="{tall}" style="image-rendering:pixelated" '
-            f'href="{data_uri(png)}"/>'
+            f'<image x="{left}" y="{top + CAPTION}" width="{width}" height="{height}" '
+            f'style="image-rendering:pixelated" href="{data_uri(png)}"/>'
         )
+    size = f'width="{sheet_width}" height="{sheet_height}"'
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{wide}" height="{high}" viewBox="0 0 {wide} {high}" '
-        f'font-family="Source Sans, sans-serif" font-size="13"><rect width="{wide}" height="{high}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {sheet_width} {sheet_height}" '
+        f'font-family="Source Sans, sans-serif" font-size="13"><rect {size} '
         f'fill="{colours.paper}"/>{"".join(parts)}</svg>'
     )
 
 
 def _palette(role: str, colours: Theme) -> bytes:
-    """Red, green and blue of the bytes 0 to 255: the mosaic's scale, then what lies between heads."""
-    stops = [(share, channels(colours.tint(role, share**0.6))) for share in np.linspace(0, 1, 9).tolist()]
-    places = [share * (EDGE - 1) for share, _ in stops]
-    levels = np.stack([np.interp(np.arange(EDGE), places, [rgb[part] for _, rgb in stops]) for part in range(3)], 1)
-    return levels.round().astype(np.uint8).tobytes() + bytes(channels(colours.grid))
+    """The colours of the bytes 0 to 255: the mosaic's scale, then what lies between heads."""
+    return palette(colour_scale(colours.role(role), colours, FAINT_ROOT), GAP_LEVEL) + bytes(rgb(colours.grid))

@@ -1,12 +1,15 @@
-"""A picture of bytes as a PNG. Imports nothing of the project."""
+"""A picture of bytes as a PNG, by a palette of colours."""
 
 from __future__ import annotations
 
 import base64
 import struct
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
+
+from app.elements.theme import rgb
 
 
 def paletted_png(pixels: np.ndarray, palette: bytes) -> bytes:
@@ -18,6 +21,17 @@ def paletted_png(pixels: np.ndarray, palette: bytes) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
     )
+
+
+def palette(stops: Sequence[tuple[float, str]], count: int) -> bytes:
+    """Red, green and blue of the bytes 0 to `count` - 1, one after the other.
+
+    `stops`: (share of the way, "#rrggbb"), the first at 0 and the last at 1.
+    """
+    places = [share * (count - 1) for share, _ in stops]
+    colours = np.array([rgb(colour) for _, colour in stops], dtype=float)
+    levels = np.stack([np.interp(np.arange(count), places, colours[:, part]) for part in range(3)], 1)
+    return levels.round().astype(np.uint8).tobytes()
 
 
 def data_uri(png: bytes) -> str:

@@ -39,6 +39,9 @@ class Theme:
         return mix(self.empty, colour, 0.5)
 
 
+FAINT_ROOT = 0.6  # of a scale of attention, most of which is faint
+STOPS = tuple(step / 8 for step in range(9))  # of a colour scale, as shares of the way
+
 LIGHT = Theme(
     "#14171c",
     "#5f6675",
@@ -68,24 +71,35 @@ def theme(dark: bool) -> Theme:
     return DARK if dark else LIGHT
 
 
-def on(colour: str) -> str:
+def readable_on(colour: str) -> str:
     """Black or white, whichever is easier to read on `colour` (#rrggbb); relative luminance as WCAG 2 defines it."""
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in channels(colour))]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in rgb(colour))]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
     return "#000000" if (luminance + 0.05) ** 2 > 1.05 * 0.05 else "#ffffff"
 
 
-def faded(colour: str, opacity: float) -> str:
+def with_opacity(colour: str, opacity: float) -> str:
     """`colour` (#rrggbb) as a see-through CSS colour, `opacity` 0-1."""
-    return "rgba({}, {}, {}, {})".format(*channels(colour), opacity)
+    return "rgba({}, {}, {}, {})".format(*rgb(colour), opacity)
 
 
-def channels(colour: str) -> tuple[int, int, int]:
+def rgb(colour: str) -> tuple[int, int, int]:
     """Red, green and blue of "#rrggbb", each 0-255."""
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 
 
 def mix(a: str, b: str, share: float) -> str:
     """The colour that lies `share` 0-1 of the way from `a` to `b`."""
-    mixed = (round(x + (y - x) * share) for x, y in zip(channels(a), channels(b), strict=True))
+    mixed = (round(x + (y - x) * share) for x, y in zip(rgb(a), rgb(b), strict=True))
     return "#{:02x}{:02x}{:02x}".format(*mixed)
+
+
+def colour_scale(colour: str, colours: Theme, root: float = 1.0) -> list[tuple[float, str]]:
+    """Stops (share of the way, colour) from empty paper to `colour`; a `root` below 1 shows faint values better."""
+    return [(share, mix(colours.empty, colour, share**root)) for share in STOPS]
+
+
+def diverging_scale(negative: str, positive: str, colours: Theme, root: float = 1.0) -> list[tuple[float, str]]:
+    """Stops from `negative` over empty paper, for zero, to `positive`."""
+    below = [(0.5 - share / 2, mix(colours.empty, negative, share**root)) for share in STOPS[:0:-1]]
+    return [*below, *((0.5 + share / 2, mix(colours.empty, positive, share**root)) for share in STOPS)]

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from app.elements import plotly_base as charts
-from app.elements.mosaic_image import film_strip, mosaic_png, smaller
+from app.elements.mosaic_image import film_strip, half_size, mosaic_png
 from app.elements.theme import theme
+from app.examine.attention_charts import attention_difference, attention_heatmap, attention_mosaic
 from app.examine.bertviz.head_view import head_view_html
 from app.examine.bertviz.model_view import model_view_html
 from app.examine.inheritance_charts import score_matrix
@@ -59,17 +59,17 @@ def measure_views(repeats: int) -> tuple[dict[str, list[float]], dict[str, int]]
     def new_sentence() -> None:
         for role in ("teacher", "student"):
             seen = probe(teacher.bert, teacher.tokenizer, stories(1)[0], TOKENS)
-            charts.mosaic(seen.attentions, role, colours).to_json()
-            charts.one_head(seen.attentions[0, 0], seen.tokens, role, colours).to_json()
-        charts.difference(seen.attentions[0, 0], seen.attentions[1, 1], seen.tokens, colours).to_json()
+            attention_mosaic(seen.attentions, role, colours).to_json()
+            attention_heatmap(seen.attentions[0, 0], seen.tokens, role, colours).to_json()
+        attention_difference(seen.attentions[0, 0], seen.attentions[1, 1], seen.tokens, colours).to_json()
 
-    small = mosaic_png(smaller(list((maps * 255).astype(np.uint8))), "student", colours)
+    small = mosaic_png(half_size(list((maps * 255).astype(np.uint8))), "student", colours)
     frames = [(f"{step}", small) for step in range(FRAMES)]
     names = [f"{place}" for place in range(LAYERS * HEADS)]
     views: dict[str, Callable[[], str]] = {
-        "mosaic, 12 x 12 heads, 32 tokens": lambda: charts.mosaic(maps, "teacher", colours).to_json(),
-        "one head, 32 tokens": lambda: charts.one_head(grid, words, "teacher", colours).to_json(),
-        "difference, 32 tokens": lambda: charts.difference(grid, maps[1, 1], words, colours).to_json(),
+        "mosaic, 12 x 12 heads, 32 tokens": lambda: attention_mosaic(maps, "teacher", colours).to_json(),
+        "one head, 32 tokens": lambda: attention_heatmap(grid, words, "teacher", colours).to_json(),
+        "difference, 32 tokens": lambda: attention_difference(grid, maps[1, 1], words, colours).to_json(),
         "heads by heads, 144 x 144": lambda: score_matrix(
             rng.random((LAYERS * HEADS, LAYERS * HEADS)), names, names, colours
         ).to_json(),

@@ -1,4 +1,4 @@
-"""Measures per layer as lines, for any number of models. Never imports streamlit."""
+"""Measures per layer as lines, and the best heads for relations as bars beside their nulls. Never imports streamlit."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 import plotly.graph_objects as go
 
-from app.elements.plotly_base import band, escape, layout
+from app.elements.plotly_base import SYMBOLS, add_band, apply_layout, escape_label
 from app.elements.theme import Theme
 from engine.inspection.head_roles import BestHead
-
-SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "star")
 
 
 def line_colours(names: list[str], colours: Theme) -> dict[str, str]:
@@ -26,7 +24,7 @@ def line_colours(names: list[str], colours: Theme) -> dict[str, str]:
     return found
 
 
-def step_lines(
+def layer_lines(
     steps: Mapping[str, np.ndarray],
     title: str,
     colours: Theme,
@@ -45,16 +43,16 @@ def step_lines(
         number = np.arange(1, len(values) + 1)
         x = number / len(values) if relative else number
         mean, spread = values.mean(1), values.std(1)
-        band(figure, x, mean - spread, mean + spread, of[name])
+        add_band(figure, x, mean - spread, mean + spread, of[name])
         figure.add_scatter(
             x=x,
             y=mean,
-            name=escape(name),
+            name=escape_label(name),
             mode="lines+markers",
             line={"color": of[name], "width": 2.5, "dash": "dash" if name in dashed else "solid"},
             marker={"size": 8, "symbol": SYMBOLS[place % len(SYMBOLS)]},
             customdata=np.stack([number, spread], 1),
-            hovertemplate=f"{escape(name)}, layer %{{customdata[0]}}: %{{y:.3g}}{unit} ± %{{customdata[1]:.2g}}"
+            hovertemplate=f"{escape_label(name)}, layer %{{customdata[0]}}: %{{y:.3g}}{unit} ± %{{customdata[1]:.2g}}"
             "<extra></extra>",
         )
     if relative:
@@ -62,19 +60,19 @@ def step_lines(
     else:
         figure.update_xaxes(title="layer", tickmode="linear", tick0=1, dtick=1 if _deepest(steps) <= 12 else 3)
     figure.update_yaxes(title=title, ticksuffix=unit, rangemode="tozero")
-    return layout(figure, colours, 330, dragmode=False)
+    return apply_layout(figure, colours, 330, dragmode=False)
 
 
 def _deepest(steps: Mapping[str, np.ndarray]) -> int:
     return max((len(values) for values in steps.values()), default=0)
 
 
-def best_bars(best: Mapping[str, Mapping[str, BestHead]], colours: Theme) -> go.Figure:
+def best_head_bars(best: Mapping[str, Mapping[str, BestHead]], colours: Theme) -> go.Figure:
     """role -> relation -> its best head: bars with 95% intervals, in percent, and what two nulls would reach."""
     figure = go.Figure()
     for role, heads in best.items():
         figure.add_bar(
-            name=escape(role),
+            name=escape_label(role),
             x=list(heads),
             y=[100 * head.value for head in heads.values()],
             error_y={
@@ -85,7 +83,7 @@ def best_bars(best: Mapping[str, Mapping[str, BestHead]], colours: Theme) -> go.
             },
             marker={"color": colours.role(role)},
             customdata=[[head.layer + 1, head.head + 1, 100 * head.interval] for head in heads.values()],
-            hovertemplate=f"{escape(role)}, layer %{{customdata[0]}}, head %{{customdata[1]}}: %{{y:.1f}}% ± "
+            hovertemplate=f"{escape_label(role)}, layer %{{customdata[0]}}, head %{{customdata[1]}}: %{{y:.1f}}% ± "
             "%{customdata[2]:.1f}<extra></extra>",
         )
     first = next(iter(best.values()))
@@ -103,4 +101,4 @@ def best_bars(best: Mapping[str, Mapping[str, BestHead]], colours: Theme) -> go.
             hovertemplate=f"{name}: %{{y:.1f}}%<extra></extra>",
         )
     figure.update_yaxes(title="attention on the right word, %", range=[0, 104])
-    return layout(figure, colours, 340, barmode="group", bargap=0.3, dragmode=False)
+    return apply_layout(figure, colours, 340, barmode="group", bargap=0.3, dragmode=False)

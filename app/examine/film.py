@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import streamlit as st
 
-from app.elements.buttons import deferred_csv
-from app.elements.mosaic_image import LARGE, SMALL, film_strip, large, sheet
-from app.elements.theme import Theme, theme
-from app.examine.score_over_time import course, show_course
-from app.session import caches as state
-from app.session import widget_values as given
+from app.elements.buttons import lazy_csv_button
+from app.elements.mosaic_image import LARGE, SMALL, contact_sheet, film_strip, large_image
+from app.elements.text import join_word_pieces
+from app.elements.theme import Theme
+from app.examine.score_over_time import read_score_curve, show_score_curves
+from app.session import caches
+from app.session.browser import current_theme, is_dark, recall, remember
+from app.session.link import set_link_value
+from app.session.widget_values import persistent, persistent_choice, set_widget_value, start_from_link, widget_value
 from engine.inheritance.curve import InheritanceCurve
 from engine.storage.attention_frames import AttentionFrames, AttentionFramesError, read_frames
 from engine.storage.runs import Run
 
-EVERY = 0.9  # seconds a picture stands while the film plays
-STRIP = 20  # small pictures below the large ones; the slider has all
+SECONDS_A_FRAME = 0.9  # seconds a picture stands while the film plays
+MOST_SMALL = 20  # small pictures below the large ones; the slider has all
 
 
 def show_film(run: Run) -> None:
     """The tab of `run`."""
-    colours = theme(state.dark())
+    colours = current_theme()
     try:
-        snapshots, curve = read_frames(run.attention_dir), course(run)
+        snapshots, curve = read_frames(run.attention_dir), read_score_curve(run)
     except ValueError as error:
         st.error(str(error), icon=":material/broken_image:")
         return
@@ -37,30 +39,28 @@ def show_film(run: Run) -> None:
             icon=":material/movie:",
         )
     else:
-        _show(run, snapshots, curve, colours)
-    show_course(run, curve, colours)
+        _show_film(run, snapshots, curve, colours)
+    show_score_curves(run, curve, colours)
 
 
-def _show(run: Run, snapshots: AttentionFrames, curve: InheritanceCurve | None, colours: Theme) -> None:
+def _show_film(run: Run, snapshots: AttentionFrames, curve: InheritanceCurve | None, colours: Theme) -> None:
     st.caption(
         "At every evaluation the run keeps where its student looks in a dozen held-out sentences. Rows of a mosaic are "
         "layers, its columns heads; student and teacher are drawn on one scale."
     )
-    names = [_text(tokens) for tokens in snapshots.tokens]
+    names = [_sentence_text(tokens) for tokens in snapshots.tokens]
     left, right = st.columns([4, 1], vertical_alignment="bottom")
     name = f"film_sentence_{run.id}"
-    given.begin(name, "film", 0, lambda said: _one_of(int(said) - 1, range(len(names))))
+    start_from_link(name, "film", 0, lambda word: _if_among(int(word) - 1, range(len(names))))
     sentence = left.selectbox(
         "Sentence of the film",
-        range(len(names)),
-        given.value_of(name),
         format_func=names.__getitem__,
-        key=given.key(name),
+        **persistent_choice(name, range(len(names)), 0),
     )
-    state.set_link("film", str(sentence + 1) if sentence else "")
+    set_link_value("film", str(sentence + 1) if sentence else "")
     size = sum(path.stat().st_size for path in run.attention_dir.iterdir())
     try:
-        teacher, pictures = state.film_pictures(str(run.attention_dir), size, int(sentence), state.dark())
+        teacher, pictures = caches.film_pictures(str(run.attention_dir), size, int(sentence), is_dark())
     except ValueError as error:
         st.error(str(error), icon=":material/broken_image:")
         return
@@ -73,31 +73,31 @@ def _show(run: Run, snapshots: AttentionFrames, curve: InheritanceCurve | None, 
         return
     playing = f"film_playing_{run.id}"
     if right.button(
-        "Pause" if state.recall(playing) else "Play",
-        icon=":material/pause:" if state.recall(playing) else ":material/play_arrow:",
+        "Pause" if recall(playing) else "Play",
+        icon=":material/pause:" if recall(playing) else ":material/play_arrow:",
         disabled=len(pictures) < 2,
         key=f"film_play_{run.id}",
         width="stretch",
     ):
-        state.remember(playing, not state.recall(playing, False))
+        remember(playing, not recall(playing, False))
         st.rerun()
-    scores = _scores(curve)
-    st.fragment(_frame, run_every=EVERY if state.recall(playing) else None)(
+    scores = _score_by_step(curve)
+    st.fragment(_film_frame, run_every=SECONDS_A_FRAME if recall(playing) else None)(
         run, int(sentence), pictures, teacher, scores, colours
     )
 
 
-def _one_of(number: int, known: Sequence[int]) -> int | None:
-    """`number` where it is known."""
-    return number if number in known else None
+def _if_among(number: int, offered: Sequence[int]) -> int | None:
+    """`number` where it is offered."""
+    return number if number in offered else None
 
 
-def _text(tokens: Sequence[str]) -> str:
+def _sentence_text(tokens: Sequence[str]) -> str:
     """A sentence's tokens as one reads them, without the special ones at its ends."""
-    return re.sub(r" (?=[.,!?])", "", " ".join(tokens[1:-1]).replace(" ##", ""))
+    return join_word_pieces(tokens[1:-1])
 
 
-def _frame(
+def _film_frame(
     run: Run,
     sentence: int,
     pictures: dict[int, tuple[bytes, bytes]],
@@ -107,44 +107,44 @@ def _frame(
 ) -> None:
     """One picture of the film beside the teacher's, the slider that chooses it, and the strip of all."""
     steps, name, playing = list(pictures), f"film_step_{run.id}", f"film_playing_{run.id}"
-    given.begin(name, "step", steps[-1], lambda said: _one_of(int(said), steps))
-    if given.value_of(name) not in pictures:
-        given.give(name, steps[-1])
-    if state.recall(playing):
-        now = steps.index(given.value_of(name))
-        given.give(name, steps[(now + 1) % len(steps)])
-        if now + 1 == len(steps) - 1:  # the last one is up now: the film ends there
-            state.remember(playing, False)
+    start_from_link(name, "step", steps[-1], lambda word: _if_among(int(word), steps))
+    if widget_value(name) not in pictures:
+        set_widget_value(name, steps[-1])
+    if recall(playing):
+        place = steps.index(widget_value(name))
+        set_widget_value(name, steps[(place + 1) % len(steps)])
+        if place + 1 == len(steps) - 1:  # the last one is up now: the film ends there
+            remember(playing, False)
             st.rerun()
     screen = st.container()
     step = steps[-1]
     if len(steps) > 1:
         step = st.select_slider(
-            "Step of the film", steps, given.value_of(name), format_func=lambda it: f"step {it:,}", key=given.key(name)
+            "Step of the film", steps, format_func=lambda step: f"step {step:,}", **persistent(name)
         )
-    if not state.recall(playing):  # or every picture that passed by were a page to go back to
-        state.set_link("step", "" if step == steps[-1] else str(step))
+    if not recall(playing):  # or every picture that passed by were a page to go back to
+        set_link_value("step", "" if step == steps[-1] else str(step))
     left, right = screen.columns(2, gap="large")
-    told = f", score {scores[step]:.3f}" if step in scores else ""
+    score_text = f", score {scores[step]:.3f}" if step in scores else ""
     with left:
         st.markdown(":blue[**Teacher**], who does not change")
-        st.html(large(teacher, "Attention of the teacher"))
+        st.html(large_image(teacher, "Attention of the teacher"))
     with right:
-        st.markdown(f":orange[**Student**] after {step:,} steps{told}")
-        st.html(large(pictures[step][0], f"Attention of the student after {step} steps"))
-    strip = sorted({*steps[:: max(1, -(-len(steps) // STRIP))], step, steps[-1]})
-    frames = [(f"{it:,}" + (f": {scores[it]:.2f}" if it in scores else ""), pictures[it][1]) for it in strip]
+        st.markdown(f":orange[**Student**] after {step:,} steps{score_text}")
+        st.html(large_image(pictures[step][0], f"Attention of the student after {step} steps"))
+    strip = sorted({*steps[:: max(1, -(-len(steps) // MOST_SMALL))], step, steps[-1]})
+    frames = [(f"{at:,}" + (f": {scores[at]:.2f}" if at in scores else ""), pictures[at][1]) for at in strip]
     st.html(film_strip(frames, strip.index(step), colours, "Attention of the student at step"))
     st.caption("The film in small: below each picture its step and the inheritance score there, best matching.")
-    both = [("Teacher", teacher), (f"Student after {step:,} steps{told}", pictures[step][0])]
+    both = [("Teacher", teacher), (f"Student after {step:,} steps{score_text}", pictures[step][0])]
     with st.container(horizontal=True):
-        _keep_picture("These two as SVG", lambda: sheet(both, 2, LARGE, colours), f"{run.id}-step-{step}")
-        _keep_picture("The film as SVG", lambda: sheet(frames, 5, 2 * SMALL, colours), f"{run.id}-film")
+        _svg_button("These two as SVG", lambda: contact_sheet(both, 2, LARGE, colours), f"{run.id}-step-{step}")
+        _svg_button("The film as SVG", lambda: contact_sheet(frames, 5, 2 * SMALL, colours), f"{run.id}-film")
         head = ["model", "layer", "head", "from", "token", "to", "token looked at", "attention"]
-        deferred_csv(head, lambda: _numbers(run, sentence, step), f"{run.id}-step-{step}", "film_step_csv")
+        lazy_csv_button(head, lambda: _attention_rows(run, sentence, step), f"{run.id}-step-{step}", "film_step_csv")
 
 
-def _keep_picture(words: str, make: Callable[[], str], name: str) -> None:
+def _svg_button(words: str, make: Callable[[], str], name: str) -> None:
     """A button that saves a picture, which is made when it is pressed."""
     st.download_button(
         words,
@@ -157,7 +157,7 @@ def _keep_picture(words: str, make: Callable[[], str], name: str) -> None:
     )
 
 
-def _numbers(run: Run, sentence: int, step: int) -> Iterator[list[object]]:
+def _attention_rows(run: Run, sentence: int, step: int) -> Iterator[list[object]]:
     """Every number of the two pictures of `step`; nothing where their file has been damaged meanwhile."""
     with contextlib.suppress(AttentionFramesError):
         snapshots = read_frames(run.attention_dir)
@@ -170,7 +170,7 @@ def _numbers(run: Run, sentence: int, step: int) -> Iterator[list[object]]:
                     yield [name, layer, head + 1, *place, f"{byte / 255:.3f}"]
 
 
-def _scores(curve: InheritanceCurve | None) -> dict[int, float]:
+def _score_by_step(curve: InheritanceCurve | None) -> dict[int, float]:
     """Step -> score by best matching."""
     if curve is None:
         return {}

@@ -8,25 +8,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 import plotly.graph_objects as go
 
-from app.elements.plotly_base import COLOURBAR, band, escape, layout
-from app.elements.theme import Theme
+from app.elements.plotly_base import COLOUR_BAR, add_band, apply_layout, escape_label
+from app.elements.theme import Theme, colour_scale
 
 if TYPE_CHECKING:
     from engine.inheritance.curve import InheritanceCurve
     from engine.inheritance.score import ScoreInterval
 
-LEAST = -0.25  # the left end of a score's axis, unless something lies further away
-SYMBOLS = ("diamond", "circle", "square", "triangle-up", "x", "star")
+LEFT_END = -0.25  # the left end of a score's axis, unless something lies further away
+CURVE_SYMBOLS = ("diamond", "circle", "square", "triangle-up", "x", "star")
 
 
-def score_dots(figures: Mapping[str, ScoreInterval], colours: Theme, strong: str) -> go.Figure:
-    """Scores with their 95% intervals on one axis, a row each; `strong` is the one that matters, or empty: all do."""
+def score_dots(figures: Mapping[str, ScoreInterval], colours: Theme, highlighted: str) -> go.Figure:
+    """Scores with their 95% intervals on one axis, a row each. `highlighted`: the one that matters; empty: all."""
     names, values = list(figures), list(figures.values())
-    tints = [colours.student if strong in (name, "") else colours.quiet for name in names]
+    tints = [colours.student if highlighted in (name, "") else colours.quiet for name in names]
     figure = go.Figure(
         go.Scatter(
             x=[value.score for value in values],
-            y=[escape(name) for name in names],
+            y=[escape_label(name) for name in names],
             mode="markers",
             marker={"size": 11, "symbol": "diamond", "color": tints},
             error_x={
@@ -48,10 +48,10 @@ def score_dots(figures: Mapping[str, ScoreInterval], colours: Theme, strong: str
         figure.add_vline(place, line={"color": colours.quiet, "width": 1, "dash": "dot"})
         figure.add_annotation(x=place, y=1, yref="paper", yanchor="bottom", text=words, showarrow=False,
                               font={"color": colours.quiet, "size": 12})  # fmt: skip
-    low = min([LEAST, *(value.low - 0.05 for value in values)])
+    low = min([LEFT_END, *(value.low - 0.05 for value in values)])
     figure.update_xaxes(range=[low, 1.05], title="inheritance score", zeroline=False)
     figure.update_yaxes(autorange="reversed", showgrid=False)
-    return layout(figure, colours, 110 + 34 * len(names), dragmode=False).update_layout(margin={"t": 46, "r": 36})
+    return apply_layout(figure, colours, 110 + 34 * len(names), dragmode=False).update_layout(margin={"t": 46, "r": 36})
 
 
 def score_matrix(
@@ -67,17 +67,16 @@ def score_matrix(
     `rows`, `columns`: what the student's and the teacher's are called. `edges`: before which rows and columns a layer
     begins.
     """
-    stops = np.linspace(0, 1, 9).tolist()
-    names = np.array([[[escape(row), escape(column)] for column in columns] for row in rows])
+    names = np.array([[[escape_label(row), escape_label(column)] for column in columns] for row in rows])
     figure = go.Figure(
         go.Heatmap(
             z=values.astype(np.float32),
             zmin=0,
             zmax=1,
-            colorscale=[(stop, colours.tint("student", stop)) for stop in stops],
+            colorscale=colour_scale(colours.student, colours),
             customdata=names,
             hovertemplate="student's %{customdata[0]}<br>teacher's %{customdata[1]}<br>score %{z:.3f}<extra></extra>",
-            colorbar=COLOURBAR,
+            colorbar=COLOUR_BAR,
         )
     )
     if len(pairs):
@@ -98,7 +97,7 @@ def score_matrix(
     figure.update_yaxes(**_ticks(rows), title={"text": "student", "standoff": 12}, showgrid=False, zeroline=False)
     figure.update_xaxes(range=[-0.5, len(columns) - 0.5], constrain="domain")
     figure.update_yaxes(range=[len(rows) - 0.5, -0.5], scaleanchor="x", constrain="domain", constraintoward="top")
-    return layout(figure, colours, 420, dragmode=False)
+    return apply_layout(figure, colours, 420, dragmode=False)
 
 
 def score_curves(
@@ -111,25 +110,25 @@ def score_curves(
     figure, lines = go.Figure(), (colours.student, *colours.series, colours.teacher)
     for index, (curve, name) in enumerate(zip(curves, names, strict=True)):
         colour = lines[index % len(lines)]
-        told = [
+        points = [
             (x, score)
             for x, score in zip(curve.axes[axis], curve.scores[pairing], strict=True)
             if x is not None and score is not None
         ]
-        if not told:
+        if not points:
             continue
-        x = np.array([place for place, _ in told])
-        middle, low, high = (np.array([score[part] for _, score in told]) for part in ("score", "low", "high"))
-        band(figure, x, low, high, colour)
+        x = np.array([place for place, _ in points])
+        middle, low, high = (np.array([score[part] for _, score in points]) for part in ("score", "low", "high"))
+        add_band(figure, x, low, high, colour)
         figure.add_scatter(
             x=x,
             y=middle,
-            name=escape(name),
+            name=escape_label(name),
             mode="lines+markers",
             line={"color": colour, "width": 2.5},
-            marker={"size": 8, "symbol": SYMBOLS[index % len(SYMBOLS)]},
+            marker={"size": 8, "symbol": CURVE_SYMBOLS[index % len(CURVE_SYMBOLS)]},
             customdata=np.stack([low, high], 1),
-            hovertemplate=f"{escape(name)}, %{{x:,.4~s}} {unit}: %{{y:.3f}} (%{{customdata[0]:.3f}} to "
+            hovertemplate=f"{escape_label(name)}, %{{x:,.4~s}} {unit}: %{{y:.3f}} (%{{customdata[0]:.3f}} to "
             "%{customdata[1]:.3f})<extra></extra>",
         )
     figure.add_hline(
@@ -143,11 +142,11 @@ def score_curves(
     )
     figure.update_annotations(font={"color": colours.quiet, "size": 12}, xanchor="right")
     figure.update_xaxes(title=unit, rangemode="tozero")
-    figure.update_yaxes(title="inheritance score", range=[min(LEAST, _lowest(figure)), 1.08], zeroline=False)
-    return layout(figure, colours, 380)
+    figure.update_yaxes(title="inheritance score", range=[min(LEFT_END, _lowest_value(figure)), 1.08], zeroline=False)
+    return apply_layout(figure, colours, 380)
 
 
-def _lowest(figure: go.Figure) -> float:
+def _lowest_value(figure: go.Figure) -> float:
     found = [float(np.min(trace.y)) for trace in figure.data if len(trace.y)]
     return min(found, default=0.0) - 0.05
 
@@ -156,4 +155,4 @@ def _ticks(names: Sequence[str]) -> dict[str, object]:
     """Names at every place, or at so many that they can be read."""
     step = max(1, -(-len(names) // 24))
     places = list(range(0, len(names), step))
-    return {"tickvals": places, "ticktext": [escape(names[place]) for place in places]}
+    return {"tickvals": places, "ticktext": [escape_label(names[place]) for place in places]}

@@ -7,48 +7,48 @@ from typing import Any
 
 import streamlit as st
 
-from app.elements.buttons import as_csv
-from app.elements.figure import shown
-from app.elements.tables import table
+from app.elements.buttons import csv_button
+from app.elements.figure import show_figure
+from app.elements.tables import html_table
 from app.elements.theme import Theme
-from app.examine import inheritance_charts as charts
-from app.examine.inheritance import PAIRINGS, thousandths
-from app.session import caches as state
+from app.examine import inheritance_charts
+from app.examine.inheritance import PAIRINGS, score_text
+from app.session import caches
 from engine.inheritance.curve import AXES, InheritanceCurve
 from engine.storage.runs import Run, RunError, list_runs
 
 MOST_RUNS = 6  # on one chart
 
 
-def course(run: Run) -> InheritanceCurve | None:
+def read_score_curve(run: Run) -> InheritanceCurve | None:
     """The score of `run` at its evaluations; None where it has not told any."""
     size = run.events_path.stat().st_size if run.events_path.exists() else 0
-    return state.score_curve(str(run.path), size)
+    return caches.inheritance_curve(str(run.path), size)
 
 
-def _kin(curve: InheritanceCurve) -> dict[str, InheritanceCurve]:
+def _comparable_curves(curve: InheritanceCurve) -> dict[str, InheritanceCurve]:
     """The curves that can share a chart with `curve`: same teacher, text and length. Newest first."""
     found: dict[str, InheritanceCurve] = {}
-    for other in list_runs(state.RUNS):
+    for run in list_runs(caches.RUNS):
         with contextlib.suppress(RunError):  # another run's damage is shown on its own page
-            its = course(other)
-            if its is not None and its.comparable_by == curve.comparable_by:
-                found[other.id] = its
+            other_curve = read_score_curve(run)
+            if other_curve is not None and other_curve.comparable_by == curve.comparable_by:
+                found[run.id] = other_curve
     return found
 
 
-def show_course(run: Run, curve: InheritanceCurve | None, colours: Theme) -> None:
+def show_score_curves(run: Run, curve: InheritanceCurve | None, colours: Theme) -> None:
     """The curves, and where they end as a table. `curve`: the run's own."""
     st.markdown("**The inheritance score over training**")
     if curve is None:
         st.caption("This run has not told its score.")
         return
-    curves = _kin(curve)
+    curves = _comparable_curves(curve)
     first, second, third = st.columns([3, 1, 1], vertical_alignment="bottom")
     chosen = first.multiselect(
         "Runs",
         list(curves),
-        _suggested(run.id, curves),
+        _default_runs(run.id, curves),
         format_func=lambda id: f"{curves[id].method} {curves[id].shape} ({id})",
         key=f"film_runs_{run.id}",
         max_selections=MOST_RUNS,
@@ -61,39 +61,47 @@ def show_course(run: Run, curve: InheritanceCurve | None, colours: Theme) -> Non
     if not chosen:
         st.caption("Choose at least one run.")
         return
-    drawn = [curves[id] for id in chosen]
-    silent = [one.run for one in drawn if all(x is None for x in one.axes[axis]) or not any(one.scores[pairing])]
-    if silent:
-        st.info(f"Not drawn, for they do not tell it: {', '.join(silent)}.", icon=":material/info:")
-    names = _names(drawn)
-    shown(
-        charts.score_curves(drawn, names, pairing, axis, AXES[axis], colours),
+    chosen_curves = [curves[id] for id in chosen]
+    missing = [
+        shown.run
+        for shown in chosen_curves
+        if all(x is None for x in shown.axes[axis]) or not any(shown.scores[pairing])
+    ]
+    if missing:
+        st.info(f"Not drawn, for they do not tell it: {', '.join(missing)}.", icon=":material/info:")
+    names = _curve_names(chosen_curves)
+    show_figure(
+        inheritance_charts.score_curves(chosen_curves, names, pairing, axis, AXES[axis], colours),
         key=f"film_curves_{run.id}",
         alt="Inheritance score over training, one line a run.",
-        beside="film_csv",
+        csv_key="film_csv",
     )
     st.caption(
         "0 is what freshly initialised students of the same shape score, 1 is the teacher's own attention. Nobody was "
         "asked to imitate attention unless the method says so: WID, soft targets and learning from scratch have no "
         "loss on it. Bands: 95% intervals over a dozen sentences."
     )
-    st.html(_ends(drawn, names, pairing, colours))
-    _curves_as_csv(drawn, names, pairing)
+    st.html(_final_scores(chosen_curves, names, pairing, colours))
+    _curves_as_csv(chosen_curves, names, pairing)
 
 
-def _suggested(run_id: str, curves: dict[str, InheritanceCurve]) -> list[str]:
+def _default_runs(run_id: str, curves: dict[str, InheritanceCurve]) -> list[str]:
     """The run itself and the newest of every other method with its shape."""
-    own = curves.get(run_id)
-    found = [run_id] if own else []
-    methods = {own.method} if own else set()
+    own_curve = curves.get(run_id)
+    suggested = [run_id] if own_curve else []
+    methods = {own_curve.method} if own_curve else set()
     for id, curve in curves.items():
-        if len(found) < MOST_RUNS and curve.method not in methods and (own is None or curve.shape == own.shape):
-            found.append(id)
+        if (
+            len(suggested) < MOST_RUNS
+            and curve.method not in methods
+            and (own_curve is None or curve.shape == own_curve.shape)
+        ):
+            suggested.append(id)
             methods.add(curve.method)
-    return found
+    return suggested
 
 
-def _names(curves: list[InheritanceCurve]) -> list[str]:
+def _curve_names(curves: list[InheritanceCurve]) -> list[str]:
     """The methods, with what tells two runs of one method apart."""
     methods = [curve.method for curve in curves]
     return [
@@ -112,26 +120,26 @@ def _curves_as_csv(curves: list[InheritanceCurve], names: list[str], pairing: st
         for at, figure in enumerate(curve.scores[pairing])
         if figure
     ]
-    as_csv(["method", "run", *axes, "score", "low", "high"], lines, "inheritance-over-time", "film_csv")
+    csv_button(["method", "run", *axes, "score", "low", "high"], lines, "inheritance-over-time", "film_csv")
 
 
-def _ends(curves: list[InheritanceCurve], names: list[str], pairing: str, colours: Theme) -> str:
+def _final_scores(curves: list[InheritanceCurve], names: list[str], pairing: str, colours: Theme) -> str:
     """The last score of every run as a table, nulls beside."""
 
-    def said(figure: Any) -> str:
+    def score_cell(figure: Any) -> str:
         if not figure:
             return "–"
-        score, low, high = (thousandths(figure[name]) for name in ("score", "low", "high"))
+        score, low, high = (score_text(figure[name]) for name in ("score", "low", "high"))
         return f"{score} ({low} to {high})"
 
     rows = [
         [
             name,
             f"{curve.axes['steps'][-1]:,.0f}",
-            said(curve.scores[pairing][-1]),
-            said(curve.shuffled[-1]),
-            said(curve.random[-1]),
+            score_cell(curve.scores[pairing][-1]),
+            score_cell(curve.shuffled[-1]),
+            score_cell(curve.random[-1]),
         ]
         for curve, name in zip(curves, names, strict=True)
     ]
-    return table(["run", "steps", "score at its end", "heads shuffled", "random student"], rows, colours)
+    return html_table(["run", "steps", "score at its end", "heads shuffled", "random student"], rows, colours)

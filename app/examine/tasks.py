@@ -5,10 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from app.elements.figure import shown
+from app.elements.figure import show_figure
 from app.elements.score_charts import score_bars
-from app.elements.theme import theme
-from app.session import caches as state
+from app.session import caches
+from app.session.browser import current_theme, recall, remember
 from engine.model.saved_models import Model
 from engine.tasks.catalog import TASKS
 from engine.tasks.labelled import TaskError
@@ -25,68 +25,68 @@ def show_tasks(teacher: Model, student: Model, run_id: str) -> None:
         "a terminal; its command stands below."
     )
     left, right = st.columns([3, 1], vertical_alignment="bottom")
-    usual = "grammar" if teacher.bert.shape.vocab < 1000 else "sentence_polarity"
+    default = "grammar" if teacher.bert.shape.vocab < 1000 else "sentence_polarity"
     name = left.selectbox(
-        "Task", OFFERED, OFFERED.index(usual), format_func=lambda it: TASKS[it].label, key=f"task_{run_id}"
+        "Task", OFFERED, OFFERED.index(default), format_func=lambda it: TASKS[it].label, key=f"task_{run_id}"
     )
     task = TASKS[name]
     st.caption(f"{task.about} Measured by {task.metrics[0]}.")
     if right.button("Score both", icon=":material/exercise:", type="primary", width="stretch"):
-        _score(teacher, student, name, run_id)
+        _score_both(teacher, student, name, run_id)
     command = f"python -m engine evaluate {run_id} --task {name} --seeds 3"
-    kept: dict[str, dict[str, dict]] = state.recall(f"scores_{run_id}", {})
-    if kept:
-        _draw(kept)
+    answers: dict[str, dict[str, dict]] = recall(f"scores_{run_id}", {})
+    if answers:
+        _show_scores(answers)
     st.code(command, language="sh", wrap_lines=True)
 
 
-def _score(teacher: Model, student: Model, name: str, run_id: str) -> None:
+def _score_both(teacher: Model, student: Model, name: str, run_id: str) -> None:
     """Scores both models, with a bar of how far it is, and remembers the answers."""
     bar, found = st.progress(0.0), {}
     for place, (role, model) in enumerate((("Teacher", teacher), ("Student", student))):
 
-        def say(what: str, share: float, role: str = role, place: int = place) -> None:
-            bar.progress((place + share) / 2, f"{role}: {what}, {share:.0%}")
+        def say(doing: str, share: float, role: str = role, place: int = place) -> None:
+            bar.progress((place + share) / 2, f"{role}: {doing}, {share:.0%}")
 
         try:
-            found[role] = state.probe_task(model, name, say)
+            found[role] = caches.score_linear_probe(model, name, say)
         except TaskError as error:
             bar.empty()
             st.error(str(error), icon=":material/exercise:")
             return
     bar.empty()
-    state.remember(f"scores_{run_id}", {**state.recall(f"scores_{run_id}", {}), name: found})
+    remember(f"scores_{run_id}", {**recall(f"scores_{run_id}", {}), name: found})
 
 
-def _draw(kept: dict[str, dict[str, dict]]) -> None:
+def _show_scores(answers: dict[str, dict[str, dict]]) -> None:
     bars: dict[str, dict[str, tuple[float, float | None]]] = {"Teacher": {}, "Student": {}}
-    rows, kept_bars, commonest = [], {}, {}
-    for name, found in kept.items():
-        metric = found["Teacher"]["metric"]
+    rows, retained_bars, commonest = [], {}, {}
+    for name, by_role in answers.items():
+        metric = by_role["Teacher"]["metric"]
         row: dict[str, str] = {"task": TASKS[name].label, "metric": metric}
-        for role, answer in found.items():
+        for role, answer in by_role.items():
             score = answer["scores"][metric]
             width = score["interval"] or 0.0
             row[role.lower()] = f"{100 * score['mean']:.1f} ± {100 * width:.1f}"
             bars[role][TASKS[name].label] = (100 * score["mean"], 100 * width)
-        ratio = retained_score(found["Student"], found["Teacher"])
+        ratio = retained_score(by_role["Student"], by_role["Teacher"])
         more = f" ± {100 * ratio['interval']:.1f}" if ratio["interval"] is not None else ""
-        kept_bars[TASKS[name].label] = (100 * ratio["retained"], 100 * (ratio["interval"] or 0.0))
+        retained_bars[TASKS[name].label] = (100 * ratio["retained"], 100 * (ratio["interval"] or 0.0))
         row["retained, %"] = f"{100 * ratio['retained']:.1f}{more}"
-        commonest[TASKS[name].label] = 100 * found["Teacher"]["baseline"][metric]
+        commonest[TASKS[name].label] = 100 * by_role["Teacher"]["baseline"][metric]
         row["commonest class"] = f"{commonest[TASKS[name].label]:.1f}"
         rows.append(row)
-    colours = theme(state.dark())
+    colours = current_theme()
     figures = {
-        "Scores": score_bars(bars, "%", colours, mark=("Commonest class", commonest)),
+        "Scores": score_bars(bars, "%", colours, reference=("Commonest class", commonest)),
         "Of the teacher's score, the student retains": score_bars(
-            {"Student": kept_bars}, "%", colours, "retained", ("Teacher", dict.fromkeys(kept_bars, 100.0))
+            {"Student": retained_bars}, "%", colours, "retained", ("Teacher", dict.fromkeys(retained_bars, 100.0))
         ),
     }
     for column, (title, figure) in zip(st.columns(2, gap="large"), figures.items(), strict=True):
         with column:
             st.markdown(f"**{title}**")
-            shown(
+            show_figure(
                 figure,
                 key=f"task_bars_{title}",
                 alt=f"{title}, on each task, with 95% intervals.",

@@ -5,22 +5,22 @@ Needs no torch, and no chart or table library before somebody opens a tab that d
 
 import streamlit as st
 
-from app.session import caches as state
-from app.size import choice as choice
-from app.size.answers import answer, details
-from app.size.controls import controls
-from app.size.tabs import tabs
+from app.session.browser import let_browser_draw
+from app.size.answers import show_answer, show_details
+from app.size.comparison_state import current_comparison, write_link
+from app.size.controls import show_controls
+from app.size.tabs import show_tabs
 
-now = choice.opened()
+comparison = current_comparison()
 st.title("How big would it be?")
 st.caption("Every number is exact, computed from the shape; shared and tied weights are counted once.")
-models = answer(now)
-state.show_what_is_there()
+models = show_answer(comparison)
+let_browser_draw()
 left, right = st.columns([2, 5], gap="large")
 with left:
-    controls(now)
+    show_controls(comparison)
 with right:
     if models:
-        details(now, models)
-        tabs(now, models)
-choice.keep_link(now)
+        show_details(comparison, models)
+        show_tabs(comparison, models)
+write_link(comparison)

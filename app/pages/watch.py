@@ -6,8 +6,8 @@ from functools import partial
 
 import streamlit as st
 
-from app.session import caches as state
-from app.watch.run import run_view
+from app.session import caches
+from app.watch.run import show_run
 from app.watch.run_choice import choose_run
 from engine.storage.runs import ENDED, Run, RunError
 from engine.training import job
@@ -18,7 +18,7 @@ PATIENCE = 15.0  # seconds after which a stop that was asked for may be forced
 @st.fragment(run_every=1.0)
 def at_work(run: Run) -> None:
     """A run in progress: drawn every second until it ends, then the page as a whole once more."""
-    if run.status() in ENDED or run_view(run, stop_buttons) in ENDED:
+    if run.status() in ENDED or show_run(run, stop_buttons) in ENDED:
         st.rerun()
 
 
@@ -55,7 +55,7 @@ def rest_buttons(run: Run, status: str) -> None:
     if card and run.student_dir.exists():
         st.download_button(
             "Report",
-            partial(state.report, run),
+            partial(caches.report_html, run),
             f"{run.id}.html",
             "text/html",
             icon=":material/description:",
@@ -73,9 +73,9 @@ def rest_buttons(run: Run, status: str) -> None:
         )
 
 
-title, choice = st.columns([1, 3], vertical_alignment="center")
+title, choice_column = st.columns([1, 3], vertical_alignment="center")
 title.title("Watch")
-with choice:
+with choice_column:
     run = choose_run(
         "Run",
         with_student=False,
@@ -83,7 +83,7 @@ with choice:
     )
 try:
     if run.status() in ENDED:
-        run_view(run, rest_buttons)
+        show_run(run, rest_buttons)
     else:
         at_work(run)
 except RunError as error:

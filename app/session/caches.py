@@ -1,11 +1,10 @@
-"""What outlives one rerun: chosen values, the page's link, cached models. The only file that touches them."""
+"""What all sessions share: models, previews, scores, films and other results, each computed once."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import threading
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,74 +19,12 @@ if TYPE_CHECKING:
     from engine.storage.runs import Run
 
 RUNS = Path(os.environ.get("HEIRLOOM_RUNS", PROJECT / "runs"))
-_scoring = threading.Lock()  # a minute of computing: not twice at a time
-A_MOMENT = 0.2  # seconds
-_SHOWN = "shown_once"
-_looking = threading.Lock()  # a cached model is shared by all sessions; one looks through it at a time
-
-
-def dark() -> bool:
-    """Whether the browser shows the dark theme."""
-    return st.context.theme.type == "dark"
-
-
-def link(name: str) -> str:
-    """The value of `name` in the page's link, or an empty string."""
-    return str(st.query_params.get(name, ""))
-
-
-def set_link(name: str, value: str) -> None:
-    """Puts `name` into the page's link, so that it can be shared and survives a reload; takes an empty one out."""
-    if link(name) != value:
-        if value:
-            st.query_params[name] = value
-        else:
-            del st.query_params[name]
-
-
-LONGEST = 2000  # letters of a text in the page's link
-
-
-def keep_text(name: str, text: str, usual: str) -> None:
-    """Puts a person's `text` into the link unless it is the `usual` one, or too long for a link."""
-    set_link(name, "" if text == usual or len(text) > LONGEST else text)
-
-
-def whole_link() -> dict[str, list[str]]:
-    """Every parameter of the page's link; each may come several times."""
-    return {name: st.query_params.get_all(name) for name in st.query_params}
-
-
-def set_whole_link(parameters: dict[str, str | list[str]]) -> None:
-    """Makes `parameters` the page's link, and takes everything else out of it."""
-    wanted = {name: [value] if isinstance(value, str) else list(value) for name, value in parameters.items()}
-    if whole_link() != wanted:
-        st.query_params.from_dict(wanted)
-
-
-def remember(name: str, value: Any) -> None:
-    """Keeps `value` for this session."""
-    st.session_state[name] = value
-
-
-def recall(name: str, default: Any = None) -> Any:
-    """What was remembered under `name`."""
-    return st.session_state.get(name, default)
-
-
-def show_what_is_there() -> None:
-    """Once a session: gives the browser a moment to draw what has been sent before it is sent more.
-
-    It takes everything that arrives together as one piece: four numbers then wait half a second for the controls, the
-    bars and the formula that nobody has looked at yet (log/size.md, 2026-11-25).
-    """
-    if not recall(_SHOWN) and st.context.url:
-        time.sleep(A_MOMENT)
-    remember(_SHOWN, True)
+_scoring_lock = threading.Lock()  # a minute of computing: not twice at a time
+_model_lock = threading.Lock()  # a cached model is shared by all sessions; one looks through it at a time
 
 
 @st.cache_resource(show_spinner=False)
-def machine() -> dict[str, Any]:
+def machine_rates() -> dict[str, Any]:
     """What was measured of this machine since the server started; empty at first. All sessions share it."""
     return {}
 
@@ -104,9 +41,9 @@ def device() -> Device:
 def teacher_model(name: str) -> Model:
     """The teacher called `name`, ready to be looked into."""
     from engine.model.saved_models import Model
-    from engine.teachers import catalog as teachers
+    from engine.teachers import catalog
 
-    teacher = teachers.load_teacher(name, RUNS)
+    teacher = catalog.load_teacher(name, RUNS)
     return Model(teacher.bert.eval(), teacher.tokenizer, {"label": teacher.card.label})
 
 
@@ -129,7 +66,7 @@ def _student_model(folder: str, modified: int) -> Model:
 
 @st.cache_data(max_entries=8, show_spinner="Reading the corpus")
 def corpus_preview(teacher: str, corpus: str, length: int, kind: str, share: float, seed: int) -> Any:
-    """`engine.text.preview.preview_corpus` of a corpus as the tokenizer of `teacher` sees it.
+    """`engine.text.preview.preview` of a corpus as the tokenizer of `teacher` sees it.
 
     Raises:
         ValueError: (CorpusError, TeacherError) it cannot be read.
@@ -141,7 +78,7 @@ def corpus_preview(teacher: str, corpus: str, length: int, kind: str, share: flo
     return preview_corpus(corpus, model.tokenizer, min(length, model.bert.shape.positions), Masking(kind, share), seed)
 
 
-def fill(model: Model, text: str) -> Any:
+def fill_blanks(model: Model, text: str) -> Any:
     """`engine.inspection.fill_in.fill_in` of `model`, one session at a time.
 
     Raises:
@@ -149,12 +86,12 @@ def fill(model: Model, text: str) -> Any:
     """
     from engine.inspection.fill_in import fill_in
 
-    with _looking:
+    with _model_lock:
         return fill_in(model.bert, model.tokenizer, text)
 
 
-def probe_task(model: Model, task: str, progress: Any) -> dict[str, Any]:
-    """`engine.tasks.scores.score_task` of `model`, three seeds of a linear probe; a session at a time.
+def score_linear_probe(model: Model, task: str, progress: Any) -> dict[str, Any]:
+    """`engine.tasks.scores.score` of `model`, three seeds of a linear probe; a session at a time.
 
     Raises:
         TaskError: the task's data cannot be had.
@@ -164,11 +101,11 @@ def probe_task(model: Model, task: str, progress: Any) -> dict[str, Any]:
     from engine.tasks.catalog import find_task
     from engine.tasks.scores import score_task
 
-    with _scoring:  # on a copy: on a machine with a GPU it moves there
+    with _scoring_lock:  # on a copy: on a machine with a GPU it moves there
         return score_task(copy.deepcopy(model.bert), model.tokenizer, find_task(task), None, 3, device(), progress)
 
 
-def look(model: Model, text: str, second: str = "") -> Any:
+def probe_text(model: Model, text: str, second: str = "") -> Any:
     """`engine.inspection.probe.probe` of `model`, one session at a time.
 
     Raises:
@@ -176,13 +113,13 @@ def look(model: Model, text: str, second: str = "") -> Any:
     """
     from engine.inspection.probe import probe
 
-    with _looking:
+    with _model_lock:
         return probe(model.bert, model.tokenizer, text, second=second)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def score_curve(folder: str, size: int) -> Any:
-    """The inheritance score over the training of the run in `folder`, whose events are `size` bytes by now."""
+def inheritance_curve(folder: str, size: int) -> Any:
+    """`engine.inheritance.curve.read_curve` of the run in `folder`, whose events are `size` bytes by now."""
     from engine.inheritance.curve import read_inheritance_curve
     from engine.storage.runs import Run
 
@@ -198,7 +135,7 @@ def film_pictures(folder: str, size: int, sentence: int, dark: bool) -> tuple[by
     Raises:
         SnapshotError: the list of sentences or the teacher's snapshot is damaged.
     """
-    from app.elements.mosaic_image import mosaic_png, smaller
+    from app.elements.mosaic_image import half_size, mosaic_png
     from app.elements.theme import theme
     from engine.storage.attention_frames import AttentionFramesError, read_frames
 
@@ -207,12 +144,18 @@ def film_pictures(folder: str, size: int, sentence: int, dark: bool) -> tuple[by
     for step in snapshots.steps:
         with contextlib.suppress(AttentionFramesError):
             maps = snapshots.student(step, sentence)
-            found[step] = mosaic_png(maps, "student", colours), mosaic_png(smaller(maps), "student", colours)
+            found[step] = mosaic_png(maps, "student", colours), mosaic_png(half_size(maps), "student", colours)
     return mosaic_png(snapshots.teacher(sentence), "teacher", colours), found
 
 
 def score_inheritance(
-    teacher: Model, student: Model, scratch: Model | None, lines: str | None, count: int, keep: bool, progress: Any
+    teacher: Model,
+    student: Model,
+    scratch: Model | None,
+    lines: str | None,
+    count: int,
+    keep_special: bool,
+    progress: Any,
 ) -> Any:
     """`engine.inheritance.report.inheritance_report` of `student`, a session at a time.
 
@@ -233,26 +176,26 @@ def score_inheritance(
         sentences = held_out_sentences(corpus, count, min(LONGEST, length))
     else:
         sentences = typed_sentences(lines.splitlines(), student.tokenizer, min(64, room))
-    with _looking:
+    with _model_lock:
         return inheritance_report(
             student.bert,
             teacher.bert,
             sentences,
             student.tokenizer.pad_token_id,
             scratch=scratch.bert if scratch else None,
-            keep_special=keep,
+            keep_special=keep_special,
             progress=progress,
         )
 
 
-def newest(folder: Path) -> str:
+def student_version(folder: Path) -> str:
     """A name for the student in `folder` that changes when it is made anew."""
     card = folder / "card.json"
     return f"{folder.parent.name}@{card.stat().st_mtime_ns if card.exists() else 0}"
 
 
-MOST_KEPT = 64  # results; the oldest go first
-_computing = threading.RLock()  # what takes seconds is computed once, for all sessions
+MOST_RESULTS = 64  # results; the oldest go first
+_computing_lock = threading.RLock()  # what takes seconds is computed once, for all sessions
 
 
 @st.cache_resource(show_spinner=False)
@@ -260,28 +203,28 @@ def _results() -> dict[tuple[Any, ...], Any]:
     return {}
 
 
-def known(*key: Any) -> bool:
-    """Whether `computed` has the answer to `key` at hand."""
+def is_computed(*key: Any) -> bool:
+    """Whether `compute_once` has the answer to `key` at hand."""
     return key in _results()
 
 
-def computed(key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+def compute_once(key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
     """What `make` gives, kept under `key`, which names everything that it depends on. One thread makes at a time.
 
     Not a cached function of the library's: those may not draw a progress bar that was there before.
     """
     results = _results()
     if key not in results:
-        with _computing:
+        with _computing_lock:
             if key not in results:
-                made = make()
-                while len(results) >= MOST_KEPT:
+                result = make()
+                while len(results) >= MOST_RESULTS:
                     results.pop(next(iter(results)))
-                results[key] = made
+                results[key] = result
     return results[key]
 
 
-def changed_look(model: Model, text: str, heads: Sequence[tuple[int, int]], how: str) -> Any:
+def probe_text_intervened(model: Model, text: str, heads: Sequence[tuple[int, int]], how: str) -> Any:
     """`engine.inspection.probe.probe` of `model` with `heads` changed by `interventions`; one session at a time.
 
     Raises:
@@ -290,11 +233,11 @@ def changed_look(model: Model, text: str, heads: Sequence[tuple[int, int]], how:
     from engine.inspection.interventions import intervened
     from engine.inspection.probe import probe
 
-    with _looking, intervened(model.bert, heads, how):
+    with _model_lock, intervened(model.bert, heads, how):
         return probe(model.bert, model.tokenizer, text)
 
 
-def changed_fill(model: Model, text: str, heads: Sequence[tuple[int, int]], how: str) -> Any:
+def fill_blanks_intervened(model: Model, text: str, heads: Sequence[tuple[int, int]], how: str) -> Any:
     """`engine.inspection.fill_in.fill_in` of `model` with `heads` changed by `interventions`; one session at a time.
 
     Raises:
@@ -303,17 +246,17 @@ def changed_fill(model: Model, text: str, heads: Sequence[tuple[int, int]], how:
     from engine.inspection.fill_in import fill_in
     from engine.inspection.interventions import intervened
 
-    with _looking, intervened(model.bert, heads, how):
+    with _model_lock, intervened(model.bert, heads, how):
         return fill_in(model.bert, model.tokenizer, text)
 
 
-def report(run: Run) -> str:
+def report_html(run: Run) -> str:
     """The report of `run` as one HTML page; where it cannot be made, a page that says why."""
     from engine.reports.html_page import escape, html_document
-    from engine.reports.run_report import run_report as made
+    from engine.reports.run_report import run_report
 
     try:
-        with _looking:
-            return made(run, RUNS)
+        with _model_lock:
+            return run_report(run, RUNS)
     except ValueError as error:
         return html_document(run.id, [f"<h1>{escape(run.id)}</h1>", f"<p>{escape(error)}</p>"])

@@ -8,9 +8,10 @@ from typing import Any, cast
 
 import streamlit as st
 
-from app.session import widget_values as given
+from app.session.widget_values import persistent, persistent_choice
+from app.session.widgets import persistent_segments
 
-SPELT = {"ffn": "FFN", "nsp": "NSP", "sop": "SOP", "adamw": "AdamW"}
+SPELLINGS = {"ffn": "FFN", "nsp": "NSP", "sop": "SOP", "adamw": "AdamW"}
 MOST_SIDE_BY_SIDE = 6  # choices; more of them go into a list
 
 
@@ -20,61 +21,54 @@ def options_form(kind: type, key: str, start: Mapping[str, Any] | None = None) -
     `start`: values to begin with instead of the fields' defaults; another start needs another `key`.
     """
     fields, start = dataclasses.fields(kind), start or {}
-    values = {spec.name: _widget(spec, key, start) for spec in fields if not spec.metadata.get("advanced")}
+    values = {spec.name: _option_widget(spec, key, start) for spec in fields if not spec.metadata.get("advanced")}
     advanced = [spec for spec in fields if spec.metadata.get("advanced")]
     if advanced:
         with st.expander("More options"):
-            values |= {spec.name: _widget(spec, key, start) for spec in advanced}
+            values |= {spec.name: _option_widget(spec, key, start) for spec in advanced}
     return values
 
 
 def preset_choice(presets: Mapping[str, Mapping[str, Any]], notes: Mapping[str, str], key: str) -> str:
     """A choice among named starting values, with the note of the chosen one below; its name."""
-    name = st.segmented_control(
-        "Preset",
-        list(presets),
-        required=True,
-        format_func=begun,
-        help="Sets the options below; each can still be changed.",
-        **given.kept(key, next(iter(presets)), "default"),
-    )
+    about = "Sets the options below; each can still be changed."
+    name = persistent_segments("Preset", list(presets), key, next(iter(presets)), format_func=choice_label, help=about)
     st.caption(notes.get(name, ""))
     return str(name)
 
 
-def begun(name: str) -> str:
+def choice_label(name: str) -> str:
     """A choice's name as it stands on a button: a capital first, and abbreviations as people spell them."""
-    return SPELT.get(name, name[:1].upper() + name[1:])
+    return SPELLINGS.get(name, name[:1].upper() + name[1:])
 
 
-def _widget(spec: dataclasses.Field[Any], key: str, start: Mapping[str, Any]) -> Any:
-    about, kind = spec.metadata, getattr(spec.type, "__name__", str(spec.type))
+def _option_widget(spec: dataclasses.Field[Any], key: str, start: Mapping[str, Any]) -> Any:
+    metadata, kind = spec.metadata, getattr(spec.type, "__name__", str(spec.type))
     default = cast(Any, start.get(spec.name, spec.default))
-    label = about.get("label") or spec.name.replace("_", " ")
+    label = metadata.get("label") or spec.name.replace("_", " ")
     label = label[:1].upper() + label[1:]
-    name, help = f"{key}_{spec.name}", about["help"]
-    if about.get("choices"):
-        choices = list(about["choices"])
+    name, help = f"{key}_{spec.name}", metadata["help"]
+    if metadata.get("choices"):
+        choices = list(metadata["choices"])
         if len(choices) > MOST_SIDE_BY_SIDE:
-            return st.selectbox(label, help=help, **given.kept_choice(name, choices, default))
-        chosen = given.kept(name, default, "default")
-        return st.segmented_control(label, choices, required=True, format_func=begun, help=help, **chosen)
+            return st.selectbox(label, help=help, **persistent_choice(name, choices, default))
+        return persistent_segments(label, choices, name, default, format_func=choice_label, help=help)
     if kind == "str":
-        return st.text_input(label, max_chars=200, help=help, **given.kept(name, default))
+        return st.text_input(label, max_chars=200, help=help, **persistent(name, default))
     if kind == "bool":
-        return st.toggle(label, help=help, **given.kept(name, default))
-    least, most = about.get("least"), about.get("most")
+        return st.toggle(label, help=help, **persistent(name, default))
+    least, most = metadata.get("least"), metadata.get("most")
     if kind == "int":
-        whole = [None if bound is None else int(bound) for bound in (least, most)]
-        return int(st.number_input(label, whole[0], whole[1], help=help, **given.kept(name, default)))
-    kept = given.kept(name, float(default))
+        int_bounds = [None if bound is None else int(bound) for bound in (least, most)]
+        return int(st.number_input(label, int_bounds[0], int_bounds[1], help=help, **persistent(name, default)))
+    arguments = persistent(name, float(default))
     if most == 1.0 and cast(float, spec.default) >= 0.05:
-        return st.slider(label, float(least or 0.0), 1.0, step=0.05, help=help, **kept)
+        return st.slider(label, float(least or 0.0), 1.0, step=0.05, help=help, **arguments)
     bounds = [None if bound is None else float(bound) for bound in (least, most)]
-    step = 10.0 ** _exponent(default)
-    return float(st.number_input(label, bounds[0], bounds[1], step=step, format="%g", help=help, **kept))
+    step = 10.0 ** _leading_power(default)
+    return float(st.number_input(label, bounds[0], bounds[1], step=step, format="%g", help=help, **arguments))
 
 
-def _exponent(value: float) -> int:
+def _leading_power(value: float) -> int:
     """The power of ten of a number's leading digit."""
     return int(f"{value or 1.0:e}".split("e")[1])

@@ -12,64 +12,65 @@ import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from app.session import caches as state
+from app.session.browser import recall, remember
+from app.session.link import LONGEST_TEXT, link_value
 
 
-def give(name: str, value: Any) -> None:
+def set_widget_value(name: str, value: Any) -> None:
     """Makes `value` what the widget called `name` shows, until a person changes it. Before the widget is drawn."""
-    known = state.recall(_kept(name))
-    if known is None:
-        state.remember(_kept(name), (0, value))
-    elif value_of(name) != value:
-        state.remember(_kept(name), (known[0] + 1, value))
+    memory = recall(_memory_name(name))
+    if memory is None:
+        remember(_memory_name(name), (0, value))
+    elif widget_value(name) != value:
+        remember(_memory_name(name), (memory[0] + 1, value))
 
 
-def begin(name: str, linked: str, usual: Any, known: Callable[[str], Any] = str) -> None:
-    """Gives the widget, when it is drawn for the first time, what the page's link says under `linked`, or `usual`.
+def start_from_link(name: str, parameter: str, default: Any, parse: Callable[[str], Any] = str) -> None:
+    """Gives the widget, when it is drawn for the first time, what the link says under `parameter`, or `default`.
 
-    `known`: a word of the link as the widget's value; None or a ValueError: it makes no sense here.
+    `parse`: a word of the link as the widget's value; None or a ValueError: it makes no sense here.
     """
-    if state.recall(_kept(name)) is None:
-        found = None
+    if recall(_memory_name(name)) is None:
+        value = None
         with contextlib.suppress(ValueError):
-            found = known(state.link(linked)[: state.LONGEST]) if state.link(linked) else None
-        give(name, usual if found is None else found)
+            value = parse(link_value(parameter)[:LONGEST_TEXT]) if link_value(parameter) else None
+        set_widget_value(name, default if value is None else value)
 
 
-def value_of(name: str, usual: Any = None) -> Any:
-    """What the widget shows: a person's choice, or what was given last, or, at the very beginning, `usual`.
+def widget_value(name: str, default: Any = None) -> Any:
+    """What the widget shows: a person's choice, or what was set last, or, at the very beginning, `default`.
 
-    Kept when its page is left. The widget is drawn with this as its default and `key(name)` as its key.
+    Kept when its page is left. The widget is drawn with this as its default and `widget_key(name)` as its key.
     """
-    times, given = state.recall(_kept(name), (0, usual))
-    value = state.recall(_key(name, times), given)
-    state.remember(_kept(name), (times, value))
+    times_made, value = recall(_memory_name(name), (0, default))
+    value = recall(_numbered_key(name, times_made), value)
+    remember(_memory_name(name), (times_made, value))
     return value
 
 
-def kept(name: str, usual: Any, what: str = "value") -> dict[str, Any]:
-    """Arguments of a widget that begins with `usual` and is found as it was left: its key, and its default.
+def persistent(name: str, default: Any = None, argument: str = "value") -> dict[str, Any]:
+    """Arguments of a widget that begins with `default` and is found as it was left: its value, and its key.
 
-    `what`: the word by which its default goes.
+    `argument`: the word by which the widget takes its value.
     """
-    return {what: value_of(name, usual), "key": key(name)}
+    return {argument: widget_value(name, default), "key": widget_key(name)}
 
 
-def kept_choice(name: str, options: Sequence[Any], usual: Any) -> dict[str, Any]:
+def persistent_choice(name: str, options: Sequence[Any], default: Any) -> dict[str, Any]:
     """The same of a selectbox: its options, the place of its choice among them, and its key."""
-    if value_of(name, usual) not in options:
-        give(name, usual)
-    return {"options": options, "index": options.index(value_of(name)), "key": key(name)}
+    if widget_value(name, default) not in options:
+        set_widget_value(name, default)
+    return {"options": options, "index": options.index(widget_value(name)), "key": widget_key(name)}
 
 
-def key(name: str) -> str:
+def widget_key(name: str) -> str:
     """The widget's key at this moment: another one as soon as it has to be made anew."""
-    return _key(name, state.recall(_kept(name), (0, None))[0])
+    return _numbered_key(name, recall(_memory_name(name), (0, None))[0])
 
 
-def _key(name: str, times: int) -> str:
-    return f"{name}_{times}" if times else name
+def _numbered_key(name: str, times_made: int) -> str:
+    return f"{name}_{times_made}" if times_made else name
 
 
-def _kept(name: str) -> str:
+def _memory_name(name: str) -> str:
     return f"given_{name}"

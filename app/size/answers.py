@@ -8,14 +8,19 @@ from html import escape
 
 import streamlit as st
 
-from app.elements.bars import Bar, lighting, part_bars, part_label
-from app.elements.buttons import copy_link
-from app.elements.tables import table
-from app.elements.text import plain
-from app.elements.theme import theme
+from app.elements.bars import Bar, highlight_style, part_label, stacked_bars
+from app.elements.buttons import copy_link_page
+from app.elements.tables import html_table
+from app.elements.text import escape_markdown
 from app.elements.tiles import tile_row
-from app.session import caches as state
-from app.size import choice as choice
+from app.session.browser import current_theme
+from app.size.comparison_state import (
+    change_comparison,
+    change_field,
+    chosen_configuration,
+    controlled,
+    link_problems,
+)
 from engine.settings.amounts import format_number
 from engine.sizing.comparison import Comparison
 from engine.sizing.comparison_export import to_csv, to_json
@@ -25,11 +30,11 @@ from engine.sizing.presets import published_counts
 from engine.sizing.shape import Shape, ShapeError, nearest_divisors
 from engine.sizing.tensors import PARTS
 
-TERM = "size_term"  # the prefix of the formula's containers
+TERM_KEY = "size_term"  # the prefix of the formula's containers
 
 
 @dataclass(frozen=True)
-class Model:
+class SizedModel:
     """A configuration whose numbers fit together."""
 
     name: str
@@ -38,109 +43,114 @@ class Model:
     index: int  # in the comparison
 
 
-def answer(now: Comparison) -> list[Model]:
+def show_answer(comparison: Comparison) -> list[SizedModel]:
     """Draws the numbers; the models whose numbers fit together, in their order. Others are explained."""
-    _refused()
-    colours = theme(state.dark())
+    _warn_of_link_problems()
+    colours = current_theme()
     models = []
-    for index, one in enumerate(now.configurations):
+    for index, configuration in enumerate(comparison.configurations):
         try:
-            models.append(Model(one.name, one.shape, colours.model(index), index))
+            models.append(SizedModel(configuration.name, configuration.shape, colours.model(index), index))
         except ShapeError as error:
-            _explain(one.name, error, index == now.chosen)
+            _explain_misfit(configuration.name, error, index == comparison.chosen)
     if models:
-        _tiles(now, models)
+        _answer_tiles(comparison, models)
     return models
 
 
-def details(now: Comparison, models: Sequence[Model]) -> None:
+def show_details(comparison: Comparison, models: Sequence[SizedModel]) -> None:
     """Draws the bars and the table of all models side by side, and the ways to keep them."""
-    colours = theme(state.dark())
+    colours = current_theme()
     bars = [Bar(model.name, model.colour, parameters_by_part(model.shape)) for model in models]
-    st.html(part_bars(bars, colours) + lighting(PARTS, now.part, TERM))
-    _parts(now, models)
-    st.html(_side_by_side(models))
-    _keep(models)
+    st.html(stacked_bars(bars, colours) + highlight_style(PARTS, comparison.part, TERM_KEY))
+    _part_pills(comparison, models)
+    st.html(_comparison_table(models))
+    _export_buttons(models)
 
 
-def _refused() -> None:
-    problems = choice.problems()
+def _warn_of_link_problems() -> None:
+    problems = link_problems()
     if problems:
-        said = " ".join(plain(problem) for problem in problems)
-        st.warning(f"Not everything in this link makes sense, and a default stands in its place. {said}")
+        words = " ".join(escape_markdown(problem) for problem in problems)
+        st.warning(f"Not everything in this link makes sense, and a default stands in its place. {words}")
 
 
-def _explain(name: str, error: ShapeError, chosen: bool) -> None:
+def _explain_misfit(name: str, error: ShapeError, chosen: bool) -> None:
     """Why there is no such model, and what would do."""
-    st.error(f"**{plain(name)}:** {plain(str(error))}", icon=":material/rule:")
+    st.error(f"**{escape_markdown(name)}:** {escape_markdown(str(error))}", icon=":material/rule:")
     if not chosen:
         return
-    fields = choice.chosen().fields
+    fields = chosen_configuration().fields
     hidden, heads = fields["hidden"], fields["heads"]
     if fields["head_dim"] is None and hidden > 0 and heads > 0 and hidden % heads:
         with st.container(horizontal=True):
-            for near in nearest_divisors(hidden, heads):
-                st.button(f"Use {near:,} heads", on_click=choice.change_field, args=("heads", near))
+            for divisor in nearest_divisors(hidden, heads):
+                st.button(f"Use {divisor:,} heads", on_click=change_field, args=("heads", divisor))
             width = hidden - hidden % heads
             if width:
-                st.button(f"Use width {width:,}", on_click=choice.change_field, args=("hidden", width))
+                st.button(f"Use width {width:,}", on_click=change_field, args=("hidden", width))
 
 
-def _tiles(now: Comparison, models: Sequence[Model]) -> None:
+def _answer_tiles(comparison: Comparison, models: Sequence[SizedModel]) -> None:
     teacher = models[0]
-    this = next((model for model in models if model.index == now.chosen), teacher)
-    count, full = parameters(this.shape), parameters(teacher.shape)
-    tokens = min(now.tokens, this.shape.positions, teacher.shape.positions)
-    work = flops(this.shape, tokens) / flops(teacher.shape, tokens)
+    chosen = next((model for model in models if model.index == comparison.chosen), teacher)
+    count, teacher_count = parameters(chosen.shape), parameters(teacher.shape)
+    tokens = min(comparison.tokens, chosen.shape.positions, teacher.shape.positions)
+    work = flops(chosen.shape, tokens) / flops(teacher.shape, tokens)
     tiles = [
-        (plain(this.name), _shortest(count), f"{format_number(stored_bytes(this.shape, 'float32'), 'B')} in float32"),
         (
-            plain(teacher.name),
-            _shortest(full),
+            escape_markdown(chosen.name),
+            _tile_count(count),
+            f"{format_number(stored_bytes(chosen.shape, 'float32'), 'B')} in float32",
+        ),
+        (
+            escape_markdown(teacher.name),
+            _tile_count(teacher_count),
             f"{format_number(stored_bytes(teacher.shape, 'float32'), 'B')} in float32",
         ),
-        ("Compression", f"{full / count:,.2f}×", "fewer parameters" if count < full else "of the teacher's"),
+        (
+            "Compression",
+            f"{teacher_count / count:,.2f}×",
+            "fewer parameters" if count < teacher_count else "of the teacher's",
+        ),
         (f"FLOPs, {tokens:,} tokens", f"{work:,.1%}", "of the teacher's"),
     ]
     tile_row(tiles)
     with st.container(key="size_now"):
-        st.html(_always_there(this, f"{_shortest(count)} parameters, {full / count:,.2f}×"))
+        st.html(_sticky_answer(chosen, f"{_tile_count(count)} parameters, {teacher_count / count:,.2f}×"))
 
 
-def _always_there(this: Model, said: str) -> str:
+def _sticky_answer(model: SizedModel, text: str) -> str:
     """On a phone, the answer on a line that stays in sight while the controls below it are moved."""
-    colours = theme(state.dark())
+    colours = current_theme()
     return (
         "<style>@media(min-width:641px){div:has(>.st-key-size_now){display:none}}"
         "@media(max-width:640px){div:has(>.st-key-size_now){position:sticky;top:3.75rem;z-index:5}}</style>"
         f'<div aria-hidden="true" style="background:{colours.empty};color:{colours.ink};padding:.35rem .6rem;'
-        f'border-left:.4rem solid {this.colour};font-variant-numeric:tabular-nums">{escape(said)}</div>'
+        f'border-left:.4rem solid {model.colour};font-variant-numeric:tabular-nums">{escape(text)}</div>'
     )
 
 
-def _shortest(count: int) -> str:
+def _tile_count(count: int) -> str:
     """A count in full as long as it fits a tile."""
     return f"{count:,}" if count < 10**12 else format_number(count)
 
 
-def _parts(now: Comparison, models: Sequence[Model]) -> None:
+def _part_pills(comparison: Comparison, models: Sequence[SizedModel]) -> None:
     """The legend: choosing a part lights it up everywhere."""
     present = [part for part in PARTS if any(parameters_by_part(model.shape)[part] for model in models)]
-    lit = now.part if now.part in present else None
-    key = choice.held("size_part", lit)
+    chosen = comparison.part if comparison.part in present else None
     st.pills(
         "Light up a part",
         present,
-        default=lit,
         format_func=part_label,
-        key=key,
-        on_change=choice.callback(key, lit, lambda part: choice.change(part=part or "")),
         help="In the bars, the formula and the list of tensors. Pointing at a bar does the same.",
+        **controlled("size_part", chosen, lambda part: change_comparison(part=part or ""), "default"),
     )
 
 
-def _side_by_side(models: Sequence[Model]) -> str:
-    full = parameters(models[0].shape)
+def _comparison_table(models: Sequence[SizedModel]) -> str:
+    teacher_count = parameters(models[0].shape)
     shapes = [model.shape for model in models]
     counts = [parameters_by_part(shape) for shape in shapes]
     rows = [
@@ -150,20 +160,20 @@ def _side_by_side(models: Sequence[Model]) -> str:
     ]
     bold = len(rows)
     rows.append(["total, stored", *(f"{parameters(shape):,}" for shape in shapes)])
-    rows.append(["of the teacher's", *(f"{parameters(shape) / full:,.1%}" for shape in shapes)])
-    rows.append(["compression", *(f"{full / parameters(shape):,.2f}×" for shape in shapes)])
+    rows.append(["of the teacher's", *(f"{parameters(shape) / teacher_count:,.1%}" for shape in shapes)])
+    rows.append(["compression", *(f"{teacher_count / parameters(shape):,.2f}×" for shape in shapes)])
     rows.append(["executed in a forward pass", *(f"{sum(executed_by_part(shape).values()):,}" for shape in shapes)])
     for precision in PRECISIONS:
         rows.append(
             [f"weights in {precision}", *(format_number(stored_bytes(shape, precision), "B") for shape in shapes)]
         )
-    said = [published_counts(shape) for shape in shapes]
-    if any(said):
-        rows.append(["papers say", *(", ".join(one.parameters for one in each) or "–" for each in said)])
-    return table(["", *(model.name for model in models)], rows, theme(state.dark()), bold=[bold])
+    claims = [published_counts(shape) for shape in shapes]
+    if any(claims):
+        rows.append(["papers say", *(", ".join(one.parameters for one in each) or "–" for each in claims)])
+    return html_table(["", *(model.name for model in models)], rows, current_theme(), bold=[bold])
 
 
-def _keep(models: Sequence[Model]) -> None:
+def _export_buttons(models: Sequence[SizedModel]) -> None:
     """Copy, download."""
     st.caption(
         "Executed: shared layers count as often as they run, and a tied decoder again. Weights in bytes: the weights "
@@ -172,7 +182,7 @@ def _keep(models: Sequence[Model]) -> None:
     pairs = [(model.name, model.shape) for model in models]
     with st.container(horizontal=True):
         with st.container(width=150):
-            st.iframe(copy_link(theme(state.dark())), height=42, alt="Copy link")
+            st.iframe(copy_link_page(current_theme()), height=42, alt="Copy link")
         st.download_button("CSV", to_csv(pairs), "sizes.csv", "text/csv", icon=":material/download:", on_click="ignore")
         st.download_button(
             "JSON", to_json(pairs), "sizes.json", "application/json", icon=":material/download:", on_click="ignore"

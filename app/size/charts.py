@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from app.elements.bars import part_label, shade_of
-from app.elements.plotly_base import escape, layout
-from app.elements.theme import Theme, on
+from app.elements.bars import part_label, part_shade
+from app.elements.plotly_base import apply_layout, escape_label
+from app.elements.theme import Theme, readable_on
 from engine.sizing.cost import parameters
 from engine.sizing.published_tables import PublishedTable
 from engine.sizing.shape import Shape
@@ -17,19 +17,19 @@ from engine.sizing.sweep import Sweep
 from engine.sizing.tensors import PARTS, TensorKind
 
 # where the names of four points stand, from the smallest model to the largest, so that they do not cover one another
-LABEL_PLACES = (
+LABEL_POSITIONS = (
     ["bottom center", "middle left", "top left", "top center"],
     ["bottom center", "top center", "top center", "bottom right"],
 )
 
 
-def tensor_map(entries: Sequence[TensorKind], colour: str, colours: Theme) -> go.Figure:
+def tensor_treemap(entries: Sequence[TensorKind], colour: str, colours: Theme) -> go.Figure:
     """A treemap of tensors within their parts; areas are parameters kept."""
     kept = [entry for entry in entries if entry.parameters]
     parts = [part for part in PARTS if any(entry.part == part for entry in kept)]
     sums = {part: sum(entry.parameters for entry in kept if entry.part == part) for part in parts}
     total = max(1, sum(sums.values()))
-    shades = {part: shade_of(colour, PARTS.index(part), colours) for part in parts}
+    shades = {part: part_shade(colour, PARTS.index(part), colours) for part in parts}
     fills = [shades[part] for part in parts] + [shades[entry.part] for entry in kept]
     figure = go.Figure(
         go.Treemap(
@@ -49,23 +49,23 @@ def tensor_map(entries: Sequence[TensorKind], colour: str, colours: Theme) -> go
                 "line": {"color": colours.empty, "width": 1},
                 "pad": {"t": 20, "l": 2, "r": 2, "b": 2},
             },
-            textfont={"color": [on(fill) for fill in fills]},
+            textfont={"color": [readable_on(fill) for fill in fills]},
             tiling={"pad": 1},
             pathbar={"visible": True, "thickness": 22},
             root={"color": "rgba(0,0,0,0)"},
         )
     )
-    return layout(figure, colours, 420)
+    return apply_layout(figure, colours, 420)
 
 
-def front_chart(
-    edge: Sequence[Solution], found: Sequence[Solution], now: Shape, colour: str, colours: Theme
+def frontier_chart(
+    frontier: Sequence[Solution], found: Sequence[Solution], current: Shape, colour: str, colours: Theme
 ) -> go.Figure:
     """Width over depth: the widest shape within the budget, the shapes that were found, and the shape of now."""
     figure = go.Figure()
     figure.add_scatter(
-        x=[one.shape.layers for one in edge],
-        y=[one.shape.hidden for one in edge],
+        x=[candidate.shape.layers for candidate in frontier],
+        y=[candidate.shape.hidden for candidate in frontier],
         mode="lines+markers",
         name="widest within the budget",
         line={"color": colour, "width": 2.5, "shape": "hv"},
@@ -73,16 +73,16 @@ def front_chart(
         hovertemplate="%{x} layers: up to %{y:,} wide<extra></extra>",
     )
     figure.add_scatter(
-        x=[one.shape.layers for one in found],
-        y=[one.shape.hidden for one in found],
+        x=[candidate.shape.layers for candidate in found],
+        y=[candidate.shape.hidden for candidate in found],
         mode="markers",
         name="listed above",
         marker={"size": 12, "symbol": "circle-open", "color": colours.ink, "line": {"width": 2}},
         hovertemplate="%{x} × %{y:,}<extra>listed above</extra>",
     )
     figure.add_scatter(
-        x=[now.layers],
-        y=[now.hidden],
+        x=[current.layers],
+        y=[current.hidden],
         mode="markers",
         name="now",
         marker={"size": 12, "symbol": "x", "color": colours.quiet},
@@ -90,7 +90,7 @@ def front_chart(
     )
     figure.update_xaxes(title="layers", dtick=2)
     figure.update_yaxes(title="width", rangemode="tozero", tickformat=",")
-    return layout(figure, colours, 340)
+    return apply_layout(figure, colours, 340)
 
 
 def sweep_chart(curve: Sweep, title: str, colour: str, colours: Theme) -> go.Figure:
@@ -110,10 +110,10 @@ def sweep_chart(curve: Sweep, title: str, colour: str, colours: Theme) -> go.Fig
             hovertemplate=f"{title} %{{x:,}}: %{{y:,}} parameters<extra></extra>",
             showlegend=False,
         )
-        at = curve.values.index(curve.now)
+        now = curve.values.index(curve.now)
         figure.add_scatter(
             x=[curve.now],
-            y=[float(curve.counts[at])],
+            y=[float(curve.counts[now])],
             mode="markers",
             name="now",
             marker={"size": 13, "color": colour, "line": {"color": colours.ink, "width": 1.5}},
@@ -146,10 +146,10 @@ def sweep_chart(curve: Sweep, title: str, colour: str, colours: Theme) -> go.Fig
         )
     figure.update_xaxes(title=title)
     figure.update_yaxes(title="parameters", rangemode="tozero")
-    return layout(figure, colours, 360)
+    return apply_layout(figure, colours, 360)
 
 
-def paper_chart(paper: PublishedTable, own: Sequence[tuple[str, int, str]], colours: Theme) -> go.Figure:
+def paper_chart(paper: PublishedTable, own_models: Sequence[tuple[str, int, str]], colours: Theme) -> go.Figure:
     """A paper's points, score over exact parameters, and a line at the size of each own (name, count, colour)."""
     figure = go.Figure()
     series = list(dict.fromkeys(point.series for point in paper.rows))
@@ -162,7 +162,7 @@ def paper_chart(paper: PublishedTable, own: Sequence[tuple[str, int, str]], colo
             mode="lines+markers+text",
             name=f"{name} (paper)",
             text=[point.label for point in points],
-            textposition=LABEL_PLACES[index % 2],
+            textposition=LABEL_POSITIONS[index % 2],
             textfont={"color": ink, "size": 12},
             line={"color": ink, "width": 1.5, "dash": "solid" if not index else "dash"},
             marker={"size": 9, "symbol": "circle" if not index else "diamond"},
@@ -172,18 +172,18 @@ def paper_chart(paper: PublishedTable, own: Sequence[tuple[str, int, str]], colo
         )
     scores = [point.score for point in paper.rows]
     low, high = min(scores) - 0.7, max(scores) + 0.9
-    for name, count, colour in own:
+    for name, count, colour in own_models:
         figure.add_scatter(
             x=[count / 1e6] * 2,
             y=[low, high],
             mode="lines",
-            name=f"{escape(name)}, size only",
+            name=f"{escape_label(name)}, size only",
             line={"color": colour, "width": 2.5},
-            hovertemplate=f"{escape(name)}: {count / 1e6:,.2f}M parameters, no score<extra></extra>",
+            hovertemplate=f"{escape_label(name)}: {count / 1e6:,.2f}M parameters, no score<extra></extra>",
         )
     marks = [
         digit * 10**power for power in range(-3, 7) for digit in (1, 2, 5)
     ]  # whole numbers, not plotly's bare digits
     figure.update_xaxes(title="parameters, millions", type="log", tickvals=marks, ticktext=[f"{m:,g}" for m in marks])
     figure.update_yaxes(title="score in the paper", range=[low, high])
-    return layout(figure, colours, 380)
+    return apply_layout(figure, colours, 380)

@@ -2,121 +2,132 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import streamlit as st
 
-from app.elements.text import plain
-from app.size import choice as choice
+from app.elements.text import escape_markdown
+from app.size.comparison_state import (
+    change_callback,
+    change_chosen,
+    change_comparison,
+    change_field,
+    chosen_configuration,
+    controlled,
+    controlled_choice,
+    duplicate_chosen,
+    remove_chosen,
+)
 from engine.sizing.comparison import MAX_CONFIGURATIONS, MAX_NAME_LENGTH, Comparison, clean_name, editable_fields
 from engine.sizing.presets import PRESETS
 from engine.sizing.shape import SHARINGS, ShapeError
 from engine.sizing.wid_cost import STRATEGIES, wid_student
 
-MOST_TYPED = 10**15  # beyond what a browser counts exactly; the shape refuses far smaller numbers in words
-SHARED = {"none": "Nothing", "attention": "Attention", "ffn": "FFN", "all": "All"}
+LARGEST_TYPED = 10**15  # beyond what a browser counts exactly; the shape refuses far smaller numbers in words
+SHARING_LABELS = {"none": "Nothing", "attention": "Attention", "ffn": "FFN", "all": "All"}
 
 
-def controls(now: Comparison) -> None:
+def show_controls(comparison: Comparison) -> None:
     """Draws all controls. Each shows what the comparison says, and changes it through a callback."""
-    _which(now)
-    fields = now.configurations[now.chosen].fields
-    _dial("Layers", "layers", fields, 1, _reach(fields["layers"], 24), 1, "Blocks of attention and FFN.")
+    _model_controls(comparison)
+    fields = comparison.configurations[comparison.chosen].fields
+    _slider_with_field(
+        "Layers", "layers", fields, 1, _slider_end(fields["layers"], 24), 1, "Blocks of attention and FFN."
+    )
     step = fields["heads"] if fields["head_dim"] is None and 1 <= fields["heads"] <= 256 else 1
     about_width = "The hidden size: how many numbers stand for one token between layers."
-    _dial("Width", "hidden", fields, step, _reach(fields["hidden"], 1024) // step * step, step, about_width)
-    _dial("Heads", "heads", fields, 1, _reach(fields["heads"], 16), 1, "Attention heads; the width is cut among them.")
-    _ffn(fields)
+    _slider_with_field(
+        "Width", "hidden", fields, step, _slider_end(fields["hidden"], 1024) // step * step, step, about_width
+    )
+    _slider_with_field(
+        "Heads",
+        "heads",
+        fields,
+        1,
+        _slider_end(fields["heads"], 16),
+        1,
+        "Attention heads; the width is cut among them.",
+    )
+    _ffn_slider(fields)
     with st.expander("Everything else", icon=":material/tune:"):
-        _rest(fields)
-    if now.chosen:
+        _other_fields(fields)
+    if comparison.chosen:
         with st.expander("Make it a WID student", icon=":material/compress:"):
-            _wid(now)
+            _wid_student_form(comparison)
 
 
-def _which(now: Comparison) -> None:
-    models = now.configurations
-    key = choice.held("size_chosen", now.chosen)
+def _model_controls(comparison: Comparison) -> None:
+    models = comparison.configurations
     st.segmented_control(
         "Model to change",
         range(len(models)),
-        default=now.chosen,
         required=True,
-        format_func=lambda index: plain(models[index].name),
-        key=key,
-        on_change=choice.callback(key, now.chosen, lambda index: choice.change(chosen=index)),
+        format_func=lambda index: escape_markdown(models[index].name),
         wrap=True,
+        **controlled("size_chosen", comparison.chosen, lambda index: change_comparison(chosen=index), "default"),
     )
-    this = models[now.chosen]
-    key = choice.held("size_name", this.name)
+    chosen = models[comparison.chosen]
     st.text_input(
         "Name",
-        this.name,
-        MAX_NAME_LENGTH,
-        key=key,
-        on_change=choice.callback(key, this.name, lambda text: choice.change_chosen(name=clean_name(text, this.name))),
+        max_chars=MAX_NAME_LENGTH,
+        **controlled("size_name", chosen.name, lambda text: change_chosen(name=clean_name(text, chosen.name))),
     )
     with st.container(horizontal=True):
         st.button(
             "Duplicate",
             icon=":material/content_copy:",
-            on_click=choice.duplicate,
+            on_click=duplicate_chosen,
             disabled=len(models) >= MAX_CONFIGURATIONS,
             width="stretch",
             help=f"Up to {MAX_CONFIGURATIONS} models stand side by side.",
         )
         st.button(
-            "Remove", icon=":material/delete:", on_click=choice.remove, disabled=len(models) == 1, width="stretch"
+            "Remove", icon=":material/delete:", on_click=remove_chosen, disabled=len(models) == 1, width="stretch"
         )
-    key = choice.held("size_preset", this.preset)
     st.selectbox(
         "Start from",
-        list(PRESETS),
-        list(PRESETS).index(this.preset),
         format_func=lambda name: PRESETS[name].label,
-        key=key,
-        on_change=choice.callback(key, this.preset, _start_from),
+        **controlled_choice("size_preset", list(PRESETS), chosen.preset, _start_from),
     )
-    if dict(this.fields) != editable_fields(PRESETS[this.preset].shape):
+    if dict(chosen.fields) != editable_fields(PRESETS[chosen.preset].shape):
         st.button(
-            f"Changed. Back to {PRESETS[this.preset].label}",
+            f"Changed. Back to {PRESETS[chosen.preset].label}",
             icon=":material/undo:",
             type="tertiary",
             on_click=_start_from,
-            args=(this.preset,),
+            args=(chosen.preset,),
         )
 
 
 def _start_from(preset: str) -> None:
-    this = choice.chosen()
-    old = PRESETS[this.preset].label
-    name = PRESETS[preset].label if this.name == old else this.name
-    choice.change_chosen(preset=preset, fields=editable_fields(PRESETS[preset].shape), name=name)
+    chosen = chosen_configuration()
+    old = PRESETS[chosen.preset].label
+    name = PRESETS[preset].label if chosen.name == old else chosen.name
+    change_chosen(preset=preset, fields=editable_fields(PRESETS[preset].shape), name=name)
 
 
-def _dial(label: str, name: str, fields: Any, low: int, high: int, step: int, about: str) -> None:
+def _slider_with_field(label: str, name: str, fields: Any, low: int, high: int, step: int, help: str) -> None:
     """A slider for the hand and a field for exact numbers, which show the same value."""
     value = fields[name]
     on_grid = low <= value <= high and (value - low) % step == 0
     if not on_grid:
         step, low = 1, 1
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        place = min(max(value, low), high)
-        key = choice.held(f"size_{name}_slider_{low}_{step}_{high}", place)
+        shown = min(max(value, low), high)
+        key = f"size_{name}_slider_{low}_{step}_{high}"
         st.slider(
             label,
             low,
             max(high, low + step),
-            place,
             step=step,
-            key=key,
-            help=about,
-            on_change=choice.callback(key, place, lambda number: choice.change_field(name, number)),
+            help=help,
+            **controlled(key, shown, lambda number: change_field(name, number)),
         )
-        _number(f"{label}, exact", name, fields, step, 105, "collapsed")
+        _number_field(f"{label}, exact", name, fields, step, 105, "collapsed")
 
 
-def _number(
+def _number_field(
     label: str, name: str, fields: Any, step: int = 1, width: Any = "stretch", visibility: Any = "visible", **more: Any
 ) -> None:
     value, optional = fields[name], name in ("head_dim", "ffn", "embedding")
@@ -126,24 +137,24 @@ def _number(
 
     def changed(number: int | None) -> None:
         if number != shown and (number is not None or optional):
-            choice.change_field(name, number)
+            change_field(name, number)
 
-    shown = None if value is None else max(-MOST_TYPED, min(value, MOST_TYPED))
+    shown = None if value is None else max(-LARGEST_TYPED, min(value, LARGEST_TYPED))
     st.number_input(
         label,
-        min_value=-MOST_TYPED,
-        max_value=MOST_TYPED,
+        min_value=-LARGEST_TYPED,
+        max_value=LARGEST_TYPED,
         value=shown,
         step=step,
         key=key,
         width=width,
         label_visibility=visibility,
-        on_change=choice.callback(key, shown, changed),
+        on_change=change_callback(key, shown, changed),
         **more,
     )
 
 
-def _ffn(fields: Any) -> None:
+def _ffn_slider(fields: Any) -> None:
     hidden = max(1, fields["hidden"])
     ratio = 4.0 if fields["ffn"] is None else fields["ffn"] / hidden
     if ratio * 4 != round(ratio * 4) or not 0.25 <= ratio <= 8:
@@ -151,24 +162,23 @@ def _ffn(fields: Any) -> None:
             f"FFN: {fields['ffn']:,} wide, {ratio:,.2f} times the width. Change it below, under Everything else."
         )
         return
-    key = choice.held("size_ffn_ratio", ratio)
     st.slider(
         "FFN, as a multiple of the width",
         0.25,
         8.0,
-        ratio,
         step=0.25,
         format="%g ×",
-        key=key,
-        on_change=choice.callback(
-            key, ratio, lambda times: choice.change_field("ffn", None if times == 4 else max(1, round(times * hidden)))
+        **controlled(
+            "size_ffn_ratio",
+            ratio,
+            lambda times: change_field("ffn", None if times == 4 else max(1, round(times * hidden))),
         ),
     )
 
 
-def _rest(fields: Any) -> None:
-    _number("Vocabulary", "vocab", fields, 1000, help="Words and word pieces, a row of the table each.")
-    _number(
+def _other_fields(fields: Any) -> None:
+    _number_field("Vocabulary", "vocab", fields, 1000, help="Words and word pieces, a row of the table each.")
+    _number_field(
         "Embedding size E",
         "embedding",
         fields,
@@ -176,42 +186,43 @@ def _rest(fields: Any) -> None:
         placeholder="as wide as the model",
         help="Below the width it is factorised: a narrow table, then a projection (ALBERT). Empty: the width.",
     )
-    _number(
+    _number_field(
         "Head size",
         "head_dim",
         fields,
         placeholder="width / heads",
         help="Set apart from the width, for students that have lost whole heads. Empty: width divided by heads.",
     )
-    _number("FFN size", "ffn", fields, 64, placeholder="4 × width", help="Exact. Empty: four times the width.")
+    _number_field("FFN size", "ffn", fields, 64, placeholder="4 × width", help="Exact. Empty: four times the width.")
     left, right = st.columns(2)
     with left:
-        _number("Positions", "positions", fields, 64)
+        _number_field("Positions", "positions", fields, 64)
     with right:
-        _number("Token types", "token_types", fields)
-    key = choice.held("size_sharing", fields["sharing"])
+        _number_field("Token types", "token_types", fields)
+    _structure_fields(fields)
+
+
+def _structure_fields(fields: Any) -> None:
+    """What is no number: which layers share, which family, which parts there are."""
     st.segmented_control(
         "Layers share",
         list(SHARINGS),
-        default=fields["sharing"],
         required=True,
-        format_func=lambda kind: SHARED[kind],
-        key=key,
-        on_change=choice.callback(key, fields["sharing"], lambda kind: choice.change_field("sharing", kind)),
+        format_func=lambda kind: SHARING_LABELS[kind],
         help="Shared weights are stored once and run in every layer (ALBERT).",
+        **controlled("size_sharing", fields["sharing"], lambda kind: change_field("sharing", kind), "default"),
     )
     if fields["sharing"] != "none":
-        _number("Groups that share", "groups", fields, help="Layers are cut into this many groups; each shares within.")
-    key = choice.held("size_family", fields["family"])
+        _number_field(
+            "Groups that share", "groups", fields, help="Layers are cut into this many groups; each shares within."
+        )
     st.segmented_control(
         "Family",
         ["bert", "albert"],
-        default=fields["family"],
         required=True,
         format_func=str.upper,
-        key=key,
-        on_change=choice.callback(key, fields["family"], lambda kind: choice.change_field("family", kind)),
         help="ALBERT always has a projection behind its embeddings, even where it is square.",
+        **controlled("size_family", fields["family"], lambda kind: change_field("family", kind), "default"),
     )
     for name, label, about in (
         ("pooler", "Pooler", "A square layer on [CLS], for sentence tasks."),
@@ -219,20 +230,17 @@ def _rest(fields: Any) -> None:
         ("pair_head", "Sentence-order head", "Two sentences in order or not; or next sentence. It needs the pooler."),
         ("tied", "Decoder tied to the embedding table", "Tied, the table is counted once."),
     ):
-        key = choice.held(f"size_{name}", fields[name])
         st.toggle(
             label,
-            fields[name],
-            key=key,
             help=about,
             disabled=name == "tied" and not fields["mlm_head"],
-            on_change=choice.callback(key, fields[name], lambda on, name=name: choice.change_field(name, on)),
+            **controlled(f"size_{name}", fields[name], partial(change_field, name)),
         )
 
 
-def _wid(now: Comparison) -> None:
+def _wid_student_form(comparison: Comparison) -> None:
     try:
-        teacher = now.configurations[0].shape
+        teacher = comparison.configurations[0].shape
     except ShapeError:
         st.caption("The teacher's numbers do not fit together yet.")
         return
@@ -247,23 +255,23 @@ def _wid(now: Comparison) -> None:
     )
     width = int(
         st.number_input(
-            "Width", 1, MOST_TYPED, min(516, teacher.hidden), step=teacher.heads, key=f"size_wid_{teacher.hidden}"
+            "Width", 1, LARGEST_TYPED, min(516, teacher.hidden), step=teacher.heads, key=f"size_wid_{teacher.hidden}"
         )
     )
     try:
         student = wid_student(teacher, width, str(strategy))
     except ShapeError as error:
-        st.warning(plain(str(error)), icon=":material/rule:")
+        st.warning(escape_markdown(str(error)), icon=":material/rule:")
         return
-    st.caption(f"{plain(str(student))}. Its decoder has a compactor of its own, so it is counted untied.")
+    st.caption(f"{escape_markdown(str(student))}. Its decoder has a compactor of its own, so it is counted untied.")
     st.button(
         "Use this shape",
         type="primary",
-        on_click=lambda: choice.change_chosen(fields=editable_fields(student)),
+        on_click=lambda: change_chosen(fields=editable_fields(student)),
         width="stretch",
     )
 
 
-def _reach(value: int, usual: int) -> int:
+def _slider_end(value: int, usual: int) -> int:
     """Where a slider ends: far enough for the present value, but not for a slip of the keyboard."""
     return usual if value <= usual else min(2 * value, 8 * usual)

@@ -8,51 +8,50 @@ from html import escape
 
 import streamlit as st
 
-from app.elements.bars import part_label, shade_of
-from app.elements.tables import table
-from app.elements.text import plain
-from app.elements.theme import theme
-from app.session import caches as state
-from app.size.answers import TERM, Model
-from engine.settings import torch_subprocess as apart
+from app.elements.bars import part_label, part_shade
+from app.elements.progress import ask_torch
+from app.elements.tables import html_table
+from app.elements.text import escape_markdown
+from app.session.browser import current_theme, recall, remember
+from app.size.answers import TERM_KEY, SizedModel
 from engine.sizing.comparison import Comparison
 from engine.sizing.cost import parameters
 from engine.sizing.formula import Term, formula_symbols, formula_terms
 from engine.sizing.shape import Shape
 from engine.sizing.tensors import PARTS
 
-VERDICTS = "size_verdicts"
+VERDICTS_KEY = "size_verdicts"
 
 
-def formula(now: Comparison, this: Model, models: Sequence[Model]) -> None:
+def show_formula(comparison: Comparison, chosen: SizedModel, models: Sequence[SizedModel]) -> None:
     """The formula of the chosen model, and a button that counts the real models."""
-    colours, shape = theme(state.dark()), this.shape
-    st.markdown(f"**{plain(this.name)}** has {parameters(shape):,} parameters:")
+    colours, shape = current_theme(), chosen.shape
+    st.markdown(f"**{escape_markdown(chosen.name)}** has {parameters(shape):,} parameters:")
     edges = []
     with st.container(horizontal=True, gap="small"):
         for index, term in enumerate(formula_terms(shape)):
-            key = f"{TERM}_{term.part.replace(' ', '_')}"
-            edge = shade_of(this.colour, PARTS.index(term.part), colours)
+            key = f"{TERM_KEY}_{term.part.replace(' ', '_')}"
+            edge = part_shade(chosen.colour, PARTS.index(term.part), colours)
             edges.append(f".st-key-{key}{{border-left:.4rem solid {edge};transition:opacity .12s}}")
             with st.container(border=True, width="content", key=key, gap="xsmall"):
                 plus = "+ " if index else ""
                 st.markdown(f":small[{plus}{part_label(term.part)}]  \n${term.symbols}$")
-                st.html(_numbers(term))
+                st.html(_term_with_numbers(term))
     st.html(f"<style>{''.join(edges)}</style>")
     meanings = (f"*{name}* = {value:,}, {about}" for name, (about, value) in formula_symbols(shape).items())
     st.caption("; ".join(meanings) + ".")
-    _halves(shape)
-    _verify(models)
+    _factorisation_note(shape)
+    _verify_with_real_models(models)
 
 
-def _numbers(term: Term) -> str:
+def _term_with_numbers(term: Term) -> str:
     """The term with its numbers put in, as text: a formula engine would take a quarter of a second for them all."""
     plain_text = term.numbers.replace("{,}", ",").replace("\\cdot", "·")
     powers = re.sub(r"\^(\d)", r"<sup>\1</sup>", escape(plain_text))
     return f'<div style="font-size:.875rem">= {powers}</div><div style="font-weight:650">= {term.value:,}</div>'
 
 
-def _halves(shape: Shape) -> None:
+def _factorisation_note(shape: Shape) -> None:
     """What factorising the embedding saves, as ALBERT's section 3.1 counts it: tables alone."""
     if not shape.factorised:
         return
@@ -62,7 +61,7 @@ def _halves(shape: Shape) -> None:
     st.markdown(f"Factorised words: ${sizes[0]}$ {better} ${sizes[1]}$ (ALBERT, section 3.1; weights alone).")
 
 
-def _verify(models: Sequence[Model]) -> None:
+def _verify_with_real_models(models: Sequence[SizedModel]) -> None:
     st.markdown("##### Is that so?")
     pressed = st.button(
         "Verify with the real models",
@@ -70,29 +69,24 @@ def _verify(models: Sequence[Model]) -> None:
         help="Builds each model without memory for its weights, in another process, and counts its tensors.",
     )
     shapes = [model.shape for model in models]
-    kept: dict[Shape, dict] = state.recall(VERDICTS, {})
+    verdicts: dict[Shape, dict] = recall(VERDICTS_KEY, {})
     if pressed:
-        bar = st.progress(0.0, "Starting; torch takes a few seconds to load")
         try:
-            question = {"shapes": [shape.to_json() for shape in shapes]}
-            found = apart.ask(
-                "engine.model.count_check", question, lambda share, doing: bar.progress(share, doing.capitalize())
-            )
-            kept = dict(zip(shapes, found["verdicts"], strict=True))
-            state.remember(VERDICTS, kept)
+            found = ask_torch("engine.model.count_check", {"shapes": [shape.to_json() for shape in shapes]})
+            verdicts = dict(zip(shapes, found["verdicts"], strict=True))
+            remember(VERDICTS_KEY, verdicts)
         except ValueError as error:
-            st.error(plain(str(error)))
-        bar.empty()
+            st.error(escape_markdown(str(error)))
     rows, unread = [], 0
     for model in models:
-        verdict = kept.get(model.shape)
+        verdict = verdicts.get(model.shape)
         if verdict:
             unread += verdict["unread"]
-            agree = "equal ✓" if verdict["equal"] else "different ✗"
+            agreement = "equal ✓" if verdict["equal"] else "different ✗"
             counted = verdict["counted"] - verdict["unread"]
-            rows.append([model.name, f"{verdict['computed']:,}", f"{counted:,}", agree, verdict["built"]])
+            rows.append([model.name, f"{verdict['computed']:,}", f"{counted:,}", agreement, verdict["built"]])
     if rows:
-        st.html(table(["", "by formula", "counted", "", "what was built"], rows, theme(state.dark())))
+        st.html(html_table(["", "by formula", "counted", "", "what was built"], rows, current_theme()))
     if unread:
         st.caption(
             "Not counted: a second copy of an untied decoder's bias, which the library's classes keep and never read."

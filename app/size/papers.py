@@ -6,17 +6,16 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app.elements.figure import shown
-from app.elements.tables import table
-from app.elements.theme import theme
-from app.session import caches as state
-from app.size.answers import Model
+from app.elements.figure import show_figure
+from app.elements.tables import html_table
+from app.session.browser import current_theme
+from app.size.answers import SizedModel
 from app.size.charts import paper_chart
 from engine.sizing.cost import parameters
 from engine.sizing.presets import published_counts
 from engine.sizing.published_tables import TABLES, WID_RETAINED, WID_RETAINED_SOURCE
 
-COUNTED = {
+HEADS_COUNTED = {
     "encoder": {"pooler": False, "mlm_head": False, "pair_head": False},
     "encoder and pooler": {"pooler": True, "mlm_head": False, "pair_head": False},
     "masked-LM model": {"pooler": False, "mlm_head": True, "pair_head": False},
@@ -24,18 +23,18 @@ COUNTED = {
 }
 
 
-def papers(models: Sequence[Model]) -> None:
+def show_papers(models: Sequence[SizedModel]) -> None:
     """The four ways to count, then the published points with the own models' sizes among them."""
-    colours = theme(state.dark())
+    colours = current_theme()
     st.markdown("##### Which count does a paper mean?")
     rows = []
-    for label, heads in COUNTED.items():
+    for label, heads in HEADS_COUNTED.items():
         rows.append([label, *(f"{parameters(model.shape.replace(**heads)):,}" for model in models)])
     for model in models:
-        for said in published_counts(model.shape):
-            cells = [said.parameters if one is model else "" for one in models]
-            rows.append([said.source, *cells])
-    st.html(table(["", *(model.name for model in models)], rows, colours))
+        for claim in published_counts(model.shape):
+            cells = [claim.parameters if other is model else "" for other in models]
+            rows.append([claim.source, *cells])
+    st.html(html_table(["", *(model.name for model in models)], rows, colours))
     st.caption("Papers print one of these, or leave something out, and follow no single rule. Ours are exact.")
     st.caption(
         " ".join(f"{name} keeps {kept} of BERT base's quality." for name, kept in WID_RETAINED)
@@ -43,7 +42,7 @@ def papers(models: Sequence[Model]) -> None:
     )
     for paper in TABLES:
         st.markdown(f"##### {paper.title}")
-        shown(
+        show_figure(
             paper_chart(paper, [(model.name, parameters(model.shape), model.colour) for model in models], colours),
             key=f"size_paper_{TABLES.index(paper)}",
             alt=f"{paper.title}: scores over parameters; the table below has the numbers",
@@ -58,7 +57,7 @@ def papers(models: Sequence[Model]) -> None:
             for point in paper.rows
         ]
         with st.expander("The same as a table"):
-            st.html(table(["", "paper says", "exact, with pooler", "score in the paper"], lines, colours))
+            st.html(html_table(["", "paper says", "exact, with pooler", "score in the paper"], lines, colours))
         st.caption(
             f"{paper.source}. Scores are the paper's ({paper.score}). Your models stand at their size as "
             "counted above; they have no score here, and none is predicted."

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app.size import choice as choice
-from app.size.answers import Model
+from app.size.answers import SizedModel
+from app.size.comparison_state import change_comparison, controlled
 from engine.sizing.comparison import Comparison
 
 LABELS = {
@@ -20,39 +20,36 @@ LABELS = {
 }
 
 
-def tabs(now: Comparison, models: Sequence[Model]) -> None:
+def show_tabs(comparison: Comparison, models: Sequence[SizedModel]) -> None:
     """Draws the tabs and what is in the open one, about the chosen model or the last that fits together."""
-    this = next((model for model in models if model.index == now.chosen), models[-1])
-    key = choice.held("size_tab", LABELS[now.tab])
+    chosen = next((model for model in models if model.index == comparison.chosen), models[-1])
     names = {label: name for name, label in LABELS.items()}
-    made = st.tabs(
+    tabs = st.tabs(
         list(LABELS.values()),
-        default=LABELS[now.tab],
-        key=key,
-        on_change=choice.callback(key, LABELS[now.tab], lambda label: choice.change(tab=names[label])),
+        **controlled("size_tab", LABELS[comparison.tab], lambda label: change_comparison(tab=names[label]), "default"),
     )
-    with made[list(LABELS).index(now.tab)]:
-        if now.tab == "formula":
-            from app.size.formula import formula
+    with tabs[list(LABELS).index(comparison.tab)]:
+        if comparison.tab == "formula":
+            from app.size.formula import show_formula
 
-            formula(now, this, models)
-        elif now.tab == "tensors":
-            from app.size.tensors import tensors
+            show_formula(comparison, chosen, models)
+        elif comparison.tab == "tensors":
+            from app.size.tensors import show_tensors
 
-            tensors(now, this)
-        elif now.tab == "cost":
-            from app.size.cost import cost
+            show_tensors(comparison, chosen)
+        elif comparison.tab == "cost":
+            from app.size.cost import show_cost
 
-            cost(now, models)
-        elif now.tab == "backwards":
-            from app.size.budget_search import backwards
+            show_cost(comparison, models)
+        elif comparison.tab == "backwards":
+            from app.size.budget_search import show_budget_search
 
-            backwards(now, this, models[0])
-        elif now.tab == "what-if":
-            from app.size.what_if import what_if
+            show_budget_search(comparison, chosen, models[0])
+        elif comparison.tab == "what-if":
+            from app.size.what_if import show_what_if
 
-            what_if(now, this)
+            show_what_if(comparison, chosen)
         else:
-            from app.size.papers import papers
+            from app.size.papers import show_papers
 
-            papers(models)
+            show_papers(models)

@@ -1,4 +1,4 @@
-"""What the curves of a run stand over: steps, tokens, FLOPs or seconds. Chosen once for the page, kept in its link."""
+"""Curves of a run, and what they stand over: steps, tokens, FLOPs or seconds, chosen once and kept in the link."""
 
 from __future__ import annotations
 
@@ -10,23 +10,25 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app.session import caches as state
+from app.session.link import link_value, set_link_value
 from engine.settings.amounts import PREFIXES
 
 Event = dict[str, Any]
-AXES = {"steps": "Steps", "tokens": "Tokens", "flops": "FLOPs", "seconds": "Seconds"}
-FIELDS = {"tokens": "tokens", "flops": "flops", "seconds": "training_seconds"}  # of a step event
+AXIS_LABELS = {"steps": "Steps", "tokens": "Tokens", "flops": "FLOPs", "seconds": "Seconds"}
+EVENT_FIELDS = {"tokens": "tokens", "flops": "flops", "seconds": "training_seconds"}  # of a step event
+LEGEND_HEIGHT = 55  # pixels; a curve without one is that much lower, so that the axes of neighbours meet
+MOST_POINTS = 500  # of a curve; a long run has thousands, more than the screen has pixels
 
 
 @dataclass(frozen=True)
-class Axis:
+class CurveAxis:
     """Where each step lies on the chosen axis, and what stands under it."""
 
     label: str = "step"
     steps: tuple[float, ...] = (0.0,)
     places: tuple[float, ...] = (0.0,)  # of `steps`, already divided by the unit's power
 
-    def of(self, frame: pd.DataFrame) -> pd.DataFrame:
+    def reindexed(self, frame: pd.DataFrame) -> pd.DataFrame:
         """`frame`, a row a step, a row a place instead. Between two step events the way is straight."""
         if self.label == "step":
             return frame
@@ -34,52 +36,48 @@ class Axis:
         return frame.set_axis(pd.Index(at), axis=0)
 
 
-def choose_axis(steps: Sequence[Event]) -> str:
-    """The control; one of AXES. Those that an old run did not count are not offered."""
-    known = [name for name in AXES if name == "steps" or name in clock(steps)]
-    wanted = state.link("over")
+def choose_curve_axis(steps: Sequence[Event]) -> str:
+    """The control; one of AXIS_LABELS. Those that an old run did not count are not offered."""
+    offered = [name for name in AXIS_LABELS if name == "steps" or name in axis_readings(steps)]
+    linked = link_value("over")
     name = st.segmented_control(
         "Curves over",
-        known,
-        default=wanted if wanted in known else "steps",
+        offered,
+        default=linked if linked in offered else "steps",
         required=True,
-        format_func=AXES.__getitem__,
+        format_func=AXIS_LABELS.__getitem__,
         key="curves_over",
         help="Tokens without padding; FLOPs of all products, the teacher's included; seconds of training steps.",
     )
-    state.set_link("over", "" if name == "steps" else str(name))
+    set_link_value("over", "" if name == "steps" else str(name))
     return str(name)
 
 
-def clock(steps: Sequence[Event]) -> dict[str, list[float]]:
+def axis_readings(steps: Sequence[Event]) -> dict[str, list[float]]:
     """For each axis that the step events know: its reading after each of them."""
-    found = {}
-    for name, field in FIELDS.items():
+    readings = {}
+    for name, field in EVENT_FIELDS.items():
         values = [event.get(field) for event in steps]
         if values and all(isinstance(value, int | float) for value in values):
-            found[name] = [float(value) for value in values if value is not None]
-    return found
+            readings[name] = [float(value) for value in values if value is not None]
+    return readings
 
 
-def axis_of(name: str, steps: Sequence[Event]) -> Axis:
+def curve_axis(name: str, steps: Sequence[Event]) -> CurveAxis:
     """The axis called `name`; steps where the events do not know it."""
-    readings = clock(steps).get(name)
+    readings = axis_readings(steps).get(name)
     if not readings:
-        return Axis()
+        return CurveAxis()
     power, letter = next(((power, letter) for power, letter in PREFIXES if readings[-1] >= power), (1.0, ""))
     label = {"tokens": f"{letter} tokens".strip(), "flops": f"{letter}FLOPs", "seconds": f"{letter}s"}[name]
     if name == "seconds":
         power, label = (60.0, "minutes") if readings[-1] >= 600 else (1.0, "seconds")
     places = [0.0, *(value / power for value in readings)]
-    return Axis(label, (0.0, *(float(event["step"]) for event in steps)), tuple(places))
+    return CurveAxis(label, (0.0, *(float(event["step"]) for event in steps)), tuple(places))
 
 
-LEGEND = 55  # pixels; a curve without one is that much lower, so that the axes of neighbours meet
-MOST_POINTS = 500  # of a curve; a long run has thousands, more than the screen has pixels
-
-
-def curve(
-    place: Any, title: str, frame: pd.DataFrame, colours: Sequence[str], unit: str, axis: Axis, height: int = 230
+def draw_curve(
+    place: Any, title: str, frame: pd.DataFrame, colours: Sequence[str], unit: str, axis: CurveAxis, height: int = 230
 ) -> None:
     """Draws `frame` (a row a step, a column a line) over `axis` into `place` under `title`.
 
@@ -87,12 +85,12 @@ def curve(
     """
     place.markdown(f"**{title}**")
     frame = frame.dropna(axis=1, how="all")
-    frame = axis.of(frame.iloc[:: max(1, len(frame) // MOST_POINTS)])
+    frame = axis.reindexed(frame.iloc[:: max(1, len(frame) // MOST_POINTS)])
     place.line_chart(
         frame,
         color=list(colours[: len(frame.columns)]),
         x_label=axis.label,
         y_label=unit,
-        height=height if len(frame.columns) > 1 else height - LEGEND,
+        height=height if len(frame.columns) > 1 else height - LEGEND_HEIGHT,
         alt=f"{title} over {axis.label}, in {unit}: {', '.join(map(str, frame.columns))}.",
     )

@@ -8,19 +8,19 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app.build.budget import spent_line
-from app.elements.theme import Theme, theme
+from app.elements.text import elapsed
+from app.elements.theme import Theme
 from app.elements.tiles import tile_row
-from app.session import caches as state
-from app.watch.before_after import show_measured
-from app.watch.closing import closing_view, multiply_adds_curve
-from app.watch.compactor_norms import MILLION, Picture, group_table, kept_shares, read_pictures
-from app.watch.curves import Axis, axis_of, choose_axis, curve
+from app.session.browser import current_theme
+from app.watch.before_after import show_before_after
+from app.watch.closing import show_closing, show_multiply_adds
+from app.watch.compactor_norms import MILLION, CompactorNorms, group_table, kept_shares, read_compactor_norms
+from app.watch.curves import CurveAxis, Event, choose_curve_axis, curve_axis, draw_curve
 from engine.learning.score_kind import ScoreKind, card_accuracies, score_kind_of
+from engine.settings.amounts import format_duration
+from engine.settings.budget import format_budget
 from engine.sizing.shape import Shape
 from engine.storage.runs import ENDED, Run
-
-Event = dict[str, Any]
 
 STATUS_WORDS = {
     "waiting": ("waiting", ":material/hourglass:", "gray"),
@@ -33,13 +33,14 @@ STATUS_WORDS = {
 }
 
 
-def run_view(run: Run, buttons: Callable[[Run, str], None]) -> str:
+def show_run(run: Run, buttons: Callable[[Run, str], None]) -> str:
     """Draws `run` as it is at this moment, `buttons(run, status)` in its first line; its status."""
     status, (events, _) = run.status(), run.events()
     words, icon, colour = STATUS_WORDS[status]
-    start = next(reversed(_of(events, "start")), None)
-    steps, evaluations, pictures = _of(events, "step"), _of(events, "evaluation"), read_pictures(events)
-    teacher = next(reversed(_of(events, "teacher")), None)
+    start = next(reversed(_events_of(events, "start")), None)
+    steps, evaluations = _events_of(events, "step"), _events_of(events, "evaluation")
+    norm_history = read_compactor_norms(events)
+    teacher = next(reversed(_events_of(events, "teacher")), None)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(words, icon=icon, color=colour)  # type: ignore[arg-type]
         if status not in ENDED:
@@ -50,26 +51,17 @@ def run_view(run: Run, buttons: Callable[[Run, str], None]) -> str:
     if card:
         _results(card)
     elif status not in ENDED and start:
-        _numbers(score_kind_of(start), steps, evaluations, teacher)
-    axis = axis_of(choose_axis(steps), steps) if start and steps else Axis()
-    if start and pictures:
-        closing_view(run.id, pictures, steps, axis, film=status in ENDED)
-        _curves_beside(start, steps, evaluations, teacher, pictures, axis)
+        _live_tiles(score_kind_of(start), steps, evaluations, teacher)
+    axis = curve_axis(choose_curve_axis(steps), steps) if start and steps else CurveAxis()
+    if start and norm_history:
+        show_closing(run.id, norm_history, steps, axis, film=status in ENDED)
+        _curves_beside_norms(start, steps, evaluations, teacher, norm_history, axis)
     elif start and (steps or len(evaluations) > 1):
         _curves(start, steps, evaluations, teacher, axis)
     return status
 
 
-def duration(seconds: float) -> str:
-    """Seconds for people: "48 s", "3 min 05 s", "2 h 10 min"."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02} min"
-    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
-
-
-def _of(events: list[Event], kind: str) -> list[Event]:
+def _events_of(events: list[Event], kind: str) -> list[Event]:
     """The events of one kind in order; what was done twice, after a resume, counts once."""
     return list({event.get("step", 0): event for event in events if event["kind"] == kind}.values())
 
@@ -103,19 +95,19 @@ def _results(card: dict[str, Any]) -> None:
         ("Retained", f"{scores['retained']:.1%}", "of the teacher's"),
         (score_kind_of(card).title, f"{learned:.1%}", f"teacher {taught:.1%}"),
         ("Parameters", f"{card['parameters']:,}", _times_smaller(card["teacher_parameters"], card["parameters"])),
-        ("Took", duration(card["seconds"]), card["device_name"]),
+        ("Took", elapsed(card["seconds"]), card["device_name"]),
     )
     tile_row(tiles)
-    if line := spent_line(card):
+    if line := budget_used(card):
         st.caption(line)
-    show_measured(card)
+    show_before_after(card)
 
 
 def _times_smaller(before: int, after: int) -> str:
     return "as many as the teacher" if before == after else f"{before / after:.2f}× smaller"
 
 
-def _numbers(measure: ScoreKind, steps: list[Event], evaluations: list[Event], teacher: Event | None) -> None:
+def _live_tiles(measure: ScoreKind, steps: list[Event], evaluations: list[Event], teacher: Event | None) -> None:
     """Tiles of a run at work; they are there from the start, so that nothing below them jumps."""
     last = steps[-1] if steps else None
     accuracy = f"{evaluations[-1]['accuracy']:.1%}" if evaluations else "–"
@@ -130,81 +122,83 @@ def _numbers(measure: ScoreKind, steps: list[Event], evaluations: list[Event], t
 
 def _progress(start: Event | None, steps: list[Event], events: list[Event], status: str) -> None:
     if start is None:
-        beginning: Event = {"message": "Starting the process"}
-        doing = next((event for event in reversed(events) if event["kind"] == "prepare"), beginning)
-        left = f", {duration(doing['seconds_left'])} left" if doing.get("seconds_left") else ""
-        st.progress(doing.get("share", 0.0), f"{doing['message']}{left} …")
+        starting: Event = {"message": "Starting the process"}
+        latest = next((event for event in reversed(events) if event["kind"] == "prepare"), starting)
+        left = f", {elapsed(latest['seconds_left'])} left" if latest.get("seconds_left") else ""
+        st.progress(latest.get("share", 0.0), f"{latest['message']}{left} …")
         return
     step = max([start["step"], *(event["step"] for event in steps)])
-    left = f", {duration(steps[-1]['seconds_left'])} left" if steps and status == "running" else ""
-    last = steps[-1].get("steps", start["steps"]) if steps else start["steps"]  # a budget in seconds moves it
-    if step == last:
+    left = f", {elapsed(steps[-1]['seconds_left'])} left" if steps and status == "running" else ""
+    total = steps[-1].get("steps", start["steps"]) if steps else start["steps"]  # a budget in seconds moves it
+    if step == total:
         left = ", folding and scoring the student …"
-    if not last:
+    if not total:
         st.progress(0.5, "Scoring and measuring the student …")
         return
-    st.progress(min(1.0, step / last), f"Step {step:,} of {last:,}{left}")
+    st.progress(min(1.0, step / total), f"Step {step:,} of {total:,}{left}")
 
 
-def _curves(start: Event, steps: list[Event], evaluations: list[Event], teacher: Event | None, axis: Axis) -> None:
+def _curves(start: Event, steps: list[Event], evaluations: list[Event], teacher: Event | None, axis: CurveAxis) -> None:
     """The curves of a run without pictures."""
-    colours = theme(state.dark())
+    colours = current_theme()
     places = [column for _ in range(2) for column in st.columns(2, gap="large")]
     if steps:
-        _loss(places.pop(0), steps, colours, axis)
+        _loss_curve(places.pop(0), steps, colours, axis)
     if len(evaluations) > 1:
-        _accuracy(places.pop(0), score_kind_of(start), evaluations, teacher, colours, axis)
+        _accuracy_curve(places.pop(0), score_kind_of(start), evaluations, teacher, colours, axis)
     if numbers := {event["step"]: event["numbers"] for event in steps if event["numbers"]}:
         frame = pd.DataFrame(numbers).T
-        curve(places.pop(0), start["numbers_title"], frame, list(colours.series), start["numbers_unit"], axis)
+        draw_curve(places.pop(0), start["numbers_title"], frame, list(colours.series), start["numbers_unit"], axis)
     if steps:
         speed = pd.DataFrame({"tokens a second": {event["step"]: event["tokens_per_second"] for event in steps}})
-        curve(places.pop(0), "Speed", speed, [colours.student], "tokens a second", axis)
+        draw_curve(places.pop(0), "Speed", speed, [colours.student], "tokens a second", axis)
     with st.expander("The curves as a table"):
-        st.dataframe(_table(score_kind_of(start), steps, evaluations, []), hide_index=True)
+        st.dataframe(_curve_table(score_kind_of(start), steps, evaluations, []), hide_index=True)
 
 
-def _curves_beside(
+def _curves_beside_norms(
     start: Event,
     steps: list[Event],
     evaluations: list[Event],
     teacher: Event | None,
-    pictures: list[Picture],
-    axis: Axis,
+    norm_history: list[CompactorNorms],
+    axis: CurveAxis,
 ) -> None:
     """The curves of a run with pictures which closing_view has not drawn."""
-    colours = theme(state.dark())
+    colours = current_theme()
     places = list(st.columns(3, gap="medium"))
-    if multiply_adds_curve(places[0], start, pictures, axis):
+    if show_multiply_adds(places[0], start, norm_history, axis):
         places.pop(0)
     if steps:
-        _loss(places.pop(0), steps, colours, axis)
+        _loss_curve(places.pop(0), steps, colours, axis)
     if len(evaluations) > 1:
-        _accuracy(places.pop(0), score_kind_of(start), evaluations, teacher, colours, axis)
+        _accuracy_curve(places.pop(0), score_kind_of(start), evaluations, teacher, colours, axis)
     with st.expander("The curves as a table"):
-        st.dataframe(_table(score_kind_of(start), steps, evaluations, pictures), hide_index=True)
-        st.markdown(f"The groups at step {pictures[-1].step:,}")
-        st.dataframe(group_table(pictures[-1]), hide_index=True)
+        st.dataframe(_curve_table(score_kind_of(start), steps, evaluations, norm_history), hide_index=True)
+        st.markdown(f"The groups at step {norm_history[-1].step:,}")
+        st.dataframe(group_table(norm_history[-1]), hide_index=True)
 
 
-def _loss(place: Any, steps: list[Event], colours: Theme, axis: Axis) -> None:
+def _loss_curve(place: Any, steps: list[Event], colours: Theme, axis: CurveAxis) -> None:
     losses = pd.DataFrame({event["step"]: event["losses"] for event in steps}).T
-    curve(place, "Training loss", losses, [colours.student, *colours.series], "nats", axis)
+    draw_curve(place, "Training loss", losses, [colours.student, *colours.series], "nats", axis)
 
 
-def _accuracy(
-    place: Any, measure: ScoreKind, evaluations: list[Event], teacher: Event | None, colours: Theme, axis: Axis
+def _accuracy_curve(
+    place: Any, measure: ScoreKind, evaluations: list[Event], teacher: Event | None, colours: Theme, axis: CurveAxis
 ) -> None:
     accuracy = pd.DataFrame({"student": {event["step"]: 100 * event["accuracy"] for event in evaluations}})
     if teacher:
         accuracy["teacher"] = 100 * teacher["accuracy"]
     title = measure.title if " on " in measure.title else f"{measure.title} on {measure.of}"
-    curve(place, title, accuracy, [colours.student, colours.teacher], "%", axis)
+    draw_curve(place, title, accuracy, [colours.student, colours.teacher], "%", axis)
 
 
-def _table(measure: ScoreKind, steps: list[Event], evaluations: list[Event], pictures: list[Picture]) -> pd.DataFrame:
+def _curve_table(
+    measure: ScoreKind, steps: list[Event], evaluations: list[Event], norm_history: list[CompactorNorms]
+) -> pd.DataFrame:
     """One row a step: what the curves show, in their units."""
-    found = {event["step"]: event["accuracy"] for event in evaluations}
+    accuracies = {event["step"]: event["accuracy"] for event in evaluations}
     rows = [
         {
             "step": event["step"],
@@ -213,15 +207,34 @@ def _table(measure: ScoreKind, steps: list[Event], evaluations: list[Event], pic
             "tokens a second": round(event["tokens_per_second"]),
             "ms a step": round(1000 * event["step_seconds"], 1),
             **{name: round(value, 1) for name, value in event["numbers"].items()},
-            measure.title[:1].lower() + measure.title[1:]: found.get(event["step"]),
+            measure.title[:1].lower() + measure.title[1:]: accuracies.get(event["step"]),
         }
         for event in steps
     ]
-    table = pd.DataFrame(rows, columns=None if rows else ["step"])
-    if not pictures:
-        return table
-    seen = kept_shares(pictures)[0].round(1).add_suffix(" kept, %")
-    seen["million multiply-adds a token"] = pd.Series(
-        {picture.step: round(picture.multiply_adds / MILLION, 3) for picture in pictures if picture.multiply_adds}
+    frame = pd.DataFrame(rows, columns=None if rows else ["step"])
+    if not norm_history:
+        return frame
+    shares = kept_shares(norm_history)[0].round(1).add_suffix(" kept, %")
+    shares["million multiply-adds a token"] = pd.Series(
+        {norms.step: round(norms.multiply_adds / MILLION, 3) for norms in norm_history if norms.multiply_adds}
     )
-    return table.merge(seen.rename_axis("step").reset_index(), how="outer", on="step")
+    return frame.merge(shares.rename_axis("step").reset_index(), how="outer", on="step")
+
+
+def budget_used(card: dict[str, Any]) -> str:
+    """What a finished run used of what was planned, in one sentence; empty where nothing was used, or known."""
+    budget = card.get("budget")
+    if not isinstance(budget, dict) or not isinstance(card.get("flops"), int) or not card["flops"]:
+        return ""
+    planned = budget.get("planned") or {}
+    parts = []
+    for name in ("tokens", "flops"):
+        planned_part = (
+            f" of {format_budget(planned[name], name)} planned" if isinstance(planned.get(name), int | float) else ""
+        )
+        parts.append(f"{format_budget(card[name], name)}{planned_part}")
+    planned_part = (
+        f" of {format_duration(planned['seconds'])} planned" if isinstance(planned.get("seconds"), int | float) else ""
+    )
+    parts.append(f"{format_duration(card['training_seconds'])} in training steps{planned_part}")
+    return f"Budget {budget.get('asked')}: used {', '.join(parts)}."

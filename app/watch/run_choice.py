@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.session import caches as state
-from app.session import widget_values as given
+from app.session import caches
+from app.session.browser import recall, remember
+from app.session.link import link_value, set_link_value
+from app.session.widget_values import persistent_choice, set_widget_value
 from engine.storage.runs import Run, RunError, list_runs, open_run
 
 
@@ -15,13 +17,13 @@ def choose_run(label: str, *, with_student: bool, empty: str) -> Run:
     `with_student`: only runs that have a student to look at. Where there is none, says `empty`, points to the build
     page and ends the script.
     """
-    wanted = state.link("run")
-    if wanted:
+    linked = link_value("run")
+    if linked:
         try:
-            open_run(state.RUNS, wanted)
+            open_run(caches.RUNS, linked)
         except RunError as error:
             st.error(str(error), icon=":material/link_off:")
-    runs = [run for run in list_runs(state.RUNS) if run.student_dir.exists() or not with_student]
+    runs = [run for run in list_runs(caches.RUNS) if run.student_dir.exists() or not with_student]
     if not runs:
         st.info(empty, icon=":material/construction:")
         st.page_link("app/pages/build.py", label="Build a student", icon=":material/construction:")
@@ -29,9 +31,9 @@ def choose_run(label: str, *, with_student: bool, empty: str) -> Run:
     by_id = {run.id: run for run in runs}
     ids = list(by_id)
     name = f"chosen_run_{label}"
-    if wanted in by_id and wanted != state.recall(f"{name}_linked"):  # a link that was not made by an earlier choice
-        given.give(name, wanted)
-    chosen = st.selectbox(label, help="Newest first.", **given.kept_choice(name, ids, ids[0]))
-    state.set_link("run", chosen)
-    state.remember(f"{name}_linked", chosen)
+    if linked in by_id and linked != recall(f"{name}_linked"):  # a link that was not made by an earlier choice
+        set_widget_value(name, linked)
+    chosen = st.selectbox(label, help="Newest first.", **persistent_choice(name, ids, ids[0]))
+    set_link_value("run", chosen)
+    remember(f"{name}_linked", chosen)
     return by_id[chosen]

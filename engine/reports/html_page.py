@@ -98,8 +98,17 @@ def escape(text: object) -> str:
 
 def island(name: str, value: Any) -> str:
     """Plain values for a script to read, from the element with the id `name`. Nothing in them can end the element."""
-    data = json.dumps(value, separators=(",", ":")).replace("&", "\\u0026").replace("<", "\\u003c")
-    return f'<script type="application/json" id="{escape(name)}">{data}</script>'
+    return f'<script type="application/json" id="{escape(name)}">{script_json(value)}</script>'
+
+
+def script_json(value: object) -> str:
+    """JSON that may stand in a script: it cannot end the script, open a comment there or hold anything but ASCII.
+
+    Raises:
+        ValueError: a number in `value` is not finite.
+    """
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return text.replace("&", "\\u0026").replace("<", "\\u003c")
 
 
 def fact_table(rows: Mapping[str, object]) -> str:

@@ -5,44 +5,37 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from app.elements.buttons import as_csv, deferred_csv
-from app.elements.figure import shown
-from app.elements.heatmaps import grid
-from app.elements.tables import table
+from app.elements.buttons import csv_button, lazy_csv_button
+from app.elements.figure import show_figure
+from app.elements.heatmaps import heatmap
+from app.elements.tables import html_table
 from app.elements.theme import Theme
 from app.examine.ancestry.charts import share_map
+from app.examine.ancestry.lineage import choose_student_layer
 from engine.inspection.lineage import KINDS, Lineage, binned_shares, effective_parents, entropy
 
 MOST_CELLS = 256  # on a side of a share map
-GROUPS = {"attention": "attention dims", "ffn": "FFN neurons"}
+GROUP_LABELS = {"attention": "attention dims", "ffn": "FFN neurons"}
 
 
 def show_residual(lineage: Lineage, colours: Theme) -> None:
     """Draws which dims of the residual stream come from which."""
     names: dict[str | None, str] = {None: "All, on average"}
-    names |= {side: _side_name(side) for side in lineage.residual_sides}
-    side = st.selectbox("Compactor", list(names), format_func=lambda it: names[it], key="ancestry_side")
-    found = lineage.residual_shares(side)
-    _map(found, "dim", "The residual stream", colours)
-    lines = []
-    for it, name in names.items():
-        shares = lineage.residual_shares(it)
-        lines.append(_row(name, shares, lineage.dims["residual"]))
-    _share_table(lines, "residual-dims", colours)
+    names |= {side: _compactor_name(side) for side in lineage.residual_sides}
+    side = st.selectbox("Compactor", list(names), format_func=lambda name: names[name], key="ancestry_side")
+    _show_share_map(lineage.residual_shares(side), "dim", "The residual stream", colours)
+    survived = lineage.dims["residual"]
+    rows = [_share_row(name, lineage.residual_shares(place), survived) for place, name in names.items()]
+    _share_table(rows, "residual-dims", colours)
 
 
 def show_neurons(lineage: Lineage, colours: Theme) -> None:
     """Draws which FFN neurons come from which."""
-    layer = st.selectbox(
-        "Layer of the student ",
-        range(lineage.student.layers),
-        format_func=lambda it: f"{it + 1}, from the teacher's {lineage.layers[it] + 1}",
-        key="ancestry_ffn_layer",
-    )
-    _map(lineage.ffn_shares(layer), "neuron", f"The FFN of layer {layer + 1}", colours)
+    layer = choose_student_layer(lineage, "ancestry_ffn_layer", "Layer of the student ")
+    _show_share_map(lineage.ffn_shares(layer), "neuron", f"The FFN of layer {layer + 1}", colours)
     _share_table(
         [
-            _row(f"layer {it + 1}", lineage.ffn_shares(it), lineage.dims[f"ffn {it}"])
+            _share_row(f"layer {it + 1}", lineage.ffn_shares(it), lineage.dims[f"ffn {it}"])
             for it in range(lineage.student.layers)
         ],
         "ffn-neurons",
@@ -50,29 +43,31 @@ def show_neurons(lineage: Lineage, colours: Theme) -> None:
     )
 
 
-def _map(shares: np.ndarray, what: str, title: str, colours: Theme) -> None:
-    cells, tall, wide = binned_shares(shares, MOST_CELLS)
-    st.markdown(f"**{title}**: {shares.shape[1]:,} {what}s of the teacher → {shares.shape[0]:,} of the student")
-    shown(
-        share_map(cells, (tall, wide), what, colours),
-        f"ancestry_map_{what}",
-        f"Which of the teacher's {what}s each of the student's is made of, on a logarithmic scale.",
-        beside=f"ancestry_map_{what}_csv",
+def _show_share_map(shares: np.ndarray, unit: str, title: str, colours: Theme) -> None:
+    cells, rows_per_cell, columns_per_cell = binned_shares(shares, MOST_CELLS)
+    st.markdown(f"**{title}**: {shares.shape[1]:,} {unit}s of the teacher → {shares.shape[0]:,} of the student")
+    show_figure(
+        share_map(cells, (rows_per_cell, columns_per_cell), unit, colours),
+        f"ancestry_map_{unit}",
+        f"Which of the teacher's {unit}s each of the student's is made of, on a logarithmic scale.",
+        csv_key=f"ancestry_map_{unit}_csv",
     )
-    deferred_csv(  # shares, which the figure draws by their logarithm
-        [f"student's {what}", f"teacher's {what}", "share"],
-        lambda: ([tall * y + 1, wide * x + 1, f"{share:.6g}"] for (y, x), share in np.ndenumerate(cells)),
-        f"ancestry-map-{what}s",
-        f"ancestry_map_{what}_csv",
+    lazy_csv_button(  # shares, which the figure draws by their logarithm
+        [f"student's {unit}", f"teacher's {unit}", "share"],
+        lambda: (
+            [rows_per_cell * y + 1, columns_per_cell * x + 1, f"{share:.6g}"] for (y, x), share in np.ndenumerate(cells)
+        ),
+        f"ancestry-map-{unit}s",
+        f"ancestry_map_{unit}_csv",
     )
-    if max(tall, wide) > 1:
+    if max(rows_per_cell, columns_per_cell) > 1:
         st.caption(
-            f"A cell stands for {tall} neighbours of the student and {wide} of the teacher; it begins at the number "
-            f"that it shows. Its value is the share that these have in an average one of those."
+            f"A cell stands for {rows_per_cell} neighbours of the student and {columns_per_cell} of the teacher; it "
+            "begins at the number that it shows. Its value is the share that these have in an average one of those."
         )
 
 
-def _row(name: str, shares: np.ndarray, survived: np.ndarray) -> list[str]:
+def _share_row(name: str, shares: np.ndarray, survived: np.ndarray) -> list[str]:
     bits = entropy(shares)
     return [
         name,
@@ -86,12 +81,12 @@ def _row(name: str, shares: np.ndarray, survived: np.ndarray) -> list[str]:
 
 def _share_table(lines: list[list[str]], name: str, colours: Theme) -> None:
     head = ["", "chief's share, %", "own dim is chief, %", "entropy, bits", "from to", "effective parents"]
-    st.html(table(head, lines, colours))
+    st.html(html_table(head, lines, colours))
     st.caption(
         "Means over the student's dims. Own dim: the teacher's dim in whose place the student's stands, because it "
         "survived."
     )
-    as_csv(head, lines, f"ancestry-of-{name}", f"ancestry_{name}_csv")
+    csv_button(head, lines, f"ancestry-of-{name}", f"ancestry_{name}_csv")
 
 
 def show_survivors(lineage: Lineage, colours: Theme) -> None:
@@ -104,37 +99,37 @@ def show_survivors(lineage: Lineage, colours: Theme) -> None:
     )
     lines = []
     for column, kind in zip(st.columns(2, gap="large"), KINDS, strict=True):
-        found, (low, mean, high) = lineage.overlap(kind), lineage.overlap_by_chance(kind)
-        names = [f"layer {layer + 1}" for layer in range(len(found))]
+        overlaps, (low, mean, high) = lineage.overlap(kind), lineage.overlap_by_chance(kind)
+        names = [f"layer {layer + 1}" for layer in range(len(overlaps))]
         with column:
-            st.markdown(f"**Overlap of surviving {GROUPS[kind]}**")
-            shown(
-                grid(found, names, names, ("", ""), colours.student, colours, hover="%{y} and %{x}"),
+            st.markdown(f"**Overlap of surviving {GROUP_LABELS[kind]}**")
+            show_figure(
+                heatmap(overlaps, names, names, ("", ""), colours.student, colours, hover="%{y} and %{x}"),
                 f"ancestry_overlap_{kind}",
-                f"Overlap of surviving {GROUPS[kind]} between layers.",
+                f"Overlap of surviving {GROUP_LABELS[kind]} between layers.",
             )
             st.caption(f"By lot: {mean:.2f} on average, 95% between {low:.2f} and {high:.2f}.")
-        apart = found[np.triu_indices(len(found), 1)]
-        if len(apart):
-            outside = int(((apart < low - 1e-9) | (apart > high + 1e-9)).sum())
-            lines.append([GROUPS[kind], f"{apart.mean():.3f}", f"{mean:.3f}", f"{outside} of {len(apart)}"])
+        pairs = overlaps[np.triu_indices(len(overlaps), 1)]
+        if len(pairs):
+            outside = int(((pairs < low - 1e-9) | (pairs > high + 1e-9)).sum())
+            lines.append([GROUP_LABELS[kind], f"{pairs.mean():.3f}", f"{mean:.3f}", f"{outside} of {len(pairs)}"])
     if lines:
-        st.html(table(["", "mean overlap", "by lot", "pairs outside the 95%"], lines, colours))
+        st.html(html_table(["", "mean overlap", "by lot", "pairs outside the 95%"], lines, colours))
     heads = [
         [f"layer {layer + 1}", ", ".join(str(head + 1) for head in lineage.surviving_heads(layer))]
         for layer in range(lineage.student.layers)
     ]
     if lineage.whole_heads:
         st.markdown("**Whole heads survived**")
-        st.html(table(["student's layer", "the teacher's heads that stayed"], heads, colours))
+        st.html(html_table(["student's layer", "the teacher's heads that stayed"], heads, colours))
 
 
-def _side_name(side: str) -> str:
+def _compactor_name(side: str) -> str:
     """A compactor's name for people: "layer 2, query, in"."""
     parts = side.split(".")
-    way = "in" if parts[-1] == "row" else "out"
+    direction = "in" if parts[-1] == "row" else "out"
     if parts[0] == "embeddings":
         return "embeddings, out"
     if parts[0] == "head":
         return "masked-LM head, in"
-    return f"layer {int(parts[1]) + 1}, {parts[2]}, {way}"
+    return f"layer {int(parts[1]) + 1}, {parts[2]}, {direction}"

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from app.examine.bertviz.parts import (
-    as_script_json,
+    bertviz_document,
     bertviz_parts,
     check_attentions,
-    check_choice,
-    document,
-    patch,
+    check_indices,
+    replace_once,
     text_width,
 )
+from engine.reports.html_page import script_json
 
 MAX_TOKENS = 64  # 12 heads x 64 x 64 is 50,000 SVG lines, 4 s to draw; twice the tokens is four times that
 BOX, MATRIX, SQUARE = 110, 120, 24  # px: a column of tokens (at least), the lines between two, a head's square
@@ -74,8 +74,8 @@ def head_view_html(
         RuntimeError: the installed bertviz, mpld3 or XStatic-jQuery is not one this file can use.
     """
     check_attentions(attentions, tokens, MAX_TOKENS, second)
-    layers = check_choice("include_layers", include_layers, attentions.shape[0])
-    chosen_heads = check_choice("heads", heads, attentions.shape[1])
+    layers = check_indices("include_layers", include_layers, attentions.shape[0])
+    chosen_heads = check_indices("heads", heads, attentions.shape[1])
     layer = layers[0] if layer is None else int(layer)
     if layer not in layers:
         raise ValueError(f"layer must be one of the included layers {layers}, got {layer}. Include it or pick another.")
@@ -96,16 +96,16 @@ def head_view_html(
         # A head that is off goes towards the paper, dark or light.
         "c.l += increment;": "c.l = 0.22;" if dark else "c.l = 0.88;",
         "c.s -= increment;": "c.s = 0.35;",
-        "PYTHON_PARAMS": as_script_json(params),  # last, so that no token is taken for a marker
+        "PYTHON_PARAMS": script_json(params),  # last, so that no token is taken for a marker
     }
     buttons = "".join(f'<button type="button" aria-label="Head {head}">{head}</button>' for head in range(1, count + 1))
     row = f'<div id="heads" role="group" aria-label="Heads">{buttons}</div>'
     marks = {"Layer:": '<label for="layer">Layer</label>', "<div id='vis'>": row + "<div id='vis'>"}
     if second is not None:
         marks["Attention:"] = '<label for="filter">Attention</label>'
-    return document(
-        patch(markup, marks),
-        patch(view, patches),
+    return bertviz_document(
+        replace_once(markup, marks),
+        replace_once(view, patches),
         dark=dark,
         title=title,
         hint=HINT,

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from app.examine.bertviz.parts import as_script_json, bertviz_parts, check_attentions, document, patch
+from app.examine.bertviz.parts import bertviz_document, bertviz_parts, check_attentions, replace_once
+from engine.reports.html_page import script_json
 
 MAX_TOKENS = 32  # 12 layers x 12 heads x 32 x 32 is 150,000 SVG lines, 4 s to draw; 64 tokens took 17 s
 WIDTH = 970  # px, bertviz's
@@ -59,11 +60,11 @@ def model_view_html(
             '.on("keydown", function () { if (["Enter", " "].includes(d3.event.key)) {'
             ' d3.event.preventDefault(); this.dispatchEvent(new MouseEvent("click")); } });'
         ),
-        "PYTHON_PARAMS": as_script_json(params),  # last, so that no token is taken for a marker
+        "PYTHON_PARAMS": script_json(params),  # last, so that no token is taken for a marker
     }
-    return document(
-        patch(markup, {} if second is None else {"Attention:": '<label for="filter">Attention</label>'}),
-        patch(view, patches),
+    return bertviz_document(
+        replace_once(markup, {} if second is None else {"Attention:": '<label for="filter">Attention</label>'}),
+        replace_once(view, patches),
         dark=dark,
         title=title,
         hint=HINT,

@@ -24,7 +24,7 @@ DECIMALS = 3  # finer than an opacity the eye can tell apart, and a quarter of t
 MAX_LETTERS = 24  # of one token; the rest is cut, so that a long one cannot push the lines off the screen
 
 # The document can reach nothing outside itself. Inline scripts stay allowed because st.iframe appends one of its own,
-# which measures the height; what keeps tokens from running is their escaping in as_script_json.
+# which measures the height; what keeps tokens from running is their escaping in script_json.
 # Paper and ink are those of .streamlit/config.toml, so that the frame has no edge.
 PAGE = """<!doctype html>
 <html lang="en">
@@ -61,7 +61,7 @@ svg rect.background {{ fill: var(--hover); }}
 
 
 # Cuts what looks from one sentence at another out of the attention of the pair.
-EXPAND = """
+EXPAND_SCRIPT = """
 for (const part of params.attention.slice(1)) {
   part.attn = params.attention[0].attn.map(layer => layer.map(head =>
     head.slice(...part.rows).map(row => row.slice(...part.columns))));
@@ -69,7 +69,7 @@ for (const part of params.attention.slice(1)) {
 """
 
 # Stands in for require.js; bertviz colours by `palette` instead of its own ten colours.
-SHIM = """
+REQUIRE_SHIM = """
 %s
 const modules = {jquery: jQuery, d3: Object.create(d3, {schemeCategory10: {value: palette}})};
 const requirejs = (names, start) => start(...names.map(name => modules[name]));
@@ -77,7 +77,7 @@ const requirejs = (names, start) => start(...names.map(name => modules[name]));
 
 
 # A file of its own: what the page's style gives the drawing is written into it.
-SAVE = """
+SAVE_SCRIPT = """
 document.getElementById("save").addEventListener("click", () => {
   const drawn = document.querySelector("svg"), saved = drawn.cloneNode(true), page = getComputedStyle(document.body);
   const {width, height} = drawn.getBoundingClientRect();
@@ -97,7 +97,7 @@ document.getElementById("save").addEventListener("click", () => {
 """
 
 
-def document(
+def bertviz_document(
     markup: str,
     view: str,
     *,
@@ -120,10 +120,10 @@ def document(
     scripts = [
         installed_script("xstatic.pkg.jquery", "data/jquery.min.js", "jQuery v3."),
         installed_script("mpld3", "js/d3.v5.min.js", "d3js.org v5."),
-        SHIM % palette,
+        REQUIRE_SHIM % palette,
         view,
         after,
-        SAVE,
+        SAVE_SCRIPT,
     ]
     return PAGE.format(
         scheme="dark" if dark else "light",
@@ -161,7 +161,7 @@ def check_attentions(attentions: np.ndarray, tokens: Sequence[str], most: int, s
         raise ValueError(f"attentions must be between 0 and 1, got {low:g} to {high:g}. Take them after the softmax.")
 
 
-def check_choice(name: str, chosen: Sequence[int] | None, count: int) -> list[int]:
+def check_indices(name: str, chosen: Sequence[int] | None, count: int) -> list[int]:
     """Return the chosen indices, sorted; all of them for None."""
     indices = sorted({int(index) for index in (range(count) if chosen is None else chosen)})
     if not indices or indices[0] < 0 or indices[-1] >= count:
@@ -188,42 +188,50 @@ def bertviz_parts(
         r".*?(?P<start>requirejs\(.*?const params = )(?=\{)"  # what stands before requirejs( names the CDN
     )
     if not (found := re.match(pattern, view, re.DOTALL)):
-        raise unknown_bertviz("one root element and, after its CDN paths, a script that starts with its data")
+        raise unexpected_bertviz("one root element and, after its CDN paths, a script that starts with its data")
     params, end = json.JSONDecoder().raw_decode(view, found.end())
     if not view.startswith("; // HACK:", end):
-        raise unknown_bertviz("a comment after its data")
+        raise unexpected_bertviz("a comment after its data")
     # bertviz replaces its marker in that comment too, so the rest of the line is the data once more.
-    rest = view[view.index("\n", end) :].removesuffix("\n</script>\n")
+    script = view[view.index("\n", end) :].removesuffix("\n</script>\n")
     expand = ""
     if second is not None:  # bertviz sends every part of the attention of a pair once more
-        first, other = [0, second], [second, len(tokens)]
-        expand = EXPAND
+        first_sentence, second_sentence = [0, second], [second, len(tokens)]
+        expand = EXPAND_SCRIPT
         for texts, (rows, columns) in zip(
-            params["attention"][1:], [(first, first), (other, other), (first, other), (other, first)], strict=True
+            params["attention"][1:],
+            [
+                (first_sentence, first_sentence),
+                (second_sentence, second_sentence),
+                (first_sentence, second_sentence),
+                (second_sentence, first_sentence),
+            ],
+            strict=True,
         ):
             texts |= {"attn": None, "rows": rows, "columns": columns}
     params["root_div_id"] = "bertviz"  # its random id would change the document, and reload it, on every rerun
     for texts in params["attention"]:
         for side in ("left_text", "right_text"):
-            texts[side] = [shortened(token) for token in texts[side]]
-    return found["markup"].replace(found["root"], "bertviz"), found["start"] + "PYTHON_PARAMS;" + expand + rest, params
+            texts[side] = [shorten_token(token) for token in texts[side]]
+    return (
+        found["markup"].replace(found["root"], "bertviz"),
+        found["start"] + "PYTHON_PARAMS;" + expand + script,
+        params,
+    )
 
 
-def shortened(token: str) -> str:
+def shorten_token(token: str) -> str:
     """A token as it is drawn."""
     return token if len(token) <= MAX_LETTERS else token[: MAX_LETTERS - 1] + "…"
 
 
-def as_script_json(value: object) -> str:
-    """JSON that cannot end the script it stands in, nor open a comment there: no `<`, nothing but ASCII."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-
-
 def text_width(text: str) -> int:
     """Width in px of a token in bertviz's 15 px Helvetica, rather too wide than too narrow."""
-    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
-    broad, narrow = (len(re.findall(letters, text)) for letters in (r"[A-Zmw@%]", r"[fijlt.,;:!|\[\]()' ]"))
-    return 14 + 9 * len(text) + 7 * wide + 6 * broad - 3 * narrow
+    wide_letters = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
+    broad_letters, narrow_letters = (
+        len(re.findall(letters, text)) for letters in (r"[A-Zmw@%]", r"[fijlt.,;:!|\[\]()' ]")
+    )
+    return 14 + 9 * len(text) + 7 * wide_letters + 6 * broad_letters - 3 * narrow_letters
 
 
 @cache
@@ -239,16 +247,16 @@ def installed_script(package: str, path: str, banner: str) -> str:
     return text
 
 
-def patch(text: str, patches: dict[str, str]) -> str:
+def replace_once(text: str, patches: dict[str, str]) -> str:
     """Replace each marker, in order; each must stand in the text exactly once."""
     for marker, replacement in patches.items():
         if text.count(marker) != 1:
-            raise unknown_bertviz(f"{marker!r} once")
+            raise unexpected_bertviz(f"{marker!r} once")
         text = text.replace(marker, replacement)
     return text
 
 
-def unknown_bertviz(expected: str) -> RuntimeError:
+def unexpected_bertviz(expected: str) -> RuntimeError:
     """The error that says that the installed bertviz is not one this project can use."""
-    remedy = "Run pip install -r requirements.txt, or adapt app/bertviz_parts.py to the new bertviz."
+    remedy = "Run pip install -r requirements.txt, or adapt app/examine/bertviz/parts.py to the new bertviz."
     return RuntimeError(f"Expected bertviz's view to hold {expected}; the installed one differs. {remedy}")

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from app.examine.bertviz import head_view as attention_view
-from app.examine.bertviz import model_view
-from app.session import caches as state
+from app.examine.bertviz import head_view, model_view
+from app.session.browser import is_dark
 
 if TYPE_CHECKING:
     from engine.inspection.probe import Probe
@@ -22,10 +21,10 @@ VIEWS = {
 }
 
 
-def show_lines(seen: Mapping[str, Probe], sides: Mapping[str, str]) -> None:
+def show_attention_lines(seen: Mapping[str, Probe], sides: Mapping[str, str]) -> None:
     """`seen`: by "teacher" and "student"; `sides`: what stands above each."""
     st.caption(
-        f"The same attention drawn by bertviz: its head view, for up to {attention_view.MAX_TOKENS} tokens, and its "
+        f"The same attention drawn by bertviz: its head view, for up to {head_view.MAX_TOKENS} tokens, and its "
         f"model view, for up to {model_view.MAX_TOKENS}. Words on the left look at words on the right."
     )
     chosen = st.radio(
@@ -39,7 +38,7 @@ def show_lines(seen: Mapping[str, Probe], sides: Mapping[str, str]) -> None:
     )
     longest, most = (
         max(len(found.tokens) for found in seen.values()),
-        attention_view.MAX_TOKENS if chosen == "heads" else model_view.MAX_TOKENS,
+        head_view.MAX_TOKENS if chosen == "heads" else model_view.MAX_TOKENS,
     )
     if longest > most:
         st.info(
@@ -53,7 +52,7 @@ def show_lines(seen: Mapping[str, Probe], sides: Mapping[str, str]) -> None:
         html = model_view.model_view_html(
             seen[chosen].attentions,
             seen[chosen].tokens,
-            dark=state.dark(),
+            dark=is_dark(),
             title=f"Attention of the {chosen}",
             second=seen[chosen].second,
         )
@@ -69,10 +68,10 @@ def show_lines(seen: Mapping[str, Probe], sides: Mapping[str, str]) -> None:
                     f"Drawn layer of the {role}", range(1, count + 1), key=f"lines_layer_{role}_{count}"
                 )
                 layers = [layer - 1]
-            html = attention_view.head_view_html(
+            html = head_view.head_view_html(
                 seen[role].attentions,
                 seen[role].tokens,
-                dark=state.dark(),
+                dark=is_dark(),
                 title=f"Attention of the {role}",
                 layer=None,
                 include_layers=layers,

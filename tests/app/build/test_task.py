@@ -3,7 +3,7 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.session import caches as state
+from app.session import caches
 from engine.methods.registry import METHODS
 from engine.settings.device import Device
 from engine.training import job
@@ -13,8 +13,8 @@ from engine.training.launch import PROJECT
 @pytest.fixture
 def page(monkeypatch, tmp_path):
     """The page, with the first method chosen that is not task-agnostic."""
-    monkeypatch.setattr(state, "RUNS", tmp_path / "runs")
-    monkeypatch.setattr(state, "device", lambda: Device("cpu", "a CPU", False, 1))
+    monkeypatch.setattr(caches, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(caches, "device", lambda: Device("cpu", "a CPU", False, 1))
     page = AppTest.from_file(str(PROJECT / "app" / "pages" / "build.py"), default_timeout=120).run()
     name = next(name for name, method in METHODS.items() if "task-agnostic" not in method.about.uses)
     return page.selectbox[0].set_value(name).run()

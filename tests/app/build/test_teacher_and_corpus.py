@@ -4,10 +4,10 @@ import pytest
 import transformers
 from streamlit.testing.v1 import AppTest
 
-from app.elements.text import masked_rows
+from app.build.corpus import masked_rows
 from app.elements.theme import DARK, LIGHT
-from app.session import caches as state
-from engine.teachers import catalog as teachers
+from app.session import caches
+from engine.teachers import catalog
 from engine.training import job
 from engine.training.launch import PROJECT
 from tests.fixtures.builders import tokenizer
@@ -18,7 +18,7 @@ PAGE = str(PROJECT / "app" / "pages" / "build.py")
 @pytest.fixture
 def page(monkeypatch, tmp_path):
     """The page; only a folder of its own may be read, and what is started is remembered instead."""
-    monkeypatch.setattr(state, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(caches, "RUNS", tmp_path / "runs")
     monkeypatch.setenv("HEIRLOOM_ROOTS", str(tmp_path))
     started = []
     monkeypatch.setattr(job, "start", lambda root, config, name: started.append(config) or 1 / 0)
@@ -116,6 +116,6 @@ def test_an_adapted_teacher_says_how_near_it_is_to_its_original(page):
     """Harm: an encoder that lost what it was trained for is taken for the published one."""
     by_label(page.get("segmented_control"), "Teacher").set_value("minilm").run()
     assert not page.exception
-    scores = teachers.teacher_card("minilm").scores
+    scores = catalog.teacher_card("minilm").scores
     near = ", ".join(f"{what} cosine {scores[f'{what}_cosine']:.2f}" for what in ("sentence", "attention"))
     assert any(near in part.proto.body for part in page.get("html"))

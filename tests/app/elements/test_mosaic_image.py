@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.elements.mosaic_image import GAP, film_strip, large, mosaic_png, sheet, smaller
-from app.elements.theme import DARK, LIGHT, channels
+from app.elements.mosaic_image import GAP, contact_sheet, film_strip, half_size, large_image, mosaic_png
+from app.elements.theme import DARK, LIGHT, rgb
 
 
 def pixels(png: bytes) -> np.ndarray:
@@ -25,20 +25,20 @@ def test_a_pixel_is_the_attention_it_stands_for(colours, role):
     layers[1][0, 2, 1] = 100
     found = pixels(mosaic_png(layers, role, colours))
     assert found.shape == (6 + GAP, 6 + GAP, 3)
-    assert tuple(found[0, 3 + GAP + 2]) == channels(colours.role(role))
-    assert tuple(found[0, 0]) == channels(colours.empty)
-    assert tuple(found[0, 3]) == channels(colours.grid)  # between two heads
-    assert tuple(found[-1, -1]) == channels(colours.grid)  # where the second layer has no head
+    assert tuple(found[0, 3 + GAP + 2]) == rgb(colours.role(role))
+    assert tuple(found[0, 0]) == rgb(colours.empty)
+    assert tuple(found[0, 3]) == rgb(colours.grid)  # between two heads
+    assert tuple(found[-1, -1]) == rgb(colours.grid)  # where the second layer has no head
     half = found[3 + GAP + 2, 1].astype(int)
-    assert np.abs(half - channels(colours.tint(role, (100 / 254) ** 0.6))).max() <= 4
-    assert (found == channels(colours.empty)).all(-1).sum() == 3 * 9 - 2
+    assert np.abs(half - rgb(colours.tint(role, (100 / 254) ** 0.6))).max() <= 4
+    assert (found == rgb(colours.empty)).all(-1).sum() == 3 * 9 - 2
 
 
 def test_the_small_picture_loses_no_peak():
     """Harm: a head that looks at one word is a blank square in the strip."""
     heads = np.zeros((1, 5, 5), np.uint8)
     heads[0, 4, 1] = 9
-    (found,) = smaller([heads])
+    (found,) = half_size([heads])
     assert found.shape == (1, 3, 3)
     assert found[0, 2, 0] == 9
     assert found.sum() == 9
@@ -47,7 +47,7 @@ def test_the_small_picture_loses_no_peak():
 def test_words_stay_words():
     """Harm: what somebody wrote into a snapshot's file runs in the page."""
     png = mosaic_png([np.zeros((1, 2, 2), np.uint8)], "student", LIGHT)
-    for html in (film_strip([('<script>"', png)], 0, LIGHT, '"><b>'), large(png, '"><b>')):
+    for html in (film_strip([('<script>"', png)], 0, LIGHT, '"><b>'), large_image(png, '"><b>')):
         assert "<script" not in html
         assert "<b>" not in html
 
@@ -55,7 +55,7 @@ def test_words_stay_words():
 def test_a_sheet_holds_every_picture_by_itself():
     """Harm: the film that was saved is empty without the page, cuts a picture off, or runs a file's words."""
     png = mosaic_png([np.zeros((2, 2, 2), np.uint8)], "student", LIGHT)  # twice as wide as high, and the gap
-    root = ET.fromstring(sheet([("<b>&", png), ("1", png), ("2", png)], 2, 60, LIGHT))
+    root = ET.fromstring(contact_sheet([("<b>&", png), ("1", png), ("2", png)], 2, 60, LIGHT))
     images = [part for part in root.iter() if part.tag.endswith("image")]
     assert [part.text for part in root.iter() if part.tag.endswith("text")] == ["<b>&", "1", "2"]
     assert all(image.get("href").startswith("data:image/png;base64,") for image in images)

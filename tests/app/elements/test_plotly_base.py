@@ -1,4 +1,4 @@
-"""Charts: the numbers that went in are the numbers that are drawn, in the colours of their role."""
+"""Bars, tables and colours: nothing is lost, can be markup or cannot be read; and every figure can be kept."""
 
 import ast
 import re
@@ -7,69 +7,21 @@ import sys
 import tomllib
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from app.elements import plotly_base as charts
-from app.elements.bars import SHADES, Bar, part_bars
-from app.elements.tables import table
-from app.elements.theme import DARK, LIGHT, on
+from app.elements import plotly_base
+from app.elements.bars import SHADES, Bar, stacked_bars
+from app.elements.tables import html_table
+from app.elements.theme import DARK, LIGHT, readable_on
 
 CONFIG = tomllib.loads((Path(__file__).parents[3] / ".streamlit" / "config.toml").read_text())
-
-
-def some_attention(layers: int, heads: int, pos: int) -> np.ndarray:
-    """Random attention maps, (layers, heads, pos, pos), rows summing to 1."""
-    raw = np.random.default_rng(0).random((layers, heads, pos, pos)) ** 4
-    return raw / raw.sum(-1, keepdims=True)
-
-
-@pytest.mark.parametrize(("layers", "heads", "pos"), [(4, 4, 14), (12, 12, 32), (2, 3, 5), (1, 1, 2)])
-def test_mosaic_holds_every_head_in_its_place(layers, heads, pos) -> None:
-    """Harm: the square labelled layer 2, head 3 shows another head."""
-    maps = some_attention(layers, heads, pos)
-    figure = charts.mosaic(maps, "student", LIGHT)
-    canvas, squares = np.asarray(figure.data[0].z), figure.data[1]
-    assert canvas.dtype == np.uint8
-    for x, y, (layer, head) in zip(squares.x, squares.y, squares.customdata, strict=True):
-        top, left = round(y - (pos - 1) / 2), round(x - (pos - 1) / 2)
-        tile = canvas[top : top + pos, left : left + pos]
-        np.testing.assert_allclose(tile / 100, maps[layer - 1, head - 1], atol=0.0051)
-    assert len(squares.x) == layers * heads
-
-
-def test_teacher_and_student_are_drawn_on_one_scale() -> None:
-    """Harm: a faint student looks as strong as its teacher because each map is scaled by itself."""
-    for role in ("teacher", "student"):
-        for figure in (
-            charts.mosaic(some_attention(2, 2, 4), role, LIGHT),
-            charts.one_head(some_attention(1, 1, 4)[0, 0] / 2, list("abcd"), role, LIGHT),
-        ):
-            heatmap = figure.data[0]
-            assert (heatmap.zmin, heatmap.zmax) in ((0, 100), (0, 1))
-
-
-def test_words_that_come_twice_keep_their_own_rows() -> None:
-    """Harm: plotly merges two rows labelled 'the' into one."""
-    grid = some_attention(1, 1, 3)[0, 0]
-    figure = charts.one_head(grid, ["the", "dog", "the"], "teacher", LIGHT)
-    np.testing.assert_allclose(figure.data[0].z, grid.astype(np.float32))
-    assert list(figure.layout.xaxis.ticktext) == ["the", "dog", "the"]
-    assert list(figure.layout.xaxis.tickvals) == [0, 1, 2]
-
-
-def test_tokens_cannot_be_markup() -> None:
-    """Harm: a token is drawn as a link or an image, because plotly reads some HTML in labels."""
-    figure = charts.one_head(some_attention(1, 1, 2)[0, 0], ["<a href='x'>y</a>", "&lt;"], "teacher", LIGHT)
-    assert not any("<" in text for text in figure.layout.xaxis.ticktext)
-    assert figure.layout.xaxis.ticktext[1] == "&amp;lt;"
 
 
 def test_bars_add_up() -> None:
     """Harm: a part is missing from the picture of the whole."""
     bars = [Bar("Teacher, BERT", DARK.teacher, {"embeddings": 5, "ffn": 7})]
     bars.append(Bar("Student", DARK.student, {"embeddings": 2, "ffn": 1}))
-    html = part_bars(bars, DARK)
+    html = stacked_bars(bars, DARK)
     widths = [float(width) for width in re.findall(r";?width:([\d.]+)%", html)]
     assert widths == pytest.approx([100 * count / 12 for count in (5, 7, 2, 1)], abs=1e-3)
     assert "Teacher, BERT, FFN: 7 parameters, 58.3%" in html
@@ -77,14 +29,14 @@ def test_bars_add_up() -> None:
 
 def test_bars_show_no_markup_of_a_name() -> None:
     """Harm: a model's name runs as a script."""
-    html = part_bars([Bar("<script>x</script>", LIGHT.teacher, {'"><b>': 1})], LIGHT)
+    html = stacked_bars([Bar("<script>x</script>", LIGHT.teacher, {'"><b>': 1})], LIGHT)
     assert "<script" not in html
     assert "<b>" not in html
 
 
 def test_tables_show_no_markup_of_a_cell() -> None:
     """Harm: a model's name runs as a script in the head of a table."""
-    html = table(["", "<script>x</script>"], [['"><img src=x>', "<b>1</b>"]], LIGHT, caption="<i>")
+    html = html_table(["", "<script>x</script>"], [['"><img src=x>', "<b>1</b>"]], LIGHT, caption="<i>")
     assert not re.search("<(script|img|b|i)[ >]", html)
 
 
@@ -100,7 +52,7 @@ def test_writing_on_every_shade_can_be_read() -> None:
         for role in ("teacher", "student"):
             for shade in SHADES:
                 background = colours.tint(role, shade)
-                pale, deep = sorted((luminance(background), luminance(on(background))), reverse=True)
+                pale, deep = sorted((luminance(background), luminance(readable_on(background))), reverse=True)
                 assert (pale + 0.05) / (deep + 0.05) >= 4.5, (role, shade)
 
 
@@ -127,14 +79,14 @@ def test_every_figure_can_be_kept() -> None:
             name = ast.unparse(call.func).split(".")[-1]
             assert name != "plotly_chart" or path.name == "figure.py", f"{path.name}:{call.lineno} draws by itself"
             words = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
-            if ast.unparse(call.func) == "shown":  # figure.shown; given.value_of is about widgets
+            if ast.unparse(call.func) == "show_figure":
                 drawn += 1
-                beside |= {words["beside"]} if "beside" in words else set()
+                beside |= {words["csv_key"]} if "csv_key" in words else set()
                 key = words.get("key") or ast.unparse(call.args[1])
                 buttons.add(f"{key[:-1]}_drawn_csv'")
-            elif name in ("as_csv", "deferred_csv"):
+            elif name in ("csv_button", "lazy_csv_button"):
                 buttons.add(words.get("key") or ast.unparse(call.args[3]))
     assert drawn > 30
     assert beside <= buttons
-    assert charts.SAVE["displayModeBar"] is True
-    assert charts.SAVE["modeBarButtons"] == [["toImage"]]
+    assert plotly_base.PLOTLY_CONFIG["displayModeBar"] is True
+    assert plotly_base.PLOTLY_CONFIG["modeBarButtons"] == [["toImage"]]

@@ -7,19 +7,19 @@ import shutil
 
 import numpy as np
 import pytest
+from engine.inheritance.scratch_twin import find_twin, twin_command, twin_config
 from streamlit.testing.v1 import AppTest
 
 from app.elements.theme import LIGHT
-from app.examine import film as film_view
-from app.examine.inheritance import thousandths
+from app.examine import film
+from app.examine.inheritance import score_text
 from app.examine.inheritance_charts import score_curves, score_dots, score_matrix
-from app.session import caches as state
+from app.session import caches
 from engine.inheritance.curve import InheritanceCurve, read_inheritance_curve
 from engine.inheritance.score import ScoreInterval
-from engine.inheritance.scratch_baseline import find_scratch_baseline, scratch_baseline_command, scratch_baseline_config
 from engine.model.saved_models import load_model
 from engine.settings.run_config import RunConfig
-from engine.storage import runs as engine_runs
+from engine.storage import runs
 from engine.storage.attention_frames import read_frames
 from engine.storage.runs import Run
 from engine.training.launch import PROJECT
@@ -31,7 +31,7 @@ RIGHT_TO_LEFT, EMOJI = "שלום עולם", "🦊🦊 🐢"
 
 def open_page(folder, run: Run, monkeypatch) -> AppTest:
     """The page of a run's student."""
-    monkeypatch.setattr(state, "RUNS", folder)
+    monkeypatch.setattr(caches, "RUNS", folder)
     page = AppTest.from_file(PAGE, default_timeout=120)
     page.query_params["run"] = run.id
     page.run()
@@ -82,13 +82,13 @@ def test_a_run_from_scratch_of_the_same_budget_is_found(made, tmp_path, monkeypa
     folder, run = tmp_path, Run(tmp_path / made[1].id)
     shutil.copytree(made[1].path, run.path)
     card = load_model(run.student_dir).card
-    assert find_scratch_baseline(card, folder) is None
-    assert RunConfig.from_json(scratch_baseline_config(card)).method == "scratch"
+    assert find_twin(card, folder) is None
+    assert RunConfig.from_json(twin_config(card)).method == "scratch"
     other = make(folder, "scratch", seed=1)
-    assert find_scratch_baseline(card, folder) is None  # another seed
+    assert find_twin(card, folder) is None  # another seed
     twin = make(folder, "scratch")
-    assert find_scratch_baseline(card, folder) == Run(twin.path)
-    assert find_scratch_baseline(load_model(other.student_dir).card, folder) is None
+    assert find_twin(card, folder) == Run(twin.path)
+    assert find_twin(load_model(other.student_dir).card, folder) is None
     page = press(open_page(folder, run, monkeypatch), "Score")
     assert "From scratch" in {metric.label for metric in page.metric}
     assert "No student from scratch" not in words(page)
@@ -98,12 +98,12 @@ def test_the_command_for_a_twin_makes_that_very_twin(made):
     """Harm: the command beside the button trains another model than the button."""
     import shlex
 
-    from engine.__main__ import parse
-    from engine.cli.train import run_config
+    from engine.__main__ import _parser
+    from engine.cli import train
 
     card = load_model(made[1].student_dir).card
-    arguments = parse(shlex.split(scratch_baseline_command(card))[3:])
-    asked, offered = run_config(arguments), RunConfig.from_json(scratch_baseline_config(card))
+    arguments = _parser().parse_args(shlex.split(twin_command(card))[3:])
+    asked, offered = train._config(arguments), RunConfig.from_json(twin_config(card))
     for name in ("teacher", "method", "student", "corpus", "steps", "batch", "length", "seed", "masking", "mask_share"):
         assert getattr(asked, name) == getattr(offered, name), name
 
@@ -221,7 +221,7 @@ def test_the_film_shows_every_picture_and_a_curve(page, made):
 def test_the_films_numbers_are_the_snapshots(made):
     """Harm: the numbers that somebody saves are another step's, another sentence's, or the teacher's twice."""
     kept, found = read_frames(made[1].attention_dir), {}
-    for model, layer, head, source, _, target, _, share in film_view._numbers(made[1], 1, 20):
+    for model, layer, head, source, _, target, _, share in film._attention_rows(made[1], 1, 20):
         found.setdefault(model, {})[layer - 1, head - 1, source, target] = float(share)
     for name, maps in (("teacher", kept.teacher(1)), ("student", kept.student(20, 1))):
         for place, share in found[name].items():
@@ -234,7 +234,7 @@ def test_runs_of_other_teachers_or_texts_do_not_share_a_chart(made, tmp_path):
     run = made[1]
 
     def copied(**changes):
-        other = engine_runs.create_run(tmp_path, {**run.config(), **changes}, "x")
+        other = runs.create_run(tmp_path, {**run.config(), **changes}, "x")
         shutil.copyfile(run.events_path, other.events_path)
         return read_inheritance_curve(other).kin
 
@@ -245,7 +245,7 @@ def test_runs_of_other_teachers_or_texts_do_not_share_a_chart(made, tmp_path):
 
 def test_events_from_elsewhere_do_not_break_the_curve(tmp_path):
     """Harm: one odd line in a run's file takes the page down."""
-    run = engine_runs.create_run(tmp_path, {"method": "wid"}, "x")
+    run = runs.create_run(tmp_path, {"method": "wid"}, "x")
     assert read_inheritance_curve(run) is None
     whole = dict.fromkeys(("score", "low", "high", "distance", "null"), 0.5)
     for event in (
@@ -277,4 +277,4 @@ def test_charts_hold_what_they_are_given():
     assert [len(trace.x) for trace in score_curves([curve], ["wid"], "matched", "steps", "steps", LIGHT).data] == [4, 2]
     assert len(score_curves([curve], ["wid"], "matched", "flops", "FLOPs", LIGHT).data) == 0
     assert len(score_curves([curve], ["wid"], "same_place", "steps", "steps", LIGHT).data) == 0
-    assert thousandths(-0.00004) == "0.000"
+    assert score_text(-0.00004) == "0.000"

@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 
 from app.elements.score_charts import histogram, score_bars
 from app.elements.theme import LIGHT
-from app.session import caches as state
+from app.session import caches
 from engine.storage.runs import list_runs
 from engine.training.launch import PROJECT
 
@@ -27,7 +27,7 @@ def runs(tmp_path_factory):
 @pytest.fixture
 def page(runs, monkeypatch):
     """The page of that student."""
-    monkeypatch.setattr(state, "RUNS", runs)
+    monkeypatch.setattr(caches, "RUNS", runs)
     return AppTest.from_file(PAGE, default_timeout=120).run()
 
 
@@ -73,7 +73,7 @@ def test_a_task_is_scored_for_both_and_stays(page, runs, monkeypatch):
             "baseline": {"accuracy": 0.5},
         }
 
-    monkeypatch.setattr(state, "probe_task", scored)
+    monkeypatch.setattr(caches, "score_linear_probe", scored)
     next(button for button in page.button if button.label == "Score both").click().run()
     assert not page.exception
     page.run()
@@ -95,7 +95,7 @@ def test_bars_stand_on_zero_and_show_their_intervals():
 
 def test_scores_stand_beside_what_saying_the_commonest_class_would_score():
     """Harm: 61% that look like something learned where always saying one class gives 60%."""
-    figure = score_bars({"Student": {"qc": (70.0, None)}}, "%", LIGHT, mark=("Commonest <b>", {"qc": 22.0}))
+    figure = score_bars({"Student": {"qc": (70.0, None)}}, "%", LIGHT, reference=("Commonest <b>", {"qc": 22.0}))
     assert list(figure.data[-1].y) == [22.0]
     assert list(figure.data[-1].x) == list(figure.data[0].x)
     assert "<b>" not in figure.data[-1].name

@@ -9,9 +9,9 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from streamlit.testing.v1 import AppTest
 
-from app.examine import pair
-from app.examine.ancestry.heads import when_said
-from app.session import caches as state
+from app.examine import model_pair
+from app.examine.ancestry.lineage import moment_of_compactors
+from app.session import caches
 from engine.storage.runs import list_runs
 from engine.text import corpora
 from engine.training.launch import PROJECT
@@ -50,9 +50,9 @@ def ids(runs):
 @pytest.fixture
 def opened(runs, ids, monkeypatch):
     """Opens a tab of the page for the student of a method."""
-    monkeypatch.setattr(state, "RUNS", runs)
-    monkeypatch.setattr(pair, "ROWS", 16)
-    monkeypatch.setattr(pair, "MOST_ASKED", 16)
+    monkeypatch.setattr(caches, "RUNS", runs)
+    monkeypatch.setattr(model_pair, "ROWS", 16)
+    monkeypatch.setattr(model_pair, "MOST_RANKING_ROWS", 16)
 
     def open_tab(view, method="wid", run=None):
         page = AppTest.from_file(PAGE, default_timeout=300)
@@ -106,7 +106,7 @@ def test_ancestry_is_told_for_who_inherited(opened) -> None:
 )
 def test_the_moment_of_the_compactors_is_said(card, says) -> None:
     """Harm: what the student learned after it was folded is believed to be in its ancestry."""
-    assert says in when_said(card)
+    assert says in moment_of_compactors(card)
 
 
 def test_who_did_not_inherit_is_told_why(opened) -> None:
@@ -127,7 +127,7 @@ def test_a_damaged_lineage_is_said_in_words(opened, runs, ids, tmp_path, monkeyp
     card = path.parent / "card.json"
     card.write_text(card.read_text() + " ")  # another time of change, another student
     page = opened("Ancestry")  # the healthy one is remembered by now
-    monkeypatch.setattr(state, "RUNS", copied)
+    monkeypatch.setattr(caches, "RUNS", copied)
     page = AppTest.from_file(PAGE, default_timeout=300)
     page.query_params["run"], page.query_params["view"] = ids["wid"], "Ancestry"
     page.run()
@@ -212,9 +212,9 @@ def test_a_student_without_a_head_is_told_so(opened, runs, ids, monkeypatch) -> 
     from engine.model.bert import Bert
     from engine.model.saved_models import Model
 
-    whole = state.student_model(runs / ids["scratch"] / "student")
+    whole = caches.student_model(runs / ids["scratch"] / "student")
     headless = Bert(whole.bert.shape.replace(mlm_head=False)).eval()
-    monkeypatch.setattr(state, "student_model", lambda folder: Model(headless, whole.tokenizer, whole.card))
+    monkeypatch.setattr(caches, "student_model", lambda folder: Model(headless, whole.tokenizer, whole.card))
     page = opened("Intervene", "scratch")
     assert "no masked-LM head" in told(page)
     assert not [button for button in page.button if button.label == "Rank all heads"]
@@ -222,7 +222,7 @@ def test_a_student_without_a_head_is_told_so(opened, runs, ids, monkeypatch) -> 
 
 def test_models_of_two_vocabularies_are_not_compared_position_by_position(opened, monkeypatch) -> None:
     """Harm: attention of 'girl' is compared with attention of '##s', and the figure looks like any other."""
-    monkeypatch.setattr(pair.Pair, "speak_alike", property(lambda self: False))
+    monkeypatch.setattr(model_pair.ModelPair, "same_vocabulary", property(lambda self: False))
     assert "cut text into different tokens" in told(opened("Ancestry"))
     assert "cut text into different tokens" in told(opened("Layers"))
 
@@ -244,15 +244,15 @@ def test_a_student_of_another_vocabulary_is_answered_in_every_tab(opened, runs, 
 
     from engine.model.saved_models import Model
 
-    whole = state.student_model(runs / ids["scratch"] / "student")
+    whole = caches.student_model(runs / ids["scratch"] / "student")
     known = json.loads(whole.tokenizer.backend_tokenizer.to_str())
     vocabulary = known["model"]["vocab"]
     vocabulary["zebra"] = vocabulary.pop("girl")
     read = type(whole.tokenizer.backend_tokenizer).from_str
     names = {name: getattr(whole.tokenizer, name) for name in whole.tokenizer.SPECIAL_TOKENS_ATTRIBUTES[2:]}
     foreign = PreTrainedTokenizerFast(tokenizer_object=read(json.dumps(known)), **names)
-    monkeypatch.setattr(state, "student_model", lambda folder: Model(whole.bert, foreign, whole.card))
-    monkeypatch.setattr(state, "newest", lambda folder: "a foreign student")
+    monkeypatch.setattr(caches, "student_model", lambda folder: Model(whole.bert, foreign, whole.card))
+    monkeypatch.setattr(caches, "student_version", lambda folder: "a foreign student")
     page = opened(view, "scratch")
     for button in page.button:
         if button.label in ("Score", "Rank all heads"):
@@ -277,16 +277,16 @@ def test_an_empty_sentence_takes_only_what_needs_one(opened) -> None:
 
 def test_what_is_seen_can_be_taken_along_as_one_page(opened, runs, ids, monkeypatch) -> None:
     """Harm: a report button that gives a traceback, or a page that lacks the run that it is about."""
-    monkeypatch.setattr(state, "RUNS", runs)
+    monkeypatch.setattr(caches, "RUNS", runs)
     for run in list_runs(runs):
-        page = state.report(run)
+        page = caches.report_html(run)
         assert page.startswith("<!doctype html>")
         assert run.id in page
         assert 'id="attention"' in page
     (run.student_dir / "model.safetensors").rename(run.path / "away")
     try:
-        assert "<p>" in state.report(run)
-        assert 'id="attention"' not in state.report(run)
+        assert "<p>" in caches.report_html(run)
+        assert 'id="attention"' not in caches.report_html(run)
     finally:
         (run.path / "away").rename(run.student_dir / "model.safetensors")
     labels = [button.proto.label for button in opened("Attention").get("download_button")]
@@ -295,7 +295,7 @@ def test_what_is_seen_can_be_taken_along_as_one_page(opened, runs, ids, monkeypa
 
 def test_a_link_brings_the_sentence_along(runs, ids, monkeypatch) -> None:
     """Harm: a presenter shares what is on the screen, and others see another sentence, or a link breaks the page."""
-    monkeypatch.setattr(state, "RUNS", runs)
+    monkeypatch.setattr(caches, "RUNS", runs)
     hostile = "the boy sleeps . </script>" + "x" * 5000
     for sent, kept in (("the boy sleeps .", "the boy sleeps ."), (hostile, hostile[:2000])):
         page = AppTest.from_file(PAGE, default_timeout=300)
@@ -315,7 +315,7 @@ def test_a_link_brings_the_sentence_along(runs, ids, monkeypatch) -> None:
 )
 def test_a_link_opens_its_heads(runs, ids, monkeypatch, linked, opened_heads) -> None:
     """Harm: the pair of heads that everybody should look at is another one for those who follow the link."""
-    monkeypatch.setattr(state, "RUNS", runs)
+    monkeypatch.setattr(caches, "RUNS", runs)
     page = AppTest.from_file(PAGE, default_timeout=300)
     page.query_params.update({"run": ids["wid"], "heads": linked})
     page.run()
@@ -328,9 +328,9 @@ def test_a_link_opens_its_heads(runs, ids, monkeypatch, linked, opened_heads) ->
 
 def test_a_link_keeps_what_every_tab_shows(runs, ids, monkeypatch) -> None:
     """Harm: a finding is sent around as a link, and everybody sees another head, step, text or model in its place."""
-    monkeypatch.setattr(state, "RUNS", runs)
-    monkeypatch.setattr(pair, "ROWS", 16)
-    monkeypatch.setattr(pair, "MOST_ASKED", 16)
+    monkeypatch.setattr(caches, "RUNS", runs)
+    monkeypatch.setattr(model_pair, "ROWS", 16)
+    monkeypatch.setattr(model_pair, "MOST_RANKING_ROWS", 16)
     said = {
         "view": "Intervene",
         "changed": "teacher-2.1-4.3",
@@ -355,7 +355,7 @@ def test_a_link_keeps_what_every_tab_shows(runs, ids, monkeypatch) -> None:
 @pytest.mark.parametrize("value", ["teacher-99.1", "<b>", "9" * 500])
 def test_a_link_without_sense_changes_nothing(runs, ids, monkeypatch, value) -> None:
     """Harm: a link that somebody wrote by hand gives a traceback."""
-    monkeypatch.setattr(state, "RUNS", runs)
+    monkeypatch.setattr(caches, "RUNS", runs)
     page = AppTest.from_file(PAGE, default_timeout=300)
     page.query_params.update({"run": ids["wid"], "view": "Layers", "models": value, "film": value, "step": value})
     page.query_params.update({"layer_depth": value, "changed": value})

@@ -5,8 +5,7 @@ import shlex
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.session import caches as state
-from app.session import options_form as forms
+from app.session import caches, options_form
 from engine.settings.device import Device
 from engine.storage.runs import list_runs
 from engine.training import job
@@ -18,8 +17,8 @@ PAGE = str(PROJECT / "app" / "pages" / "build.py")
 @pytest.fixture
 def page(monkeypatch, tmp_path):
     """The page on a machine with three GPUs, and its runs in a folder of their own."""
-    monkeypatch.setattr(state, "RUNS", tmp_path / "runs")
-    monkeypatch.setattr(state, "device", lambda: Device("cpu", "three CPUs", False, 3))
+    monkeypatch.setattr(caches, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(caches, "device", lambda: Device("cpu", "three CPUs", False, 3))
     return AppTest.from_file(PAGE, default_timeout=120).run()
 
 
@@ -58,7 +57,7 @@ def test_a_cluster_gets_the_exact_command_for_a_run_that_is_there(page):
     by_label(page.number_input, "Processes on each").set_value(8)
     by_label(page.text_input, "First machine").set_value("node-1")
     by_label(page.run().button, "Prepare").click().run()
-    (run,) = list_runs(state.RUNS)
+    (run,) = list_runs(caches.RUNS)
     assert run.config()["steps"] == 7
     assert run.status() == "stopped"
     words = shlex.split(page.code[0].value)
@@ -66,7 +65,7 @@ def test_a_cluster_gets_the_exact_command_for_a_run_that_is_there(page):
     assert words[-2:] == ["engine.training.job", str(run.path)]
     by_label(page.number_input, "Machines").set_value(5).run()
     assert "--nnodes=5" in page.code[0].value  # of the same run
-    assert len(list_runs(state.RUNS)) == 1
+    assert len(list_runs(caches.RUNS)) == 1
     assert not page.exception
 
 
@@ -128,4 +127,4 @@ def test_what_takes_no_step_does_not_count_them(page):
 def test_choices_are_spelt_as_people_spell_them():
     """Harm: "Sop" and "Like bert" on the buttons of a project about BERT."""
     names = ("sop", "ffn", "like BERT", "none", "adamw")
-    assert [forms.begun(name) for name in names] == ["SOP", "FFN", "Like BERT", "None", "AdamW"]
+    assert [options_form.choice_label(name) for name in names] == ["SOP", "FFN", "Like BERT", "None", "AdamW"]

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.compare.charts import dot_plot, family_scatter
-from app.compare.points import AXES, PlacedPoint, in_fitting_unit, outcome_points, run_points
+from app.compare.charts import cost_quality_scatter, dot_plot
+from app.compare.points import COST_AXES, PlacedPoint, in_fitting_unit, outcome_points, run_points
 from app.elements.theme import DARK, LIGHT
-from app.session import caches as state
+from app.session import caches
 from engine.cli.recipe import GRIDS
 from engine.experiments.outcome import Outcome, RowOutcome, differences_from_base, summarise, write_outcome
 from engine.settings import project
@@ -58,7 +58,7 @@ def crossed() -> Outcome:
 @pytest.fixture
 def opened(tmp_path, monkeypatch):
     """Opens the page with the given shipped outcomes and own ones."""
-    monkeypatch.setattr(state, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(caches, "RUNS", tmp_path / "runs")
     monkeypatch.setattr(project, "EXPERIMENTS", tmp_path / "shipped")
 
     def open_page(shipped=(), own=(), link="") -> AppTest:
@@ -162,19 +162,19 @@ def test_bad_and_hostile_files_are_words(opened, tmp_path):
 def test_a_point_stands_where_its_numbers_say(tmp_path):
     """Harm: a student stands at the cost or the quality of another, or of another unit."""
     found = experiment("one", row("a", [0.2, 0.3]))
-    (point,) = outcome_points(found, AXES["parameters"], "masked_accuracy")
+    (point,) = outcome_points(found, COST_AXES["parameters"], "masked_accuracy")
     assert (point.x, point.y) == pytest.approx((12.345, 25.0))
-    (point,) = outcome_points(found, AXES["bytes"], "masked_accuracy")
+    (point,) = outcome_points(found, COST_AXES["bytes"], "masked_accuracy")
     assert point.x == pytest.approx(4 * parameters(SHAPE) / 1e3)
     tokens, words, hidden = 64, 10, 32
     products = 2 * (tokens * 12 * hidden**2 + 2 * tokens**2 * hidden) + words * (hidden**2 + hidden * 211)
-    (point,) = outcome_points(found, AXES["work"], "masked_accuracy")
+    (point,) = outcome_points(found, COST_AXES["work"], "masked_accuracy")
     assert point.x == pytest.approx(2 * products / 1e6)
-    assert outcome_points(found, AXES["flops"], "masked_accuracy") == []  # not told, so not shown
+    assert outcome_points(found, COST_AXES["flops"], "masked_accuracy") == []  # not told, so not shown
     slow = replace(found, rows=(row("a", [0.2, 0.3], seconds=(9.0, 4.0)),))
-    (point,) = outcome_points(slow, AXES["seconds"], "masked_accuracy")
+    (point,) = outcome_points(slow, COST_AXES["seconds"], "masked_accuracy")
     assert point.x == 4.0  # another program on the machine makes a run slower, never quicker
-    (own,) = run_points([finished(tmp_path)], AXES["seconds"], "retained")
+    (own,) = run_points([finished(tmp_path)], COST_AXES["seconds"], "retained")
     assert (own.x, own.y) == pytest.approx((10.0, 90.0))
 
 
@@ -183,7 +183,7 @@ def test_labels_do_not_cover_one_another(colours):
     """Harm: six methods at one number of parameters, and six names on one spot."""
     points = [PlacedPoint(f"method {n}", "students", 222.0, 60 + n * 0.1, 1.0, 3, "") for n in range(6)]
     points.append(PlacedPoint("Teacher", "teacher", 840.0, 100.0, None, 1, ""))
-    figure = family_scatter(points, AXES["parameters"], "Retained", colours)
+    figure = cost_quality_scatter(points, COST_AXES["parameters"], "Retained", colours)
     pixel = 41.5 / 310  # percent a pixel: from 59 to 100 over the plot's height
     heights = sorted(-note.y / pixel + note.ay for note in figure.layout.annotations if "method" in note.text)
     assert len(figure.layout.annotations) == len(points)
@@ -195,7 +195,7 @@ def test_labels_do_not_cover_one_another(colours):
 def test_an_empty_chart_can_be_drawn():
     """Harm: a page that fails where a choice leaves nothing."""
     assert dot_plot([], "%", LIGHT).data == ()
-    assert family_scatter([], AXES["work"], "Retained", LIGHT).data == ()
+    assert cost_quality_scatter([], COST_AXES["work"], "Retained", LIGHT).data == ()
 
 
 def test_the_page_loads_no_torch():
@@ -217,13 +217,13 @@ def test_every_grid_has_a_measure_and_a_title_that_people_read():
 def test_real_models_stand_on_an_axis_of_millions():
     """Harm: 22,700 thousand parameters, which nobody reads as 22.7 million; or a unit whose numbers stayed the same."""
     points = [PlacedPoint("a", "s", x, 50.0, None, 1, "") for x in (8_696.0, 22_744.0)]
-    larger, axis = in_fitting_unit(points, AXES["parameters"])
+    larger, axis = in_fitting_unit(points, COST_AXES["parameters"])
     assert axis.unit == "million parameters"
     assert [point.x for point in larger] == pytest.approx([8.696, 22.744])
-    assert axis.scale * larger[0].x == pytest.approx(AXES["parameters"].scale * points[0].x)
-    assert in_fitting_unit([replace(points[0], x=848.0)], AXES["parameters"]) == (
+    assert axis.scale * larger[0].x == pytest.approx(COST_AXES["parameters"].scale * points[0].x)
+    assert in_fitting_unit([replace(points[0], x=848.0)], COST_AXES["parameters"]) == (
         [replace(points[0], x=848.0)],
-        AXES["parameters"],
+        COST_AXES["parameters"],
     )
-    assert in_fitting_unit(points, AXES["seconds"]) == (points, AXES["seconds"])
-    assert in_fitting_unit([], AXES["bytes"]) == ([], AXES["bytes"])
+    assert in_fitting_unit(points, COST_AXES["seconds"]) == (points, COST_AXES["seconds"])
+    assert in_fitting_unit([], COST_AXES["bytes"]) == ([], COST_AXES["bytes"])

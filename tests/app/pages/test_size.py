@@ -254,7 +254,7 @@ def test_a_link_with_nonsense_opens_the_page_and_says_so() -> None:
 
 def test_verify_shows_both_numbers(monkeypatch) -> None:
     """Harm: the button that proves exactness shows nothing."""
-    from engine.settings import torch_subprocess as apart
+    from engine.settings import torch_subprocess
 
     def ask(module, question, progress):
         progress(0.5, "building")
@@ -264,7 +264,7 @@ def test_verify_shows_both_numbers(monkeypatch) -> None:
             verdicts.append({"built": "A class", "computed": total, "counted": total, "unread": 0, "equal": True})
         return {"verdicts": verdicts}
 
-    monkeypatch.setattr(apart, "ask", ask)
+    monkeypatch.setattr(torch_subprocess, "ask", ask)
     page = opened()
     find(page.button, "Verify with the real models").click().run()
     assert html(page).count("equal ✓") == 2
@@ -272,26 +272,26 @@ def test_verify_shows_both_numbers(monkeypatch) -> None:
     assert html(page).count("equal ✓") == 1  # the teacher's; nobody has built the new student
 
     def refuse(module, question, progress):
-        raise apart.TorchSubprocessError("No such luck.")
+        raise torch_subprocess.ApartError("No such luck.")
 
-    monkeypatch.setattr(apart, "ask", refuse)
+    monkeypatch.setattr(torch_subprocess, "ask", refuse)
     find(page.button, "Verify with the real models").click().run()
     assert page.error[0].value == "No such luck\\."
 
 
 def test_this_machine_is_measured_on_request(monkeypatch) -> None:
     """Harm: 'this machine' is a promise, or its times are of no use."""
-    from app.session import caches as state
-    from engine.settings import torch_subprocess as apart
+    from app.session import caches
+    from engine.settings import torch_subprocess
 
     rates = {"device": "A machine", "float32": 1e12, "bfloat16": 2e12, "bandwidth": 1e11, "step": 1e12}
     rates |= {"step_precision": "float32", "step_model": "a model"}
-    monkeypatch.setattr(apart, "ask", lambda module, question, progress: rates)
-    state.machine().clear()
+    monkeypatch.setattr(torch_subprocess, "ask", lambda module, question, progress: rates)
+    caches.machine_rates().clear()
     page = opened(Comparison(FOUR.configurations[:2], tab="cost", device="here"))
     assert "not been measured" in page.info[0].value
     find(page.button, "Measure this machine").click().run()
     assert not page.exception
     assert "steps here, about" in html(page)
     assert "which waits for" in html(page)
-    state.machine().clear()
+    caches.machine_rates().clear()

@@ -8,9 +8,9 @@ import psutil
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.build.budget import spent_line
-from app.session import caches as state
-from app.watch.curves import axis_of
+from app.session import caches
+from app.watch.curves import curve_axis
+from app.watch.run import budget_used
 from tests.app.conftest import PROJECT
 from tests.fixtures.pictured_run import beginning, picture, step_event, write_run
 
@@ -22,7 +22,7 @@ PICTURES = [picture(step) for step in (0, 10, 20, 40)]
 @pytest.fixture
 def watch(tmp_path, monkeypatch):
     """Opens the watch page for a run with the given events."""
-    monkeypatch.setattr(state, "RUNS", tmp_path)
+    monkeypatch.setattr(caches, "RUNS", tmp_path)
 
     def open_run(events, *, at_work=False, over="") -> AppTest:
         run = write_run(tmp_path, events)
@@ -44,7 +44,7 @@ def watch(tmp_path, monkeypatch):
 
 def test_a_link_counts_again_when_its_page_is_left_and_entered(tmp_path, monkeypatch) -> None:
     """Harm: Examine this run, back, Examine this run once more: and the newest run is shown."""
-    monkeypatch.setattr(state, "RUNS", tmp_path)
+    monkeypatch.setattr(caches, "RUNS", tmp_path)
     old, new = (write_run(tmp_path, [*beginning(), ENDED]) for _ in range(2))
     kept: dict[str, object] = {}
     for _ in range(2):
@@ -139,8 +139,8 @@ def test_curves_stand_over_what_the_link_says(watch, over, label, last) -> None:
     charts = [json.loads(it.proto.spec) for it in page.get("vega_lite_chart")]
     labels = {one["encoding"]["x"]["title"] for chart in charts for one in (chart.get("layer") or [chart])[:1]}
     assert labels == {label}
-    axis = axis_of(over, STEPS)
-    frame = axis.of(pd.DataFrame({"x": [1.0, 2.0, 3.0]}, index=[0, 10, 40]))
+    axis = curve_axis(over, STEPS)
+    frame = axis.reindexed(pd.DataFrame({"x": [1.0, 2.0, 3.0]}, index=[0, 10, 40]))
     assert frame.index.tolist() == pytest.approx([0, last / 4, last])
 
 
@@ -158,8 +158,8 @@ def test_what_was_used_stands_beside_what_was_planned() -> None:
     card = {"tokens": 4_980_000, "flops": 2 * 10**12, "training_seconds": 58.0}
     card["budget"] = {"asked": "60.0 s of training", "planned": {"tokens": 5_000_000, "flops": None, "seconds": 60.0}}
     said = "used 4.98M tokens of 5.00M tokens planned, 2.00 TFLOPs, 58.0 s in training steps of 60.0 s planned."
-    assert spent_line(card) == f"Budget 60.0 s of training: {said}"
-    assert spent_line({"seconds": 5}) == spent_line({"budget": "60s"}) == ""
+    assert budget_used(card) == f"Budget 60.0 s of training: {said}"
+    assert budget_used({"seconds": 5}) == budget_used({"budget": "60s"}) == ""
 
 
 def test_a_damaged_picture_is_no_picture(watch) -> None:

@@ -5,8 +5,8 @@ import shutil
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.session import caches as state
-from app.size import choice as size_choice
+from app.session import caches
+from app.size import comparison_state
 from engine.sizing.comparison import TABS
 from engine.training.launch import PROJECT
 from tests.fixtures.pictured_run import beginning, step_event, write_run
@@ -54,7 +54,7 @@ def untold(page) -> dict[str, tuple[object, object]]:
 
 def opened(name: str, folder, monkeypatch, **link: str) -> AppTest:
     """The page by that name, opened by a link."""
-    monkeypatch.setattr(state, "RUNS", folder)
+    monkeypatch.setattr(caches, "RUNS", folder)
     page = AppTest.from_file(str(PAGES / f"{name}.py"), default_timeout=120)
     page.query_params.update(link)
     page.run()
@@ -133,9 +133,9 @@ def test_a_new_control_s_report_of_what_it_was_made_with_is_no_change() -> None:
     """Harm: a slider that was made anew tells its number late, and takes back what has been chosen since."""
     session, taken = {"slider": 6}, []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(size_choice.state, "recall", session.get)
-        patch.setattr(size_choice.state, "remember", session.__setitem__)
-        changed = size_choice.callback("slider", 6, taken.append)
+        patch.setattr(comparison_state, "recall", session.get)
+        patch.setattr(comparison_state, "remember", session.__setitem__)
+        changed = comparison_state.change_callback("slider", 6, taken.append)
         changed()
         assert taken == []
         for value in (7, 6):  # away, and back before the page was drawn again
@@ -160,7 +160,7 @@ CHANGES = {
 
 def test_a_build_that_was_left_is_found_as_it_was(tmp_path, monkeypatch) -> None:
     """Harm: whoever looks at the size page, or at a run, comes back to a build that has forgotten its settings."""
-    monkeypatch.setattr(state, "RUNS", tmp_path)
+    monkeypatch.setattr(caches, "RUNS", tmp_path)
     page = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=120).run()
     page.switch_page("app/pages/build.py").run()
 

@@ -5,14 +5,14 @@ import pandas as pd
 import pytest
 import torch
 
-from app.watch.compactor_norms import Picture, group_table, kept_shares, read_pictures
+from app.watch.compactor_norms import CompactorNorms, group_table, kept_shares, read_compactor_norms
 from tests.fixtures.pictured_run import group, packed, picture
 
 
-def one(**changes) -> Picture | None:
+def one(**changes) -> CompactorNorms | None:
     """The picture of an event whose only group has `changes`."""
     event = {**picture(0), "groups": [group("residual", 0.5, **changes)]}
-    return next(iter(read_pictures([event])), None)
+    return next(iter(read_compactor_norms([event])), None)
 
 
 def test_groups_stand_in_the_order_of_the_network_and_count_from_one() -> None:
@@ -20,7 +20,7 @@ def test_groups_stand_in_the_order_of_the_network_and_count_from_one() -> None:
     event = picture(0)
     names = ["transform", "ffn 10", "ffn 2", "attention 10", "attention 2", "residual"]
     event["groups"] = [group(name, 0) for name in names]
-    (read,) = read_pictures([event])
+    (read,) = read_compactor_norms([event])
     expected = ["residual", "layer 3 attention", "layer 3 FFN", "layer 11 attention", "layer 11 FFN", "transform"]
     assert [it.label for it in read.groups] == expected
 
@@ -60,7 +60,7 @@ def test_bins_say_which_dims_they_hold(full, bins) -> None:
 def test_a_group_that_makes_no_sense_is_left_out(changes) -> None:
     """Harm: one damaged line in a run's folder takes the whole page down."""
     event = {**picture(0), "groups": [group("residual", 0, **changes), group("transform", 0)]}
-    (read,) = read_pictures([event])
+    (read,) = read_compactor_norms([event])
     assert [it.label for it in read.groups] == ["transform"]
 
 
@@ -68,16 +68,16 @@ def test_a_group_that_makes_no_sense_is_left_out(changes) -> None:
 @pytest.mark.parametrize("value", [None, -1, "many", [None], {"a": 1}])
 def test_a_picture_that_makes_no_sense_is_left_out(field, value) -> None:
     """Harm: the same, one level up."""
-    assert read_pictures([{**picture(0), field: value}]) == []
+    assert read_compactor_norms([{**picture(0), field: value}]) == []
     missing = picture(0)
     del missing[field]
-    assert read_pictures([missing, {"kind": "step"}, picture(5)])[0].step == 5
+    assert read_compactor_norms([missing, {"kind": "step"}, picture(5)])[0].step == 5
 
 
 @pytest.mark.parametrize("value", [None, "x", -1, 0, float("inf"), float("nan"), True])
 def test_multiply_adds_may_be_missing(value) -> None:
     """Harm: a method that does not count them cannot be watched."""
-    (read,) = read_pictures([{**picture(0), "multiply_adds_per_token": value}])
+    (read,) = read_compactor_norms([{**picture(0), "multiply_adds_per_token": value}])
     assert read.multiply_adds is None
 
 
@@ -85,14 +85,14 @@ def test_what_was_done_twice_counts_once() -> None:
     """Harm: after a resume the film jumps back, and its slider names a step twice."""
     redone = picture(10)
     redone["multiply_adds_per_token"] = 7
-    read = read_pictures([picture(0), picture(10), picture(20), redone])
+    read = read_compactor_norms([picture(0), picture(10), picture(20), redone])
     assert [it.step for it in read] == [0, 10, 20]
     assert read[1].multiply_adds == 7
 
 
 def test_kinds_that_close_together_share_a_line() -> None:
     """Harm: of four lines on top of one another three are invisible, and nobody knows that they are there."""
-    frame, goals = kept_shares(read_pictures([picture(step) for step in (0, 10, 20)]))
+    frame, goals = kept_shares(read_compactor_norms([picture(step) for step in (0, 10, 20)]))
     pd.testing.assert_frame_equal(frame, pd.DataFrame({"all groups": [100.0, 75.0, 50.0]}, index=[0, 10, 20]))
     assert goals.to_dict() == {"all groups": 50.0}
 
@@ -102,7 +102,7 @@ def test_kinds_that_differ_by_rounding_share_a_line() -> None:
     event = picture(10)
     event["groups"] = [group("residual", 0, full=128, kept=101), group("ffn 0", 0, full=512, kept=400)]
     frame, _ = kept_shares(
-        read_pictures([event | {"groups": [it | {"goal": it["full"] // 2} for it in event["groups"]]}])
+        read_compactor_norms([event | {"groups": [it | {"goal": it["full"] // 2} for it in event["groups"]]}])
     )
     assert frame["all groups"].tolist() == [pytest.approx((100 * 101 / 128 + 100 * 400 / 512) / 2)]
 
@@ -111,7 +111,7 @@ def test_a_kind_that_closes_otherwise_has_a_line_of_its_own() -> None:
     """Harm: a group that lags behind is drawn as if it kept up."""
     last = picture(20)
     last["groups"][2] |= {"kept": 12}  # ffn 0; ffn 1 keeps 8
-    frame, goals = kept_shares(read_pictures([picture(0), last]))
+    frame, goals = kept_shares(read_compactor_norms([picture(0), last]))
     assert list(frame.columns) == ["residual, attention, transform", "FFN"]
     assert frame["FFN"].tolist() == [100.0, 62.5]
     assert set(goals) == {50.0}
@@ -119,6 +119,6 @@ def test_a_kind_that_closes_otherwise_has_a_line_of_its_own() -> None:
 
 def test_the_table_says_what_the_picture_shows() -> None:
     """Harm: those who read rather than look are told something else."""
-    (read,) = read_pictures([picture(10)])
+    (read,) = read_compactor_norms([picture(10)])
     row = group_table(read).set_index("group").loc["layer 1 FFN"]
     assert row.to_dict() == {"teacher's dims": 16, "in the matrices": 12, "kept": 12, "goal": 8, "mean norm": 0.75}

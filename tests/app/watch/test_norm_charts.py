@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.elements.theme import DARK, LIGHT, channels
-from app.watch.compactor_norms import Picture, read_pictures
-from app.watch.norm_charts import norm_heatmap, norm_scale, strips
+from app.elements.theme import DARK, LIGHT, rgb
+from app.watch.compactor_norms import CompactorNorms, read_compactor_norms
+from app.watch.norm_charts import norm_heatmap, norm_scale, norm_strips
 from tests.fixtures.pictured_run import NAMES, group, packed, picture
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&"
 
 
-def read(*groups) -> Picture:
+def read(*groups) -> CompactorNorms:
     """A picture of `groups`."""
-    return read_pictures([{**picture(0), "groups": list(groups)}])[0]
+    return read_compactor_norms([{**picture(0), "groups": list(groups)}])[0]
 
 
 def images(html: str) -> list[np.ndarray]:
@@ -29,7 +29,7 @@ def images(html: str) -> list[np.ndarray]:
 
 def brightness(colour: str) -> float:
     """Relative luminance, 0 to 1 (WCAG)."""
-    parts = np.array(channels(colour)) / 255
+    parts = np.array(rgb(colour)) / 255
     return float(np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722])
 
 
@@ -37,7 +37,7 @@ def brightness(colour: str) -> float:
 def test_strips_show_every_norm_in_its_place(colours) -> None:
     """Harm: a dim that closed is drawn as open, or another one in its stead."""
     norms = [0, 1, 1, 0, 1.5, 2.5, 0.5, 1]
-    (row,) = images(strips(read(group("residual", 0, norms=packed(np.array(norms)))), colours))
+    (row,) = images(norm_strips(read(group("residual", 0, norms=packed(np.array(norms)))), colours))
     pixels = row.reshape(8, -1, 3)
     assert (pixels == pixels[:, :1]).all()
     shown = ["#" + bytes(pixel).hex() for pixel in pixels[:, 0]]
@@ -56,7 +56,7 @@ def test_closed_is_dark_on_either_paper(colours) -> None:
 
 def test_strips_of_all_sizes_name_their_groups_and_count_their_dims() -> None:
     """Harm: a strip has the name or the numbers of its neighbour."""
-    html = strips(read_pictures([picture(10)])[0], LIGHT)
+    html = norm_strips(read_compactor_norms([picture(10)])[0], LIGHT)
     assert len(images(html)) == len(NAMES)
     assert re.findall(r'alt="([^:"]+): (\d+) of (\d+) dims kept', html)[:3] == [
         ("residual", "6", "8"),
@@ -67,7 +67,7 @@ def test_strips_of_all_sizes_name_their_groups_and_count_their_dims() -> None:
 
 def test_a_scale_says_what_the_colours_mean() -> None:
     """Harm: people take dark for strong."""
-    html = strips(read_pictures([picture(10)])[0], LIGHT)
+    html = norm_strips(read_compactor_norms([picture(10)])[0], LIGHT)
     assert html.index("closed") < html.index("as the teacher's") < html.index("1.5 ×")
 
 
@@ -75,7 +75,7 @@ def test_a_wide_group_fits() -> None:
     """Harm: BERT-base's FFN makes a page of megabytes, or its strip loses dims."""
     norms = np.tile([1.0, 0.0], 384)
     wide = read(*[group(f"ffn {layer}", 0, full=3072, norms=packed(norms)) for layer in range(12)])
-    html = strips(wide, DARK)
+    html = norm_strips(wide, DARK)
     assert len(html) < 60_000
     assert all(len(np.unique(row, axis=0)) == 2 for row in images(html))
 
@@ -97,7 +97,7 @@ def test_the_heatmap_tells_group_dim_and_norm() -> None:
 def test_all_groups_and_steps_share_one_scale() -> None:
     """Harm: a group that has shrunk as a whole looks as long as ever."""
     for step in (0, 40):
-        figure = norm_heatmap(read_pictures([picture(step)])[0], LIGHT)
+        figure = norm_heatmap(read_compactor_norms([picture(step)])[0], LIGHT)
         assert {trace.coloraxis for trace in figure.data} == {"coloraxis"}
         assert (figure.layout.coloraxis.cmin, figure.layout.coloraxis.cmax) == (0, 1.5)
 
@@ -105,7 +105,7 @@ def test_all_groups_and_steps_share_one_scale() -> None:
 def test_a_hostile_name_stays_text() -> None:
     """Harm: a run's folder from somebody else runs a script in the page."""
     hostile = read(group("residual", 0, name=HOSTILE, kind=HOSTILE))
-    html = strips(hostile, LIGHT)
+    html = norm_strips(hostile, LIGHT)
     assert "<img src=x" not in html
     assert 'onerror=alert(1)>"' not in html
     assert html.count("<img ") == 1

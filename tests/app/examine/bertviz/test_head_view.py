@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from app.examine.bertviz import parts as bertviz_parts
+from app.examine.bertviz import parts
 from app.examine.bertviz.head_view import MAX_TOKENS, head_view_html
 
 CONFIG = Path(__file__).parents[4] / ".streamlit" / "config.toml"
@@ -224,7 +224,7 @@ def test_unknown_bertviz_fails_loudly(monkeypatch, theirs, other) -> None:
 def test_missing_or_other_library_fails_loudly(package, path, banner) -> None:
     """Harm: a page without d3, or with a d3 that bertviz cannot use, that shows nothing and says nothing."""
     with pytest.raises(RuntimeError, match=r"pip install -r requirements.txt"):
-        bertviz_parts.installed_script(package, path, banner)
+        parts.installed_script(package, path, banner)
 
 
 def test_import_loads_neither_torch_nor_streamlit() -> None:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from app.elements.text import written
-from app.session import caches as state
+from app.session import caches
 from engine.model.layer_choice import choose_layers
 from engine.sizing.cost import multiply_adds
 from engine.text.masking import MASKED_SHARE
@@ -20,12 +19,12 @@ if TYPE_CHECKING:
     from engine.model.saved_models import Model
 
 ROWS = 64  # of held-out text that measures are taken over
-LEAST_ASKED, MOST_ASKED = 16, 128  # rows on which heads are ranked
-MOST_WORK = 1.6e12  # multiply-adds of a whole pass for each head, which is more than is computed: half a minute
+LEAST_RANKING_ROWS, MOST_RANKING_ROWS = 16, 128  # rows on which heads are ranked
+MOST_RANKING_WORK = 1.6e12  # multiply-adds of a whole pass for each head, which is more than is computed: half a minute
 
 
 @dataclass(frozen=True)
-class Pair:
+class ModelPair:
     """A student, its teacher, and by what names results about them are kept."""
 
     teacher: Model
@@ -38,7 +37,7 @@ class Pair:
         """Both, by the names that the page gives them."""
         return {"Teacher": self.teacher, "Student": self.student}
 
-    def key(self, role: str) -> str:
+    def result_key(self, role: str) -> str:
         """The name of "Teacher" or "Student" in the keys of results."""
         return self.teacher_key if role == "Teacher" else self.student_key
 
@@ -53,13 +52,13 @@ class Pair:
         return int(self.student.card.get("length") or 64)
 
     @property
-    def speak_alike(self) -> bool:
+    def same_vocabulary(self) -> bool:
         """Whether both cut text into the same tokens, so that the same positions can be compared."""
 
         def make() -> bool:
             return bool(self.teacher.tokenizer.get_vocab() == self.student.tokenizer.get_vocab())
 
-        return bool(state.computed(("alike", self.teacher_key, self.student_key), make))
+        return bool(caches.compute_once(("alike", self.teacher_key, self.student_key), make))
 
     def layer_map(self) -> list[int]:
         """The teacher's layer (from 0) for each of the student's: the one it came from, or at the same depth."""
@@ -74,7 +73,7 @@ class Pair:
                 return chosen
         return [max(0, round((layer + 1) * have / want) - 1) for layer in range(want)]
 
-    def rows(self, count: int = ROWS) -> np.ndarray:
+    def held_out_rows(self, count: int = ROWS) -> np.ndarray:
         """(row, pos) token ids: `count` rows of held-out text of the corpus that the student learned from.
 
         Raises:
@@ -87,74 +86,49 @@ class Pair:
 
             return held_out_rows(self.corpus, self.student.tokenizer, length, count)
 
-        return state.computed(("rows", self.student_key, length, count), make)
+        return caches.compute_once(("rows", self.student_key, length, count), make)
 
     @property
-    def asked_rows(self) -> int:
+    def ranking_rows(self) -> int:
         """On how many held-out rows all heads are ranked: as many as take seconds, not minutes."""
         shapes = [model.bert.shape for model in self.models.values()]
         length = self.length
         row = max(
             multiply_adds(shape, length, round(MASKED_SHARE * length)) * shape.layers * shape.heads for shape in shapes
         )
-        return int(np.clip(MOST_WORK / row, LEAST_ASKED, MOST_ASKED))
+        return int(np.clip(MOST_RANKING_WORK / row, LEAST_RANKING_ROWS, MOST_RANKING_ROWS))
 
-    def hidden(self, role: str) -> np.ndarray:
-        """(layer + 1, token, hidden) of "Teacher" or "Student" over `rows`."""
+    def hidden_states(self, role: str) -> np.ndarray:
+        """(layer + 1, token, hidden) of "Teacher" or "Student" over `held_out_rows`."""
 
         def make() -> np.ndarray:
             from engine.learning.held_out import hidden_states
 
-            return hidden_states(self.own(role), self.rows(), self.pad)
+            return hidden_states(self.copy_of(role), self.held_out_rows(), self.pad_token_id)
 
-        return state.computed(("hidden", self.key(role), self.student_key), make)
+        return caches.compute_once(("hidden", self.result_key(role), self.student_key), make)
 
     def damage(self, role: str, how: str, progress: Callable[[float], None]) -> Any:
-        """`head_ablation.ablate_heads` of "Teacher" or "Student" over `asked_rows`, kept once it is computed."""
+        """`head_ablation.damage` of "Teacher" or "Student" over `ranking_rows` rows, kept once it is computed."""
 
         def make() -> Any:
             from engine.inspection.head_ablation import ablate_heads
             from engine.learning.held_out import masked_batches
 
-            batches = masked_batches(self.rows(self.asked_rows), self.student.tokenizer)
-            return ablate_heads(self.own(role), batches, how, progress)
+            batches = masked_batches(self.held_out_rows(self.ranking_rows), self.student.tokenizer)
+            return ablate_heads(self.copy_of(role), batches, how, progress)
 
-        return state.computed(self.damage_key(role, how), make)
+        return caches.compute_once(self.damage_key(role, how), make)
 
     def damage_key(self, role: str, how: str) -> tuple[str, ...]:
-        """Under which key `ablation` is kept."""
-        return ("damage", self.key(role), self.student_key, how)
+        """Under which key `damage` is kept."""
+        return ("damage", self.result_key(role), self.student_key, how)
 
-    def own(self, role: str) -> Bert:
+    def copy_of(self, role: str) -> Bert:
         """A copy of a model that no other session changes meanwhile."""
         return copy.deepcopy(self.models[role].bert)
 
     @property
-    def pad(self) -> int:
+    def pad_token_id(self) -> int:
         """The token that fills rows."""
         return int(self.student.tokenizer.pad_token_id)
-
-
-def signed(value: float, digits: int = 3) -> str:
-    """A change with its sign, a true minus among them."""
-    return written(value, f"+.{digits}f")
-
-
-def minus(value: float, digits: int = 2) -> str:
-    """A number with a true minus where it is below zero."""
-    return written(value, f".{digits}f")
-
-
-def head_names(count: int) -> list[str]:
-    """The names of `count` heads, counted from 1."""
-    return [f"head {number + 1}" for number in range(count)]
-
-
-def layer_names(count: int) -> list[str]:
-    """The names of `count` layers, counted from 1."""
-    return [f"layer {number + 1}" for number in range(count)]
-
-
-def p_value(value: float) -> str:
-    """A p value, small ones with more digits."""
-    return f"{value:.4f}" if value < 0.01 else f"{value:.2f}"
