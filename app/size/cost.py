@@ -230,9 +230,10 @@ def _measure_machine() -> None:
     if rates:
         st.caption(
             f"{escape_markdown(rates['device'])}, measured: {format_number(rates['float32'], 'FLOP/s')} in float32, "
-            f"{format_number(rates['bfloat16'], 'FLOP/s')} in bfloat16, {format_number(rates['bandwidth'], 'B/s')} of memory; a "
-            f"training step of {escape_markdown(rates['step_model'])} in {rates['step_precision']} runs at "
-            f"{format_number(rates['step'], 'FLOP/s')}. Times of training assume that rate, whatever the model: an estimate."
+            f"{format_number(rates['bfloat16'], 'FLOP/s')} in bfloat16, {format_number(rates['bandwidth'], 'B/s')} of "
+            f"memory; a training step of {escape_markdown(rates['step_model'])} in {rates['step_precision']} runs at "
+            f"{format_number(rates['step'], 'FLOP/s')}. Times of training assume that rate, whatever the model: an "
+            "estimate."
         )
     else:
         st.caption(

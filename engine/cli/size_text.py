@@ -102,8 +102,8 @@ def _details(model: dict[str, Any], named: bool) -> list[str]:
         if "latency_bound" in cost:
             least = cost["latency_bound"]
             lines.append(
-                f"at least {format_duration(least['seconds'])} a sequence on {least['device']} in {least['precision']}, for "
-                f"its {least['limit']} ({least['source']})"
+                f"at least {format_duration(least['seconds'])} a sequence on {least['device']} in "
+                f"{least['precision']}, for its {least['limit']} ({least['source']})"
             )
     return lines
 
@@ -139,8 +139,9 @@ def _sweep(sweep: dict[str, Any]) -> list[str]:
 
 def _machine(rates: dict[str, Any]) -> list[str]:
     return [
-        f"{rates['device']}: {format_number(rates['float32'], 'FLOP/s')} in float32, {format_number(rates['bfloat16'], 'FLOP/s')} in "
-        f"bfloat16, {format_number(rates['bandwidth'], 'B/s')} of memory",
+        f"{rates['device']}: {format_number(rates['float32'], 'FLOP/s')} in float32, "
+        f"{format_number(rates['bfloat16'], 'FLOP/s')} in bfloat16, {format_number(rates['bandwidth'], 'B/s')} of "
+        "memory",
         f"a training step of {rates['step_model']} runs at {format_number(rates['step'], 'FLOP/s')}; at that rate "
         f"{rates['steps']:,} steps take about {format_duration(rates['training_seconds'])}",
     ]

@@ -91,7 +91,8 @@ class Method:
             raise ShapeError(
                 [
                     f"{self.about.label} starts from its teacher's own weights and needs a plain BERT, but this "
-                    f"teacher has {' and '.join(teacher.compressions)}; take the run that it was made from, or another method."
+                    f"teacher has {' and '.join(teacher.compressions)}; take the run that it was made from, or another "
+                    "method."
                 ]
             )
         shape = teacher.plain().replace(pooler=False, pair_head=False, mlm_head=True, **changes)

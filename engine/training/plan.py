@@ -78,12 +78,9 @@ def plan(config: RunConfig, runs: Path | None = None, settled: CostEstimate | No
         try:
             shape = method.student_shape(card.shape, config.student)
         except (ShapeError, ConfigError) as error:
-            about = (
-                f"The budget of {parse_budget(config.budget)} comes to {outlook.steps:,} step{'s' * (outlook.steps > 1)}."
-                if config.budget
-                else ""
-            )
-            raise type(error)([about, *error.problems] if about else error.problems) from None
+            spend, plural = parse_budget(config.budget), "s" * (outlook.steps > 1)
+            about = f"The budget of {spend} comes to {outlook.steps:,} step{plural}."
+            raise type(error)([about, *error.problems]) from None
     return Plan(method, card, shape, corpus, device, outlook)
 
 

@@ -7,7 +7,6 @@ import shutil
 
 import numpy as np
 import pytest
-from engine.inheritance.scratch_twin import find_twin, twin_command, twin_config
 from streamlit.testing.v1 import AppTest
 
 from app.elements.theme import LIGHT
@@ -17,6 +16,7 @@ from app.examine.inheritance_charts import score_curves, score_dots, score_matri
 from app.session import caches
 from engine.inheritance.curve import InheritanceCurve, read_inheritance_curve
 from engine.inheritance.score import ScoreInterval
+from engine.inheritance.scratch_baseline import find_scratch_baseline, scratch_baseline_command, scratch_baseline_config
 from engine.model.saved_models import load_model
 from engine.settings.run_config import RunConfig
 from engine.storage import runs
@@ -82,13 +82,13 @@ def test_a_run_from_scratch_of_the_same_budget_is_found(made, tmp_path, monkeypa
     folder, run = tmp_path, Run(tmp_path / made[1].id)
     shutil.copytree(made[1].path, run.path)
     card = load_model(run.student_dir).card
-    assert find_twin(card, folder) is None
-    assert RunConfig.from_json(twin_config(card)).method == "scratch"
+    assert find_scratch_baseline(card, folder) is None
+    assert RunConfig.from_json(scratch_baseline_config(card)).method == "scratch"
     other = make(folder, "scratch", seed=1)
-    assert find_twin(card, folder) is None  # another seed
+    assert find_scratch_baseline(card, folder) is None  # another seed
     twin = make(folder, "scratch")
-    assert find_twin(card, folder) == Run(twin.path)
-    assert find_twin(load_model(other.student_dir).card, folder) is None
+    assert find_scratch_baseline(card, folder) == Run(twin.path)
+    assert find_scratch_baseline(load_model(other.student_dir).card, folder) is None
     page = press(open_page(folder, run, monkeypatch), "Score")
     assert "From scratch" in {metric.label for metric in page.metric}
     assert "No student from scratch" not in words(page)
@@ -98,12 +98,12 @@ def test_the_command_for_a_twin_makes_that_very_twin(made):
     """Harm: the command beside the button trains another model than the button."""
     import shlex
 
-    from engine.__main__ import _parser
+    from engine.__main__ import parse
     from engine.cli import train
 
     card = load_model(made[1].student_dir).card
-    arguments = _parser().parse_args(shlex.split(twin_command(card))[3:])
-    asked, offered = train._config(arguments), RunConfig.from_json(twin_config(card))
+    arguments = parse(shlex.split(scratch_baseline_command(card))[3:])
+    asked, offered = train.run_config(arguments), RunConfig.from_json(scratch_baseline_config(card))
     for name in ("teacher", "method", "student", "corpus", "steps", "batch", "length", "seed", "masking", "mask_share"):
         assert getattr(asked, name) == getattr(offered, name), name
 

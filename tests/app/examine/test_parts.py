@@ -14,8 +14,9 @@ from app.examine.charts import best_head_bars, layer_lines
 from app.examine.fill_in import hide_a_word
 from app.size.charts import tensor_treemap
 from engine.inspection.head_roles import BestHead
-from engine.sizing.cost import ledger, parameters
+from engine.sizing.cost import parameters
 from engine.sizing.shape import Shape
+from engine.sizing.tensors import tensor_kinds
 
 
 def test_charts_hold_what_they_were_given() -> None:
@@ -100,7 +101,7 @@ def test_a_figure_gives_flows_parts_and_intervals_too() -> None:
     flows = figure_rows(ancestry_sankey(np.array([[0.75, 0.25]]), ["a", "<b>"], ["c"], LIGHT))
     assert [line[1:4] for line in flows] == [["a", "c", "0.75"], ["<b>", "c", "0.25"]]
     shape = Shape(2, 8, 2, vocab=100)
-    parts = [line for line in figure_rows(tensor_treemap(ledger(shape), "#000000", LIGHT)) if line[2]]
+    parts = [line for line in figure_rows(tensor_treemap(tensor_kinds(shape), "#000000", LIGHT)) if line[2]]
     assert sum(float(line[3]) for line in parts) == parameters(shape)
     bars = figure_rows(best_head_bars({"Teacher": {"order": BestHead(0, 1, 0.5, 0.1, 0.2, 0.3, -2, 40)}}, LIGHT))
     assert bars[0] == ["Teacher", "order", 50.0, "", 10.0, 10.0]

@@ -272,7 +272,7 @@ def test_verify_shows_both_numbers(monkeypatch) -> None:
     assert html(page).count("equal ✓") == 1  # the teacher's; nobody has built the new student
 
     def refuse(module, question, progress):
-        raise torch_subprocess.ApartError("No such luck.")
+        raise torch_subprocess.TorchSubprocessError("No such luck.")
 
     monkeypatch.setattr(torch_subprocess, "ask", refuse)
     find(page.button, "Verify with the real models").click().run()

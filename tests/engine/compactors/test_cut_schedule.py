@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from engine.compactors.cut_schedule import RULES, CutSizes, group_sizes, smallest_dims
+from engine.compactors.cut_schedule import RULES, CutSizes, smallest_dims
 from engine.sizing.shape import Shape
+from engine.sizing.wid_cost import group_sizes
 
 BASE = Shape()
 NAMED = {  # the cases that the paper and its release name

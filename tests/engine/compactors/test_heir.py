@@ -5,7 +5,7 @@ import torch
 from engine.compactors.cut_schedule import CutSizes, smallest_dims
 from engine.compactors.heir import Compactor, Heir
 from engine.learning.losses import masked_lm_loss
-from engine.learning.optimizers import adamw
+from engine.methods.base import adamw
 from engine.model.bert import Bert, LayerNorm, compactor_into_table
 from engine.sizing.cost import compactor_parameters, parameters
 from engine.sizing.shape import Shape, ShapeError
@@ -99,7 +99,7 @@ def test_compactors_are_as_many_as_the_calculator_says(bert):
 def test_effective_weights_are_the_papers_product(bert):
     """Harm: W_eff = C W R with one side swapped or transposed still trains, to something that is not WID."""
     heir = scramble(Heir(bert))
-    found, plain = heir.effective(), dict(heir.inherited.named_parameters())
+    found, plain = heir.effective_parameters(), dict(heir.inherited.named_parameters())
     with_compactors = set()
     for layer in range(bert.shape.layers):
         with_compactors |= {f"attentions.{layer}.{part}" for part in ("query", "key", "value", "output")}
@@ -206,7 +206,7 @@ def test_the_folded_student_is_the_masked_network(bert, whole_heads):
         pytest.skip("an only head cannot go")
     heir = scramble(Heir(bert))
     close_and_zero(heir, whole_heads)
-    before, promised = logits(heir).detach(), heir.shape_now()
+    before, promised = logits(heir).detach(), heir.folded_shape()
     student = heir.fold()
     torch.testing.assert_close(logits(student), before, rtol=0, atol=1e-4)
     assert type(student) is Bert
@@ -358,9 +358,9 @@ def test_statistics_over_all_dims_are_there_for_who_wants_them():
 def test_products_stay_in_float32_under_mixed_precision():
     """Harm: the effective weights are rounded to bfloat16, and the folded student is another one than was trained."""
     heir = scramble(Heir(teacher(layers=1)))
-    exact = heir.effective()
+    exact = heir.effective_parameters()
     with torch.autocast("cpu", torch.bfloat16):
-        mixed = heir.effective()
+        mixed = heir.effective_parameters()
     assert all(torch.equal(mixed[name], exact[name]) for name in exact)
 
 

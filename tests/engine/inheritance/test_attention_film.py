@@ -23,7 +23,7 @@ from engine.storage.attention_frames import (
 from engine.teachers.catalog import load_teacher, teacher_card
 from engine.text.corpora import open_corpus
 from engine.text.sentence_pairs import open_pairs
-from engine.training import loop
+from engine.training import setup
 from engine.training.loop import train
 from engine.training.schedule import frames
 from tests.fixtures.builders import finish, losses, new_run, tiny, tokenizer
@@ -94,7 +94,7 @@ def test_filming_changes_nothing_of_what_is_learned(method, tmp_path, monkeypatc
     states, results = [], []
     for filmed in (True, False):
         if not filmed:
-            monkeypatch.setattr(loop, "start_film", lambda *_: None)
+            monkeypatch.setattr(setup, "start_film", lambda *_: None)
         run = new_run(tmp_path, config)
         events = []
         for event in train(config, run):

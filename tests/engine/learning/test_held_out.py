@@ -8,14 +8,14 @@ from transformers import BertModel
 from engine.inspection.layer_similarity import layer_movement
 from engine.learning.held_out import attention_maps, held_out_rows, hidden_states, masked_batches
 from engine.model.saved_models import Model, export_model
-from engine.teachers.catalog import load_teacher
+from engine.teachers import catalog as teachers
 from engine.text.corpora import open_corpus
 
 
 @pytest.fixture(scope="module")
 def teacher():
     """The shipped microworld teacher."""
-    return load_teacher("microworld")
+    return teachers.load_teacher("microworld")
 
 
 @pytest.fixture(scope="module")

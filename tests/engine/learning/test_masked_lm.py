@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from engine.learning.masked_lm import _mean_over_rows, accuracy_interval, masked_lm_report, masked_lm_score
+from engine.learning.masked_lm import _mean_over_rows, masked_lm_report, masked_lm_score
+from engine.learning.metrics import share_interval
 from engine.settings.device import pick_device
 from engine.text.corpora import open_corpus
 from tests.fixtures.builders import randomise, teacher, tokenizer
@@ -21,7 +22,7 @@ def test_a_score_says_how_many_words_it_was_asked_for():
 def test_nineteen_of_twenty_intervals_hold_the_truth(chance, words):
     """Harm: an interval too narrow to warn of noise, or too wide to show a difference."""
     right = np.random.default_rng(0).binomial(words, chance, 2000) / words
-    held = [abs(found - chance) <= accuracy_interval(found, words) for found in right.tolist()]
+    held = [abs(found - chance) <= share_interval(found, words) for found in right.tolist()]
     assert np.mean(held) == pytest.approx(0.95, abs=0.025)
 
 

@@ -113,7 +113,7 @@ def test_a_guess_at_what_stays_has_the_right_sum(sizes, left):
 def test_evenly_pruned_ffns_are_an_ordinary_bert():
     """Harm: a student that every library can run is locked into this app."""
     _, shape, student = student_of("ffn_pruning", teacher(), ranking="layer", importance="weights")
-    assert (shape.ffn, shape.marks) == (12, [])
+    assert (shape.ffn, shape.compressions) == (12, [])
     assert not transformers_objections(student.shape)
 
 

@@ -6,11 +6,12 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from engine.learning.optimizers import adamw
-from engine.model import saved_models as checkpoints
+from engine.methods.base import adamw
+from engine.model import saved_models
 from engine.model.bert import Bert
 from engine.model.saved_models import CheckpointError, Model, export_model, load_model, save_model
 from engine.sizing.shape import Shape, ShapeError
+from engine.storage import atomic
 from engine.training.checkpoints import load_checkpoint, restore_parameters, restore_random_state, save_checkpoint
 from tests.fixtures.builders import masked_batch, randomise, teacher, tokenizer
 
@@ -91,16 +92,16 @@ def test_a_failed_save_leaves_the_old_model(saved, monkeypatch, moment):
             path.write_bytes(b"half of it")
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(checkpoints, "save_file", torn)
+        monkeypatch.setattr(saved_models, "save_file", torn)
     else:
-        replace = checkpoints.os.replace
+        replace = atomic.os.replace
 
         def second_fails(source, target):
             if ".draft" in str(source):
                 raise OSError(28, "No space left on device")
             replace(source, target)
 
-        monkeypatch.setattr(checkpoints.os, "replace", second_fails)
+        monkeypatch.setattr(atomic.os, "replace", second_fails)
     with pytest.raises(OSError, match="No space"):
         save_model(saved, randomise(Bert(teacher().shape), seed=9), tokenizer(), {"id": "second"})
     model = load_model(saved)
@@ -220,19 +221,19 @@ def test_what_a_killed_process_left_half_done_is_swept(tmp_path, monkeypatch):
 
     for place, moment in ((whole, "never"), (tmp_path / "step-000000009", "draft"), (lost, "never"), (lost, "swap")):
         with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
-            patch.setattr(checkpoints.shutil, "rmtree", lambda *args, **settings: None)
+            patch.setattr(atomic.shutil, "rmtree", lambda *args, **settings: None)
             if moment == "draft":
-                patch.setattr(checkpoints.os, "replace", killed)
-            with checkpoints._whole_folder(place) as draft:
+                patch.setattr(atomic.os, "replace", killed)
+            with atomic.whole_folder(place) as draft:
                 (draft / "made").write_text(moment)
     assert len(list(tmp_path.iterdir())) == 4  # both folders, a draft, and what "student" was before
     (tmp_path / "student").rename(tmp_path / ".gone")  # killed between the two renames of a swap
-    checkpoints.sweep(tmp_path)
+    atomic.clear_drafts(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {whole.name, lost.name, ".gone"}
     assert (lost / "made").read_text() == "never"
-    checkpoints.sweep(tmp_path)
+    atomic.clear_drafts(tmp_path)
     assert (whole / "made").exists()
-    checkpoints.sweep(tmp_path / "absent")
+    atomic.clear_drafts(tmp_path / "absent")
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 half", b"\x80\x02c__builtin__\neval\n."])

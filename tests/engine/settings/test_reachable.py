@@ -4,18 +4,17 @@ import socket
 
 import pytest
 
-from engine.settings import reachable as network
-from engine.settings.reachable import reachable
+from engine.settings.reachable import OFFLINE_VARIABLES, _answers, reachable
 
 
 @pytest.fixture(autouse=True)
 def online(monkeypatch):
     """No variable says that there is no network, and nothing is remembered."""
-    for name in network.OFFLINE_VARIABLES:
+    for name in OFFLINE_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    network._answers.cache_clear()
+    _answers.cache_clear()
 
 
 @pytest.fixture
@@ -44,7 +43,7 @@ def test_behind_a_proxy_the_proxy_is_asked(port, monkeypatch):
     assert reachable(f"https://127.0.0.1:{port}")
 
 
-@pytest.mark.parametrize("name", network.OFFLINE_VARIABLES)
+@pytest.mark.parametrize("name", OFFLINE_VARIABLES)
 def test_a_variable_can_forbid_the_network(name, port, monkeypatch):
     """Harm: a test, or a talk in front of a room, that depends on the network of the place."""
     monkeypatch.setenv(name, "1")

@@ -115,9 +115,8 @@ ODD = {"layers": 3, "hidden": 40, "heads": 3, "head_dim": 8, "ffn": 56, "vocab":
 )
 def test_activations_are_what_a_forward_pass_really_keeps(precision: str, changes: dict, monkeypatch) -> None:
     """Harm: a run that 'fits' ends with out of memory, because a tensor was left out of the sum."""
-    monkeypatch.setattr(
-        "engine.model.bert.fused_attention_is_slow", lambda query: False
-    )  # what is counted is fused attention, as on a GPU
+    # what is counted is fused attention, as on a GPU
+    monkeypatch.setattr("engine.model.bert.fused_attention_is_slow", lambda query: False)
     shape, batch = Shape(**ODD, **changes), TrainingBatch(5, 11, precision)
     activations, copies = kept_for_backward(shape, batch)
     if precision == "bfloat16" and shape.factorised:  # on a CPU the stream stays in bfloat16; the rule is a GPU's

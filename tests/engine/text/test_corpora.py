@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from engine.text import corpora, sources
-from engine.text.corpora import Corpus, CorpusError, Masking, open_corpus
+from engine.text.corpora import Corpus, open_corpus
+from engine.text.masking import Masking
 from engine.text.sources import SOURCES, Source, find_source
-from engine.text.token_store import TokenRows
+from engine.text.token_store import CorpusError, TokenRows
 from tests.fixtures.builders import new_tokenizer, source_of, tokenizer
 
 HERE = Path(__file__).resolve().parents[3]
@@ -226,9 +227,9 @@ def test_a_corpus_too_small_to_hold_anything_out_is_refused(documents, speaker, 
 @pytest.mark.skipif(not (REAL_NLTK / "corpora" / "brown.zip").exists(), reason="the real Brown corpus is not here")
 def test_the_real_brown_corpus_fills_rows(monkeypatch):
     """Harm: the reader knows our own toy files and not the real thing."""
-    from engine.teachers.catalog import load_teacher
+    from engine.teachers import catalog as teachers
 
-    english = load_teacher("minilm").tokenizer
+    english = teachers.load_teacher("minilm").tokenizer
     reader = nltk.corpus.util.LazyCorpusLoader(
         "brown", nltk.corpus.CategorizedTaggedCorpusReader, r"ca\d\d", cat_file="cats.txt", encoding="ascii"
     )  # one of its 15 genres, 44 documents

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from engine.text.corpora import Masking, mask_tokens, open_corpus
+from engine.text.corpora import open_corpus
+from engine.text.masking import Masking, mask_tokens
 from tests.fixtures.builders import tokenizer
 
 pytestmark = pytest.mark.usefixtures("few_held_out")
@@ -71,7 +72,7 @@ def test_a_short_row_still_teaches_a_word_and_an_empty_one_none(speaker):
 def test_parts_of_a_batch_are_the_batch(world, count):
     """Harm: a process that predicts the words of its neighbour's rows, or a row that nobody learns from."""
     batch = world.batch(0, 7, 0)
-    parts = batch.parts(count)
+    parts = batch.split(count)
     assert {len(part.ids) for part in parts} <= {7 // count, 7 // count + 1}
     for name in ("ids", "visible", "targets"):
         assert torch.equal(torch.cat([getattr(part, name) for part in parts]), getattr(batch, name))
