@@ -236,9 +236,9 @@ def test_runs_of_other_teachers_or_texts_do_not_share_a_chart(made, tmp_path):
     def copied(**changes):
         other = runs.create_run(tmp_path, {**run.config(), **changes}, "x")
         shutil.copyfile(run.events_path, other.events_path)
-        return read_inheritance_curve(other).kin
+        return read_inheritance_curve(other).comparable_by
 
-    own = read_inheritance_curve(run).kin
+    own = read_inheritance_curve(run).comparable_by
     assert own == ("microworld", "microworld", 16) == copied(corpus="microworld")  # "auto" was that text
     assert own not in (copied(teacher="minilm"), copied(length=8))
 

@@ -22,7 +22,7 @@ def test_a_device_is_waited_for() -> None:
         def __init__(self):
             self.asked = 0
 
-        def wait(self):
+        def synchronize(self):
             self.asked += 1
             time.sleep(0.01)
 

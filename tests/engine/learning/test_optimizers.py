@@ -3,8 +3,7 @@
 import torch
 
 from engine.learning.losses import masked_lm_loss
-from engine.learning.optimizers import hidden_matrices
-from engine.methods.base import adamw, fresh_optimizer
+from engine.learning.optimizers import adamw, fresh_optimizer, hidden_matrices
 from engine.model.bert import Bert
 from engine.sizing.shape import Shape
 from tests.fixtures.builders import masked_batch, teacher

@@ -148,7 +148,9 @@ def test_a_finished_student_is_read_by_the_library(taught, tmp_path):
         ours = taught.whole(batch.ids, batch.visible, types if student.shape.token_types else None)
     if student.shape.mlm_head:
         found, ours = found[batch.visible], ours[batch.visible]
-    near = 0.2 if student.shape.marks else 1e-5  # int8 weights are exported as floats, and their inputs not rounded
+    near = (
+        0.2 if student.shape.compressions else 1e-5
+    )  # int8 weights are exported as floats, and their inputs not rounded
     torch.testing.assert_close(found, ours, rtol=0, atol=near)
     if taught.method.task.classes:
         assert (

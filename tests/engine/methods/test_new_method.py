@@ -22,14 +22,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.learning.losses import full, state_error
+from engine.learning.losses import at_least_float32, hidden_state_mse
 from engine.methods.base import About, Method
 from engine.methods.kinds.layer_map import ImitatesLayers, StartsFromLayers
 from engine.model.bert import Bert, Trace
-from engine.model.layer_choice import select_layers, whole_layers_only
+from engine.model.layer_choice import select_layers, layer_copy_objections
 from engine.settings.options import option
 from engine.sizing.shape import Shape
-from engine.sizing.step_flops import TRAINED, encoder_flops, forward_flops
+from engine.sizing.step_flops import FORWARD_AND_BACKWARD, encoder_flops, forward_flops
 from engine.text.masking import Batch
 
 
@@ -65,7 +65,7 @@ class StateMatching(ImitatesLayers, StartsFromLayers, Method):
 
     def objections(self, teacher: Shape, student: Shape) -> list[str]:
         """Whole layers are taken over, a divisor of the teacher's."""
-        problems = whole_layers_only(teacher, student, "A student by state matching")
+        problems = layer_copy_objections(teacher, student, "A student by state matching")
         if not problems and teacher.layers % student.layers:
             problems.append(f"The student's layers must divide the teacher's {teacher.layers}, got {student.layers}.")
         return problems
@@ -88,18 +88,18 @@ class StateMatching(ImitatesLayers, StartsFromLayers, Method):
         """Masked-LM, and the squared distance of states."""
         ours: Trace = {"hidden": []}
         theirs: Trace = {"hidden": []}
-        logits = full(student(batch.ids, batch.visible, positions=batch.positions, trace=ours))
+        logits = at_least_float32(student(batch.ids, batch.visible, positions=batch.positions, trace=ours))
         with torch.no_grad():
             teacher.encode(batch.ids, batch.visible, trace=theirs)
         apart = (len(theirs["hidden"]) - 1) // (len(ours["hidden"]) - 1)
         pairs = [(own, theirs["hidden"][apart * m]) for m, own in enumerate(ours["hidden"]) if m]
-        errors = torch.stack([state_error(own, imitated, batch) for own, imitated in pairs])
+        errors = torch.stack([hidden_state_mse(own, imitated, batch) for own, imitated in pairs])
         hard = F.cross_entropy(logits, batch.targets)
         return {"masked-LM": hard, "states": self.options.states * errors.sum()}
 
     def pass_flops(self, teacher: Shape, student: Shape, work: Any, step: int, network: nn.Module | None = None) -> int:
         """The student's, and a forward pass of the teacher without its head."""
-        return TRAINED * forward_flops(student, work) + encoder_flops(teacher, work)
+        return FORWARD_AND_BACKWARD * forward_flops(student, work) + encoder_flops(teacher, work)
 
 
 def loss_by_hand(seen: Any, options: StateMatchingOptions) -> float:
@@ -140,7 +140,7 @@ def test_the_contract_holds_for_a_method_that_is_one_file_more(copy) -> None:
     laws = ("contract", "whole_loss", "layer_map", "teacher_cost")
     files = [*(f"tests/engine/methods/test_{law}.py" for law in laws), "tests/engine/sizing/test_step_flops.py"]
     chosen = "state_matching or every_method_has_a_case"
-    told = run(copy, "pytest", *files, "-k", chosen, "-p", "no:cacheprovider", "-v")
+    told = run(copy, "pytest", *files, "-k", chosen, "-p", "no:cacheprovider", "-vv")
     for test in (
         "test_a_method_explains_itself",
         "test_a_finished_student_is_a_plain_bert_of_the_promised_shape_and_count",

@@ -63,7 +63,7 @@ def test_what_is_looked_at_is_what_a_whole_pass_would_show() -> None:
         guide.encode(batch.ids, batch.visible, trace=whole)
         for layer in range(3):
             seen, some = {name: [] for name in names}, {name: [] for name in names}
-            guide.look(batch.ids, batch.visible, layer, seen)
+            guide.trace_layer(batch.ids, batch.visible, layer, seen)
             guide.encode(batch.ids, batch.visible, trace=some, layers=(layer,))
             for name in names:
                 for found in (seen, some):

@@ -14,7 +14,7 @@ def test_the_release_s_choices_end_in_the_promised_shape_too(strategy):
     """Harm: a penalty that never brings anything to zero, so that the paper's preset ends as wide as its teacher."""
     wanted = {"hidden": 8, "heads": 4 if strategy == "dim" else 2, "ffn": 12}
     lesson = Lesson({}, wanted, {**RELEASE, "strategy": strategy}, steps=140).run()
-    assert {group.kept for group in lesson.heir.groups.values()} == {8, 12}
+    assert {group.open_count for group in lesson.heir.groups.values()} == {8, 12}
     assert not any(group.closing.any() for group in lesson.heir.groups.values())  # and all of it before the end
     masked = logits(lesson.heir)
     student = lesson.method.finish(lesson.heir)

@@ -69,7 +69,7 @@ def test_every_step_is_counted_as_torch_counts_it(name, options) -> None:
     shape, optimizer = shape_after(method, student, shape), method.optimizer(student)
     counted, found, known = [], [], []
     for step in range(1, steps + 1):
-        parts = text.batch(step, 6, 0).parts(2)
+        parts = text.batch(step, 6, 0).split(2)
         looked_at = [BatchShape(*part.ids.shape, len(part.targets)) for part in parts]
         found.append(step_flops(method, big.shape, shape, looked_at, step, student))
         known.append(step_flops(method, big.shape, shape, looked_at, step))
