@@ -217,15 +217,15 @@ class Examination:
         from engine.reports.attention_page import ModelAttention, attention_page
 
         score = self.score
-        said = (
+        summary = (
             f"Inheritance score {score.score:.3f} ({score.low:.3f} to {score.high:.3f}) over "
             f"{len(self.inheritance.sentences)} sentences: 0 is a random student, 1 the teacher itself."
         )
-        looks = [
+        models = [
             ModelAttention("teacher", f"Teacher {self.labels[1]}", self.tokens, self.teacher),
             ModelAttention("student", f"Student {self.labels[0]}", self.tokens, self.student),
         ]
-        return HtmlFigure(attention_page(looks, self.text, [said, *self.inheritance.notes]))
+        return HtmlFigure(attention_page(models, self.text, [summary, *self.inheritance.notes]))
 
 
 def examine(
