@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.compactors.cut_schedule import MIN_INTERVAL, CutSizes, CutSteps, group_sizes, smallest_dims
+from engine.compactors.cut_plan import CutPlan
+from engine.compactors.cut_schedule import CutSteps, smallest_dims
 from engine.compactors.decay import add_l2_gradient, decay_linearly, freeze_closing, nearly_zero, penalise_closing
 from engine.compactors.groups import DimGroup
 from engine.compactors.heir import Heir
@@ -26,7 +27,7 @@ from engine.settings.options import ConfigError
 from engine.sizing.cost import compactor_parameters, multiply_adds
 from engine.sizing.shape import Shape
 from engine.sizing.step_flops import FORWARD_AND_BACKWARD, BatchShape, forward_flops
-from engine.sizing.wid_cost import fold_multiply_adds, heir_multiply_adds
+from engine.sizing.wid_cost import fold_multiply_adds, group_sizes, heir_multiply_adds
 
 
 @dataclass(frozen=True)
@@ -88,41 +89,11 @@ class Wid(StartsFromLayers, ShapeChanging, Method):
                 f"heads at hidden {heads * teacher.head_dim}, or strategy dim."
             )
         problems += choose_layers(teacher.layers, student.layers, self.options.layers_from, self.options.layer_list)[1]
-        schedule = self.schedule(teacher, student)
-        problems = problems or schedule.objections()
-        return problems or self._too_late(schedule)
+        return problems or self.plan(teacher, student).objections()
 
-    def _too_late(self, schedule: CutSizes) -> list[str]:
-        """Why everything cannot be closed within the run's steps."""
-        needed = schedule.last_cut + 1  # intervals: the last cut's vectors take one to reach zero
-        if self.interval(schedule) * needed <= self.steps:
-            return []
-        if not self.options.interval:
-            return [
-                f"The rule {self.options.rule} closes this student in {schedule.last_cut} cuts, which takes at least "
-                f"{needed} steps, got {self.steps}; give the run more steps."
-            ]
-        return [
-            f"Closing ends {self.options.interval * needed:,} steps after the start, later than the run's "
-            f"{self.steps:,}; use at least {self.options.interval * needed:,} steps, or an interval of at most "
-            f"{self.steps // needed:,}."
-            if self.steps >= needed
-            else f"Closing takes at least {needed} steps, got {self.steps}; give the run more steps."
-        ]
-
-    def schedule(self, teacher: Shape, student: Shape) -> CutSizes:
-        """Which cuts lead from one shape to the other; a short run makes fewer and larger ones."""
-        fitting = max(1, self._closing_steps // MIN_INTERVAL - 1)
-        cuts = self.options.cuts if self.options.interval else min(self.options.cuts, fitting)
-        return CutSizes(teacher, student, self.options.strategy, self.options.rule, cuts)
-
-    def interval(self, schedule: CutSizes) -> int:
-        """Steps between cuts: cuts are due after one interval, two, ...; each takes one more to reach zero."""
-        return self.options.interval or max(1, self._closing_steps // (schedule.last_cut + 1))
-
-    @property
-    def _closing_steps(self) -> int:
-        return max(2, int(self.steps * self.options.closed_by))
+    def plan(self, teacher: Shape, student: Shape) -> CutPlan:
+        """Which cuts lead from one shape to the other in this run, and when."""
+        return CutPlan(self.options, self.steps, teacher, student)
 
     def student_shape(self, teacher: Shape, wanted: dict[str, Any]) -> Shape:
         """The folded student's shape: its decoder is its own, for it has a compactor of its own."""
@@ -143,17 +114,17 @@ class Wid(StartsFromLayers, ShapeChanging, Method):
 
     def notes(self, teacher: Shape, student: Shape) -> list[str]:
         """What the compactors cost, and where the paper ends."""
-        schedule = self.schedule(teacher, student)
-        interval = self.interval(schedule)
+        plan = self.plan(teacher, student)
+        last_cut = plan.sizes.last_cut
         notes = [
             f"While it inherits it carries up to {compactor_parameters(teacher):,} compactor parameters more; they are "
             "multiplied into the weights "
             + ("as soon as everything is closed." if self.options.after_closing == "folded" else "at the end."),
-            f"Dims close in {schedule.last_cut} cuts, one every {interval:,} steps; "
+            f"Dims close in {last_cut} cuts, one every {plan.interval:,} steps; "
             + (
-                f"everything is closed after step {interval * (schedule.last_cut + 1):,}."
+                f"everything is closed after step {plan.interval * (last_cut + 1):,}."
                 if self.options.closing == "linear"
-                else f"the last are chosen at step {interval * schedule.last_cut:,}, and the penalty takes its time to "
+                else f"the last are chosen at step {plan.interval * last_cut:,}, and the penalty takes its time to "
                 "bring them to zero."
             ),
             "Its decoder has a compactor of its own, so it is counted apart from the embedding table.",
@@ -173,8 +144,7 @@ class Wid(StartsFromLayers, ShapeChanging, Method):
         if shape.layers != teacher.shape.layers:
             chosen = [layer - 1 for layer in self.starting_layers(teacher.shape, shape)]
             teacher = select_layers(teacher, chosen)
-        schedule = self.schedule(teacher.shape, shape)
-        self.timetable = CutSteps(schedule, self.interval(schedule))
+        self.timetable = self.plan(teacher.shape, shape).cut_steps()
         return Heir(teacher, masked_norms=self.options.norm_statistics == "kept")
 
     def optimizer(self, student: nn.Module) -> torch.optim.Optimizer:
@@ -206,11 +176,11 @@ class Wid(StartsFromLayers, ShapeChanging, Method):
                     add_l2_gradient(group)
         return _still_open(student)
 
-    def _cut(self, student: Heir, group: DimGroup, cut: int, turns: CutSteps) -> None:
+    def _cut(self, student: Heir, group: DimGroup, cut: int, cuts: CutSteps) -> None:
         """Closes the dims of `group` with the smallest norms that `cut` takes, and says how they go."""
-        left, goal = turns.sizes.remaining(group.kind, cut), group_sizes(turns.sizes.student)[group.kind]
+        left, goal = cuts.sizes.remaining(group.kind, cut), group_sizes(cuts.sizes.student)[group.kind]
         if left < group.open_count:
-            blocks, unit = turns.sizes.pieces(group.kind)
+            blocks, unit = cuts.sizes.pieces(group.kind)
             norms = group.vector_norms(self.options.ranking).cpu()  # one device sync a group and cut
             student.close(group, smallest_dims(norms, left, blocks, unit))
         if not group.closing.any():
@@ -218,13 +188,14 @@ class Wid(StartsFromLayers, ShapeChanging, Method):
         if self.options.closing == "linear" or (
             group.open_count <= goal and nearly_zero(group)
         ):  # the penalty has done it
-            group.steps_to_zero = turns.interval
+            group.steps_to_zero = cuts.interval
 
     def move_end(self, steps: int) -> None:
         """What is still to be closed closes by the share of the run that was asked for, unless steps were."""
         self.steps = steps
         if self.timetable is not None and not self.options.interval:
-            self.timetable.move_end(self._closing_steps, steps)
+            sizes = self.timetable.sizes
+            self.timetable.move_end(self.plan(sizes.teacher, sizes.student).closing_steps, steps)
 
     def next_form(
         self, student: nn.Module, optimizer: torch.optim.Optimizer
@@ -240,11 +211,8 @@ class Wid(StartsFromLayers, ShapeChanging, Method):
     # ---- what it costs ----------------------------------------------------------------------------------------------
 
     def cost_phases(self, teacher: Shape, student: Shape) -> list[int]:
-        """A cut's dims are gone one interval after it, so every interval is a phase; the fold is one of its own."""
-        schedule = self.schedule(teacher, student)
-        interval = self.interval(schedule)
-        shrunk = [interval * (cut + 1) for cut in range(1, schedule.last_cut + 1)]
-        return [1, *sorted({step + more for step in shrunk for more in (0, 1)} - {1})]
+        """Every cut, and the fold."""
+        return self.plan(teacher, student).cost_phases()
 
     def pass_flops(
         self, teacher: Shape, student: Shape, work: BatchShape, step: int, network: nn.Module | None = None
@@ -256,7 +224,7 @@ class Wid(StartsFromLayers, ShapeChanging, Method):
         """
         born = _born(teacher, student)
         if network is None:
-            kept = self._present(teacher, student, step)
+            kept = self.plan(teacher, student).present_dims(step)
         else:
             kept = {it.kind: len(it.dims) for it in network.groups.values()} if isinstance(network, Heir) else None
         if kept is None:
@@ -265,19 +233,10 @@ class Wid(StartsFromLayers, ShapeChanging, Method):
 
     def update_flops(self, teacher: Shape, student: Shape, step: int) -> int:
         """The fold's products, in the step after which everything is closed."""
-        schedule = self.schedule(teacher, student)
-        turns = self.timetable or CutSteps(schedule, self.interval(schedule))
-        if self.options.after_closing == "kept" or step != turns.ends:
+        cuts = self.timetable or self.plan(teacher, student).cut_steps()
+        if self.options.after_closing == "kept" or step != cuts.ends:
             return 0
         return 2 * fold_multiply_adds(_born(teacher, student), group_sizes(student))
-
-    def _present(self, teacher: Shape, student: Shape, step: int) -> dict[str, int] | None:
-        """How many dims of each kind of group are in the matrices when `step` begins; None: it is folded by then."""
-        schedule = self.schedule(teacher, student)
-        cut = min((step - 1) // self.interval(schedule) - 1, schedule.last_cut)  # the last whose dims are gone
-        if cut == schedule.last_cut and self.options.after_closing == "folded":
-            return None
-        return {kind: schedule.remaining(kind, cut) if cut > 0 else full for kind, full in group_sizes(teacher).items()}
 
     def final_form(self, student: nn.Module) -> nn.Module:
         """The plain student; or, where compactors are kept, an heir that is closed."""

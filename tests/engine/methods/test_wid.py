@@ -72,9 +72,9 @@ def test_everything_is_closed_by_the_promised_share_of_the_run():
     for closed_by in (0.05, 0.3, 0.5, 1.0):
         for steps in (40, 97, 600):
             method = Wid(WidOptions(closed_by=closed_by), steps)
-            schedule = method.schedule(Shape(hidden=16, heads=4), Shape(hidden=8, heads=4))
-            assert method.interval(schedule) >= 1
-            assert method.interval(schedule) * (schedule.last_cut + 1) <= max(2, steps * closed_by)
+            plan = method.plan(Shape(hidden=16, heads=4), Shape(hidden=8, heads=4))
+            assert plan.interval >= 1
+            assert plan.interval * (plan.sizes.last_cut + 1) <= max(2, steps * closed_by)
 
 
 def test_the_dim_strategy_takes_as_many_from_every_head_and_the_smallest():

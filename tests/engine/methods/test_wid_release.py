@@ -83,7 +83,7 @@ def test_the_paper_s_preset_is_the_release_s_command_line():
     assert (options.rule, options.ranking, options.closing) == ("release", "reference", "penalty")
     assert options.compactor_decay == 0.01
     assert WidOptions(**Wid.about.presets["quick"]) == WidOptions()
-    closing_ends = Wid(options, 400_000).interval(None) * 17
+    closing_ends = Wid(options, 400_000).plan(Shape(), Shape()).interval * 17
     assert closing_ends / 400_000 == pytest.approx(0.02, abs=0.002)  # "everything in about 2% of the run"
 
 

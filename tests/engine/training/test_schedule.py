@@ -140,6 +140,6 @@ def test_wid_asked_for_an_interval_keeps_it():
     """Harm: `--option interval=500` that a slow machine overrules."""
     method = Wid(Wid.Options(interval=5, cuts=2), 40)
     small = Shape(layers=1, hidden=32, heads=4, mlm_head=True)
-    method.timetable = CutSteps(method.schedule(small, small.replace(hidden=16, heads=4, head_dim=4)), 5)
+    method.timetable = CutSteps(method.plan(small, small.replace(hidden=16, heads=4, head_dim=4)).sizes, 5)
     method.move_end(20)
     assert (method.steps, method.timetable.moved) == (20, None)
