@@ -178,8 +178,8 @@ with right, st.container(border=True):
             delta_arrow="off",
         )
         st.caption(f"{describe_shape(plan.shape)}.")
-        show_outlook(plan.outlook, budget)
-        for note in plan.method.notes(shape, plan.shape) if plan.outlook.steps is not None else []:
+        show_outlook(plan.estimate, budget)
+        for note in plan.method.notes(shape, plan.shape) if plan.estimate.steps is not None else []:
             st.caption(note)
         for reason in transformers_objections(plan.shape):
             st.caption(f"It cannot be exported to transformers: {reason}.")

@@ -32,14 +32,14 @@ from engine.teachers.catalog import load_teacher
 from engine.text.corpora import open_corpus
 from engine.text.sentence_pairs import PairCorpus, open_text
 from engine.training import find_or_run
-from engine.training.find_or_run import Say
+from engine.training.find_or_run import Announce
 from engine.training.plan import plan
 
 CROSS_TASK = ("mlm", "nsp", "sop")
 MeasuredSeeds = dict[str, dict[int, dict[str, float]]]  # row -> seed -> measure -> value
 
 
-def run_grid(grid: Grid, root: Path, say: Say, command: str, keep: Callable[[Outcome], None]) -> Outcome:
+def run_grid(grid: Grid, root: Path, say: Announce, command: str, keep: Callable[[Outcome], None]) -> Outcome:
     """Trains and measures every row of `grid` with every seed; `keep` gets what there is after each run.
 
     `command`: what a person types to have the same again.
@@ -61,7 +61,7 @@ def run_grid(grid: Grid, root: Path, say: Say, command: str, keep: Callable[[Out
     teacher = _teacher_row(grid, root, device, say) if grid.with_teacher else None
     outcome = grid_outcome(grid, measured, made, shapes, nulls, {}, teacher)
     for (name, seed), config in configs.items():
-        run = find_or_run.done(config, root, f"{name}, seed {seed}", say)
+        run = find_or_run.find_or_run(config, root, f"{name}, seed {seed}", say)
         card, model = run.card() or {}, load_model(run.student_dir)
         made[name, seed], seconds = run, seconds + float(card["seconds"])
         shapes.setdefault(name, card["shape"])
@@ -150,7 +150,7 @@ def _row_outcome(
     )  # fmt: skip
 
 
-def _teacher_row(grid: Grid, root: Path, device: Device, say: Say) -> RowOutcome:
+def _teacher_row(grid: Grid, root: Path, device: Device, say: Announce) -> RowOutcome:
     """The teacher as a row without runs; it keeps all of itself."""
     say("teacher: scored")
     found = load_teacher(str(grid.settings["teacher"]), root)

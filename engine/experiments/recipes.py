@@ -25,7 +25,7 @@ from engine.tasks.finetune import FineTuneRecipe
 from engine.tasks.scores import retained_score, score_task
 from engine.teachers.catalog import open_model, teacher_card
 from engine.training import find_or_run
-from engine.training.find_or_run import Say
+from engine.training.find_or_run import Announce
 from engine.training.plan import plan
 
 
@@ -102,7 +102,7 @@ def with_changes(recipe: Recipe, **changes: Any) -> Recipe:
     return replace(recipe, **{name: value for name, value in changes.items() if value is not None})
 
 
-def run_recipe(recipe: Recipe, root: Path, say: Say) -> dict[str, Any]:
+def run_recipe(recipe: Recipe, root: Path, say: Announce) -> dict[str, Any]:
     """Trains and scores everything; `say` is told what is done now. The answer is plain values.
 
     Raises:
@@ -112,7 +112,7 @@ def run_recipe(recipe: Recipe, root: Path, say: Say) -> dict[str, Any]:
     found_tasks = [find_task(name) for name in recipe.tasks]
     for config in configs.values():
         plan(config, root)  # refuses all before one begins
-    made = {method: find_or_run.done(config, root, method, say) for method, config in configs.items()}
+    made = {method: find_or_run.find_or_run(config, root, method, say) for method, config in configs.items()}
     rows: dict[str, dict[str, Any]] = {"teacher": _teacher_row(recipe, root)}
     for method, run in made.items():
         card = run.card() or {}

@@ -29,7 +29,7 @@ CHUNK = 1 << 20
 
 
 @torch.no_grad()
-def measured(teacher: Bert, student: Bert, data: TrainingData, device: Device) -> dict[str, Any]:
+def measure_both(teacher: Bert, student: Bert, data: TrainingData, device: Device) -> dict[str, Any]:
     """Both models on this machine, now: {"teacher": {...}, "student": {...}, and how it was measured}.
 
     "bytes": of all tensors in one safetensors file; "latency_ms": median of several forward passes over one fixed
@@ -43,7 +43,7 @@ def measured(teacher: Bert, student: Bert, data: TrainingData, device: Device) -
         name: {
             "bytes": 0,
             "latency_ms": round(1000 * statistics.median(times[name]), 3),
-            "zeros": round(zeros(model), 6),
+            "zeros": round(zero_share(model), 6),
         }
         for name, model in models.items()
     }
@@ -84,7 +84,7 @@ def _passes(models: dict[str, Bert], batch: Batch, device: Device) -> dict[str, 
     return times
 
 
-def zeros(model: nn.Module) -> float:
+def zero_share(model: nn.Module) -> float:
     """Share (0-1) of the weights of the layers' matrices that are exactly zero."""
     weights = [p for name, p in model.named_parameters() if p.ndim == 2 and name.startswith(("attentions.", "ffns."))]
     return sum(int((weight == 0).sum()) for weight in weights) / max(1, sum(weight.numel() for weight in weights))

@@ -19,16 +19,16 @@ from engine.settings.run_config import RunConfig
 from engine.storage.atomic import write_json
 from engine.storage.runs import Run
 from engine.text.corpora import Corpus, TrainingData
-from engine.training.plan import MANY_STEPS, Look, Plan, foresee
+from engine.training.plan import MANY_STEPS, Plan, SampledBatches, estimate_cost
 from engine.training.processes import Processes
 from engine.training.step import Learner, trainable, work_of
 
-LOOKED_AT = 16  # batches
-SAMPLE = 64  # batches' rows are read to look at, where the number of steps is not known yet
+SAMPLED = 16  # batches
+BATCHES_READ = 64  # batches' rows are read to look at, where the number of steps is not known yet
 WARM, TIMED = 2, 6  # steps of each kind; as many in every process, for they go together
 
 
-def settle(
+def settle_budget(
     config: RunConfig,
     plan: Plan,
     teacher: Bert,
@@ -47,34 +47,34 @@ def settle(
         ConfigError: the budget is less than one step takes.
         RunError: what was kept is damaged.
     """
-    if processes.agree(run.budget_path.exists()):
+    if processes.broadcast_flag(run.budget_path.exists()):
         return CostEstimate.from_json(run.budget())
-    look, pace = look_at(text, config), None
+    sampled, pace = sample_batches(text, config), None
     if config.budget and parse_budget(config.budget).unit == "seconds":
-        pace = measure(config, plan, teacher, fitted, text, look, device, processes)
-    outlook = foresee(config, plan.method, teacher.shape, plan.shape, look, pace)
+        pace = seconds_per_flop(config, plan, teacher, fitted, text, sampled, device, processes)
+    estimate = estimate_cost(config, plan.method, teacher.shape, plan.shape, sampled, pace)
     if processes.rank == 0:
-        write_json(run.budget_path, {**outlook.to_json(), "course": outlook.course})
-    return outlook
+        write_json(run.budget_path, {**estimate.to_json(), "course": estimate.course})
+    return estimate
 
 
-def look_at(text: TrainingData, config: RunConfig) -> Look:
+def sample_batches(text: TrainingData, config: RunConfig) -> SampledBatches:
     """The first batches of `text`; how many tokens a batch has, where its rows are there already, from all of them."""
-    batches = [text.batch(step, config.batch, config.seed) for step in range(LOOKED_AT)]
+    batches = [text.batch(step, config.batch, config.seed) for step in range(SAMPLED)]
     tokens = sum(int(batch.visible.sum()) for batch in batches) / len(batches)
     if isinstance(text, Corpus):
         tokens = float(text.rows.lengths(np.arange(len(text.rows))).mean()) * config.batch
     parts = [batch.split(config.processes * config.accumulate) for batch in batches]
-    return Look([work_of(some) for some in parts], tokens)
+    return SampledBatches([work_of(some) for some in parts], tokens)
 
 
-def measure(
+def seconds_per_flop(
     config: RunConfig,
     plan: Plan,
     teacher: Bert,
     fitted: Any,
     text: TrainingData,
-    look: Look,
+    sampled: SampledBatches,
     device: Device,
     processes: Processes,
 ) -> tuple[float, float]:
@@ -94,12 +94,12 @@ def measure(
         teacher.to(device.type)
         step = cost_phases(method, teacher.shape, plan.shape)[-1] if late else 1
         taken = seconds_of_steps(method, student, fitted, text, config, device, processes)
-        flops = [step_flops(method, teacher.shape, plan.shape, parts, step) for parts in look.batches[:TIMED]]
+        flops = [step_flops(method, teacher.shape, plan.shape, parts, step) for parts in sampled.batches[:TIMED]]
         paces.append(statistics.median(a / b for a, b in zip(taken, flops, strict=True)))
         teacher.to("cpu")
         del student
     torch.set_rng_state(random)
-    paces = processes.said(paces)
+    paces = processes.broadcast(paces)
     return paces[0], paces[-1]
 
 

@@ -15,7 +15,7 @@ from engine.storage.runs import Run, list_runs
 POLL_S = 0.1  # how often a waiting run looks whether its device is free
 
 
-def wait_in_line(run: Run, lock: BaseFileLock, device: str) -> Iterator[dict[str, Any]]:
+def wait_for_device(run: Run, lock: BaseFileLock, device: str) -> Iterator[dict[str, Any]]:
     """Ends when the device is ours or a stop is requested; yields one 'waiting' event if it is not ours at once."""
     since = float("inf")
     while not run.stop_requested():
@@ -40,7 +40,7 @@ def _someone_before(run: Run, device: str, since: float) -> bool:
     return False
 
 
-def lock_of(run: Run, name: str) -> BaseFileLock:
+def run_lock(run: Run, name: str) -> BaseFileLock:
     """A lock shared by all runs of one root; the system releases it when its holder ends, however it ends."""
     folder = run.path.parent / ".locks"
     folder.mkdir(exist_ok=True)

@@ -12,11 +12,11 @@ from engine.storage import runs
 from engine.storage.runs import Run, RunError
 from engine.training import job
 
-Say = Callable[[str], None]
+Announce = Callable[[str], None]
 
 
-def done(config: RunConfig, root: Path, who: str, say: Say) -> Run:
-    """The finished run of `config` in `root`; `who` it is for is told to `say` with what happens.
+def find_or_run(config: RunConfig, root: Path, who: str, announce: Announce) -> Run:
+    """The finished run of `config` in `root`; `who` it is for is told to `announce` with what happens.
 
     Raises:
         ValueError: it cannot be run as asked, or ended without a student.
@@ -25,20 +25,20 @@ def done(config: RunConfig, root: Path, who: str, say: Say) -> Run:
     same = [run for run in runs.list_runs(root) if _config(run) == wanted]
     for run in same:
         if run.status() == "finished" and run.card():
-            say(f"{who}: {run.id} has done this before")
+            announce(f"{who}: {run.id} has done this before")
             return run
-    begun = next((run for run in same if run.status() in ("stopped", "died") and not job.at_work(run)), None)
-    if begun:
-        run = begun
+    unfinished = next((run for run in same if run.status() in ("stopped", "died") and not job.at_work(run)), None)
+    if unfinished:
+        run = unfinished
         job.queue(run)
-        say(f"{who}: {run.id} goes on, {config.steps:,} steps in all")
+        announce(f"{who}: {run.id} goes on, {config.steps:,} steps in all")
     else:
         run = runs.create_run(root, wanted, f"{config.method}-recipe")
-        say(f"{who}: {run.id}, {config.steps:,} steps")
+        announce(f"{who}: {run.id}, {config.steps:,} steps")
     last: dict[str, Any] = {}
     for last in job.perform(run):
         if last["kind"] == "evaluation":
-            say(f"{who}: step {last['step']:,}, accuracy {last['accuracy']:.1%}")
+            announce(f"{who}: step {last['step']:,}, accuracy {last['accuracy']:.1%}")
     if last.get("kind") != "finished":
         raise ConfigError(
             [f"The run {run.id} ended without a finished student: {last.get('message', 'it was stopped')}."]

@@ -9,7 +9,7 @@ from engine.learning.masked_lm import pair_score
 from engine.model.saved_models import save_model
 from engine.storage.atomic import write_json
 from engine.text.sentence_pairs import PairCorpus
-from engine.training.before_after import measured
+from engine.training.before_after import measure_both
 from engine.training.run_card import student_card
 from engine.training.session import Event, Session
 
@@ -30,7 +30,7 @@ def finish(session: Session) -> Iterator[Event]:
     yield {"kind": "evaluation", "step": session.done, **score}
     yield from frame_events(session.film, bert, session.done)
     seconds = session.meter.seconds
-    sides = measured(session.teacher.bert, bert, session.data, device) if rank == 0 else {}
+    sides = measure_both(session.teacher.bert, bert, session.data, device) if rank == 0 else {}
 
     # card
     card = student_card(

@@ -24,7 +24,7 @@ from filelock import Timeout
 
 from engine.settings.run_config import RunConfig
 from engine.storage.runs import ENDED, Run, RunError, Status, create_run, open_run
-from engine.training.device_queue import POLL_S, lock_of, wait_in_line
+from engine.training.device_queue import POLL_S, run_lock, wait_for_device
 from engine.training.launch import KILL, command_for, send, spawn
 
 Train = Callable[[RunConfig, Run], Iterator[dict[str, Any]]]
@@ -73,7 +73,7 @@ def resume(run: Run, command: Sequence[str] | None = None, processes: int | None
     `processes`: how many on this machine, by default as many as its config says. They may differ from before.
     """
     try:
-        with lock_of(run, f"start-{run.id}").acquire(timeout=0):  # two pages may ask at the same moment
+        with run_lock(run, f"start-{run.id}").acquire(timeout=0):  # two pages may ask at the same moment
             if at_work(run):
                 raise RunError(f"A process still works on run '{run.id}'. Wait for it, or stop it first.")
             run.process_path.unlink(missing_ok=True)
@@ -132,10 +132,10 @@ def perform(run: Run, train: Train = _train, device_of: DeviceOf = _device_of) -
         config = RunConfig.from_json(run.config())
         device = device_of(config)
         agree = _agreement(size)
-        lock = lock_of(run, f"device-{device}")
+        lock = run_lock(run, f"device-{device}")
         try:
             if rank == 0:
-                yield from wait_in_line(run, lock, device)
+                yield from wait_for_device(run, lock, device)
             if not agree(not run.stop_requested()):
                 yield tell({"kind": "stopped", "message": "Stopped before training began."})
                 return
@@ -163,14 +163,14 @@ def _agreement(size: int) -> Callable[[bool], bool]:
     """What turns a word of each of the run's `size` processes into rank 0's word; the others wait for it."""
     if size == 1:
         return bool
-    from engine.training.processes import join  # here and not above: it loads torch
+    from engine.training.processes import join_processes  # here and not above: it loads torch
 
-    return join().agree
+    return join_processes().broadcast_flag
 
 
 def _tell_failure(run: Run, error: Exception, who: str) -> None:
     """Says why the run failed. The first process to fail is right; the others only miss it."""
-    with lock_of(run, f"end-{run.id}"):
+    with run_lock(run, f"end-{run.id}"):
         # not "started": a process may fail before the first one has said that
         events = [event for event in run.events()[0] if event["kind"] in ("queued", "failed")]
         last = events[-1] if events else {}

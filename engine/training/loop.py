@@ -13,7 +13,7 @@ from engine.methods.base import step_flops
 from engine.settings.run_config import RunConfig
 from engine.storage.runs import Run
 from engine.training.finish import finish
-from engine.training.processes import join
+from engine.training.processes import join_processes
 from engine.training.schedule import Countdown
 from engine.training.session import Event, Session, TrainingError
 from engine.training.setup import set_up
@@ -33,7 +33,7 @@ def train(config: RunConfig, run: Run) -> Iterator[Event]:
             run as asked.
     """
     torch.manual_seed(config.seed)
-    processes = join()
+    processes = join_processes()
     config = dataclasses.replace(config, processes=processes.size)  # a resumed run may have others than before
     session = yield from set_up(config, run, processes)
     if session is None:
@@ -91,7 +91,7 @@ def learn(session: Session) -> Iterator[Event]:
 def move_end(session: Session, countdown: Countdown) -> bool:
     """Moves the run's last step to where its seconds end, as it looks by now; whether that is another one."""
     session.device.synchronize()
-    end = countdown.took(session.done, *session.processes.said([session.meter.training_seconds]))
+    end = countdown.end_after(session.done, *session.processes.broadcast([session.meter.training_seconds]))
     moved = end != session.config.steps
     if moved:
         session.move_end(session.done, end)
@@ -100,7 +100,7 @@ def move_end(session: Session, countdown: Countdown) -> bool:
 
 def stop_requested(session: Session) -> bool:
     """Whether somebody asked the run to stop, before its end; all its processes agree."""
-    return session.processes.agree(session.run.stop_requested()) and session.done < session.config.steps
+    return session.processes.broadcast_flag(session.run.stop_requested()) and session.done < session.config.steps
 
 
 def step_event(session: Session, numbers: dict[str, float]) -> Event:

@@ -97,4 +97,4 @@ class Meter:
         if not self._losses:
             return {}
         sums = torch.stack([torch.as_tensor(value) for value in self._losses.values()])
-        return dict(zip(self._losses, self._processes.sums(sums), strict=True))
+        return dict(zip(self._losses, self._processes.sum_over_processes(sums), strict=True))

@@ -14,14 +14,14 @@ NEWEST = 60  # runs that are looked at
 
 
 @dataclass(frozen=True)
-class Experience:
+class PastRuns:
     """Means over earlier runs; None: there was none like it."""
 
     tokens_a_row: float | None = None  # without padding
     flops_a_second: float | None = None  # of training steps
 
 
-def experience(root: Path | None, config: RunConfig, corpus: str, pairs: str, task: str, device: str) -> Experience:
+def past_runs_like(root: Path | None, config: RunConfig, corpus: str, pairs: str, task: str, device: str) -> PastRuns:
     """What the newest runs in `root` tell of `config`.
 
     Rows are those of runs on the same text and length, in the same kind of `pairs`, or those of
@@ -37,7 +37,7 @@ def experience(root: Path | None, config: RunConfig, corpus: str, pairs: str, ta
         same = (card["method"], card["precision"], card["device_name"], card["processes"])
         if flops is None and same == (config.method, config.precision, device, config.processes):
             flops = card["flops"] / card["training_seconds"]
-    return Experience(tokens, flops)
+    return PastRuns(tokens, flops)
 
 
 def _cards(root: Path | None) -> Iterator[dict[str, Any]]:

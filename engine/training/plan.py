@@ -17,13 +17,13 @@ from engine.settings.run_config import RunConfig
 from engine.sizing.shape import Shape, ShapeError
 from engine.sizing.step_flops import BatchShape
 from engine.teachers import catalog as teachers
-from engine.training.past_runs import experience
+from engine.training.past_runs import past_runs_like
 
 MANY_STEPS = 1_000_000  # with so many steps no method refuses a shape for want of them
 
 
 @dataclass(frozen=True)
-class Look:
+class SampledBatches:
     """Batches as a run will see them, each in the parts in which it is taken, and how many tokens they have."""
 
     batches: Sequence[Sequence[BatchShape]]
@@ -40,13 +40,13 @@ class Plan:
     shape: Shape  # the student's
     corpus: str
     device: Device
-    outlook: CostEstimate
+    estimate: CostEstimate
 
 
-def plan(config: RunConfig, runs: Path | None = None, settled: CostEstimate | None = None) -> Plan:
+def plan(config: RunConfig, runs: Path | None = None, known: CostEstimate | None = None) -> Plan:
     """What `config` asks for; `runs`: the folder in which the teacher run:ID looks.
 
-    `settled`: what a run has found out when it began; without it the outlook is what earlier runs let expect, or rows
+    `known`: what a run has found out when it began; without it the estimate is what earlier runs let expect, or rows
     as full as they can be. How many steps a budget in seconds gives may then stay open.
 
     Raises:
@@ -67,24 +67,24 @@ def plan(config: RunConfig, runs: Path | None = None, settled: CostEstimate | No
             ]
         )
     shape = method.student_shape(card.shape, config.student)
-    outlook = settled
-    if outlook is None:
-        known = experience(runs, config, corpus, method.task.pairs, method.task.name, device.name)
-        look = expected(config, card.shape, known.tokens_a_row)
-        pace = None if known.flops_a_second is None else (1 / known.flops_a_second, 1 / known.flops_a_second)
-        outlook = foresee(config, method, card.shape, shape, look, pace)
-    if config.budget and outlook.steps is not None:
-        method = kind(options, outlook.steps)
+    estimate = known
+    if estimate is None:
+        past = past_runs_like(runs, config, corpus, method.task.pairs, method.task.name, device.name)
+        sampled = assumed_batches(config, card.shape, past.tokens_a_row)
+        pace = None if past.flops_a_second is None else (1 / past.flops_a_second, 1 / past.flops_a_second)
+        estimate = estimate_cost(config, method, card.shape, shape, sampled, pace)
+    if config.budget and estimate.steps is not None:
+        method = kind(options, estimate.steps)
         try:
             shape = method.student_shape(card.shape, config.student)
         except (ShapeError, ConfigError) as error:
-            spend, plural = parse_budget(config.budget), "s" * (outlook.steps > 1)
-            about = f"The budget of {spend} comes to {outlook.steps:,} step{plural}."
+            spend, plural = parse_budget(config.budget), "s" * (estimate.steps > 1)
+            about = f"The budget of {spend} comes to {estimate.steps:,} step{plural}."
             raise type(error)([about, *error.problems]) from None
-    return Plan(method, card, shape, corpus, device, outlook)
+    return Plan(method, card, shape, corpus, device, estimate)
 
 
-def expected(config: RunConfig, teacher: Shape, tokens_a_row: float | None) -> Look:
+def assumed_batches(config: RunConfig, teacher: Shape, tokens_a_row: float | None) -> SampledBatches:
     """Batches of even rows of `tokens_a_row` tokens, or as full as they can be."""
     longest = min(config.length, teacher.positions)
     length = min(longest, max(2, round(tokens_a_row or longest)))
@@ -92,18 +92,18 @@ def expected(config: RunConfig, teacher: Shape, tokens_a_row: float | None) -> L
     edges = [config.batch * index // parts for index in range(parts + 1)]
     rows = [after - before for before, after in zip(edges, edges[1:], strict=False)]
     batch = [BatchShape(some, length, round(config.mask_share * some * length)) for some in rows]
-    return Look([batch], config.batch * (tokens_a_row or longest), tokens_a_row is None)
+    return SampledBatches([batch], config.batch * (tokens_a_row or longest), tokens_a_row is None)
 
 
-def foresee(
+def estimate_cost(
     config: RunConfig,
     method: Method,
     teacher: Shape,
     student: Shape,
-    look: Look,
+    sampled: SampledBatches,
     pace: tuple[float, float] | None = None,
 ) -> CostEstimate:
-    """What a run over batches like those of `look` takes, and how many steps its budget comes to.
+    """What a run over batches like those of `sampled` takes, and how many steps its budget comes to.
 
     `pace`: seconds a FLOP in the run's first and in its last steps; in between, a step's seconds go with its FLOPs.
 
@@ -116,7 +116,9 @@ def foresee(
             return 0.0
         which = type(method)(method.options, steps)
         return sum_over_steps(
-            lambda step: _mean_flops(which, teacher, student, step, look), cost_phases(which, teacher, student), steps
+            lambda step: _mean_flops(which, teacher, student, step, sampled),
+            cost_phases(which, teacher, student),
+            steps,
         )
 
     def course(steps: int) -> list[tuple[int, float]]:
@@ -124,7 +126,7 @@ def foresee(
         first, last = pace
         which = type(method)(method.options, steps)
         phases = cost_phases(which, teacher, student)
-        counts = [_mean_flops(which, teacher, student, phase, look) for phase in phases]
+        counts = [_mean_flops(which, teacher, student, phase, sampled) for phase in phases]
         begin, end = counts[0], counts[-1]
         slope = (first * begin - last * end) / (begin - end) if begin != end else first
         return [(phase, first * begin + slope * (count - begin)) for phase, count in zip(phases, counts, strict=True)]
@@ -136,7 +138,7 @@ def foresee(
     spend = parse_budget(config.budget) if config.budget else Budget(config.steps, "steps")
     steps: int | None = int(spend.amount)
     if spend.unit == "tokens":
-        steps = int(spend.amount / look.tokens)
+        steps = int(spend.amount / sampled.tokens)
     elif spend.unit == "flops":
         steps = steps_for_budget(flops, spend.amount)
     elif spend.unit == "seconds":
@@ -145,11 +147,11 @@ def foresee(
         raise ConfigError([f"A budget of {spend} is less than one step takes; give more, or take a smaller batch."])
     if steps is None:
         return CostEstimate(None, seconds=spend.amount)
-    timed = (seconds(steps), look.full_rows, course(steps)) if pace and steps else (None, look.full_rows)
-    return CostEstimate(steps, steps * look.tokens, flops(steps), *timed)
+    timed = (seconds(steps), sampled.full_rows, course(steps)) if pace and steps else (None, sampled.full_rows)
+    return CostEstimate(steps, steps * sampled.tokens, flops(steps), *timed)
 
 
-def _mean_flops(method: Method, teacher: Shape, student: Shape, step: int, look: Look) -> float:
-    """FLOPs of `step`, the mean over the batches of `look`."""
-    counts = [step_flops(method, teacher, student, parts, step) for parts in look.batches]
+def _mean_flops(method: Method, teacher: Shape, student: Shape, step: int, sampled: SampledBatches) -> float:
+    """FLOPs of `step`, the mean over the batches of `sampled`."""
+    counts = [step_flops(method, teacher, student, parts, step) for parts in sampled.batches]
     return sum(counts) / len(counts)

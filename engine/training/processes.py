@@ -24,7 +24,7 @@ PATIENCE = timedelta(days=365)  # rank 0 may stand in line for its device for as
 
 
 @functools.cache
-def join() -> Processes:
+def join_processes() -> Processes:
     """This process among those of its run: torchrun's environment says which it is. Meets the others the first time."""
     rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
@@ -42,15 +42,15 @@ class Processes:
         self._network: nn.Module | None = None
         self._averaged: list[nn.Parameter] = []  # whose gradients the network averages
 
-    def agree(self, said: bool) -> bool:
-        """What rank 0 said, in every process; the others wait for it."""
+    def broadcast_flag(self, flag: bool) -> bool:
+        """The `flag` that rank 0 has, in every process; the others wait for it."""
         if self.size == 1:
-            return said
-        word = torch.tensor([said], dtype=torch.uint8)
+            return flag
+        word = torch.tensor([flag], dtype=torch.uint8)
         dist.broadcast(word, 0, group=self._line)
         return bool(word)
 
-    def said(self, numbers: list[float]) -> list[float]:
+    def broadcast(self, numbers: list[float]) -> list[float]:
         """The `numbers` that rank 0 has, in every process; the others wait for them."""
         if self.size == 1:
             return numbers
@@ -58,7 +58,7 @@ class Processes:
         dist.broadcast(words, 0, group=self._line)
         return words.tolist()
 
-    def tell(self, what: Any) -> Any:
+    def broadcast_object(self, what: Any) -> Any:
         """What rank 0 gives, plain values and tensors on the CPU, in every process; the others wait for it."""
         if self.size == 1:
             return what
@@ -66,7 +66,7 @@ class Processes:
         dist.broadcast_object_list(told, 0, group=self._line)
         return told[0]
 
-    def sums(self, values: Tensor) -> list[float]:
+    def sum_over_processes(self, values: Tensor) -> list[float]:
         """`values` (n,) summed over all processes. Waits for the device."""
         if self.size > 1:
             values = values.clone()

@@ -63,7 +63,7 @@ def student_card(
         "seconds": round(seconds, 2),
         "budget": {
             "asked": str(parse_budget(config.budget)) if config.budget else f"{config.steps:,} steps",
-            "planned": plan.outlook.to_json(),
+            "planned": plan.estimate.to_json(),
         },
         "tokens": spent["tokens"],
         "flops": spent["flops"],
@@ -77,7 +77,7 @@ def student_card(
     }
 
 
-def hidden_words(length: int, share: float = MASKED_SHARE) -> int:
+def predicted_words(length: int, share: float = MASKED_SHARE) -> int:
     """How many tokens of a row of `length` are hidden and predicted, as expected of a row without padding."""
     return round(share * length)
 
@@ -91,13 +91,13 @@ def start_event(
     token are those of a forward pass over a row without padding; the masked-LM head, the widest product of a small
     model, runs on the hidden words only, and is counted on so many of them as a row has.
     """
-    hidden = hidden_words(length, config.mask_share)
+    hidden = predicted_words(length, config.mask_share)
     taught = teacher.replace(pooler=False, pair_head=False, mlm_head=plan.shape.mlm_head)
     return {
         "kind": "start",
         "step": step,
         "steps": config.steps,
-        "planned": plan.outlook.to_json(),
+        "planned": plan.estimate.to_json(),
         "processes": config.processes,
         "device": plan.device.type,
         "device_name": plan.device.name,

@@ -24,7 +24,7 @@ class Countdown:
         self.spent = 0.0
         self.taken = self.expected = TRUST * self.course[0][1]
 
-    def took(self, step: int, spent: float) -> int:
+    def end_after(self, step: int, spent: float) -> int:
         """The run's last step, as it looks after `step`; `spent`: the seconds of all steps so far.
 
         That is `step` itself where the next one does not fit any more.

@@ -22,7 +22,7 @@ from engine.training.checkpoints import save_checkpoint
 from engine.training.meter import Meter
 from engine.training.plan import Plan
 from engine.training.processes import Processes
-from engine.training.run_card import hidden_words
+from engine.training.run_card import predicted_words
 from engine.training.schedule import Countdown, LearningRate, Milestones, milestones_of
 from engine.training.step import Learner
 
@@ -101,6 +101,6 @@ class Session:
             return []
         config = self.config
         rows = max(1, config.batch // (config.processes * config.accumulate))  # of a forward pass
-        predicted = rows * hidden_words(self.length, config.mask_share)
+        predicted = rows * predicted_words(self.length, config.mask_share)
         drawn = self.method.snapshot(self.learner.student, rows * self.length, self.length, predicted)
         return [{"kind": "picture", "step": self.done, **drawn}]

@@ -23,7 +23,7 @@ from engine.teachers.card import Teacher
 from engine.teachers.catalog import load_teacher
 from engine.text.corpora import TrainingData
 from engine.text.masking import Masking
-from engine.training.budget_trial import SAMPLE, settle
+from engine.training.budget_trial import BATCHES_READ, settle_budget
 from engine.training.checkpoints import load_checkpoint, restore_parameters, restore_random_state
 from engine.training.meter import Meter
 from engine.training.plan import Plan, plan
@@ -49,7 +49,7 @@ def set_up(config: RunConfig, run: Run, processes: Processes) -> Generator[Event
     yield {"kind": "prepare", "message": f"Loading the teacher {planned.teacher.label}"}
     teacher = load_teacher(config.teacher, run.path.parent)
     yield {"kind": "prepare", "message": f"Reading {task.describe(planned.corpus)}"}
-    steps = max(SAMPLE if config.budget else config.steps, 1)
+    steps = max(BATCHES_READ if config.budget else config.steps, 1)
     data = _open_data(config, planned, teacher, steps)
     teacher_bert = teacher.bert.to(device.type).eval().requires_grad_(False)
     work = task.fit_teacher(teacher_bert, data, config.seed, device)
@@ -61,12 +61,12 @@ def set_up(config: RunConfig, run: Run, processes: Processes) -> Generator[Event
     # how many steps its budget comes to
     if config.budget:
         yield {"kind": "prepare", "message": f"Finding out how many steps {parse_budget(config.budget)} are"}
-    outlook = settle(config, planned, teacher_bert, fitted, data, device, processes, run)
+    estimate = settle_budget(config, planned, teacher_bert, fitted, data, device, processes, run)
     if config.budget:
-        assert outlook.steps is not None
-        config = dataclasses.replace(config, steps=outlook.steps)
+        assert estimate.steps is not None
+        config = dataclasses.replace(config, steps=estimate.steps)
         data = _open_data(config, planned, teacher, config.steps)
-    planned = plan(config, run.path.parent, outlook)
+    planned = plan(config, run.path.parent, estimate)
     method = planned.method
 
     # the student, as it begins or where an earlier process left off
@@ -95,12 +95,12 @@ def set_up(config: RunConfig, run: Run, processes: Processes) -> Generator[Event
         length=_length(config, planned),
         learner=Learner(method, student, method.optimizer(student), fitted, device, processes),
         rate=LearningRate(config.steps, config.warmup),
-        countdown=_countdown(config, outlook),
+        countdown=_countdown(config, estimate),
         done=0,
     )
     if saved:
         _resume(session, saved)
-    if processes.sums(torch.tensor([float(session.done)])) != [session.done * processes.size]:
+    if processes.sum_over_processes(torch.tensor([float(session.done)])) != [session.done * processes.size]:
         raise TrainingError("The run's processes see different checkpoints; wait until its folder is the same for all.")
 
     # what is known before the first step
@@ -145,7 +145,7 @@ def _fit_teacher(
         left = (time.perf_counter() - began) * (1 - share) / share if share else None
         yield {"kind": "prepare", "message": doing, "share": share, "seconds_left": left}
         stopped = run.stop_requested()
-    if processes.agree(stopped):
+    if processes.broadcast_flag(stopped):
         return None
     while fitted is None:
         try:
@@ -167,16 +167,16 @@ def _calibrate(
         decided = calibrated(
             method, student, (data.batch(at, config.batch, config.seed).to(device.type) for at in looks)
         )
-        processes.tell(state_of(method, decided))
+        processes.broadcast_object(state_of(method, decided))
         return decided
-    return restored(method, student.to("cpu"), processes.tell(None))
+    return restored(method, student.to("cpu"), processes.broadcast_object(None))
 
 
-def _countdown(config: RunConfig, outlook: CostEstimate) -> Countdown | None:
+def _countdown(config: RunConfig, estimate: CostEstimate) -> Countdown | None:
     """What moves the end of a run whose budget is time."""
-    if not config.budget or parse_budget(config.budget).unit != "seconds" or not outlook.course:
+    if not config.budget or parse_budget(config.budget).unit != "seconds" or not estimate.course:
         return None
-    return Countdown(parse_budget(config.budget).amount, config.steps, outlook.course)
+    return Countdown(parse_budget(config.budget).amount, config.steps, estimate.course)
 
 
 def _resume(session: Session, saved: dict[str, Any]) -> None:

@@ -121,11 +121,11 @@ def test_a_run_that_was_begun_goes_on(tmp_path):
     run.append({"kind": "stopped", "message": "Stopped before training began."})
     failed = create_run(tmp_path, config.to_json(), "scratch-recipe")
     failed.append({"kind": "failed", "message": "The disk was full."})
-    found = find_or_run.done(config, tmp_path, "a row", said.append)
+    found = find_or_run.find_or_run(config, tmp_path, "a row", said.append)
     assert found.id == run.id
     assert found.status() == "finished"
     assert "goes on" in said[0]
-    assert find_or_run.done(config, tmp_path, "a row", said.append).id == run.id
+    assert find_or_run.find_or_run(config, tmp_path, "a row", said.append).id == run.id
     assert len(list_runs(tmp_path)) == 2
 
 

@@ -15,7 +15,7 @@ from engine.storage.runs import create_run, list_runs
 from engine.training import budget_trial as stopwatch
 from engine.training import setup
 from engine.training.loop import train
-from engine.training.past_runs import experience
+from engine.training.past_runs import past_runs_like
 from engine.training.plan import plan
 from tests.fixtures.builders import finish, losses, new_run, slow_steps, tiny
 
@@ -99,7 +99,7 @@ def test_a_budget_is_a_number_of_steps_and_no_more(unit, plain, tmp_path, monkey
     run.clear_stop()
     kept = json.loads(run.budget_path.read_text())
     with monkeypatch.context() as patch:
-        patch.setattr(stopwatch, "look_at", None)  # a resume must not look again
+        patch.setattr(stopwatch, "sample_batches", None)  # a resume must not look again
         told += finish(spending, run)
     card = run.card()
     assert card["steps"] == kept["steps"] == card["budget"]["planned"]["steps"]
@@ -128,7 +128,7 @@ def test_the_stopwatch_leaves_nothing_behind(method, tmp_path, monkeypatch) -> N
 def test_a_plan_tells_what_it_takes(plain) -> None:
     """Harm: a night of training that was thought to be an hour."""
     root, config, events = plain
-    blind, wise = plan(config).outlook, plan(config, root).outlook
+    blind, wise = plan(config).estimate, plan(config, root).estimate
     spent = next(event for event in events if event["kind"] == "finished")["card"]
     assert blind.full_rows
     assert blind.tokens == 24 * config.batch * config.length
@@ -138,17 +138,17 @@ def test_a_plan_tells_what_it_takes(plain) -> None:
     assert wise.flops == pytest.approx(spent["flops"], rel=0.1)
     assert wise.seconds == pytest.approx(wise.flops * spent["training_seconds"] / spent["flops"])
     other = dataclasses.replace(config, method="scratch", options={})
-    assert plan(other, root).outlook.seconds is None  # nobody knows how fast that goes
-    assert plan(dataclasses.replace(config, budget="9s")).outlook.steps is None
-    assert plan(dataclasses.replace(config, budget="9s"), root).outlook.steps is not None
+    assert plan(other, root).estimate.seconds is None  # nobody knows how fast that goes
+    assert plan(dataclasses.replace(config, budget="9s")).estimate.steps is None
+    assert plan(dataclasses.replace(config, budget="9s"), root).estimate.steps is not None
 
 
 def test_experience_passes_over_what_says_nothing(tmp_path) -> None:
     """Harm: one damaged card, or a run from before tokens were counted, and no plan is shown."""
     for number, text in enumerate(("{", '{"tokens": 5}', "[]", '{"tokens": 0, "flops": 0, "training_seconds": 0}')):
         create_run(tmp_path, {}, f"run{number}").card_path.write_text(text)
-    assert experience(tmp_path, RunConfig(), "microworld", "none", "", "CPU").tokens_a_row is None
-    assert experience(tmp_path / "nowhere", RunConfig(), "microworld", "none", "", "CPU").flops_a_second is None
+    assert past_runs_like(tmp_path, RunConfig(), "microworld", "none", "", "CPU").tokens_a_row is None
+    assert past_runs_like(tmp_path / "nowhere", RunConfig(), "microworld", "none", "", "CPU").flops_a_second is None
 
 
 TOO_SMALL = {

@@ -15,16 +15,16 @@ from engine.model.saved_models import load_model
 from engine.storage.runs import ENDED
 from engine.training import job, launch
 from engine.training.loop import train
-from engine.training.processes import join
+from engine.training.processes import join_processes
 from tests.fixtures.builders import finish, losses, new_run, tiny
 
 
 def test_a_process_alone_talks_to_nobody():
     """Harm: every run on a laptop needs a process group."""
-    alone, student = join(), nn.Linear(2, 2)
+    alone, student = join_processes(), nn.Linear(2, 2)
     assert (alone.rank, alone.size) == (0, 1)
-    assert (alone.agree(True), alone.agree(False)) == (True, False)
-    assert alone.sums(torch.tensor([1.5, 2.0])) == [1.5, 2.0]
+    assert (alone.broadcast_flag(True), alone.broadcast_flag(False)) == (True, False)
+    assert alone.sum_over_processes(torch.tensor([1.5, 2.0])) == [1.5, 2.0]
     for last in (True, False):
         with alone.forward(student, last) as network:
             assert network is student

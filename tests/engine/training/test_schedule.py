@@ -97,7 +97,7 @@ def test_no_machine_overdraws_by_more_than_its_last_step(seconds, asked, course)
     while step < countdown.steps and step < 400:
         step += 1
         spent += seconds[step - 1]
-        assert countdown.took(step, spent) >= step
+        assert countdown.end_after(step, spent) >= step
     assert spent - seconds[step - 1] <= asked
     assert step == 400 or asked - spent <= 25 * max(seconds)  # what is left would not have paid for one more
 
