@@ -80,8 +80,9 @@ def set_up(config: RunConfig, run: Run, processes: Processes) -> Generator[Event
         student = restored(method, student, saved["extra"]["method"])
         restore_parameters(student, saved["student"])
     student = trainable(student, device)
-    if not saved and (looks := calibration_batches(method)):
-        yield {"kind": "prepare", "message": f"Looking at {looks:,} batches of the corpus"}
+    if not saved:
+        if looks := calibration_batches(method):
+            yield {"kind": "prepare", "message": f"Looking at {looks:,} batches of the corpus"}
         student = trainable(_calibrate(method, student, data, config, device, processes), device)
     planned = dataclasses.replace(planned, shape=shape_after(method, student, planned.shape))
     session = Session(
@@ -162,12 +163,12 @@ def _calibrate(
 
     Two GPUs that round differently would otherwise take different heads out of one student.
     """
-    if processes.rank == 0:
-        looks = range(calibration_batches(method))
-        decided = calibrated(
-            method, student, (data.batch(at, config.batch, config.seed).to(device.type) for at in looks)
-        )
-        processes.broadcast_object(state_of(method, decided))
+    looks = calibration_batches(method)
+    if processes.rank == 0 or not looks:
+        batches = (data.batch(look, config.batch, config.seed).to(device.type) for look in range(looks))
+        decided = calibrated(method, student, batches)
+        if looks:
+            processes.broadcast_object(state_of(method, decided))
         return decided
     return restored(method, student.to("cpu"), processes.broadcast_object(None))
 
