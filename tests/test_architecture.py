@@ -287,6 +287,19 @@ def test_the_loop_knows_no_method() -> None:
     assert not wrong, wrong
 
 
+def test_a_training_step_is_written_once() -> None:
+    """Harm: the loop, a budget's trial and the benches each take a step of their own, and one leaves a hook out."""
+    calls = {
+        (node.func.attr, name)
+        for name, tree in within("engine", "app")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+    }
+    for hook in ("after_backward", "next_form"):
+        assert {name for called, name in calls if called == hook} == {"engine.training.step"}, hook
+    assert {name for called, name in calls if called == "losses"} == {"engine.training.step"}
+
+
 def test_only_the_app_imports_the_app() -> None:
     """Harm: whatever imports a page runs it."""
     wrong = [

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from engine.learning.losses import at_least_float32, distillation_kl, mean_over_rows
 from engine.methods.base import About
-from engine.methods.kinds.fresh_student import FreshStudent
+from engine.methods.kinds.fresh_student import FreshStudent, learning_rate
 from engine.methods.kinds.learning_task import LearningTask, MaskedText
 from engine.model.bert import INIT_DEVIATION, Bert, Trace, new_bert
 from engine.settings.options import option
@@ -52,7 +52,7 @@ class AlbertOptions:
         label="weight of soft targets",
     )
     temperature: float = option(2.0, "Of the soft targets.", least=0.1, most=100.0, advanced=True)
-    lr: float = option(1e-3, "Peak learning rate.", least=1e-7, most=1.0, label="learning rate")
+    lr: float = learning_rate()
     deviation: float = option(
         INIT_DEVIATION,
         "Standard deviation of fresh weights. The paper's 0.02 is for widths of hundreds; a student of a few dozen "

@@ -14,9 +14,9 @@ from engine.methods.kinds.attention_distillation import (
     PRESET_NOTES,
     PRESETS,
     AttentionDistillation,
-    learning_rate,
     masked_lm_weight,
 )
+from engine.methods.kinds.fresh_student import learning_rate
 from engine.methods.kinds.layer_map import ImitatesLayers
 from engine.model.bert import Bert, Trace
 from engine.settings.options import option

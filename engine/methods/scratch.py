@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.methods.base import About
-from engine.methods.kinds.fresh_student import FreshStudent, optimizer_choice
-from engine.settings.options import option
+from engine.methods.kinds.fresh_student import FreshStudent, learning_rate, optimizer_choice
 
 
 @dataclass(frozen=True)
 class ScratchOptions:
     """Options of training from scratch."""
 
-    lr: float = option(1e-3, "Peak learning rate.", least=1e-7, most=1.0, label="learning rate")
+    lr: float = learning_rate()
     optimizer: str = optimizer_choice()
 
 

@@ -35,11 +35,6 @@ def masked_lm_weight() -> Any:
     )
 
 
-def learning_rate() -> Any:
-    """The field `lr` of a method's options."""
-    return option(1e-3, "Peak learning rate.", least=1e-7, most=1.0, label="learning rate")
-
-
 class AttentionDistillation(FreshStudent):
     """Its options have `hard`, the weight of masked-LM beside the paper's own losses."""
 

@@ -14,6 +14,11 @@ from engine.settings.options import option
 from engine.sizing.shape import Shape
 
 
+def learning_rate() -> Any:
+    """The field `lr` of a method's options, at the rate that suits fresh weights."""
+    return option(1e-3, "Peak learning rate.", least=1e-7, most=1.0, label="learning rate")
+
+
 def optimizer_choice() -> Any:
     """The field `optimizer` of a method's options."""
     return option(
