@@ -396,6 +396,19 @@ def test_banned_words_are_found(name: str, banned: bool) -> None:
     assert bool(banned_words(name)) == banned
 
 
+def test_no_text_names_a_file_that_is_gone() -> None:
+    """Harm: a reader is sent to a file that was renamed years ago."""
+    known = {str(path.relative_to(ROOT)) for path in project_files() if path.suffix == ".py"}
+    names = {Path(name).name for name in known}
+    gone = []
+    for path in (ROOT / name for name in sorted(known) if name.startswith(("engine/", "app/"))):
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            for found in re.findall(r"(?<![\w{/.])((?:\w+/)*\w+\.py)\b", line):
+                if found not in (known if "/" in found else names):
+                    gone.append(f"{path.relative_to(ROOT)}:{number} names {found}")
+    assert not gone, gone
+
+
 def test_no_name_says_nothing() -> None:
     """Harm: a drawer called helpers, into which everything goes and where nobody looks."""
     wrong = [name for name in sources() if banned_words(name)]

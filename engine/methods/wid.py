@@ -1,6 +1,6 @@
 """Weight-Inherited Distillation: when dims close and how they are led to zero.
 
-The algebra is in compactor.py, the counting and ranking in closing.py.
+The algebra is in engine/compactors/heir.py, which dims go when in engine/compactors/cut_plan.py and cut_schedule.py.
 """
 
 from __future__ import annotations
