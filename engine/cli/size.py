@@ -81,6 +81,7 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         ValueError: the shape, the budget or anything else does not fit.
     """
+    _check_choices(arguments)
     if arguments.presets:
         _print_presets(arguments.json)
         return
@@ -106,6 +107,24 @@ def run(arguments: argparse.Namespace) -> None:
     from engine.cli.size_text import as_text
 
     print(as_text(answer))
+
+
+def _check_choices(arguments: argparse.Namespace) -> None:
+    """Refuses a word that is no choice, also where the answer would not have needed it.
+
+    Raises:
+        ValueError: which flag, what there is, what came.
+    """
+    from engine.sizing.footprint import PRECISIONS
+    from engine.sizing.roofline import ACCELERATORS
+    from engine.sizing.solver import BUDGET_KINDS
+    from engine.sizing.wid_cost import STRATEGIES
+
+    known = {"precision": PRECISIONS, "device": ACCELERATORS, "of": BUDGET_KINDS, "strategy": STRATEGIES}
+    for name, choices in known.items():
+        value = getattr(arguments, name)
+        if value is not None and value not in choices:
+            raise ValueError(f"--{name} must be {_one_of(choices)}, got {value[:60]!r}.")
 
 
 def _models(arguments: argparse.Namespace) -> list[tuple[str, Shape]]:

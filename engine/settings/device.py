@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from engine.settings.options import ConfigError
+from engine.settings.run_config import PRECISIONS
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,10 @@ def pick_device(wanted: str = "auto", precision: str = "auto") -> Device:
     that has it and float32 elsewhere: a CPU's choice would otherwise change what a published seed gives.
 
     Raises:
-        ConfigError: this machine has no such device, or the device not this precision.
+        ConfigError: this machine has no such device, the device not this precision, or there is no such precision.
     """
+    if precision not in PRECISIONS:
+        raise ConfigError([f"precision must be one of {', '.join(PRECISIONS)}, got {precision[:60]!r}."])
     device = _pick(wanted)
     if precision == "auto":
         return device

@@ -12,6 +12,9 @@ from engine.settings.budget import parse_budget
 from engine.settings.options import ConfigError, option, validation_errors
 
 
+PRECISIONS = ("auto", "float32", "bfloat16")  # of matrix products in training
+
+
 @dataclass(frozen=True)
 class RunConfig:
     """One run: who teaches, what the student looks like, how and how long it learns.
@@ -39,7 +42,7 @@ class RunConfig:
     precision: str = option(
         "auto",
         "Of matrix products; auto: bfloat16 on a GPU that has it. On a CPU with AMX, bfloat16 is about twice as fast.",
-        choices=("auto", "float32", "bfloat16"),
+        choices=PRECISIONS,
     )
     masking: str = option(
         "token",
