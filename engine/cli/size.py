@@ -116,15 +116,17 @@ def _check_choices(arguments: argparse.Namespace) -> None:
         ValueError: which flag, what there is, what came.
     """
     from engine.sizing.footprint import PRECISIONS
-    from engine.sizing.roofline import ACCELERATORS
+    from engine.sizing.roofline import find_accelerator
     from engine.sizing.solver import BUDGET_KINDS
     from engine.sizing.wid_cost import STRATEGIES
 
-    known = {"precision": PRECISIONS, "device": ACCELERATORS, "of": BUDGET_KINDS, "strategy": STRATEGIES}
+    known: dict[str, Iterable[str]] = {"precision": PRECISIONS, "of": BUDGET_KINDS, "strategy": STRATEGIES}
     for name, choices in known.items():
         value = getattr(arguments, name)
         if value is not None and value not in choices:
-            raise ValueError(f"--{name} must be {_one_of(choices)}, got {value[:60]!r}.")
+            raise ValueError(f"--{name} must be one of {', '.join(choices)}, got {value[:60]!r}.")
+    if arguments.device is not None:
+        find_accelerator(arguments.device)
 
 
 def _models(arguments: argparse.Namespace) -> list[tuple[str, Shape]]:

@@ -11,7 +11,6 @@ from typing import Any
 from engine.settings.budget import parse_budget
 from engine.settings.options import ConfigError, option, validation_errors
 
-
 PRECISIONS = ("auto", "float32", "bfloat16")  # of matrix products in training
 
 
