@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from engine.model.bert import Bert
 from engine.model.transformers_format import classifier_to_transformers, to_transformers
 from engine.settings.error_text import last_line
+from engine.settings.transformers_import import tokenizer_in
 from engine.sizing.shape import Shape
 from engine.storage.atomic import whole_folder
 
@@ -64,8 +65,6 @@ def load_model(folder: Path) -> Model:
     Raises:
         CheckpointError: the folder holds no model, or a damaged one.
     """
-    from transformers import AutoTokenizer
-
     for name in ("card.json", "model.safetensors", "tokenizer.json"):
         if not (folder / name).is_file():
             raise CheckpointError(f"{folder.name} holds no finished model: {name} is missing.")
@@ -75,7 +74,7 @@ def load_model(folder: Path) -> Model:
         tensors = load_file(folder / "model.safetensors")
         _check_kinds(bert, tensors)
         bert.load_state_dict(tensors)
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        tokenizer = tokenizer_in(folder)
     except Exception as error:  # damaged bytes come out of three parsers as errors of every kind
         raise CheckpointError(f"The model in {folder.name} is damaged: {last_line(error)}") from error
     return Model(bert.eval(), tokenizer, card)

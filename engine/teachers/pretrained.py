@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.settings.error_text import first_line
 from engine.settings.reachable import reachable
+from engine.settings.transformers_import import tokenizer_in
 from engine.sizing.shape import Shape, ShapeError
 from engine.storage.allowed_folders import PathError, allowed_path
 
@@ -123,7 +124,6 @@ def read_folder(folder: Path) -> tuple[Bert, Any]:
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
-    from transformers import AutoTokenizer
 
     from engine.model.new_head import with_mlm_head
     from engine.model.transformers_format import from_transformers
@@ -138,7 +138,7 @@ def read_folder(folder: Path) -> tuple[Bert, Any]:
     if not any((folder / name).is_file() for name in VOCABULARIES):
         raise PretrainedError(f"{folder.name} holds no tokenizer; it needs {' or '.join(VOCABULARIES)}.")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        tokenizer = tokenizer_in(folder)
     except Exception as error:  # damaged bytes come out of its parsers as errors of every kind
         raise PretrainedError(f"The tokenizer in {folder.name} cannot be read: {first_line(error)}") from error
     special = ("pad_token_id", "unk_token_id", "cls_token_id", "sep_token_id", "mask_token_id")

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from engine.settings.project import ASSETS
+from engine.settings.transformers_import import transformers_class
 from engine.sizing.shape import Shape
 from engine.teachers.card import ENGLISH, Card, Teacher, TeacherError
 from engine.text import microworld
@@ -74,13 +75,11 @@ def _blank_card() -> Card:
 
 
 def _load_blank() -> Teacher:
-    from transformers import BertTokenizer
-
     from engine.model.bert import new_bert
 
     card = _blank_card()
     words = {word: index for index, word in enumerate(microworld.vocabulary())}
-    return Teacher(card, new_bert(card.shape, seed=0), BertTokenizer(vocab=words))
+    return Teacher(card, new_bert(card.shape, seed=0), transformers_class("BertTokenizer")(vocab=words))
 
 
 def _minilm_folder() -> Path:
@@ -112,7 +111,6 @@ def _original_card() -> Card:
 
 def _load_original() -> Teacher:
     from safetensors.torch import load_file
-    from transformers import BertTokenizer
 
     from engine.model.bert import new_bert
     from engine.model.new_head import with_mlm_head
@@ -128,7 +126,7 @@ def _load_original() -> Teacher:
     encoder = from_transformers(json.loads((folder / "config.json").read_text()), load_file(weights))
     bert = new_bert(card.shape, seed=0)  # the package's pooler never learned anything and is left out
     bert.load_state_dict({k: v for k, v in with_mlm_head(encoder).state_dict().items() if k in bert.state_dict()})
-    return Teacher(card, bert, BertTokenizer.from_pretrained(folder, local_files_only=True))
+    return Teacher(card, bert, transformers_class("BertTokenizer").from_pretrained(folder, local_files_only=True))
 
 
 def _adapter_scores(folder: Path) -> dict[str, float]:
