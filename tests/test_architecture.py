@@ -163,6 +163,14 @@ def test_no_crumb_of_a_file_serves_one_other() -> None:
     assert not crumbs, crumbs
 
 
+def test_no_folder_of_tests_is_passed_over(request: pytest.FixtureRequest) -> None:
+    """Harm: a folder has one of the names that pytest leaves out, such as build, and its tests never run."""
+    hook = request.config.pluginmanager.hook.pytest_ignore_collect
+    folders = {path.parent for path in project_files() if path.name.startswith("test_") and path.suffix == ".py"}
+    passed_over = [folder for folder in folders if hook(collection_path=folder, config=request.config)]
+    assert not passed_over, passed_over
+
+
 def light_modules() -> set[str]:
     """Modules of the engine whose import loads no heavy library: followed through every import that runs with it."""
 
