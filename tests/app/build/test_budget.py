@@ -1,7 +1,7 @@
 """Budgets on the build page: chosen in any unit, and told before the start."""
 
 from engine.training import job
-from tests.fixtures.pages import by_label
+from tests.fixtures.page_reading import by_label
 
 
 def test_a_budget_can_be_given_in_other_units(page, monkeypatch):

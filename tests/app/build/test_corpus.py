@@ -5,7 +5,7 @@ import pytest
 from app.build.corpus import masked_rows
 from app.elements.theme import DARK, LIGHT
 from tests.fixtures.builders import tokenizer
-from tests.fixtures.pages import by_label
+from tests.fixtures.page_reading import by_label
 
 
 def test_a_text_is_looked_at_before_it_is_used(page, tmp_path):

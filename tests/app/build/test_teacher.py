@@ -5,7 +5,7 @@ import transformers
 
 from engine.teachers import catalog
 from tests.fixtures.builders import tokenizer
-from tests.fixtures.pages import by_label
+from tests.fixtures.page_reading import by_label
 
 
 def test_a_checkpoint_without_a_head_is_offered_adaptation(page, tmp_path):

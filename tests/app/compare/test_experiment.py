@@ -7,7 +7,7 @@ import pytest
 
 from engine.cli.recipe import GRIDS
 from tests.fixtures.experiments import crossed, experiment, finished, replayed, row
-from tests.fixtures.pages import html
+from tests.fixtures.page_reading import html
 
 HOSTILE = "<img src=x onerror=alert(1)> [link](http://example.com) $x$"
 

@@ -3,7 +3,7 @@
 import json
 
 from tests.fixtures.experiments import experiment, finished, row
-from tests.fixtures.pages import html
+from tests.fixtures.page_reading import html
 
 
 def test_own_experiments_and_runs_appear(opened, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from app.examine import film
 from engine.inheritance.curve import read_inheritance_curve
 from engine.storage.attention_frames import read_frames
-from tests.fixtures.pages import words
+from tests.fixtures.page_reading import words
 
 
 def test_the_film_shows_every_picture_and_a_curve(page, made):

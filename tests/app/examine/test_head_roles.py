@@ -1,6 +1,6 @@
 """What heads do, on the examine page. Run without a browser."""
 
-from tests.fixtures.pages import tabled
+from tests.fixtures.page_reading import tabled
 
 
 def test_heads_and_their_relations(opened) -> None:

@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from app.session import caches
 from tests.fixtures.examine_page import EMOJI, PAGE, RIGHT_TO_LEFT
-from tests.fixtures.pages import plots, words
+from tests.fixtures.page_reading import plots, words
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from engine.model.saved_models import load_model
 from engine.settings.run_config import RunConfig
 from engine.storage.runs import Run
 from tests.fixtures.examine_page import EMOJI, RIGHT_TO_LEFT, open_page
-from tests.fixtures.pages import plots, press, words
+from tests.fixtures.page_reading import plots, press, words
 from tests.fixtures.short_run import make
 
 

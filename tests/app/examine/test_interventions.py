@@ -3,7 +3,7 @@
 import pytest
 
 from app.session import caches
-from tests.fixtures.pages import tabled, told
+from tests.fixtures.page_reading import tabled, told
 
 
 def test_a_head_is_switched_off_and_all_are_ranked(opened, ids) -> None:

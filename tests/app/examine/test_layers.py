@@ -2,7 +2,7 @@
 
 import json
 
-from tests.fixtures.pages import tabled, told
+from tests.fixtures.page_reading import tabled, told
 
 
 def test_layers_of_any_set_of_models(opened, ids) -> None:

@@ -1,7 +1,7 @@
 """A student and its teacher: compared only where they can be. Run without a browser."""
 
 from app.examine import model_pair
-from tests.fixtures.pages import told
+from tests.fixtures.page_reading import told
 
 
 def test_models_of_two_vocabularies_are_not_compared_position_by_position(opened, monkeypatch) -> None:

@@ -8,7 +8,7 @@ from app.session import caches
 from engine.storage.runs import list_runs
 from engine.training import job
 from tests.fixtures.build_page import opened
-from tests.fixtures.pages import by_label
+from tests.fixtures.page_reading import by_label
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 from app.examine import model_pair
 from app.session import caches
 from tests.fixtures.examine_page import COMPRESSED, PAGE
-from tests.fixtures.pages import told
+from tests.fixtures.page_reading import told
 
 
 @pytest.mark.parametrize("method", COMPRESSED)

@@ -5,7 +5,7 @@ import re
 from engine.sizing.comparison import TABS, Comparison, Configuration
 from engine.sizing.cost import parameters
 from engine.sizing.shape import Shape
-from tests.fixtures.pages import by_label, html
+from tests.fixtures.page_reading import by_label, html
 from tests.fixtures.size_page import count, opened
 
 HOSTILE = "<img src=x onerror=alert(1)>![](http://evil/x.png)[a](javascript:1)$x$:red[y]"

@@ -3,7 +3,7 @@
 import pytest
 
 from engine.sizing.cost import parameters
-from tests.fixtures.pages import by_label, html
+from tests.fixtures.page_reading import by_label, html
 from tests.fixtures.size_page import FOUR, count, opened
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from engine.sizing.comparison import Comparison
-from tests.fixtures.pages import by_label
+from tests.fixtures.page_reading import by_label
 from tests.fixtures.size_page import FOUR, count, opened
 
 

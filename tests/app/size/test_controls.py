@@ -6,7 +6,7 @@ from engine.sizing.comparison import Comparison, Configuration, editable_fields
 from engine.sizing.cost import parameters
 from engine.sizing.presets import PRESETS
 from engine.sizing.shape import Shape
-from tests.fixtures.pages import by_label
+from tests.fixtures.page_reading import by_label
 from tests.fixtures.size_page import count, opened
 
 

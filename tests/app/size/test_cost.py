@@ -1,7 +1,7 @@
 """What running and training costs, on a known device and on this machine. Run without a browser."""
 
 from engine.sizing.comparison import Comparison
-from tests.fixtures.pages import by_label, html
+from tests.fixtures.page_reading import by_label, html
 from tests.fixtures.size_page import FOUR, opened
 
 

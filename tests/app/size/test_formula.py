@@ -2,7 +2,7 @@
 
 from engine.sizing.cost import parameters
 from engine.sizing.shape import Shape
-from tests.fixtures.pages import by_label, html
+from tests.fixtures.page_reading import by_label, html
 from tests.fixtures.size_page import opened
 
 

@@ -5,7 +5,7 @@ import pytest
 from engine.sizing.comparison import TABS, Comparison, Configuration, editable_fields
 from engine.sizing.cost import parameters
 from engine.sizing.shape import LARGEST_NUMBER, Shape
-from tests.fixtures.pages import html
+from tests.fixtures.page_reading import html
 from tests.fixtures.size_page import opened
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.fixtures.pages import html, titles
+from tests.fixtures.page_reading import html, titles
 from tests.fixtures.pictured_run import beginning
 from tests.fixtures.watch_page import ENDED, PICTURES, STEPS
 

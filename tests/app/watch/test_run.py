@@ -1,7 +1,7 @@
 """One run on the watch page: at work, ended, old or damaged. Run without a browser."""
 
 from app.watch.run import budget_used
-from tests.fixtures.pages import html, titles
+from tests.fixtures.page_reading import html, titles
 from tests.fixtures.pictured_run import beginning, picture
 from tests.fixtures.watch_page import ENDED, STEPS
 

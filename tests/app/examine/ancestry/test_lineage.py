@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 from app.examine.ancestry.lineage import moment_of_compactors
 from app.session import caches
 from tests.fixtures.examine_page import PAGE
-from tests.fixtures.pages import told
+from tests.fixtures.page_reading import told
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Ancestry on the examine page. Run without a browser."""
 
-from tests.fixtures.pages import tabled, told
+from tests.fixtures.page_reading import tabled, told
 
 
 def test_ancestry_is_told_for_who_inherited(opened) -> None:
