@@ -11,3 +11,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test asks a hub
 # What tests and the processes that they start would keep in the user's cache goes when the last test has ended.
 CACHE = tempfile.TemporaryDirectory(prefix="heirloom-tests-", ignore_cleanup_errors=True)
 os.environ["HEIRLOOM_CACHE"] = CACHE.name
+
+
+def pytest_ignore_collect(collection_path):
+    """Tests of app/build are tests: pytest by itself passes over every folder of that name."""
+    return False if collection_path.name == "build" and collection_path.is_dir() else None

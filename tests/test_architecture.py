@@ -27,6 +27,15 @@ LEAST_LINES = 40  # of a file with one importer
 WIDGETS = {f"app.elements.{name}" for name in ("figure", "tiles", "buttons", "progress")}  # elements that are some
 DRAWN_WITHOUT = {"app.watch.compactor_norms", "app.compare.points"}  # beside whatever is named charts
 UI = {"streamlit", "plotly", "bertviz", "pandas", "app", "streamlit_app"}
+SUBJECTS = (  # test files about several files or folders at once, which keep the name of what they are about
+    "tests/app/test_browser.py",  # a walk from page to page
+    "tests/engine/methods/test_contract.py",  # what every method keeps to
+    "tests/engine/methods/test_new_method.py",  # a method that is only a file
+    "tests/engine/methods/test_teacher_cost.py",  # what any method asks of its teacher
+    "tests/engine/methods/test_whole_loss.py",  # every method's loss against its paper
+    "tests/engine/training/test_old_runs.py",  # runs of earlier versions
+    "tests/engine/training/test_resume.py",  # every kind of run, gone on with
+)
 BANNED_WORDS = {"manager", "helper", "util", "handler", "misc"}  # and their plurals
 
 
@@ -161,6 +170,28 @@ def test_no_crumb_of_a_file_serves_one_other() -> None:
         if len(found) == 1 and path.is_file() and len(path.read_text(encoding="utf-8").splitlines()) < LEAST_LINES:
             crumbs.append(f"{name}, which only {next(iter(found))} imports")
     assert not crumbs, crumbs
+
+
+def test_tests_mirror_the_tree() -> None:
+    """Harm: whoever changes a file cannot find its tests, and writes them once more elsewhere."""
+    lost = set()
+    for path in project_files():
+        parts = path.relative_to(ROOT).parts
+        if parts[0] == "tests" and parts[1] in ("engine", "app") and re.fullmatch(r"test_\w+\.py", path.name):
+            tested, words = ROOT.joinpath(*parts[1:-1]), path.stem.split("_")[1:]
+            names = ["_".join(words[:end]) for end in range(1, len(words) + 1)]  # the rest says which of its tests
+            if not any((tested / it).exists() for name in names for it in (f"{name}.py", f"__{name}__.py", name)):
+                lost.add("/".join(parts))
+    assert not lost - set(SUBJECTS), f"Call these after a file or folder that they test: {sorted(lost - set(SUBJECTS))}"
+    assert not set(SUBJECTS) - lost, f"SUBJECTS names what needs no word, or is gone: {set(SUBJECTS) - lost}"
+
+
+def test_no_folder_of_tests_is_passed_over(request: pytest.FixtureRequest) -> None:
+    """Harm: a folder has one of the names that pytest leaves out, such as build, and its tests never run."""
+    hook = request.config.pluginmanager.hook.pytest_ignore_collect
+    folders = {path.parent for path in project_files() if path.name.startswith("test_") and path.suffix == ".py"}
+    passed_over = [folder for folder in folders if hook(collection_path=folder, config=request.config)]
+    assert not passed_over, passed_over
 
 
 def light_modules() -> set[str]:

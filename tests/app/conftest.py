@@ -1,4 +1,4 @@
-"""A real browser and a real server, for tests that look at the app as a person does."""
+"""A real browser and a real server, for tests that look at the app as a person does; and runs for all others."""
 
 import json
 import os
@@ -150,3 +150,48 @@ def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(corpora, "HELD_OUT_ROWS", 32)
         return folder, make(folder, "wid")
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory):
+    """A folder with the students that the examine page is tried with, made once for all files."""
+    from engine.text import corpora
+    from tests.fixtures.examine_page import make_students
+
+    folder = tmp_path_factory.mktemp("students")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(corpora, "HELD_OUT_ROWS", 32)
+        make_students(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def ids(runs):
+    """The id of the student made by each method."""
+    from engine.storage.runs import list_runs
+
+    return {json.loads((run.student_dir / "card.json").read_text())["method"]: run.id for run in list_runs(runs)}
+
+
+@pytest.fixture
+def opened(runs, ids, monkeypatch):
+    """Opens a tab of the examine page for the student of a method."""
+    from streamlit.testing.v1 import AppTest
+
+    from app.examine import model_pair
+    from app.session import caches
+    from tests.fixtures.examine_page import PAGE
+
+    monkeypatch.setattr(caches, "RUNS", runs)
+    monkeypatch.setattr(model_pair, "ROWS", 16)
+    monkeypatch.setattr(model_pair, "MOST_RANKING_ROWS", 16)
+
+    def open_tab(view, method="wid", run=None):
+        page = AppTest.from_file(PAGE, default_timeout=300)
+        page.query_params["run"] = run or ids[method]
+        page.query_params["view"] = view
+        page.run()
+        assert not page.exception, page.exception
+        return page
+
+    return open_tab

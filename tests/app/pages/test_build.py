@@ -3,28 +3,18 @@
 import shlex
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
-from app.session import caches, options_form
-from engine.settings.device import Device
+from app.session import caches
 from engine.storage.runs import list_runs
 from engine.training import job
-from engine.training.launch import PROJECT
-
-PAGE = str(PROJECT / "app" / "pages" / "build.py")
+from tests.fixtures.build_page import opened
+from tests.fixtures.page_reading import by_label
 
 
 @pytest.fixture
 def page(monkeypatch, tmp_path):
-    """The page on a machine with three GPUs, and its runs in a folder of their own."""
-    monkeypatch.setattr(caches, "RUNS", tmp_path / "runs")
-    monkeypatch.setattr(caches, "device", lambda: Device("cpu", "three CPUs", False, 3))
-    return AppTest.from_file(PAGE, default_timeout=120).run()
-
-
-def by_label(widgets, label):
-    """The widget with that label."""
-    return next(widget for widget in widgets if widget.label == label)
+    """The page on a machine that is good for three processes."""
+    return opened(monkeypatch, tmp_path)
 
 
 def test_processes_are_offered_up_to_what_the_machine_has(page, monkeypatch):
@@ -69,24 +59,6 @@ def test_a_cluster_gets_the_exact_command_for_a_run_that_is_there(page):
     assert not page.exception
 
 
-def test_a_budget_can_be_given_in_other_units(page, monkeypatch):
-    """Harm: a budget chosen in the form that the run does not keep to, or a plan that does not say what it takes."""
-    started = []
-    monkeypatch.setattr(job, "start", lambda root, config, name: started.append(config) or 1 / 0)
-
-    def plan():
-        return {it.label: it.value for it in page.metric}
-
-    assert plan()["Steps"] == "500"
-    assert {"Tokens", "Work", "Training"} <= set(plan())
-    for unit, budget in (("tokens", "1000000 tokens"), ("flops", "5000000000000 flops"), ("seconds", "60 seconds")):
-        page.get("button_group")[[it.label for it in page.get("button_group")].index("Budget in")].set_value(unit).run()
-        assert not page.exception
-        assert (plan()["Steps"] == "–") == (unit == "seconds")  # nobody has timed a run here yet
-        by_label(page.button, "Start").click().run()
-        assert started.pop()["budget"] == budget
-
-
 def test_a_one_shot_method_asks_for_what_it_has_and_may_take_no_step(page, monkeypatch):
     """Harm: a compression that takes no step cannot be started from the form, or asks for a width it ignores."""
     started = []
@@ -114,17 +86,3 @@ def test_int8_says_its_bytes_and_claims_no_fewer_parameters(page):
     assert not page.exception
     assert page.metric[0].delta == "as many as the teacher"
     assert "bytes instead of" in " ".join(caption.value for caption in page.caption)
-
-
-def test_what_takes_no_step_does_not_count_them(page):
-    """Harm: four boxes of zeros beside the button, as if something were missing."""
-    by_label(page.selectbox, "Method").set_value("magnitude").run()
-    assert not page.exception
-    assert "Steps" not in {tile.label for tile in page.metric}
-    assert any("no training step" in caption.value for caption in page.caption)
-
-
-def test_choices_are_spelt_as_people_spell_them():
-    """Harm: "Sop" and "Like bert" on the buttons of a project about BERT."""
-    names = ("sop", "ffn", "like BERT", "none", "adamw")
-    assert [options_form.choice_label(name) for name in names] == ["SOP", "FFN", "Like BERT", "None", "AdamW"]

@@ -37,6 +37,28 @@ def test_size_page_comes_before_torch(open_page, server) -> None:
     assert "libtorch" not in loaded
 
 
+def test_parameter_count_follows_the_sliders(open_page) -> None:
+    """Harm: the number on the page is not that of the shape on the page."""
+    page = open_page()
+    page.get_by_text("33,391,290").first.wait_for()  # 12 x 384: facts/model_sizes.json, minilm-l12-h384
+    page.get_by_role("slider", name="Layers").press("Home")
+    page.get_by_text("33,391,290").first.wait_for(state="detached")
+    layers = page.get_by_role("slider", name="Layers")
+    for _ in range(5):
+        layers.press("ArrowRight")
+    page.get_by_text("22,744,506").first.wait_for()  # 6 x 384: minilm-l6-h384
+
+
+def test_heads_that_do_not_divide_are_explained(open_page) -> None:
+    """Harm: an impossible shape shows a traceback, or a count of something that cannot exist."""
+    page = open_page()
+    page.get_by_role("slider", name="Heads").press("ArrowLeft")
+    message = main(page).get_by_role("alert")
+    message.wait_for()
+    assert "does not divide into 11 heads" in message.inner_text()
+    assert "12" in message.inner_text()
+
+
 def test_terms_and_bars_light_up_together(open_page) -> None:
     """Harm: nobody can tell which term of the formula is which piece of the bar."""
     page = open_page()

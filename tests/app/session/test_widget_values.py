@@ -6,7 +6,6 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.session import caches
-from app.size import comparison_state
 from engine.sizing.comparison import TABS
 from engine.training.launch import PROJECT
 from tests.fixtures.pictured_run import beginning, step_event, write_run
@@ -127,21 +126,6 @@ def test_a_click_while_the_size_page_is_drawn_changes_no_number(tmp_path, monkey
     page.run()
     assert untold(page) == {}
     assert [one.value for one in page.number_input] == shape
-
-
-def test_a_new_control_s_report_of_what_it_was_made_with_is_no_change() -> None:
-    """Harm: a slider that was made anew tells its number late, and takes back what has been chosen since."""
-    session, taken = {"slider": 6}, []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(comparison_state, "recall", session.get)
-        patch.setattr(comparison_state, "remember", session.__setitem__)
-        changed = comparison_state.change_callback("slider", 6, taken.append)
-        changed()
-        assert taken == []
-        for value in (7, 6):  # away, and back before the page was drawn again
-            session["slider"] = value
-            changed()
-    assert taken == [7, 6]
 
 
 CHANGES = {

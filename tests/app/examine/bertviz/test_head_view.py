@@ -1,6 +1,5 @@
 """The head view: offline, safe from its tokens, and readable in light and dark."""
 
-import json
 import re
 import socket
 import subprocess
@@ -12,31 +11,10 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from app.examine.bertviz import parts
 from app.examine.bertviz.head_view import MAX_TOKENS, head_view_html
+from tests.fixtures.attention_documents import HOSTILE, TOKENS, data_of, probabilities
 
 CONFIG = Path(__file__).parents[4] / ".streamlit" / "config.toml"
-TOKENS = ["[CLS]", "the", "quick", "##ly", "fox", "[SEP]"]
-HOSTILE = [
-    '</script><script>document.body.style.background="red"</script>',
-    "<!--<script>",
-    "<img src=x onerror=window.hacked=1>",
-    "\u2028\u2029",
-    "\"'`\\",
-    "'};hacked=1;//",
-    "; // HACK: const params = {",
-    "PYTHON_PARAMS",
-    "const BOXWIDTH = 110;",
-    "{markup}",
-    "\ud800",
-    "",
-]
-
-
-def probabilities(layers: int, heads: int, pos: int) -> np.ndarray:
-    """Return random attentions, (layers, heads, pos, pos), each row summing to 1."""
-    scores = np.random.default_rng(0).normal(size=(layers, heads, pos, pos)).astype(np.float32)
-    return np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
 
 
 def draw(tokens=TOKENS, layers=2, head_count=12, **options) -> str:
@@ -44,34 +22,6 @@ def draw(tokens=TOKENS, layers=2, head_count=12, **options) -> str:
     return head_view_html(
         probabilities(layers, head_count, len(tokens)), tokens, **{"dark": False, "title": "T"} | options
     )
-
-
-def data_of(document: str) -> dict:
-    """Return what the document's script draws."""
-    return json.JSONDecoder().raw_decode(document, document.index("const params = ") + len("const params = "))[0]
-
-
-@pytest.fixture
-def show(browser, tmp_path):
-    """Open a document from a file, and hold afterwards that it asked for nothing and complained of nothing."""
-    page = browser.new_page(viewport={"width": 500, "height": 500})
-    page.set_default_timeout(180_000)
-    complaints, requests = [], []
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda message: message.type in ("error", "warning") and complaints.append(message.text))
-    page.on("request", lambda request: requests.append(request.url))
-    file = tmp_path / "view.html"
-
-    def open_document(document: str):
-        file.write_text(document, encoding="utf-8")
-        page.goto(file.as_uri())
-        page.wait_for_selector("#vis svg line", state="attached")
-        return page
-
-    yield open_document
-    page.close()
-    assert complaints == []
-    assert requests == [file.as_uri()]
 
 
 def rgb(page, selector: str, name: str) -> list[int]:
@@ -210,21 +160,6 @@ def test_unknown_bertviz_fails_loudly(monkeypatch, theirs, other) -> None:
     monkeypatch.setattr(bertviz, "head_view", upgraded)
     with pytest.raises(RuntimeError, match="Expected bertviz's view to hold"):
         draw()
-
-
-@pytest.mark.parametrize(
-    ("package", "path", "banner"),
-    [
-        ("mpld3", "js/missing.js", "d3js.org v5."),
-        ("mpld3", "js/d3.v3.min.js", "d3js.org v5."),
-        ("no_such_package.pkg", "data/jquery.min.js", "jQuery v3."),
-        ("no_such_package", "data/jquery.min.js", "jQuery v3."),
-    ],
-)
-def test_missing_or_other_library_fails_loudly(package, path, banner) -> None:
-    """Harm: a page without d3, or with a d3 that bertviz cannot use, that shows nothing and says nothing."""
-    with pytest.raises(RuntimeError, match=r"pip install -r requirements.txt"):
-        parts.installed_script(package, path, banner)
 
 
 def test_import_loads_neither_torch_nor_streamlit() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from app.examine.bertviz.head_view import head_view_html
 from app.examine.bertviz.model_view import MAX_TOKENS, model_view_html
-from tests.app.examine.bertviz.test_head_view import HOSTILE, TOKENS, data_of, probabilities, show  # noqa: F401 - a fixture
+from tests.fixtures.attention_documents import HOSTILE, TOKENS, data_of, probabilities
 
 
 def draw(tokens=TOKENS, layers=2, heads=3, **options) -> str:
@@ -62,7 +62,7 @@ def test_what_does_not_fit_is_refused(options, message) -> None:
 
 
 @pytest.mark.browser
-def test_every_head_is_drawn_and_opens_by_keyboard(show) -> None:  # noqa: F811
+def test_every_head_is_drawn_and_opens_by_keyboard(show) -> None:
     """Harm: who cannot use a mouse sees pictures too small to read; a pair shows the wrong part of its attention."""
     tokens = [*TOKENS[:3], HOSTILE[0], "b", "c"]
     maps = probabilities(2, 3, 6)

@@ -1,21 +1,16 @@
 """The build page for a method that learns a task: only the controls it has, and no text that it would not read."""
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
-from app.session import caches
 from engine.methods.registry import METHODS
-from engine.settings.device import Device
 from engine.training import job
-from engine.training.launch import PROJECT
+from tests.fixtures.build_page import opened
 
 
 @pytest.fixture
 def page(monkeypatch, tmp_path):
     """The page, with the first method chosen that is not task-agnostic."""
-    monkeypatch.setattr(caches, "RUNS", tmp_path / "runs")
-    monkeypatch.setattr(caches, "device", lambda: Device("cpu", "a CPU", False, 1))
-    page = AppTest.from_file(str(PROJECT / "app" / "pages" / "build.py"), default_timeout=120).run()
+    page = opened(monkeypatch, tmp_path, 1)
     name = next(name for name, method in METHODS.items() if "task-agnostic" not in method.about.uses)
     return page.selectbox[0].set_value(name).run()
 

@@ -1,35 +1,11 @@
-"""Teachers and text on the build page: every kind can be named, and what cannot be used says why."""
+"""Teachers on the build page: every kind can be named, and what cannot be used says why."""
 
 import pytest
 import transformers
-from streamlit.testing.v1 import AppTest
 
-from app.build.corpus import masked_rows
-from app.elements.theme import DARK, LIGHT
-from app.session import caches
 from engine.teachers import catalog
-from engine.training import job
-from engine.training.launch import PROJECT
 from tests.fixtures.builders import tokenizer
-
-PAGE = str(PROJECT / "app" / "pages" / "build.py")
-
-
-@pytest.fixture
-def page(monkeypatch, tmp_path):
-    """The page; only a folder of its own may be read, and what is started is remembered instead."""
-    monkeypatch.setattr(caches, "RUNS", tmp_path / "runs")
-    monkeypatch.setenv("HEIRLOOM_ROOTS", str(tmp_path))
-    started = []
-    monkeypatch.setattr(job, "start", lambda root, config, name: started.append(config) or 1 / 0)
-    found = AppTest.from_file(PAGE, default_timeout=120)
-    found.started = started
-    return found.run()
-
-
-def by_label(widgets, label):
-    """The widget with that label."""
-    return next(widget for widget in widgets if widget.label == label)
+from tests.fixtures.page_reading import by_label
 
 
 def test_a_checkpoint_without_a_head_is_offered_adaptation(page, tmp_path):
@@ -81,35 +57,6 @@ def test_a_teacher_that_cannot_be_had_is_one_message(page, name):
     by_label(page.text_input, "Or another teacher").set_value(name).run()
     assert not page.exception
     assert len(page.error) == 1
-
-
-def test_a_text_is_looked_at_before_it_is_used(page, tmp_path):
-    """Harm: an hour of training on a file of which every word is unknown."""
-    lines = [f"The {noun} sleeps at the barn. She is happy." for noun in list(tokenizer().get_vocab())[10:200]]
-    (tmp_path / "mine.txt").write_text("\n".join(lines))
-    by_label(page.text_input, "Corpus").set_value(f"file:{tmp_path / 'mine.txt'}")
-    by_label(page.selectbox, "Hidden together").set_value("ngram")
-    by_label(page.toggle, "Look at the corpus").set_value(True).run()
-    assert not page.exception
-    assert not page.error
-    shown = {metric.label: metric.value for metric in page.metric}
-    assert shown["Documents"] == "190"
-    assert int(shown["Held out"]) > 5
-    by_label(page.text_input, "Corpus").set_value("file:/etc/passwd.txt").run()
-    assert "outside of the folders" in page.error[0].value
-    by_label(page.text_input, "Corpus").set_value(f"file:{tmp_path / 'mine.txt'}").run()
-    by_label(page.button, "Start").click().run()
-    assert (page.started[0]["masking"], page.started[0]["corpus"]) == ("ngram", f"file:{tmp_path / 'mine.txt'}")
-
-
-@pytest.mark.parametrize("colours", [LIGHT, DARK])
-def test_tokens_are_text_and_not_markup(colours):
-    """Harm: a corpus that runs a script on the page of whoever looks at it."""
-    html = masked_rows([[("<script>", "plain", "x"), ("[MASK]", "hidden", '"><img src=x onerror=1>')]], colours)
-    assert "<script>" not in html
-    assert "<img" not in html
-    assert "&lt;script&gt;" in html
-    assert html.count("<span") == 4  # three in the legend, one token
 
 
 def test_an_adapted_teacher_says_how_near_it_is_to_its_original(page):
