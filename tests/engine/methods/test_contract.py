@@ -20,10 +20,9 @@ from engine.sizing.cost import parameters
 from engine.sizing.shape import Shape, ShapeError
 from engine.text.corpora import TrainingData
 from engine.text.masking import Masking
-from tests.fixtures.builders import masked_batch, returned, tokenizer, wanted_of
+from tests.fixtures.builders import STEPS, masked_batch, returned, tokenizer, wanted_of
 
 pytestmark = pytest.mark.usefixtures("few_held_out")
-STEPS = 30
 IN_A_HURRY = {  # a sixth of 16 dims is too few to learn anything in 30 steps
     "albert": {"embedding": 8, "lr": 1e-2},
     "pkd": {"lr": 3e-3, "teacher_epochs": 1},

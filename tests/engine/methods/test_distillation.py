@@ -12,12 +12,9 @@ from engine.methods.soft_targets import SoftTargets, SoftTargetsOptions
 from engine.model.bert import Bert
 from engine.settings.options import parse_options
 from engine.sizing.shape import Shape, ShapeError
-from tests.fixtures.builders import masked_batch, randomise, teacher, wanted_of
+from tests.fixtures.builders import STEPS, masked_batch, randomise, teacher, wanted_of
 
 pytestmark = pytest.mark.usefixtures("few_held_out")
-
-
-STEPS = 30
 
 
 def softmax(logits):

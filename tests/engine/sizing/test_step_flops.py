@@ -16,8 +16,7 @@ from engine.sizing.step_flops import BatchShape
 from engine.text.masking import Masking
 from engine.text.sentence_pairs import open_text
 from engine.training.step import trainable
-from tests.engine.methods.test_contract import wanted_of
-from tests.fixtures.builders import teacher, tokenizer
+from tests.fixtures.builders import teacher, tokenizer, wanted_of
 
 pytestmark = pytest.mark.usefixtures("few_held_out")
 CPU = pick_device("cpu")

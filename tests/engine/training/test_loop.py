@@ -73,7 +73,7 @@ def test_events_are_json_and_tell_a_story_in_order(told):
     config, _, events = told
     for event in events:
         assert json.loads(json.dumps(event, allow_nan=False)) == event
-    kinds = [event["kind"] for event in events if event["kind"] != "attention"]  # test_film.py looks at those
+    kinds = [event["kind"] for event in events if event["kind"] != "attention"]  # test_attention_film.py looks at those
     assert kinds[:5] == ["prepare", "prepare", "start", "teacher", "evaluation"]
     assert kinds[-3:] == ["prepare", "evaluation", "finished"]
     assert kinds.count("start") == kinds.count("finished") == 1
