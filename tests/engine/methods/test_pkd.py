@@ -13,7 +13,6 @@ from engine.inspection.probe import ProbeError
 from engine.methods.pkd import TASKS, Pkd, PkdOptions
 from engine.model.new_head import with_pooler
 from engine.model.saved_models import load_model
-from engine.settings.device import pick_device
 from engine.settings.options import ConfigError, parse_options
 from engine.sizing.shape import Shape, ShapeError
 from engine.storage.cache import writable_cache_folder
@@ -26,9 +25,9 @@ from engine.teachers.catalog import load_teacher, teacher_card
 from engine.text.masking import Masking
 from engine.training.loop import train
 from tests.engine.tasks.test_finetune import EASY
-from tests.fixtures.builders import finish, new_run, randomise, returned, teacher, tiny, tokenizer
+from tests.fixtures.builders import CPU, finish, new_run, randomise, returned, teacher, tiny, tokenizer
 
-CPU, TWO = pick_device("cpu"), {"layers": 2}
+TWO = {"layers": 2}
 QUICK = FineTuneRecipe(epochs=3, lr=5e-3, pooling="cls")
 pytestmark = pytest.mark.usefixtures("few_held_out")
 
