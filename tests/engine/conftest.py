@@ -47,3 +47,23 @@ def english_at_hand(monkeypatch):
     from engine.text import sources
 
     monkeypatch.setattr(sources, "_nltk_reader", lambda name: object())
+
+
+@pytest.fixture
+def easy(monkeypatch):
+    """A task that one word decides, in the place of grammar."""
+    import dataclasses
+
+    from engine.tasks import catalog
+    from tests.fixtures.easy_task import EASY
+
+    task = dataclasses.replace(EASY, name="grammar")
+    monkeypatch.setitem(catalog.TASKS, "grammar", task)
+    return task
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """The only folder that may be read."""
+    monkeypatch.setenv("HEIRLOOM_ROOTS", str(tmp_path))
+    return tmp_path

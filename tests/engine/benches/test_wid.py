@@ -6,11 +6,7 @@ import pytest
 import torch
 
 from engine.benches import wid_variants as variants
-from engine.benches.activation_compactors import ActivationSpace
-from engine.benches.cases import WID_CASES
 from engine.benches.wid import bench_wid, peak_memory
-from engine.compactors.heir import Heir
-from engine.model.bert import new_bert
 from engine.settings.options import ConfigError
 
 
@@ -50,29 +46,6 @@ def test_memory_is_measured_in_a_process_of_its_own():
     peak = peak_memory("tiny", variants.CLOSED, 0)
     assert peak is not None
     assert 0 < peak < 2e9
-
-
-def test_the_baseline_computes_what_the_heir_computes():
-    """Harm: a speed-up over a network that does something else."""
-    case = WID_CASES["tiny"]
-    heir = Heir(new_bert(case.teacher, 0))
-    baseline = ActivationSpace(new_bert(case.teacher, 0), as_released=False)
-    batch, noise = case.random_batch(), torch.Generator().manual_seed(0)
-    assert sum(p.numel() for p in baseline.compactors()) == sum(p.numel() for p in heir.compactors.parameters())
-    with torch.no_grad():
-        for layer in range(case.teacher.layers):
-            attention, ffn = baseline.bert.blocks(layer)
-            for name, linear in [
-                *((f"attentions.{layer}.{part}", getattr(attention, part)) for part in ("query", "value", "output")),
-                (f"ffns.{layer}.up", ffn.up),
-                (f"ffns.{layer}.down", ffn.down),
-            ]:
-                for matrix, ours in ((linear[0], heir.compactor(name).row), (linear[2], heir.compactor(name).column)):
-                    matrix.weight.add_(0.1 * torch.randn(matrix.weight.shape, generator=noise))
-                    ours.copy_(matrix.weight)
-    expected = heir(batch.ids, batch.visible, positions=batch.positions)
-    found = baseline(batch.ids, batch.visible, positions=batch.positions)
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
 def test_no_gpu_no_figure(monkeypatch):

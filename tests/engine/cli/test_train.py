@@ -1,7 +1,8 @@
-"""A run of several processes in the foreground: it is shown, printed and stopped as a run of one is."""
+"""The verb train: what it prints and takes; and a run of several processes is shown, printed and stopped as one."""
 
 import json
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -10,7 +11,8 @@ from contextlib import suppress
 import psutil
 import pytest
 
-from engine.__main__ import main
+from engine.__main__ import main, parse
+from engine.settings.run_config import RunConfig
 from engine.storage.runs import list_runs
 from engine.training import job
 
@@ -97,3 +99,73 @@ def test_a_wrong_number_of_processes_is_refused(start, number, capsys):
     assert start("--processes", number, "--batch", "64") == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
     assert list_runs(start.root) == []
+
+
+def test_json_is_one_object_and_nothing_else(finished) -> None:
+    """Harm: a script that reads the card chokes on a progress bar."""
+    _, card, errors = finished
+    assert card["shape"]["hidden"] == 32
+    assert card["complete"]
+    assert card["seed"] == 0
+    assert {"masked_accuracy", "teacher_masked_accuracy", "retained"} <= set(card["scores"])
+    assert "40/40" in errors  # the progress bar, on stderr
+
+
+def test_card_on_stdout_is_the_card_on_disk(finished) -> None:
+    """Harm: what was printed and what was kept disagree."""
+    runs, card, _ = finished
+    assert json.loads((runs / card["id"] / "card.json").read_text()) == card
+
+
+def test_the_command_in_a_report_starts_the_same_run() -> None:
+    """Harm: somebody repeats a run from its report and gets another one."""
+    from engine.cli.train import run_config
+    from engine.settings.run_config import train_command
+
+    config = RunConfig(
+        teacher="microworld",
+        method="wid",
+        student={"layers": 2, "hidden": 32, "head_dim": 8},
+        options={"strategy": "head", "closed_by": 0.25, "layer_list": "1 3; rm -rf *"},
+        corpus="nltk:brown",
+        steps=7,
+        warmup=0.2,
+        clip=2.0,
+        mask_share=0.3,
+        masking="word",
+        seed=5,
+        precision="float32",
+    )
+    words = shlex.split(train_command(config.to_json()))
+    assert words[:3] == ["python", "-m", "engine"]
+    assert run_config(parse(words[3:])) == config
+
+
+def test_a_preset_sets_options_and_is_overruled_by_them(tmp_path):
+    """Harm: the paper's settings typed by hand, one of them wrong; or a preset that cannot be changed."""
+    from engine.cli.train import run_config
+    from engine.methods.wid import Wid
+
+    arguments = parse(["train", "--preset", "paper", "--option", "interval=100", "--runs", str(tmp_path)])
+    assert run_config(arguments).options == {**Wid.about.presets["paper"], "interval": 100}
+    assert main(["train", "--preset", "nonsense", "--runs", str(tmp_path)]) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+TOO_SMALL = {
+    "2 tokens": "less than one step",
+    "130 tokens": "comes to",  # one: too few to close anything in
+    "nonsense": "such as 500steps",
+}
+
+
+@pytest.mark.parametrize(("budget", "says"), TOO_SMALL.items())
+def test_a_budget_that_is_too_small_is_refused_before_anything_starts(budget, says, tmp_path, capsys) -> None:
+    """Harm: a run folder for every typo, or an error that does not say that the budget is why."""
+    arguments = ["train", "--teacher", "blank", "--layers", "1", "--hidden", "32", "--batch", "8", "--length", "16"]
+    assert main([*arguments, "--budget", budget, "--runs", str(tmp_path)]) == 2
+    told = capsys.readouterr().err
+    assert says in told
+    assert len(told.strip().splitlines()) == 1
+    assert main([*arguments, "--budget", "60s", "--steps", "5", "--runs", str(tmp_path)]) == 2
+    assert list_runs(tmp_path) == []

@@ -3,29 +3,16 @@ import pytest
 import torch
 
 from engine.compactors.cut_schedule import CutSizes, smallest_dims
-from engine.compactors.heir import Compactor, Heir
+from engine.compactors.heir import Heir
 from engine.learning.losses import masked_lm_loss
 from engine.methods.base import adamw
-from engine.model.bert import Bert, LayerNorm, compactor_into_table
+from engine.model.bert import Bert, compactor_into_table
 from engine.sizing.cost import compactor_parameters, parameters
 from engine.sizing.shape import Shape, ShapeError
 from tests.fixtures.builders import masked_batch, randomise, teacher
+from tests.fixtures.heirs import scramble
 
-TEACHERS = {
-    "plain": {},
-    "one head": {"heads": 1, "layers": 1},
-    "inner narrower than hidden": {"hidden": 24, "heads": 4, "head_dim": 4},
-    "inner wider than hidden": {"hidden": 12, "heads": 3, "head_dim": 8},
-    "untied": {"tied": False},
-    "no token types, tanh": {"token_types": 0, "activation": "gelu_new"},
-}
 BATCH = masked_batch()
-
-
-@pytest.fixture(params=TEACHERS, name="bert")
-def every_teacher(request):
-    """Teachers of every kind that can be inherited from."""
-    return teacher(**TEACHERS[request.param])
 
 
 def logits(model):
@@ -55,15 +42,6 @@ def close_and_zero(heir, whole_heads=False):
         with torch.no_grad():
             for member in group.members:
                 member.parameter.index_fill_(member.axis, places, 0.0)
-
-
-def scramble(heir, seed=1):
-    """Moves the compactors away from identity, so that sides and transposes cannot be mixed up unseen."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in heir.compactors.parameters():
-            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.3 / len(parameter) ** 0.5)
-    return heir
 
 
 def shrink_all(heir, optimizer=None):
@@ -115,59 +93,6 @@ def test_effective_weights_are_the_papers_product(bert):
         np.testing.assert_allclose(found.pop(f"{name}.bias").detach().numpy(), column @ bias, atol=1e-5)
     for name, rest in found.items():  # embeddings, LayerNorms and the decoder's bias have none
         assert rest is plain[name]
-
-
-def test_every_compactor_side_and_layer_norm_is_in_exactly_one_group(bert):
-    """Harm: one forgotten side keeps dims that everything else has closed, and the fold no longer fits."""
-    heir = Heir(bert)
-    members = [id(member.parameter) for group in heir.groups.values() for member in group.members]
-    sides = {id(parameter) for parameter in heir.compactors.parameters()}
-    norms = {id(p) for module in heir.modules() if isinstance(module, LayerNorm) for p in module.parameters()}
-    assert len(members) == len(set(members))
-    assert set(members) == sides | norms
-    for group in heir.groups.values():
-        owners = {id(member.owner) for member in group.members if isinstance(member.owner, LayerNorm)}
-        assert owners == {id(norm) for norm in group.norms}
-        for member in group.members:
-            assert member.parameter.shape[member.axis] == len(group.dims)
-            if isinstance(member.owner, Compactor):  # rows of a column compactor, columns of a row compactor
-                assert (member.name, member.axis) in (("column", 0), ("row", 1))
-
-
-def test_groups_join_the_dims_that_meet():
-    """Harm: Q and K lose different dims, and their inner product compares apples with pears."""
-    heir = Heir(teacher(layers=2))
-    sides = {}
-    for name, group in heir.groups.items():
-        for member in group.members:
-            for key, compactor in heir.compactors.items():
-                if compactor is member.owner:
-                    sides.setdefault(name, set()).add(f"{key.replace('-', '.')} {member.name}")
-    assert sides["attention 1"] == {f"attentions.1.{part} column" for part in ("query", "key", "value")} | {
-        "attentions.1.output row"
-    }
-    assert sides["ffn 0"] == {"ffns.0.up column", "ffns.0.down row"}
-    assert sides["transform"] == {"head.transform column", "decoder row"}
-    stream = {"embeddings column", "head.transform row"}
-    for i in (0, 1):
-        stream |= {f"attentions.{i}.{part} row" for part in ("query", "key", "value")} | {f"ffns.{i}.up row"}
-        stream |= {f"attentions.{i}.output column", f"ffns.{i}.down column"}
-    assert sides["residual"] == stream
-    norms = {"residual": 1 + 2 * 2, "transform": 1}
-    assert {name: len(group.norms) for name, group in heir.groups.items() if group.norms} == norms
-
-
-def test_vector_norms_are_the_mean_over_the_groups_compactors():
-    """Harm: the wrong axis ranks outputs by inputs, and the dims that matter most are closed first."""
-    heir = scramble(Heir(teacher(layers=1)))
-    for group in heir.groups.values():
-        vectors = []
-        for member in group.members:
-            if isinstance(member.owner, Compactor):
-                matrix = member.parameter.detach().numpy()
-                vectors.append(matrix if member.name == "column" else matrix.T)  # (dim, vector)
-        expected = np.mean([np.sqrt((v.astype(np.float64) ** 2).sum(1)) for v in vectors], axis=0)
-        np.testing.assert_allclose(group.vector_norms().numpy(), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("whole_heads", [False, True], ids=["dim", "head"])

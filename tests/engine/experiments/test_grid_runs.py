@@ -1,4 +1,4 @@
-"""A grid at the smallest scale there is: done once, measured, resumed, kept."""
+"""A grid at the smallest scale there is: done once, measured, kept."""
 
 import json
 
@@ -8,13 +8,7 @@ from engine.__main__ import main
 from engine.cli import recipe
 from engine.experiments.grid import Grid, Row
 from engine.experiments.outcome import read_outcome
-from engine.settings.device import pick_device
-from engine.storage.runs import create_run, list_runs
-from engine.tasks.cross_task import pair_probe_accuracy
-from engine.text.sentence_pairs import open_pairs
-from engine.training import find_or_run
-from tests.fixtures import builders
-from tests.fixtures.builders import tiny, tokenizer
+from engine.storage.runs import list_runs
 
 pytestmark = pytest.mark.usefixtures("few_held_out")
 OPTIONS = {"sharing": "all", "embedding": 8}
@@ -112,58 +106,3 @@ def test_what_cannot_be_done_is_refused_before_it_begins(more, says, tmp_path, c
     assert main(["recipe", "tiny", *more, "--runs", str(tmp_path)]) == 2
     assert says in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
-
-
-def test_a_run_that_was_begun_goes_on(tmp_path):
-    """Harm: a power cut at the last of thirty runs, and its hour is lost; or a failed run is taken for a result."""
-    config, said = tiny("scratch", 6), []
-    run = create_run(tmp_path, config.to_json(), "scratch-recipe")
-    run.append({"kind": "stopped", "message": "Stopped before training began."})
-    failed = create_run(tmp_path, config.to_json(), "scratch-recipe")
-    failed.append({"kind": "failed", "message": "The disk was full."})
-    found = find_or_run.find_or_run(config, tmp_path, "a row", said.append)
-    assert found.id == run.id
-    assert found.status() == "finished"
-    assert "goes on" in said[0]
-    assert find_or_run.find_or_run(config, tmp_path, "a row", said.append).id == run.id
-    assert len(list_runs(tmp_path)) == 2
-
-
-def test_a_read_out_finds_what_is_there_and_no_more():
-    """Harm: the nine numbers of Table 5 measure the read-out's luck.
-
-    A model whose [CLS] says the label must reach 100%, one whose [CLS] is always the same the commonest label's share.
-    """
-    pairs = open_pairs("microworld", tokenizer(), 32, 256, "sop")
-    bert, device = builders.teacher(), pick_device("cpu")
-    labels = {}
-
-    class Telling(type(bert)):
-        """Writes the label into [CLS], which it knows from `labels`."""
-
-        def encode(self, ids, visible=None, types=None, trace=None):
-            hidden = super().encode(ids, visible, types, trace) * 0
-            if labels:
-                hidden[:, 0, 0] = labels[ids.data_ptr()]
-            return hidden
-
-    bert.__class__ = Telling
-    held = list(pairs.held_out_batches())
-    commonest = max(
-        (sum((batch.labels == kind).sum().item() for batch in held) / sum(len(b.labels) for b in held))
-        for kind in (0, 1)
-    )
-    assert pair_probe_accuracy(bert, pairs, device) <= commonest + 1e-9
-
-    original = type(pairs)._paired
-
-    def remembered(self, *arguments):
-        batch = original(self, *arguments)
-        labels[batch.ids.data_ptr()] = batch.labels.float()
-        kept.append(batch)
-        return batch
-
-    kept = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(pairs), "_paired", remembered)
-        assert pair_probe_accuracy(bert, pairs, device) == 1.0

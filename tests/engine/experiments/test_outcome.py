@@ -1,6 +1,5 @@
 """Outcomes: the shipped ones are whole and true, and no file from a stranger breaks a page."""
 
-import dataclasses
 import json
 import re
 
@@ -8,16 +7,13 @@ import pytest
 
 from engine.cli.recipe import GRIDS
 from engine.experiments.outcome import (
-    Outcome,
     OutcomeError,
-    RowOutcome,
     differences_from_base,
     list_outcomes,
     read_outcome,
     summarise,
     write_outcome,
 )
-from engine.experiments.outcome_table import outcome_markdown, percent, table_cells
 from engine.experiments.recipes import RECIPES, find_recipe
 from engine.learning.metrics import mean_interval
 from engine.settings.project import EXPERIMENTS
@@ -25,6 +21,7 @@ from engine.sizing.cost import parameters
 from engine.sizing.shape import Shape
 from engine.teachers.catalog import teacher_card
 from engine.training.plan import plan
+from tests.fixtures.outcomes import outcome, row
 
 pytestmark = pytest.mark.usefixtures("english_at_hand")
 
@@ -33,19 +30,6 @@ RECIPE_OF = {
     path: name for path in SHIPPED_FILES for name in RECIPES if re.fullmatch(rf"{name}(-[0-9a-f]{{6}})?", path.stem)
 }
 SCORED = [*RECIPE_OF]
-
-
-def row(name: str, values: list[float], **more) -> RowOutcome:
-    """A row with masked accuracies."""
-    seeds = tuple(range(len(values)))
-    runs = tuple(f"{name}-{seed}" for seed in seeds)
-    found = RowOutcome(name, name, "", "scratch", "", 1234, {}, seeds, runs, {"masked_accuracy": summarise(values)})
-    return dataclasses.replace(found, **more)
-
-
-def outcome(*rows: RowOutcome) -> Outcome:
-    """An outcome of two seeds a row."""
-    return Outcome("mine", "Mine", "About.", ("masked_accuracy",), rows, {}, "", "", 2 * len(rows), {})
 
 
 def test_there_is_one_shipped_outcome_for_each_grid():
@@ -106,14 +90,6 @@ def test_shipped_outcomes_are_complete_and_true(path):
             assert one.differences == differences_from_base(one, base)
         shares = set(found.measures) & set(one.measured) - {"retained"}  # a student may be better than its teacher
         assert all(0 <= one.measured[name].mean <= 1 for name in shares)
-
-
-def test_a_fine_tuned_task_is_not_called_a_probe_s():
-    """Harm: 76% by fine-tuning is read as what a linear probe finds in frozen states, or the other way round."""
-    tuned, frozen = read_outcome(EXPERIMENTS / "paper-small.json"), read_outcome(EXPERIMENTS / "family-english.json")
-    assert "sentence_polarity" in set(tuned.measures) & set(frozen.measures)
-    assert "probe" not in outcome_markdown(tuned)
-    assert "Polarity of reviews: a linear probe" in outcome_markdown(frozen)
 
 
 def test_differences_are_taken_seed_by_seed():
@@ -179,20 +155,3 @@ def test_links_large_and_deep_files_are_refused(tmp_path):
     assert found == []
     assert len(problems) == 3
     assert list_outcomes(tmp_path / "nowhere") == ([], [])
-
-
-def test_the_table_says_what_the_outcome_says():
-    """Harm: the terminal's table rounds a difference to another sign, or hides how unsure it is."""
-    base, other = row("base", [0.5, 0.6]), row("other", [0.4, 0.5], base="base", paper=79.0)
-    base = dataclasses.replace(base, paper=81.5)
-    other = dataclasses.replace(other, differences=differences_from_base(other, base))
-    head, rows = table_cells(outcome(base, other))
-    assert head[:3] == ["", "parameters", "masked accuracy, %"]
-    assert rows[1][:2] == ["other", "1,234"]
-    assert rows[1][2] == f"45.0 ± {100 * mean_interval([0.4, 0.5]):.1f}"
-    assert rows[1][3] == "-10.0 ± 0.0"
-    assert rows[1][-1] == "-2.5"
-    assert {
-        line.count("|") for line in outcome_markdown(outcome(base, other)).splitlines() if line.startswith("|")
-    } == {7}
-    assert percent(summarise([-0.0001]), signed=True) == "0.0"

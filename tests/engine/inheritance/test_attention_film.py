@@ -11,18 +11,13 @@ from engine.inheritance.attention_film import AttentionFilm
 from engine.inheritance.head_distances import head_distances
 from engine.inheritance.probe_sentences import held_out_sentences, sentence_attention
 from engine.inheritance.score import best_pairs, inheritance_score
-from engine.inspection.probe import probe
 from engine.methods.registry import METHODS
 from engine.model.saved_models import load_model
 from engine.storage.attention_frames import (
-    AttentionFramesError,
     read_frames,
-    write_frame_sentences,
-    write_student_frame,
 )
 from engine.teachers.catalog import load_teacher, teacher_card
 from engine.text.corpora import open_corpus
-from engine.text.sentence_pairs import open_pairs
 from engine.training import setup
 from engine.training.loop import train
 from engine.training.schedule import frames
@@ -172,73 +167,6 @@ def test_text_without_a_sentence_costs_the_film_and_not_the_run():
     corpus = open_corpus("microworld", tokenizer(), 16, 10)
     bare = type(corpus)("bare", corpus.rows, corpus.held_out.first(0), corpus.tokenizer)
     assert attention_film.start_film(None, load_teacher("blank").bert, bare, teacher_card("blank").shape, "cpu") is None
-
-
-# ---- the sentences --------------------------------------------------------------------------------------------------
-
-
-def test_held_out_sentences_are_whole_and_frame_one_text():
-    """Harm: a probe that begins or ends in the middle of a word's sentence, or is no text a model ever sees."""
-    corpus, cut = open_corpus("microworld", tokenizer(), 64, 10), 0
-    found = held_out_sentences(corpus, 20, longest=20)
-    assert len(found) == 20
-    for index, tokens in enumerate(found.tokens):
-        row = tokenizer().convert_ids_to_tokens(corpus.held_out[index : index + 1][0].tolist())
-        assert (tokens[0], tokens[-1]) == ("[CLS]", "[SEP]")
-        assert tokens[1:-1] == row[1 : len(tokens) - 1]
-        assert tokens[-2] == "."
-        assert len(tokens) <= 20
-        assert found.special[index].tolist() == [True, *[False] * (len(tokens) - 2), True]
-        cut += row[len(tokens) - 1] != "[SEP]"
-    assert cut > 5  # stories are longer than twenty words
-    pairs = held_out_sentences(open_pairs("microworld", tokenizer(), 32, 10, "sop"), 5)
-    assert all(tokens[-2] == "." and tokens.count("[SEP]") == 1 for tokens in pairs.tokens)
-
-
-def test_sentences_of_unequal_length_share_a_batch():
-    """Harm: padding is looked at, or a sentence gets another one's attention."""
-    teacher = load_teacher("microworld")
-    corpus = open_corpus("microworld", teacher.tokenizer, 64, 10)
-    sentences = held_out_sentences(corpus, 9)
-    assert len(set(map(len, sentences.ids))) > 3
-    found = sentence_attention(teacher.bert, sentences, "cpu", teacher.tokenizer.pad_token_id)
-    assert found.layers == [layer for layer in range(4) for _ in range(4)]
-    for index in range(9):
-        alone = probe(teacher.bert, teacher.tokenizer, " ".join(sentences.tokens[index][1:-1]))
-        assert alone.tokens == sentences.tokens[index]
-        np.testing.assert_allclose(found.maps[index], np.concatenate(alone.attentions), atol=1e-5)
-
-
-# ---- the files ------------------------------------------------------------------------------------------------------
-
-
-def test_a_damaged_snapshot_is_named(tmp_path):
-    """Harm: a torn or hostile file runs code, fills the memory or shows a traceback."""
-    write_frame_sentences(tmp_path, [["[CLS]", "a", "[SEP]"]])
-    maps = np.full((4, 3, 3), 1 / 3)
-    write_student_frame(tmp_path, 5, [maps], [0, 0, 1, 1])
-    stored = read_frames(tmp_path)
-    assert [layer.shape for layer in stored.student(5, 0)] == [(2, 3, 3), (2, 3, 3)]
-    with pytest.raises(AttentionFramesError, match="teacher.npz is missing"):
-        stored.teacher(0)
-    path = tmp_path / "step-000000005.npz"
-    whole = path.read_bytes()
-    hostile = {"heads": np.array([2, 2]), "s0": np.array([print], dtype=object)}
-    for name, write in {
-        "torn": lambda: path.write_bytes(whole[:100]),
-        "pickled": lambda: np.savez(path, **hostile),
-        "other sentence": lambda: write_student_frame(tmp_path, 5, [maps[:, :2, :2]], [0, 0, 1, 1]),
-        "other heads": lambda: np.savez(path, heads=np.array([2, 9]), s0=np.zeros((4, 3, 3), np.uint8)),
-        "huge": lambda: np.savez_compressed(path, heads=np.array([2, 2]), s0=np.zeros((5000, 64, 64), np.uint8)),
-        "a link": lambda: (path.unlink(), path.symlink_to("/etc/passwd")),
-    }.items():
-        write()
-        with pytest.raises(AttentionFramesError, match="step-000000005"):
-            raise AssertionError(name, stored.student(5, 0))
-    (tmp_path / "sentences.json").write_text('{"tokens": 3}')
-    with pytest.raises(AttentionFramesError, match="damaged"):
-        read_frames(tmp_path)
-    assert read_frames(tmp_path / "nowhere") is None
 
 
 def test_the_score_in_the_film_is_the_score_of_the_report(filmed):

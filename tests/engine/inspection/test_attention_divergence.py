@@ -10,12 +10,7 @@ from scipy.spatial.distance import jensenshannon
 
 from engine.inspection.attention_divergence import jensen_shannon, pair_divergences
 from engine.learning.closeness import jensen_shannon as jensen_shannon_in_torch
-
-
-def some_maps(seed, heads=4, pos=6, sharpness=2.0):
-    """Attention of `heads` heads: (head, pos, pos), rows summing to 1."""
-    values = np.exp(sharpness * np.random.default_rng(seed).normal(size=(heads, pos, pos)))
-    return values / values.sum(-1, keepdims=True)
+from tests.fixtures.attention_maps import some_maps
 
 
 def by_definition(p, q):

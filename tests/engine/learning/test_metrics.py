@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from engine.learning import metrics
-from engine.learning.metrics import STUDENT_T, mean_interval, retained_share
+from engine.learning.metrics import STUDENT_T, mean_interval, retained_share, share_interval
 
 
 def test_counts_of_a_table_of_four():
@@ -69,3 +69,11 @@ def test_nineteen_of_twenty_intervals_hold_what_is_retained():
     assert np.mean(held) >= 0.94
     assert retained_share([0.4], [0.8]) == (0.5, None)
     assert retained_share([0.4], [0.0]) == (0.0, None)
+
+
+@pytest.mark.parametrize(("chance", "words"), [(0.65, 2500), (0.05, 400), (0.5, 100)])
+def test_nineteen_of_twenty_intervals_hold_the_truth(chance, words):
+    """Harm: an interval too narrow to warn of noise, or too wide to show a difference."""
+    right = np.random.default_rng(0).binomial(words, chance, 2000) / words
+    held = [abs(found - chance) <= share_interval(found, words) for found in right.tolist()]
+    assert np.mean(held) == pytest.approx(0.95, abs=0.025)

@@ -10,7 +10,7 @@ from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassificatio
 from engine.methods.base import SHAPE_FIELDS, USES, Method, description
 from engine.methods.kinds.calibrated import Calibrated, calibrated, calibration_batches, shape_after
 from engine.methods.kinds.one_shot import OneShot
-from engine.methods.registry import METHODS, find
+from engine.methods.registry import METHODS
 from engine.model.bert import Bert
 from engine.model.saved_models import Model, export_model, load_lineage, load_model, save_model
 from engine.model.transformers_format import transformers_objections
@@ -20,10 +20,9 @@ from engine.sizing.cost import parameters
 from engine.sizing.shape import Shape, ShapeError
 from engine.text.corpora import TrainingData
 from engine.text.masking import Masking
-from tests.fixtures.builders import masked_batch, returned, tokenizer, wanted_of
+from tests.fixtures.builders import STEPS, masked_batch, returned, tokenizer, wanted_of
 
 pytestmark = pytest.mark.usefixtures("few_held_out")
-STEPS = 30
 IN_A_HURRY = {  # a sixth of 16 dims is too few to learn anything in 30 steps
     "albert": {"embedding": 8, "lr": 1e-2},
     "pkd": {"lr": 3e-3, "teacher_epochs": 1},
@@ -227,10 +226,3 @@ def test_what_is_not_chosen_follows_from_the_teacher(wanted, expected):
     shape = scratch(scratch.Options(), 1).student_shape(big, wanted)
     assert (shape.hidden, shape.heads, shape.head_dim, shape.ffn) == expected
     assert (shape.pooler, shape.pair_head, shape.mlm_head) == (False, False, True)
-
-
-def test_unknown_methods_are_refused_by_name():
-    """Harm: a KeyError from a link that somebody shortened."""
-    assert find("wid") is METHODS["wid"]
-    with pytest.raises(ConfigError, match="'magic'; choose one of wid"):
-        find("magic")

@@ -137,8 +137,8 @@ def run(copy, *words):
 
 def test_the_contract_holds_for_a_method_that_is_one_file_more(copy) -> None:
     """Harm: 'one file' is not enough: a list, a table of costs, an oracle or an experiment must be joined by hand."""
-    laws = ("contract", "whole_loss", "layer_map", "teacher_cost")
-    files = [*(f"tests/engine/methods/test_{law}.py" for law in laws), "tests/engine/sizing/test_step_flops.py"]
+    laws = ("test_contract", "test_whole_loss", "kinds/test_layer_map", "test_teacher_cost")
+    files = [*(f"tests/engine/methods/{law}.py" for law in laws), "tests/engine/sizing/test_step_flops.py"]
     chosen = "state_matching or every_method_has_a_case"
     told = run(copy, "pytest", *files, "-k", chosen, "-p", "no:cacheprovider", "-vv")
     for test in (

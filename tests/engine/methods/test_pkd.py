@@ -1,6 +1,5 @@
-"""PKD: its loss by hand, whom it imitates, a teacher made once, and a task that is learned."""
+"""PKD: its loss by hand, whom it imitates, and a task that is learned."""
 
-import dataclasses
 import math
 
 import numpy as np
@@ -13,32 +12,15 @@ from engine.inspection.probe import ProbeError
 from engine.methods.pkd import TASKS, Pkd, PkdOptions
 from engine.model.new_head import with_pooler
 from engine.model.saved_models import load_model
-from engine.settings.device import pick_device
 from engine.settings.options import ConfigError, parse_options
 from engine.sizing.shape import Shape, ShapeError
-from engine.storage.cache import writable_cache_folder
-from engine.tasks import catalog as tasks
-from engine.tasks import fine_tuned_teacher as taught_module
-from engine.tasks.batches import open_task
-from engine.tasks.fine_tuned_teacher import fine_tuned_teacher
-from engine.tasks.finetune import FineTuneRecipe
 from engine.teachers.catalog import load_teacher, teacher_card
 from engine.text.masking import Masking
 from engine.training.loop import train
-from tests.engine.tasks.test_finetune import EASY
-from tests.fixtures.builders import finish, new_run, randomise, returned, teacher, tiny, tokenizer
+from tests.fixtures.builders import finish, new_run, randomise, teacher, tiny, tokenizer
 
-CPU, TWO = pick_device("cpu"), {"layers": 2}
-QUICK = FineTuneRecipe(epochs=3, lr=5e-3, pooling="cls")
+TWO = {"layers": 2}
 pytestmark = pytest.mark.usefixtures("few_held_out")
-
-
-@pytest.fixture
-def easy(monkeypatch):
-    """A task that one word decides, in the place of grammar."""
-    task = dataclasses.replace(EASY, name="grammar")
-    monkeypatch.setitem(tasks.TASKS, "grammar", task)
-    return task
 
 
 def softmax(values):
@@ -137,53 +119,6 @@ def test_the_student_starts_as_the_teachers_first_layers_without_a_head():
     own = randomise(with_pooler(big, 0), seed=9)
     again = method.init_student(own, shape, 0).bert
     assert torch.equal(again.pooler.weight, own.pooler.weight)  # a teacher's own pooler is inherited
-
-
-def test_every_text_comes_once_an_epoch_and_the_rest_with_the_next(easy):
-    """Harm: texts that nobody learns from, a short batch at every epoch's end, or an order that a resume changes."""
-    data = open_task(easy, tokenizer(), 32)
-    count = len(data.train)
-    texts = [tuple(row) for row in data.train.ids]
-    for seed in (0, 1):
-        seen = []
-        for step in range(count // 7 + 1):
-            batch = data.batch(step, 7, seed)
-            assert len(batch.targets) == 7
-            assert torch.equal(batch.ids.flatten()[batch.positions], torch.full((7,), tokenizer().cls_token_id))
-            seen += [tuple(row[row != 0].tolist()) for row in batch.ids]
-        assert sorted(seen[:count]) == sorted(texts)
-        assert all(torch.equal(a, b) for a, b in zip(vars(batch).values(), vars(data.batch(step, 7, seed)).values()))  # noqa: B905
-    held_out = [tuple(row[row != 0].tolist()) for one in data.held_out_batches(5) for row in one.ids]
-    assert sorted(held_out) == sorted(tuple(row) for row in data.test.ids)
-
-
-def test_a_teacher_is_made_once_and_leaves_no_trace_in_the_random_numbers(easy, monkeypatch, tmp_path):
-    """Harm: minutes of fine-tuning at every start; or a run that goes otherwise when its teacher was in the cache."""
-    monkeypatch.setenv("HEIRLOOM_CACHE", str(tmp_path))
-    big, data = with_pooler(teacher(), 0), open_task(easy, tokenizer(), 32)
-    torch.manual_seed(5)
-    expected = torch.rand(3)
-    torch.manual_seed(5)
-    shares = []
-    work = fine_tuned_teacher(big, data, QUICK, 0, CPU)
-    while True:
-        try:
-            shares.append(next(work))
-        except StopIteration as end:
-            made = end.value
-            break
-    assert shares == sorted(shares)
-    assert shares[-1] <= 1
-    assert torch.equal(torch.rand(3), expected)
-    monkeypatch.setattr(taught_module, "fine_tune_in_steps", None)  # asked again, it would fail
-    kept = returned(fine_tuned_teacher(big, data, QUICK, 0, CPU))
-    assert all(torch.equal(a, b) for a, b in zip(made.state_dict().values(), kept.state_dict().values(), strict=True))
-    (file,) = writable_cache_folder("taught").glob("*.safetensors")
-    file.write_bytes(b"damaged")
-    with pytest.raises(TypeError):  # it wants to learn anew
-        returned(fine_tuned_teacher(big, data, QUICK, 0, CPU))
-    with pytest.raises(TypeError):  # another seed is another teacher
-        returned(fine_tuned_teacher(big, data, QUICK, 1, CPU))
 
 
 def test_a_run_learns_the_task_says_so_and_its_student_can_be_taken_on(easy, tmp_path, capsys):

@@ -9,8 +9,7 @@ from engine.settings.device import pick_device
 from engine.settings.options import parse_options
 from engine.text.sentence_pairs import open_text
 from engine.training.step import trainable
-from tests.engine.methods.test_contract import wanted_of
-from tests.fixtures.builders import finish, new_run, teacher, tiny, tokenizer
+from tests.fixtures.builders import finish, new_run, teacher, tiny, tokenizer, wanted_of
 
 pytestmark = pytest.mark.usefixtures("few_held_out")
 ASKS = {  # of methods known by heart: (layers run as a whole, positions through the head: none, hidden words, all)

@@ -4,13 +4,7 @@ import torch
 from engine.methods.wid import Wid, WidOptions
 from engine.settings.options import ConfigError, parse_options
 from engine.sizing.shape import Shape, ShapeError
-from tests.fixtures.lesson import CASES, Lesson, logits
-
-
-@pytest.fixture(params=CASES, name="lesson")
-def every_lesson(request):
-    """Runs of every kind, not begun."""
-    return Lesson(*CASES[request.param])
+from tests.fixtures.lesson import Lesson, logits
 
 
 def test_the_student_ends_in_exactly_the_promised_shape(lesson):
@@ -155,24 +149,6 @@ def test_compactors_and_weights_have_rates_of_their_own():
     assert len(rates) == len(list(lesson.heir.parameters()))
     assert {rates[id(p)] for p in lesson.heir.compactors.parameters()} == {(0.02, 0.0)}
     assert {rates[id(p)][0] for p in lesson.heir.inherited.parameters()} == {0.001}
-
-
-@pytest.mark.parametrize(
-    ("which", "layers"),
-    [
-        ({"layers_from": "spread"}, [0, 2, 5]),
-        ({"layers_from": "every"}, [1, 3, 5]),
-        ({"layers_from": "first"}, [0, 1, 2]),
-        ({"layers_from": "last"}, [3, 4, 5]),
-        ({"layers_from": "listed", "layer_list": "1, 2,6"}, [0, 1, 5]),
-    ],
-)
-def test_a_shallower_student_inherits_the_layers_it_was_promised(which, layers):
-    """Harm: "first and last kept" on the page, something else in the weights."""
-    lesson = Lesson({"layers": 6}, {"layers": 3}, which)
-    for own, theirs in enumerate(layers):
-        for mine, other in zip(lesson.heir.inherited.blocks(own), lesson.bert.blocks(theirs), strict=True):
-            assert all(torch.equal(p, q) for p, q in zip(mine.parameters(), other.parameters(), strict=True))
 
 
 @pytest.mark.parametrize(

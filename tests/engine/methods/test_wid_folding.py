@@ -15,12 +15,6 @@ from tests.fixtures.builders import masked_batch
 from tests.fixtures.lesson import CASES, Lesson, logits
 
 
-@pytest.fixture(params=CASES, name="lesson")
-def every_lesson(request):
-    """Runs of every kind, not begun."""
-    return Lesson(*CASES[request.param])
-
-
 def test_once_all_is_closed_the_plain_student_goes_on(lesson):
     """Harm: the change of form changes what is computed, comes too early, or leaves an optimizer of the old weights."""
     changed = []

@@ -10,17 +10,14 @@ from engine.methods.base import step_flops
 from engine.methods.kinds.calibrated import calibrated, calibration_batches, shape_after
 from engine.methods.kinds.shape_changing import ShapeChanging, cost_phases
 from engine.methods.registry import METHODS
-from engine.settings.device import pick_device
 from engine.settings.options import parse_options
 from engine.sizing.step_flops import BatchShape
 from engine.text.masking import Masking
 from engine.text.sentence_pairs import open_text
 from engine.training.step import trainable
-from tests.engine.methods.test_contract import wanted_of
-from tests.fixtures.builders import teacher, tokenizer
+from tests.fixtures.builders import CPU, teacher, tokenizer, wanted_of
 
 pytestmark = pytest.mark.usefixtures("few_held_out")
-CPU = pick_device("cpu")
 STEPS = 9  # of WID: it closes in one cut, at step 2, and is folded after step 4
 RELEASE = 18  # steps that the release's rule takes at least
 VARIANTS = {

@@ -1,10 +1,10 @@
 """What WID adds, against the heir that really trains; widths and strategies, against the method itself."""
 
 import pytest
-from engine.benches.wid_contestants import close_all
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.benches.wid_variants import close_all
 from engine.compactors.cut_schedule import CutSizes
 from engine.compactors.heir import Heir
 from engine.methods.wid import Wid, WidOptions

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -259,3 +260,27 @@ def test_nobody_else_renames_into_place() -> None:
         if "os.replace(" in path.read_text(encoding="utf-8")
     ]
     assert found == ["engine/storage/atomic.py"]
+
+
+def test_what_a_killed_process_left_half_done_is_swept(tmp_path, monkeypatch):
+    """Harm: every kill leaves an optimizer state behind that nobody reads and nobody removes."""
+    whole, lost = tmp_path / "step-000000007", tmp_path / "student"
+
+    def killed(source, target):
+        raise KeyboardInterrupt  # at this moment, and with no time to tidy up
+
+    for place, moment in ((whole, "never"), (tmp_path / "step-000000009", "draft"), (lost, "never"), (lost, "swap")):
+        with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+            patch.setattr(atomic.shutil, "rmtree", lambda *args, **settings: None)
+            if moment == "draft":
+                patch.setattr(atomic.os, "replace", killed)
+            with atomic.whole_folder(place) as draft:
+                (draft / "made").write_text(moment)
+    assert len(list(tmp_path.iterdir())) == 4  # both folders, a draft, and what "student" was before
+    (tmp_path / "student").rename(tmp_path / ".gone")  # killed between the two renames of a swap
+    atomic.clear_drafts(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {whole.name, lost.name, ".gone"}
+    assert (lost / "made").read_text() == "never"
+    atomic.clear_drafts(tmp_path)
+    assert (whole / "made").exists()
+    atomic.clear_drafts(tmp_path / "absent")

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,14 +16,7 @@ import pytest
 from engine.storage import runs
 from engine.storage.atomic import write_json
 from engine.storage.runs import Run, RunError, create_run, list_runs, open_run
-
-
-def until(condition: Callable[[], object], seconds: float = 120.0) -> None:
-    """Wait for a condition, not for a time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.005)
+from tests.fixtures.jobs import until
 
 
 @pytest.fixture

@@ -7,9 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from engine.model.bert import new_bert
 from engine.settings.device import pick_device
-from engine.tasks import scores
 from engine.tasks.batches import EncodedExamples, encode_examples
 from engine.tasks.finetune import (
     FineTuneRecipe,
@@ -20,36 +18,13 @@ from engine.tasks.finetune import (
     predict,
     task_loss,
 )
-from engine.tasks.labelled import Example, Splits, Task, TaskError, split_by_hash
+from engine.tasks.labelled import Example, Splits, Task, TaskError
 from engine.tasks.linear_probe import FrozenFeatures
-from engine.tasks.scores import retained_score, score_task
-from tests.fixtures.builders import teacher, tokenizer
+from tests.fixtures.builders import tokenizer
+from tests.fixtures.easy_task import EASY, NOUNS, QUICK, easy
 
-NOUNS = ("girl", "boy", "king", "queen", "fox", "owl", "cat", "horse")
-QUICK = FineTuneRecipe(epochs=4, batch=16, lr=5e-3, length=24)
-
-
-def easy(count=200):
-    """Whether anybody sleeps: a task that one word decides."""
-    rng = np.random.default_rng(0)
-    examples = []
-    for index in range(count):
-        words = [*rng.choice(NOUNS, 3), str(rng.choice(["tree", "book"])), "sleeps" if index % 2 else "works"]
-        examples.append(
-            Example(" ".join([words[i] for i in rng.permutation(5)]) + f" {NOUNS[index % 8]}", label=index % 2)
-        )
-    return split_by_hash(examples)
-
-
-EASY = Task("easy", "Sleeps?", "Made here.", easy, ("no", "yes"), ("accuracy", "f1"))
 AMOUNT = Task("amount", "How many", "Made here.", easy, (), ("pearson", "spearman"))
 ANSWERS = Task("where", "Where?", "Made here.", easy, (), ("exact match", "answer f1"), answers=True)
-
-
-@pytest.fixture(scope="module")
-def fresh():
-    """An untrained encoder wide enough to learn something."""
-    return new_bert(teacher(hidden=32, ffn=64).shape, seed=0)
 
 
 def test_a_task_that_can_be_learned_is_learned(fresh):
@@ -126,16 +101,6 @@ def test_an_epoch_has_every_example_once():
     assert batches[0].tolist() != batches[13].tolist()
 
 
-def test_pairs_are_told_apart_by_their_types():
-    """Harm: premise and hypothesis in one heap."""
-    data = encode_examples([Example("the girl", "a fox sleeps", 1)], EASY, tokenizer(), 24)
-    assert " ".join(tokenizer().convert_ids_to_tokens(data.ids[0])) == "[CLS] the girl [SEP] a fox sleeps [SEP]"
-    assert data.types[0] == [0, 0, 0, 0, 1, 1, 1, 1]
-    long = encode_examples([Example("the girl " * 30, "a fox", 1)], EASY, tokenizer(), 16)
-    assert len(long.ids[0]) == 16
-    assert tokenizer().convert_ids_to_tokens(long.ids[0])[-3:] == ["a", "fox", "[SEP]"]
-
-
 def test_an_answer_is_found_where_it_stands():
     """Harm: a span that begins after its end, in the question, or one token beside."""
     text = "the girl sleeps at the barn"
@@ -166,44 +131,3 @@ def test_a_batch_does_not_change_what_is_predicted(fresh):
         for one in examples
     ]
     assert whole.tolist() == single
-
-
-def test_a_linear_probe_leaves_the_encoder_and_finds_what_is_there(fresh):
-    """Harm: 'frozen features' that were trained, or a probe that cannot read them."""
-    before = {name: tensor.clone() for name, tensor in fresh.state_dict().items()}
-    features = FrozenFeatures(fresh, tokenizer(), EASY, easy(), pick_device("cpu"))
-    assert features.train.mean(0).abs().max() < 1e-4
-    one, two, again = (features.probe(seed) for seed in (0, 1, 0))
-    assert one["test"]["accuracy"] > 0.9  # a mean of word embeddings shows which words are there
-    assert one["test"] == again["test"]
-    assert {one["penalty"], two["penalty"]} <= {1e-4, 1e-3, 1e-2, 1e-1}
-    assert all(torch.equal(tensor, before[name]) for name, tensor in fresh.state_dict().items())
-
-
-def test_scores_are_made_once(fresh, monkeypatch, tmp_path):
-    """Harm: a table that takes an hour to show again; or a new model with an old model's score."""
-    monkeypatch.setenv("HEIRLOOM_CACHE", str(tmp_path))
-    first = score_task(fresh, tokenizer(), EASY, None, 2, pick_device("cpu"))
-    assert set(first["scores"]) == {"accuracy", "f1"}
-    assert first["scores"]["accuracy"]["mean"] == pytest.approx(np.mean(first["scores"]["accuracy"]["values"]))
-    assert first["recipe"]["method"] == "probe"
-    monkeypatch.setattr(scores, "FrozenFeatures", None)  # from here on nothing may be computed
-    assert score_task(fresh, tokenizer(), EASY, None, 2, pick_device("cpu"))["scores"] == first["scores"]
-    assert score_task(fresh, tokenizer(), EASY, None, 1, pick_device("cpu"))["scores"]["accuracy"]["interval"] is None
-    with pytest.raises(TypeError):
-        score_task(new_bert(fresh.shape, seed=5), tokenizer(), EASY, None, 1, pick_device("cpu"))
-    with pytest.raises(TypeError):
-        score_task(fresh, tokenizer(), EASY, None, 3, pick_device("cpu"))
-    with pytest.raises(TaskError, match="At least one seed"):
-        score_task(fresh, tokenizer(), EASY, None, 0, pick_device("cpu"))
-
-
-def test_what_is_retained_is_a_ratio_of_means():
-    """Harm: the figure in the table is not the one in the chart, or of another metric."""
-    student, guide = (
-        {"metric": "f1", "scores": {"f1": {"values": values}, "accuracy": {"values": [9.0]}}}
-        for values in ([0.4, 0.5], [0.9, 0.9])
-    )
-    found = retained_score(student, guide)
-    assert found["retained"] == pytest.approx(0.5)
-    assert found["interval"] == pytest.approx(12.706 * 0.05 / 0.9, rel=1e-3)

@@ -4,29 +4,16 @@ import json
 
 import pytest
 
-from engine.storage.allowed_folders import PathError, absolute_name, allowed_path
-from engine.text import sources
 from engine.text.corpora import open_corpus
 from engine.text.sources import find_source
 from engine.text.text_files import read_documents
 from engine.text.token_store import CorpusError
-from engine.text.uploads import MAX_UPLOAD_MB, save_upload
 from tests.fixtures.builders import tokenizer
+from tests.fixtures.text_files import written
+
+pytestmark = pytest.mark.usefixtures("here")
 
 WANTED = [["The girl sleeps.", "She is happy!"], ["A fox, it runs."]]
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
-    """The only folder that may be read."""
-    monkeypatch.setenv("HEIRLOOM_ROOTS", str(tmp_path))
-    return tmp_path
-
-
-def written(path, content):
-    """`path` with `content` in it."""
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return path
 
 
 def test_every_kind_of_file_holds_the_same_documents(here):
@@ -122,136 +109,3 @@ def test_nothing_outside_of_the_roots_is_read(here, name, tmp_path_factory, monk
     with pytest.raises(CorpusError) as caught:
         find_source(f"file:{name}")
     assert "\n" not in str(caught.value)
-
-
-def test_a_path_is_confined_to_what_it_really_is(here):
-    """Harm: a folder that is allowed only when nobody looks through its links."""
-    (here / "in").mkdir()
-    written(here / "in" / "a.txt", "x")
-    (here / "alias").symlink_to(here / "in")
-    assert allowed_path(str(here / "alias" / ".." / "in" / "a.txt")) == (here / "in" / "a.txt").resolve()
-    with pytest.raises(PathError, match="outside of the folders"):
-        allowed_path(str(here / ".." / "other"))
-
-
-@pytest.mark.parametrize(
-    ("given", "starts"),
-    [
-        ("my text.txt", "my-text-"),
-        ("../../etc/cron.d/x.txt", "x-"),
-        ("..\\..\\x.CSV", "x-"),
-        ("<script>alert(1)</script>.jsonl", "script-"),
-        ("\u202egnp.txt", "gnp-"),
-        (".txt.txt", "txt-"),
-        ("a" * 300 + ".txt", "a" * 60 + "-"),
-        ("\u6587.txt", "text-"),
-    ],
-)
-def test_an_upload_gets_a_harmless_name(here, given, starts):
-    """Harm: a file's name climbs out of its folder, runs on a page or cannot be typed again."""
-    path = save_upload(here / "uploads", given, b"text")
-    assert path.parent == here / "uploads"
-    assert path.name.startswith(starts)
-    assert path.read_bytes() == b"text"
-    assert path.name.isascii()
-    assert save_upload(here / "uploads", given, b"text") == path
-    assert save_upload(here / "uploads", given, b"other") != path
-    assert len(list((here / "uploads").iterdir())) == 2
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "says"),
-    [
-        ("a.exe", b"x", "ends in .txt"),
-        ("noend", b"x", "ends in .txt"),
-        ("a.txt", b"", "is empty"),
-        ("a.txt", b"x" * (MAX_UPLOAD_MB * 1_000_000 + 1), "is the most"),
-    ],
-)
-def test_an_upload_that_cannot_be_a_corpus_is_refused(here, name, content, says):
-    """Harm: a disk full of what nobody can read."""
-    with pytest.raises(CorpusError, match=says):
-        save_upload(here / "uploads", name, content)
-    assert not (here / "uploads").exists()
-
-
-def test_an_upload_that_the_disk_does_not_take_leaves_nothing(here):
-    """Harm: a half-written text that is trained on."""
-    written(here / "uploads", "a file where the folder should be")
-    with pytest.raises(CorpusError, match="does not take the file"):
-        save_upload(here / "uploads", "a.txt", b"x")
-
-
-def test_the_hub_is_asked_for_by_name_when_its_package_is_missing(monkeypatch):
-    """Harm: ModuleNotFoundError for somebody who typed a data set's name."""
-    monkeypatch.setattr(sources.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(CorpusError, match="pip install datasets"):
-        find_source("hub:Salesforce/wikitext:wikitext-2-v1")
-
-
-@pytest.fixture
-def hub(monkeypatch):
-    """A Hub with one data set, behind the two libraries that lead there; what was asked of it."""
-    import sys
-    import types
-
-    import huggingface_hub
-
-    asked = []
-
-    def load_dataset(name, config, split, streaming):
-        asked.append((name, config, split, streaming))
-        if name == "no/such":
-            raise FileNotFoundError("Dataset 'no/such' doesn't exist on the Hub\nmany more lines")
-        return ({"id": index, "text": f"Text {index}. More."} for index in range(3))
-
-    class HfApi:
-        def dataset_info(self, name, timeout):
-            return types.SimpleNamespace(sha=f"revision of {name}")
-
-    monkeypatch.setitem(sys.modules, "datasets", types.SimpleNamespace(load_dataset=load_dataset, __spec__=True))
-    monkeypatch.setattr(huggingface_hub, "HfApi", HfApi)
-    monkeypatch.setattr(sources, "reachable", lambda url: True)
-    monkeypatch.setattr(sources.importlib.util, "find_spec", lambda name: name)
-    return asked
-
-
-def test_a_data_set_of_the_hub_is_streamed(hub):
-    """Harm: 20 GB on the disk before the first step."""
-    source = find_source("hub:owner/name:part#text")
-    assert not hub  # nothing is asked before it is needed
-    assert list(source.read()) == [[f"Text {index}.", "More."] for index in range(3)]
-    assert hub == [("owner/name", "part", "train", True)]
-    assert source.fingerprint() != find_source("hub:owner/name:part#id").fingerprint()
-
-
-@pytest.mark.parametrize("name", ["../etc", "a/b/c", "", "a b", "owner/name:../x", "-x"])
-def test_a_data_set_has_a_name(hub, name):
-    """Harm: a path or an address passed on to a library as a name."""
-    with pytest.raises(CorpusError, match="is named hub:OWNER/NAME"):
-        find_source(f"hub:{name}")
-
-
-def test_what_the_hub_says_fits_on_a_line(hub):
-    """Harm: a traceback of forty lines for a typing error."""
-    with pytest.raises(CorpusError, match="doesn't exist") as caught:
-        list(find_source("hub:no/such").read())
-    assert "\n" not in str(caught.value)
-
-
-def test_without_a_network_the_hub_is_refused_at_once(monkeypatch):
-    """Harm: minutes of retries before the same answer."""
-    monkeypatch.setattr(sources.importlib.util, "find_spec", lambda name: name)
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(CorpusError, match="no network"):
-        find_source("hub:owner/name")
-
-
-def test_a_relative_path_means_the_same_from_everywhere(here, monkeypatch):
-    """Harm: a run that goes on in the background, in another folder, no longer finds its text."""
-    written(here / "a.txt", "The girl sleeps.")
-    monkeypatch.chdir(here)
-    assert absolute_name("file:a.txt#") == f"file:{here / 'a.txt'}#"
-    assert absolute_name("local:model") == f"local:{here / 'model'}"
-    for name in ("microworld", "nltk:brown", "hub:a/b", "file:", "file:~/a.txt", f"file:{here / 'a.txt'}"):
-        assert absolute_name(name) == name

@@ -7,8 +7,7 @@ import os
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -19,93 +18,7 @@ import pytest
 from engine.storage.runs import Run, RunError, create_run, list_runs
 from engine.training import job, launch
 from engine.training.launch import PROJECT
-
-WORKER = """
-import atexit, os, sys, time
-from engine.training import job
-
-def data_loader():
-    child = os.fork()
-    if child == 0:
-        time.sleep(60)
-        os._exit(0)
-    return child
-
-def train(config, run):
-    yield {"kind": "step", "step": 0, "loaders": [data_loader() for _ in range(2 * (config.method == "deaf"))]}
-    while config.method in ("gate", "deaf") and not (run.path / "go").exists():
-        if config.method == "gate" and run.stop_requested():
-            yield {"kind": "stopped", "step": 0}
-            return
-        time.sleep(0.01)
-    if config.method == "alone":
-        import torch.distributed as dist
-        if os.environ["RANK"] == "1":
-            raise ValueError("This node has no such corpus.")
-        dist.barrier()
-    if config.method == "refuse":
-        raise ValueError("steps must be at least 0,\\n  got -1.")
-    if config.method == "crash":
-        raise KeyError("weights\\nof layer 3")
-    if config.method == "linger":
-        atexit.register(lambda: [time.sleep(0.01) for _ in iter((run.path / "go").exists, True)])
-    if config.method != "mumble":
-        yield {"kind": "finished"}
-
-sys.exit(job.main(sys.argv[1:], train=train, device_of=lambda config: config.teacher))
-"""
-
-
-def until(condition: Callable[[], object], seconds: float = 120.0) -> None:
-    """Wait for a condition, not for a time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
-
-
-def wait_for(run: Run, status: str) -> None:
-    """Wait until a run has come that far."""
-    until(lambda: run.status() == status)
-
-
-def kinds(run: Run) -> list[str]:
-    """What happened in a run, in one word an event."""
-    return [event["kind"] for event in run.events()[0]]
-
-
-def open_gate(run: Run) -> None:
-    """Let a run of method 'gate' or 'deaf' go on to its end."""
-    (run.path / "go").touch()
-
-
-def time_of(run: Run, kind: str) -> float:
-    """When something first happened in a run, in Unix seconds."""
-    return next(event["time"] for event in run.events()[0] if event["kind"] == kind)
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Iterator[Path]:
-    """A folder for runs, whose processes are ended with the test."""
-    yield tmp_path / "runs"
-    for run in list_runs(tmp_path / "runs"):
-        record = run.process()
-        if record and run.alive() and record[0] != os.getpid():
-            with suppress(psutil.NoSuchProcess):  # it may end by itself at this moment
-                psutil.Process(record[0]).kill()
-
-
-@pytest.fixture
-def command(tmp_path: Path) -> list[str]:
-    """What starts a process that works on a run with stand-in training."""
-    (tmp_path / "worker.py").write_text(WORKER)
-    return [sys.executable, str(tmp_path / "worker.py")]
-
-
-@pytest.fixture
-def begin(root: Path, command: list[str]) -> Callable[..., Run]:
-    """Start a run of a stand-in method."""
-    return lambda method, device="toy": job.start(root, {"method": method, "teacher": device}, method, command)
+from tests.fixtures.jobs import kinds, open_gate, until, wait_for
 
 
 def test_importing_the_run_machinery_loads_no_torch() -> None:
@@ -204,63 +117,6 @@ def test_force_spares_the_group_a_foreground_run_lives_in(root: Path, command: l
         assert process.wait() == -9
         for pid in run.events()[0][-2]["loaders"]:
             psutil.Process(pid).kill()
-
-
-def test_runs_on_one_device_take_turns_in_the_order_they_came(begin: Callable[..., Run]) -> None:
-    """Harm: two runs share a GPU and both fail for memory, or the last to come is served first."""
-    first = begin("gate")
-    wait_for(first, "running")
-    second = begin("gate")
-    until(lambda: "waiting" in kinds(second))
-    third = begin("gate")
-    until(lambda: "waiting" in kinds(third))
-    elsewhere = begin("finish", "other-toy")
-    wait_for(elsewhere, "finished")
-    assert [run.status() for run in (first, second, third)] == ["running", "waiting", "waiting"]
-    for run in (third, second, first):
-        open_gate(run)
-    wait_for(third, "finished")
-    assert time_of(first, "finished") <= time_of(second, "started")
-    assert time_of(second, "finished") <= time_of(third, "started")
-    assert kinds(second) == ["queued", "waiting", "started", "step", "finished"]
-
-
-def test_a_newcomer_lets_those_in_line_go_first(root: Path) -> None:
-    """Harm: a run started in the moment the device falls free overtakes the one that has waited all night."""
-    ahead, newcomer = create_run(root, {}, "ahead"), create_run(root, {}, "newcomer")
-    ahead.write_process(os.getpid(), psutil.Process().create_time())
-    ahead.append({"kind": "waiting", "device": "toy"})
-    events = job.perform(newcomer, lambda config, run: iter([{"kind": "finished"}]), lambda config: "toy")
-    assert next(events)["kind"] == "waiting"
-    ahead.append({"kind": "finished"})
-    assert [event["kind"] for event in events] == ["started", "finished"]
-
-
-def test_a_killed_run_has_died_and_frees_its_device_and_its_place(begin: Callable[..., Run]) -> None:
-    """Harm: after a kill -9 the run looks alive, and every later run waits for it for ever."""
-    first = begin("gate")
-    wait_for(first, "running")
-    second = begin("finish")
-    until(lambda: "waiting" in kinds(second))
-    third = begin("finish")
-    until(lambda: "waiting" in kinds(third))
-    for run in (second, first):
-        pid, _ = run.process() or (0, 0.0)
-        psutil.Process(pid).kill()
-        wait_for(run, "died")
-    wait_for(third, "finished")
-    assert first.error() is None
-
-
-def test_a_run_in_line_stops_without_its_device(begin: Callable[..., Run]) -> None:
-    """Harm: a run queued by mistake cannot be taken back until it has started."""
-    first = begin("gate")
-    wait_for(first, "running")
-    second = begin("gate")
-    until(lambda: "waiting" in kinds(second))
-    assert job.stop(second) == "stopped"
-    assert kinds(second) == ["queued", "waiting", "stopped"]
-    assert first.status() == "running"
 
 
 @pytest.mark.parametrize(
@@ -371,14 +227,6 @@ def test_a_run_can_be_resumed_while_its_process_leaves(begin: Callable[..., Run]
         open_gate(run)
         assert resumed.result() == run
     until(lambda: kinds(run).count("finished") == 2)
-
-
-def test_a_devices_name_cannot_place_its_lock_elsewhere(begin: Callable[..., Run], root: Path) -> None:
-    """Harm: a device name such as cuda:0, or a hostile one, breaks or escapes the lock folder."""
-    run = begin("finish", "../../cuda:0")
-    wait_for(run, "finished")
-    assert {path.name for path in root.parent.iterdir()} == {"runs", "worker.py"}
-    assert {path.parent for path in root.rglob("*.lock")} == {root / ".locks"}
 
 
 @pytest.mark.parametrize("arguments", [[], ["absent"]])

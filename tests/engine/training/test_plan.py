@@ -1,12 +1,15 @@
-"""What can be refused before any weight is loaded."""
+"""What a plan says, and what can be refused before any weight is loaded."""
 
 import pytest
 
 from engine.settings.device import Device
 from engine.settings.options import ConfigError
+from engine.sizing.shape import ShapeError
+from engine.teachers.catalog import TeacherError
+from engine.text.corpora import CorpusError
 from engine.training import plan as plan_module
 from engine.training.plan import plan
-from tests.fixtures.builders import tiny
+from tests.fixtures.builders import finish, new_run, tiny
 
 
 def test_a_plan_names_who_learns_what_where():
@@ -41,3 +44,26 @@ def test_more_processes_than_gpus_are_refused(device, here, wanted, refused, mon
     with pytest.raises(ConfigError, match=f"use at most {count}") as caught:
         plan(tiny("scratch", processes=wanted))
     assert len(caught.value.problems) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "word"),
+    [
+        ({"teacher": "nobody"}, TeacherError, "microworld, minilm, minilm-early, minilm-original, blank"),
+        ({"method": "magic"}, ConfigError, "wid"),
+        ({"corpus": "nowhere"}, CorpusError, "microworld"),
+        ({"options": {"spped": 3}}, ConfigError, "no option spped"),
+        ({"options": {"lr": "fast"}}, ConfigError, "lr must be a number"),
+        ({"student": {"hidden": 30, "heads": 4}}, ShapeError, "does not divide"),
+        ({"student": {"hidden": "64"}}, ShapeError, "whole number"),
+        ({"student": {"hidden": 256}}, ShapeError, "more hidden"),
+        ({"student": {"vocab": 3}}, ConfigError, "vocab"),
+        ({"steps": 1}, ConfigError, "more steps"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_in_one_line(changes, error, word, tmp_path):
+    """Harm: minutes of loading before a traceback."""
+    config = tiny(**{"method": "wid", **changes})
+    with pytest.raises(error, match=word) as caught:
+        finish(config, new_run(tmp_path, config))
+    assert "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""A budget in seconds is kept: the run ends with the last step that fits, and all that it had planned ends there."""
+"""When what happens in a run: its learning rate, and a budget in seconds that is kept to the last step that fits."""
 
 import pytest
 from hypothesis import given
@@ -143,3 +143,19 @@ def test_wid_asked_for_an_interval_keeps_it():
     method.timetable = CutSteps(method.plan(small, small.replace(hidden=16, heads=4, head_dim=4)).sizes, 5)
     method.move_end(20)
     assert (method.steps, method.timetable.moved) == (20, None)
+
+
+@pytest.mark.parametrize("warmup", [0.0, 0.05, 0.5, 1.0])
+@pytest.mark.parametrize("steps", [1, 2, 7, 600])
+def test_the_learning_rate_rises_falls_and_never_leaves_its_bounds(steps, warmup):
+    """Harm: a first step at full speed, or a last one that is wasted at zero."""
+    factors = [LearningRate(steps, warmup).at(step) for step in range(1, steps + 1)]
+    assert all(0 < factor <= 1 for factor in factors)
+    top = factors.index(max(factors))
+    assert factors[: top + 1] == sorted(factors[: top + 1])
+    assert factors[top:] == sorted(factors[top:], reverse=True)
+    if steps == 600:
+        assert max(factors) == pytest.approx(1.0, abs=0.002)
+    if steps == 600 and warmup == 0.05:
+        assert factors[14] == pytest.approx(0.5)  # step 15 of a rise of 30
+        assert factors[-1] == pytest.approx(1 / 570)

@@ -7,8 +7,9 @@ import torch
 
 from engine.methods.kinds.layer_map import ImitatesLayers, StartsFromLayers
 from engine.methods.registry import METHODS
+from engine.sizing.shape import Shape
 from tests.engine.methods.test_whole_loss import CASES, setting
-from tests.fixtures.builders import teacher
+from tests.fixtures.builders import STEPS, teacher
 
 pytestmark = pytest.mark.usefixtures("few_held_out")
 IMITATING = [name for name, (kind, *_) in CASES.items() if issubclass(METHODS[kind], ImitatesLayers)]
@@ -118,3 +119,21 @@ def test_a_student_starts_from_the_layers_that_the_method_names(name) -> None:
         for own, inherited in zip(bert.blocks(layer), big.blocks(origin - 1), strict=True):
             for parameter, expected in zip(own.parameters(), inherited.parameters(), strict=True):
                 torch.testing.assert_close(parameter, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "layers", "says"),
+    [
+        (
+            "distilbert",
+            6,
+            "It starts from the teacher's layers 1, 3, 5, 8, 10, 12.",
+        ),  # 0, 2, 4, 7, 9, 11 in the release
+        ("tinybert", 4, "Its layers 1 to 4 imitate its teacher's 3, 6, 9, 12; its embeddings imitate the embeddings."),
+        ("minilm", 6, "Its last layer, 6, imitates its teacher's last, 12; the others are free."),
+    ],
+)
+def test_which_layers_meet_is_said(name, layers, says):
+    """Harm: a layer map that nobody can see, the commonest complaint about distillation."""
+    method, base = METHODS[name](METHODS[name].Options(), STEPS), Shape()
+    assert says in method.notes(base, method.student_shape(base, {"layers": layers}))
