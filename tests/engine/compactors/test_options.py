@@ -4,6 +4,7 @@ import pytest
 
 from engine.methods.wid import Wid, WidOptions
 from engine.settings.options import ConfigError, parse_options
+from engine.sizing.shape import Shape
 
 
 def test_the_paper_s_preset_is_the_release_s_command_line():
