@@ -23,6 +23,7 @@ APP_PACKAGES = ["elements", "session", *PAGE_PACKAGES, "pages"]
 ORDER = [*(f"engine.{name}" for name in PACKAGES), "engine", *(f"app.{name}" for name in APP_PACKAGES), "streamlit_app"]
 HEAVY = {"torch", "transformers"}
 MOST_FILES = 20  # in a folder
+MOST_LINES = 80  # of a function
 LEAST_LINES = 40  # of a file with one importer
 WIDGETS = {f"app.elements.{name}" for name in ("figure", "tiles", "buttons", "progress")}  # elements that are some
 DRAWN_WITHOUT = {"app.watch.compactor_norms", "app.compare.points"}  # beside whatever is named charts
@@ -156,6 +157,41 @@ def test_a_folder_holds_what_one_look_takes_in() -> None:
         if (init := folder / "__init__.py").exists() and folder != ROOT / "engine":
             body = ast.parse(init.read_text(encoding="utf-8")).body
             assert len(body) <= 1, f"{init} holds more than what the package is; whoever imports a file would load it"
+
+
+def test_no_two_classes_have_one_name() -> None:
+    """Harm: `Card`, `Budget` or `Batch` in a signature, and nobody knows which one."""
+    places: dict[str, list[str]] = {}
+    for name, tree in within("engine", "app"):
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(name)
+    twice = {name: found for name, found in places.items() if len(found) > 1}
+    assert not twice, twice
+
+
+def test_no_function_is_longer_than_two_screens() -> None:
+    """Harm: a training loop of 194 lines and 49 branches that nobody reads to its end."""
+    long = [
+        f"{name}:{node.lineno} {node.name} has {node.end_lineno - node.lineno + 1} lines"
+        for name, tree in within("engine", "app")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef) and node.end_lineno and node.end_lineno - node.lineno >= MOST_LINES
+    ]
+    assert not long, long
+
+
+def test_the_contract_of_a_method_is_read_in_two_minutes() -> None:
+    """Harm: 47 names, most of which one method needs, between a reader and the few that theirs is about."""
+    (contract,) = (
+        node
+        for node in sources()["engine.methods.base"].body
+        if isinstance(node, ast.ClassDef) and node.name == "Method"
+    )
+    names = {node.name for node in contract.body if isinstance(node, ast.FunctionDef)}
+    fields = (node.target for node in contract.body if isinstance(node, ast.AnnAssign))
+    names |= {field.id for field in fields if isinstance(field, ast.Name)}
+    assert len({name for name in names if not name.startswith("_")}) <= 14, sorted(names)
 
 
 def test_no_crumb_of_a_file_serves_one_other() -> None:

@@ -40,7 +40,7 @@ def test_size_page_comes_before_torch(open_page, server) -> None:
 def test_parameter_count_follows_the_sliders(open_page) -> None:
     """Harm: the number on the page is not that of the shape on the page."""
     page = open_page()
-    page.get_by_text("33,391,290").first.wait_for()  # 12 x 384: facts/model_sizes.json, minilm-l12-h384
+    page.get_by_text("33,391,290").first.wait_for()  # 12 x 384: fixtures/model_sizes.json, minilm-l12-h384
     page.get_by_role("slider", name="Layers").press("Home")
     page.get_by_text("33,391,290").first.wait_for(state="detached")
     layers = page.get_by_role("slider", name="Layers")

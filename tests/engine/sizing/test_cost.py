@@ -16,7 +16,7 @@ from engine.sizing.tensors import tensor_kinds
 from tests.fixtures.shapes import VARIANTS, small_shapes
 
 ROOT = Path(__file__).parents[3]
-FACTS = json.loads((ROOT / "tests/facts/model_sizes.json").read_text())
+FACTS = json.loads((ROOT / "tests/fixtures/model_sizes.json").read_text())
 THOUSANDS = int(os.environ.get("HEIRLOOM_SHAPES", "1000"))  # drawn for each of two tests; more when you have time
 ALBERT_TABLE_4 = {  # arXiv 1909.11942, Table 4: millions of parameters of ALBERT-base by what layers share
     768: {"all": 31, "attention": 83, "ffn": 57, "none": 108},

@@ -10,7 +10,7 @@ from engine.sizing.presets import PRESETS, find_preset, published_counts
 from engine.sizing.shape import Shape, ShapeError
 from engine.sizing.tensors import tensor_kinds
 
-FACTS = json.loads((Path(__file__).parents[2] / "facts/model_sizes.json").read_text())
+FACTS = json.loads((Path(__file__).parents[2] / "fixtures/model_sizes.json").read_text())
 SAME = {
     **{f"bert-{size}": f"bert-{size}" for size in ("tiny", "mini", "small", "medium", "base", "large")},
     **{f"albert-{size}": f"albert-{size}-v2" for size in ("base", "large", "xlarge", "xxlarge")},
