@@ -110,6 +110,8 @@ def write_tokenizer(tokenizer: Any, folder: Path, shape: Shape) -> None:
     fields = {name: value for name, value in json.loads(path.read_text()).items() if name in TOKENIZER_FIELDS}
     if "tokenizer_class" in fields:
         fields["tokenizer_class"] = GENERIC_TOKENIZER.get(fields["tokenizer_class"], fields["tokenizer_class"])
+    if isinstance(fields.get("extra_special_tokens"), list):  # so transformers 5; 4 wants a mapping under that name
+        fields["additional_special_tokens"] = fields.pop("extra_special_tokens")
     # one row of token types has no place for the second text of a pair
     types = ["token_type_ids"] if shape.token_types > 1 else []
     fields |= {"model_max_length": shape.positions, "model_input_names": ["input_ids", *types, "attention_mask"]}

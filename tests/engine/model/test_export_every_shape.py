@@ -16,7 +16,7 @@ from engine.model.saved_models import Model, load_model
 from engine.model.transformers_format import transformers_objections
 from engine.sizing.cost import parameters
 from engine.sizing.shape import Shape
-from tests.fixtures.builders import masked_batch, randomise, tokenizer
+from tests.fixtures.builders import masked_batch, new_tokenizer, randomise, tokenizer
 
 SIZES = {"layers": 3, "hidden": 12, "heads": 3, "ffn": 20, "vocab": 211, "positions": 24}
 ALBERT = {"family": "albert", "embedding": 6}
@@ -227,3 +227,30 @@ def saved_tokenizer(folder):
     told = {"name_or_path": str(place), "trust_remote_code": False, "_commit_hash": "abc", "vocab_file": f"{place}/v"}
     (place / "tokenizer_config.json").write_text(json.dumps(config | told))
     return place
+
+
+def test_words_that_were_added_stay_and_both_versions_read_them(tmp_path):
+    """Harm: a tokenizer of transformers 5 with special tokens of its own, which 4.57 refuses with an AttributeError."""
+    speaker = new_tokenizer()
+    speaker.add_special_tokens({"extra_special_tokens": ["<x>"]})
+    speaker.add_tokens(["zebra"])
+    bert = Bert(Shape(**{**SIZES, "vocab": len(speaker)}))
+    export_model(Model(bert, speaker, {}), tmp_path / "out")
+    told = json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())
+    assert "extra_special_tokens" not in told
+    assert told["additional_special_tokens"] == ["<x>"]
+    again = AutoTokenizer.from_pretrained(tmp_path / "out", local_files_only=True)
+    assert again("zebra <x> the")["input_ids"] == speaker("zebra <x> the")["input_ids"]
+    assert again.decode(again("the <x>")["input_ids"], skip_special_tokens=True) == "the"
+
+
+def test_a_tokenizer_without_a_class_of_its_own_has_the_name_that_both_versions_know(tmp_path):
+    """Harm: transformers 4.57 does not know the class that 5 writes into tokenizer_config.json."""
+    rules = tokenizer().backend_tokenizer
+    marks = {"unk_token": "[UNK]", "pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    speaker = transformers.PreTrainedTokenizerFast(tokenizer_object=rules, mask_token="[MASK]", **marks)
+    export_model(Model(Bert(Shape(**SIZES)), speaker, {}), tmp_path / "out")
+    told = json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())
+    assert told["tokenizer_class"] == "PreTrainedTokenizerFast"
+    again = AutoTokenizer.from_pretrained(tmp_path / "out", local_files_only=True)
+    assert again("the girl sees him .")["input_ids"] == tokenizer()("the girl sees him .")["input_ids"]
