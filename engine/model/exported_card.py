@@ -31,7 +31,8 @@ LICENCES = (
 )  # fmt: skip
 HUB_IDS = dict.fromkeys(("minilm", "minilm-early", "minilm-original"), "sentence-transformers/all-MiniLM-L6-v2")
 ENGLISH_TEACHERS = ("microworld", "blank", *HUB_IDS)
-ENGLISH_TEXTS = re.compile(r"microworld|nltk:(brown|movie_reviews|abc|webtext|state_union|inaugural|gutenberg|reuters)")
+_ENGLISH = "(brown|movie_reviews|abc|webtext|state_union|inaugural|gutenberg|reuters)"
+ENGLISH_TEXTS = re.compile(rf"microworld|nltk:{_ENGLISH}([+]{_ENGLISH})*")
 _CORPORA = re.compile(r",\s*(?=(?:microworld|nltk|file|hub)(?::|,|$))")  # as engine/text/sources.py parts them
 
 
@@ -74,7 +75,7 @@ def _metadata(card: Mapping[str, Any], name: str, shape: Shape, architecture: st
 
     teacher = without_paths(whence.teacher) or str(card.get("teacher") or "")
     corpora = _texts(card)
-    english = teacher in ENGLISH_TEACHERS or (corpora and all(ENGLISH_TEXTS.match(part) for part in corpora))
+    english = teacher in ENGLISH_TEACHERS or (corpora and all(ENGLISH_TEXTS.fullmatch(part) for part in corpora))
     results = _results(card, corpora, TASKS[_kind(architecture)][0])
     licence = whence.licence.strip() or ("Apache-2.0" if teacher in ENGLISH_TEACHERS else "unknown")
     known = licence.lower() if licence.lower() in LICENCES else "other"
@@ -143,7 +144,8 @@ def _page(
     if 8 in (shape.linear_bits, shape.table_bits):
         said += "Inputs of linears are no longer rounded, so logits differ a little.\n"
     if notes:
-        said += "The model as it was trained, with its own bytes, is in `compact/`, which Heirloom opens.\n"
+        said += "The model as it was trained, with its own bytes, is in `compact/`, for "
+        said += "Heirloom's `engine.model.saved_models.load_model`.\n"
     untied = "" if shape.tied or not shape.mlm_head else "Its decoder is not tied to its embeddings."
     of = (card.get("measure") or {}).get("of") or "held-out text"
     loads = TASKS[_kind(architecture)][1] or architecture

@@ -85,6 +85,8 @@ def test_the_hub_can_read_every_card(name, runs, tmp_path):
         ("hub:owner/some_bert", "hub:owner/texts:de#text", "owner/some_bert", ["owner/texts"], None),
         ("local:/home/u4711/my models/bert", "file:/home/u4711/t, x.txt#body, microworld", "bert", None, None),
         ("local:C:\\Users\\u4711\\--bert..", "file:texts/de.csv#a", "bert", ["file-de.csv"], None),
+        ("local:bert", "nltk:brown, nltk:abc+webtext", "bert", ["nltk-brown", "nltk-abc-webtext"], "en"),
+        ("local:bert", "nltk:brown+floresta", "bert", ["nltk-brown-floresta"], None),
         ("run:gone", "nltk:floresta", "gone", ["nltk-floresta"], None),
     ],
 )
