@@ -282,6 +282,8 @@ def export(
     student: TrainedStudent | Run | str,
     folder: str | os.PathLike[str],
     *,
+    push_to_hub: str = "",
+    private: bool = False,
     runs: str | os.PathLike[str] = RUNS,
 ) -> Path:
     """Writes a run's student into a new folder that transformers loads, with tokenizer and model card; returns it.
@@ -289,19 +291,20 @@ def export(
     Args:
         student: what train returned, a run, or its id in `runs`.
         folder: a new or empty folder; nothing is overwritten.
+        push_to_hub: OWNER/NAME of a model on the Hub, as which the folder is put there, too; empty: it is not.
+        private: whether that model, if it is made, is for its owner only.
         runs: the folder of runs in which an id looks.
 
     Raises:
-        ValueError: (RunError, CheckpointError, ShapeError) there is no such student, the folder is not empty, or
-            transformers has no class for the student's shape.
+        ValueError: (RunError, CheckpointError, PushError) there is no such student, the folder is not empty, or the
+            Hub refuses.
     """
-    from engine.model.saved_models import export_model, load_lineage, load_model
+    from engine.teachers.student_export import export_student
 
     run = student.run if isinstance(student, TrainedStudent) else student
     if not isinstance(run, Run):
         run = open_run(Path(runs), run)
-    export_model(load_model(run.student_dir), Path(folder), load_lineage(run.student_dir))
-    return Path(folder)
+    return export_student(run, Path(folder), push_to_hub, private).folder
 
 
 def _folder(model: TrainedStudent | str | None, runs: Path) -> Path:

@@ -15,7 +15,7 @@ from app.session.browser import recall, remember
 from app.session.options_form import options_form, preset_choice
 from app.session.widget_values import persistent, persistent_choice
 from engine.methods.kinds.one_shot import OneShot
-from engine.model.transformers_format import transformers_objections
+from engine.model.expansion import expansion_note
 from engine.settings.run_config import RunConfig
 from engine.sizing.cost import parameters
 from engine.storage.allowed_folders import absolute_name
@@ -181,8 +181,8 @@ with right, st.container(border=True):
         show_outlook(plan.estimate, budget)
         for note in plan.method.notes(shape, plan.shape) if plan.estimate.steps is not None else []:
             st.caption(note)
-        for reason in transformers_objections(plan.shape):
-            st.caption(f"It cannot be exported to transformers: {reason}.")
+        if note := expansion_note(plan.shape):
+            st.caption(f"Its export: {note[0].lower()}{note[1:]}")
     st.markdown(
         f":material/memory: **{device.name}**" + (", bfloat16 products" if device.mixed_precision else ", float32")
     )

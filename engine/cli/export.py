@@ -17,6 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="a new folder")
     parser.add_argument("--adapter", action="store_true", help="only what an adaptation learned, small enough to ship")
     parser.add_argument("--corpus", default="", help="what an adapter is scored on, if not on what it learned from")
+    parser.add_argument("--push-to-hub", default="", metavar="OWNER/NAME", help="put it on the Hub, too, as this model")
+    parser.add_argument("--private", action="store_true", help="a model that is made on the Hub is for its owner only")
     parser.add_argument("--length", type=int, default=0, help="tokens in a row of that, if not as it learned")
 
 
@@ -24,24 +26,30 @@ def run(arguments: argparse.Namespace) -> None:
     """Writes the folder and prints where it is, or the card of the adapter in it.
 
     Raises:
-        ValueError: there is no such run, it has no student, or the folder is there already.
+        ValueError: there is no such run, it has no student, the folder is there already, or the Hub refuses.
     """
     finished = _open(arguments.run, arguments.runs)
+    if arguments.adapter and arguments.push_to_hub:
+        raise ValueError("Only a whole student can be put on the Hub; leave --adapter or --push-to-hub out.")
+    if arguments.private and not arguments.push_to_hub:
+        raise ValueError("--private is about a model on the Hub; name it with --push-to-hub OWNER/NAME.")
     if arguments.adapter:
         from engine.teachers.adapter_export import export_adapter
 
         card = export_adapter(finished, arguments.folder, arguments.corpus, arguments.length)
         print(json.dumps(card, indent=None if arguments.json else 1))
         return
-    from engine.model.saved_models import DEQUANTISED, export_model, load_lineage, load_model
+    from engine.teachers.student_export import export_student
 
-    student = load_model(finished.student_dir)
-    export_model(student, arguments.folder, load_lineage(finished.student_dir))
-    note = DEQUANTISED if 8 in (student.bert.shape.linear_bits, student.bert.shape.table_bits) else ""
+    exported = export_student(finished, arguments.folder, arguments.push_to_hub, arguments.private)
     if arguments.json:
-        print(json.dumps({"folder": str(arguments.folder), **({"note": note} if note else {})}))
-    else:
-        print(f"exported to {arguments.folder}", note, sep="\n" if note else "")
+        note = " ".join(exported.notes)
+        pushed = {"pushed_to": arguments.push_to_hub} if arguments.push_to_hub else {}
+        print(json.dumps({"folder": str(arguments.folder), **({"note": note} if note else {}), **pushed}))
+        return
+    print(f"exported to {arguments.folder}", *exported.notes, sep="\n")
+    if arguments.push_to_hub:
+        print(f"on the Hub as {arguments.push_to_hub}")
 
 
 def _open(id_or_folder: str, runs_folder: Path) -> Run:

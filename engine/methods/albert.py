@@ -128,7 +128,7 @@ class Albert(FreshStudent):
     def notes(self, teacher: Shape, student: Shape) -> list[str]:
         """What the library's class cannot hold."""
         if self.options.sharing in ("attention", "ffn"):
-            return ["The library's ALBERT shares attention and FFN together or not at all: this one stays in this app."]
+            return ["The library's ALBERT shares attention and FFN together or not at all: an export copies them."]
         return []
 
     def init_student(self, teacher: Bert, shape: Shape, seed: int) -> nn.Module:

@@ -80,7 +80,7 @@ def _run_card(id: str, runs: Path) -> Card:
         scores = {name: float(value) for name, value in made["scores"].items()}
     except (ShapeError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise TeacherError(f"The student of the run {id} has a damaged card ({type(error).__name__}).") from error
-    first = _first_teacher_card(teacher, runs)
+    first = first_teacher_card(teacher, runs)
     return Card(
         f"run:{id}",
         f"Run {id}",
@@ -115,7 +115,7 @@ def student_card(id: str, runs: Path) -> dict[str, Any]:
     return made
 
 
-def _first_teacher_card(name: str, runs: Path) -> Card | None:
+def first_teacher_card(name: str, runs: Path) -> Card | None:
     """The teacher at the beginning of a chain of runs, if it is still to be found."""
     with contextlib.suppress(ValueError):
         for _ in range(MOST_GENERATIONS):

@@ -9,7 +9,8 @@ import transformers
 
 from engine.inspection.fill_in import blank_agreement, fill_in
 from engine.inspection.probe import ProbeError
-from engine.model.saved_models import Model, export_model
+from engine.model.export import export_model
+from engine.model.saved_models import Model
 from tests.fixtures.builders import randomise, teacher, tokenizer
 
 TEXT = "The [MASK] near the boats [MASK] herself. She is [MASK]."

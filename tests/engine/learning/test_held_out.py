@@ -7,7 +7,8 @@ from transformers import BertModel
 
 from engine.inspection.layer_similarity import layer_movement
 from engine.learning.held_out import attention_maps, held_out_rows, hidden_states, masked_batches
-from engine.model.saved_models import Model, export_model
+from engine.model.export import export_model
+from engine.model.saved_models import Model
 from engine.teachers import catalog as teachers
 from engine.text.corpora import open_corpus
 

@@ -12,7 +12,8 @@ from engine.methods.kinds.calibrated import Calibrated, calibrated, calibration_
 from engine.methods.kinds.one_shot import OneShot
 from engine.methods.registry import METHODS
 from engine.model.bert import Bert
-from engine.model.saved_models import Model, export_model, load_lineage, load_model, save_model
+from engine.model.export import export_model
+from engine.model.saved_models import Model, load_lineage, load_model, save_model
 from engine.model.transformers_format import transformers_objections
 from engine.settings.device import pick_device
 from engine.settings.options import ConfigError, validation_errors
@@ -132,11 +133,7 @@ def test_its_loss_falls_and_its_score_rises(taught):
 def test_a_finished_student_is_read_by_the_library(taught, tmp_path):
     """Harm: a student that lives in this app only, or an export that knows its task's answers no more."""
     student, folder = taught.student.eval(), tmp_path / "out"
-    if isinstance(taught.method, OneShot) and transformers_objections(student.shape):
-        with pytest.raises(ShapeError, match="cannot hold this model"):
-            export_model(Model(student, tokenizer(), {}), folder)
-        return
-    assert not transformers_objections(student.shape)
+    assert isinstance(taught.method, OneShot) or not transformers_objections(student.shape)
     card = {"classes": list(taught.method.task.classes)}
     export_model(Model(student, tokenizer(), card), folder, taught.lineage)
     auto = AutoModelForMaskedLM if student.shape.mlm_head else AutoModelForSequenceClassification

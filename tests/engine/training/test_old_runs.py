@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from engine.inspection.probe import probe
-from engine.model.saved_models import export_model, load_lineage, load_model
+from engine.model.export import export_model
+from engine.model.saved_models import load_lineage, load_model
 from engine.reports.run_report import run_report
 from engine.settings.run_config import RunConfig
 from engine.storage.runs import list_runs, open_run
