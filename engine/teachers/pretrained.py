@@ -17,6 +17,7 @@ from engine.settings.error_text import first_line
 from engine.settings.reachable import reachable
 from engine.sizing.shape import Shape, ShapeError
 from engine.storage.allowed_folders import PathError, allowed_path
+from engine.text.vocabulary import VocabularyError, check_vocabulary
 
 if TYPE_CHECKING:
     from engine.model.bert import Bert
@@ -144,10 +145,10 @@ def read_folder(folder: Path) -> tuple[Bert, Any]:
     special = ("pad_token_id", "unk_token_id", "cls_token_id", "sep_token_id", "mask_token_id")
     if not hasattr(tokenizer, "backend_tokenizer") or any(getattr(tokenizer, name) is None for name in special):
         raise PretrainedError(f"The tokenizer in {folder.name} lacks [MASK] or another of BERT's special tokens.")
-    if len(tokenizer) > bert.shape.vocab:
-        raise PretrainedError(
-            f"The tokenizer in {folder.name} knows {len(tokenizer):,} tokens and the model {bert.shape.vocab:,}."
-        )
+    try:
+        check_vocabulary(tokenizer, bert.shape.vocab)
+    except VocabularyError as error:
+        raise PretrainedError(str(error)) from error
     return with_mlm_head(bert), tokenizer
 
 
