@@ -180,7 +180,13 @@ def decoder_apart(config: dict[str, Any], tensors: Mapping[str, Tensor]) -> bool
     kind = model_type(shape)
     table = tensors.get(_source("embeddings.word.weight", config, shape, tensors))
     decoder = tensors.get(transformers_name("head.decoder.weight", kind))
-    return shape.tied and table is not None and decoder is not None and not torch.equal(table, decoder)
+    if not shape.tied or table is None or decoder is None:
+        return False
+    return (
+        not torch.equal(table, decoder)
+        if table.dtype == decoder.dtype
+        else not torch.equal(table.float(), decoder.float())
+    )
 
 
 def check_finite(tensors: Mapping[str, Tensor]) -> None:

@@ -8,6 +8,7 @@ is known of one without loading torch; `load_teacher` reads the weights.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import json
 import os
@@ -38,7 +39,8 @@ def _pretrained_card(name: str, outline: pretrained.CheckpointOutline) -> Card:
         place.rstrip("/").rpartition("/")[2] or place,
         outline.shape,
         {"hub": f"{place} from the Hub", "local": f"The checkpoint in {place}"}[kind]
-        + (f", trained on {trained}." if trained else "; it does not say what it was trained on."),
+        + (f", trained on {trained}." if trained else "; it does not say what it was trained on.")
+        + "".join(f" {note}" for note in outline.notes),
         "masked-LM" if outline.has_head else "an encoder's; it came without a masked-LM head",
         outline.about.get("license", "not stated"),
         "nltk:brown",
@@ -60,7 +62,8 @@ def _hub_card(id: str, runs: Path) -> Card:
 
 def _load_hub(id: str, runs: Path) -> Teacher:
     card = _hub_card(id, runs)
-    return Teacher(card, *pretrained.read_folder(pretrained.hub_folder(id)))
+    bert, tokenizer = pretrained.read_folder(pretrained.hub_folder(id))
+    return Teacher(dataclasses.replace(card, shape=bert.shape), bert, tokenizer)  # only values tell a decoder apart
 
 
 def _local_card(path: str, runs: Path) -> Card:
