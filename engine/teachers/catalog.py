@@ -39,8 +39,7 @@ def _pretrained_card(name: str, outline: pretrained.CheckpointOutline) -> Card:
         place.rstrip("/").rpartition("/")[2] or place,
         outline.shape,
         {"hub": f"{place} from the Hub", "local": f"The checkpoint in {place}"}[kind]
-        + (f", trained on {trained}." if trained else "; it does not say what it was trained on.")
-        + "".join(f" {note}" for note in outline.notes),
+        + (f", trained on {trained}." if trained else "; it does not say what it was trained on."),
         "masked-LM" if outline.has_head else "an encoder's; it came without a masked-LM head",
         outline.about.get("license", "not stated"),
         "nltk:brown",
@@ -48,6 +47,7 @@ def _pretrained_card(name: str, outline: pretrained.CheckpointOutline) -> Card:
         32,
         ENGLISH,
         has_head=outline.has_head,
+        notes=outline.notes,
     )
 
 

@@ -281,11 +281,11 @@ def test_what_is_silently_chosen_is_said(here):
     """Harm: a cased model reads lowercased text and nobody knows why it is worse than its card."""
     save(here / "model")
     with_vocabulary([*PLAIN, "The", "Girl"])(here / "model")
-    assert "lowercases all text" in teacher_card(f"local:{here / 'model'}").about
+    assert "lowercases all text" in teacher_card(f"local:{here / 'model'}").notes[0]
     with_vocabulary([*PLAIN, "The", "Girl"], do_lower_case=False)(here / "model")
-    assert "lowercases" not in teacher_card(f"local:{here / 'model'}").about
+    assert not teacher_card(f"local:{here / 'model'}").notes
     beside(DECODER, lambda found: found[TABLE].flip(0))(here / "model")
-    assert "decoder is stored apart" in teacher_card(f"local:{here / 'model'}").about
+    assert "decoder is stored apart" in teacher_card(f"local:{here / 'model'}").notes[0]
 
 
 def test_a_folder_is_read_again_when_it_has_changed(here):
