@@ -117,6 +117,9 @@ def transformers_objections(shape: Shape) -> list[str]:
     return problems
 
 
+_MOST_LAYERS = 1000  # that share their weights
+
+
 @dataclass(frozen=True)
 class StoredTensor:
     """What is known of a tensor without reading it."""
@@ -137,6 +140,8 @@ def checked_shape(config: dict[str, Any], stored: Mapping[str, StoredTensor], ap
     shape = shape_from_transformers(config, stored)
     if apart:
         shape = shape.replace(tied=False)
+    if shape.layers > (_MOST_LAYERS if shape.sharing == "all" else len(stored)):  # building them would take minutes
+        raise ShapeError([f"The config says {shape.layers:,} layers, and the weights hold {len(stored):,} tensors."])
     with torch.device("meta"):
         wanted = {name: tuple(parameter.shape) for name, parameter in Bert(shape).named_parameters()}
     sources = {name: _source(name, config, shape, stored) for name in wanted}

@@ -210,6 +210,8 @@ REFUSED: dict[str, tuple[str, dict[str, Any], Change, str]] = {
     "a long prefix": (BERT, {}, long_name, "tensors are missing"),
     "a tensor less": (BERT, {}, without("layer.1.output.dense.bias"), "is missing"),
     "half of the layers": (BERT, {}, with_config(num_hidden_layers=4), "of .* are missing"),
+    "a million layers": (BERT, {}, with_config(num_hidden_layers=10**6), "1,000,000 layers"),
+    "a million shared layers": (ALBERT, {}, with_config(num_hidden_layers=10**6), "1,000,000 layers"),
     "half of a head": (BERT, {}, without("transform.dense"), "2 of .* are missing"),
     "another width": (BERT, {}, with_config(intermediate_size=32), "should be"),
     "heads that do not divide": (BERT, {}, with_config(num_attention_heads=5), "heads"),
