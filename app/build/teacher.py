@@ -66,6 +66,8 @@ def show_card(card: Card) -> None:
             '<dl style="display:grid;grid-template-columns:6.5rem 1fr;gap:.25rem .75rem;margin:0;padding:0;'
             f'font-size:.9rem">{cells}</dl>'
         )
+    for note in card.notes:
+        st.warning(note, icon=":material/info:")
     if not card.has_head:
         st.warning(
             "This teacher has no masked-LM head of its own: the one it gets here is new and knows nothing yet. Train "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,9 @@ def run(arguments: argparse.Namespace) -> None:
 
     model = open_model(arguments.model, arguments.runs)
     seen = probe(model.bert.eval(), model.tokenizer, arguments.text)
+    if seen.cut:
+        left = len(seen.tokens)
+        print(f"The sentence is too long: its last {seen.cut:,} tokens were cut, {left} are shown.", file=sys.stderr)
     if arguments.html:
         from engine.reports.run_report import model_attention_page
 
@@ -40,7 +44,7 @@ def run(arguments: argparse.Namespace) -> None:
         write_page(arguments.html, page, arguments.json)
     elif arguments.json:
         attentions = seen.attentions.round(4).tolist()
-        print(json.dumps({"tokens": seen.tokens, "attentions": attentions, "unknown": seen.unknown}))
+        print(json.dumps({"tokens": seen.tokens, "attentions": attentions, "unknown": seen.unknown, "cut": seen.cut}))
     else:
         print("\n".join(_strongest_links(seen)))
 

@@ -78,6 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     from engine.training import job
 
     started, processes, offset = _resumed(arguments) if arguments.resume else _started(arguments)
+    _say_what_was_chosen(started)
     job.stop_on(started, signal.SIGTERM, signal.SIGINT)
     events = follow(started, offset) if processes > 1 else job.perform(started)
     last_event = show_progress(started, events)
@@ -138,6 +139,16 @@ def run_config(arguments: argparse.Namespace) -> RunConfig:
         given["steps"] = 0
     given |= {name: absolute_name(given[name]) for name in ("teacher", "corpus") if name in given}
     return RunConfig(**given, student=student, options=options)
+
+
+def _say_what_was_chosen(started: Run) -> None:
+    """What the card of a teacher from outside says was chosen silently, on stderr."""
+    from engine.teachers.catalog import teacher_card
+
+    teacher = str(started.config().get("teacher", ""))
+    if teacher.startswith(("hub:", "local:")):
+        for note in teacher_card(teacher).notes:
+            print(note, file=sys.stderr)
 
 
 def preset_options(method: str, name: str | None) -> dict[str, Any]:

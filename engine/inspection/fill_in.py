@@ -10,6 +10,7 @@ import torch
 
 from engine.inspection.probe import ProbeError
 from engine.model.bert import Bert
+from engine.text.vocabulary import tokens_by_id
 
 BLANK = "[MASK]"
 
@@ -20,15 +21,15 @@ class FilledBlanks:
 
     tokens: list[str]  # the text as the model sees it
     blanks: list[int]  # positions in `tokens`
-    probabilities: np.ndarray  # (blank, vocab) float32; rows sum to 1
-    words: list[str]  # (vocab,) the tokens by number
+    probabilities: np.ndarray  # (blank, vocab) float32; rows sum to 1, and are 0 where the tokenizer has no token
+    words: list[str]  # (vocab,) the tokens by number; empty where there is none
     unknown: list[str]  # words of the text that the tokenizer does not know
 
     def candidates(self, blank: int, count: int = 5) -> list[tuple[str, float]]:
         """The likeliest tokens for one blank (from 0) and their probabilities, the likeliest first."""
         row = self.probabilities[blank]
-        best = np.argsort(-row, kind="stable")[:count]
-        return [(self.words[token], float(row[token])) for token in best]
+        best = [token for token in np.argsort(-row, kind="stable") if self.words[token]]
+        return [(self.words[token], float(row[token])) for token in best[:count]]
 
 
 @torch.no_grad()
@@ -54,10 +55,10 @@ def fill_in(bert: Bert, tokenizer: Any, text: str, most_tokens: int = 128) -> Fi
     ]
     device = bert.embeddings.word.weight.device
     logits = bert(torch.tensor([ids], device=device), positions=torch.tensor(blanks, device=device))
-    words = tokenizer.convert_ids_to_tokens(range(bert.shape.vocab))
-    return FilledBlanks(
-        tokenizer.convert_ids_to_tokens(ids), blanks, logits.float().softmax(-1).cpu().numpy(), words, unknown
-    )
+    words = tokens_by_id(tokenizer, bert.shape.vocab)
+    no_token = torch.tensor([not word for word in words], device=device)
+    logits = logits.float().masked_fill(no_token, -torch.inf)  # a table padded to more rows than there are tokens
+    return FilledBlanks(tokenizer.convert_ids_to_tokens(ids), blanks, logits.softmax(-1).cpu().numpy(), words, unknown)
 
 
 def blank_agreement(teacher: FilledBlanks, student: FilledBlanks) -> list[tuple[bool, float]]:

@@ -64,10 +64,10 @@ def probe(bert: Bert, tokenizer: Any, text: str, most_tokens: int = 64, second: 
         types += [number] * (len(part) + 1)
     trace: Trace = {"hidden": [], "attentions": []}
     device, pair = bert.embeddings.word.weight.device, len(parts) == 2
-    told_apart = pair and bert.shape.token_types > 1
+    told_apart = pair and bert.embeddings.tells_texts_apart
     bert.encode(
         torch.tensor([ids], device=device),
-        types=torch.tensor([types], device=device) if told_apart else None,
+        types=torch.tensor([types], device=device) if pair else None,
         trace=trace,
     )
     return Probe(

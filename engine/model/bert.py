@@ -19,9 +19,8 @@ from torch import Tensor, nn
 
 from engine.model.linears import FakeQuantEmbedding, FakeQuantLinear, Int8Embedding, Int8Linear, make_linear
 from engine.settings.device import full_precision
-from engine.sizing.shape import Shape, ShapeError
+from engine.sizing.shape import NORM_EPS, Shape, ShapeError
 
-NORM_EPS = 1e-12
 INIT_DEVIATION = 0.02  # of fresh weights: BERT, appendix A.2
 Trace = dict[str, list[Tensor]]  # what a caller wants to see: its keys say what, forward appends one tensor a layer
 TRACEABLE = ("hidden", "attentions", "scores", "query", "key", "value", "pair")
@@ -30,8 +29,9 @@ TRACEABLE = ("hidden", "attentions", "scores", "query", "key", "value", "pair")
 class LayerNorm(nn.Module):
     """LayerNorm whose mean and variance may be taken over some dims only."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, eps: float = NORM_EPS) -> None:
         super().__init__()
+        self.eps = eps
         self.weight = nn.Parameter(torch.ones(size))
         self.bias = nn.Parameter(torch.zeros(size))
         self.keep: Tensor | None  # (size,) of 0 and 1; None: all dims
@@ -40,11 +40,11 @@ class LayerNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(..., size) -> (..., size)."""
         if self.keep is None:
-            return F.layer_norm(x, self.weight.shape, self.weight, self.bias, NORM_EPS)
+            return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
         x, kept = x.float(), self.keep.sum()
         centred = x - (x * self.keep).sum(-1, keepdim=True) / kept
         variance = (centred * self.keep).square().sum(-1, keepdim=True) / kept
-        return centred * torch.rsqrt(variance + NORM_EPS) * self.weight + self.bias
+        return centred * torch.rsqrt(variance + self.eps) * self.weight + self.bias
 
 
 class Attention(nn.Module):
@@ -57,7 +57,7 @@ class Attention(nn.Module):
         self.key = _layer_linear(shape, shape.hidden, shape.inner_of(layer))
         self.value = _layer_linear(shape, shape.hidden, shape.inner_of(layer))
         self.output = _layer_linear(shape, shape.inner_of(layer), shape.hidden)
-        self.norm = LayerNorm(shape.hidden)
+        self.norm = LayerNorm(shape.hidden, shape.norm_eps)
 
     def forward(self, x: Tensor, visible: Tensor | None, trace: Trace) -> Tensor:
         """x (batch, pos, hidden); visible (batch, 1, 1, pos) bool or None -> (batch, pos, hidden)."""
@@ -96,7 +96,7 @@ class FeedForward(nn.Module):
         self.activation = shape.activation
         self.up = _layer_linear(shape, shape.hidden, shape.ffn_of(layer))
         self.down = _layer_linear(shape, shape.ffn_of(layer), shape.hidden)
-        self.norm = LayerNorm(shape.hidden)
+        self.norm = LayerNorm(shape.hidden, shape.norm_eps)
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, pos, hidden) -> (batch, pos, hidden)."""
@@ -112,16 +112,22 @@ class Embeddings(nn.Module):
         self.word = cast(nn.Embedding, table(shape.vocab, shape.embedding))
         self.position = nn.Embedding(shape.positions, shape.embedding)
         self.token_type = nn.Embedding(shape.token_types, shape.embedding) if shape.token_types else None
-        self.norm = LayerNorm(shape.embedding)
+        self.norm = LayerNorm(shape.embedding, shape.norm_eps)
         bits = shape.linear_bits
         self.projection = make_linear(shape.embedding, shape.hidden, bits=bits) if shape.factorised else None
         self.compactor: Tensor | None = None  # (embedding, kept): on the sum, while weights are inherited
+        self.tells_texts_apart = shape.token_types > 1
 
     def forward(self, ids: Tensor, types: Tensor | None) -> Tensor:
-        """ids (batch, pos), types (batch, pos) or None for all zero -> (batch, pos, hidden)."""
+        """ids (batch, pos), types (batch, pos) or None for all zero -> (batch, pos, hidden).
+
+        Here alone it is decided what becomes of types: a model that has one kind, or none, sees no difference.
+        """
         x = self.word(ids) + self.position.weight[: ids.shape[1]]
         if self.token_type is not None:
-            x = x + (self.token_type.weight[0] if types is None else self.token_type(types))
+            x = x + (
+                self.token_type(types) if types is not None and self.tells_texts_apart else self.token_type.weight[0]
+            )
         x = self.norm(x if self.compactor is None else x @ self.compactor)
         return x if self.projection is None else self.projection(x)
 
@@ -133,7 +139,7 @@ class MaskedLMHead(nn.Module):
         super().__init__()
         self.activation, bits = shape.activation, shape.linear_bits
         self.transform = make_linear(shape.hidden, shape.embedding, bits=bits)
-        self.norm = LayerNorm(shape.embedding)
+        self.norm = LayerNorm(shape.embedding, shape.norm_eps)
         self.decoder = None if shape.tied else make_linear(shape.embedding, shape.vocab, bits=bits, bias=False)
         self.bias = nn.Parameter(torch.zeros(shape.vocab))
         self.compactor: Tensor | None = None  # (kept, embedding): before the decoder, while weights are inherited
@@ -279,7 +285,9 @@ class Bert(nn.Module):
 
 
 def activate(x: Tensor, name: str) -> Tensor:
-    """GELU, exact ("gelu") or approximated by tanh ("gelu_new", ALBERT)."""
+    """GELU, exact ("gelu") or approximated by tanh ("gelu_new", ALBERT), or ReLU ("relu")."""
+    if name == "relu":
+        return F.relu(x)
     return F.gelu(x, approximate="tanh" if name == "gelu_new" else "none")
 
 

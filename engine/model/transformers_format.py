@@ -1,21 +1,31 @@
 """Checkpoints of the transformers library (BERT, DistilBERT, ALBERT), read and written.
 
-Only this file knows the library's tensor names and config fields; "the library" is transformers throughout. Our own
-format is in engine/model/saved_models.py.
+Only this file knows the library's tensor names, and transformers_config.py its config's fields; "the library" is
+transformers throughout. Our own format is in engine/model/saved_models.py.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from engine.model.bert import NORM_EPS, Bert
+from engine.model.bert import Bert
 from engine.model.pruning import convert
-from engine.sizing.shape import Shape, ShapeError
+from engine.model.transformers_config import (
+    FAMILIES,
+    inner_group,
+    model_type,
+    shape_from_transformers,
+    transformers_config,
+    unrolled,
+)
+from engine.sizing.shape import NORM_EPS, Shape, ShapeError
 
 _COMMON = (
     (r"embeddings\.word\.", "embeddings.word_embeddings."),
@@ -69,26 +79,7 @@ _DISTILBERT_NAMES = (
     *_COMMON,
 )
 _NAMES = {"bert": _BERT_NAMES, "distilbert": _DISTILBERT_NAMES, "albert": _ALBERT_NAMES}
-_NEEDED = (
-    "num_hidden_layers",
-    "hidden_size",
-    "num_attention_heads",
-    "intermediate_size",
-    "vocab_size",
-    "max_position_embeddings",
-)
-_DISTILBERT_FIELDS = {  # what DistilBERT's config calls them
-    "num_hidden_layers": "n_layers",
-    "hidden_size": "dim",
-    "num_attention_heads": "n_heads",
-    "intermediate_size": "hidden_dim",
-    "hidden_act": "activation",
-}
-
-
-def model_type(shape: Shape) -> str:
-    """The library's name for the kind of model: a BERT without token types is its DistilBERT."""
-    return "distilbert" if shape.family == "bert" and not shape.token_types else shape.family
+_FLOATS = ("float32", "float16", "bfloat16", "float64", "F32", "F16", "BF16", "F64")  # torch's names, and safetensors'
 
 
 def transformers_name(name: str, kind: str) -> str:
@@ -121,111 +112,147 @@ def transformers_objections(shape: Shape) -> list[str]:
         problems.append("ALBERT's class shares attention and FFN together or not at all")
     if not shape.token_types and (shape.family == "albert" or shape.pooler or shape.pair_head):
         problems.append("it has no token types, which only DistilBERT's class can do without: no ALBERT, no pooler")
+    if model_type(shape) == "distilbert" and shape.norm_eps != NORM_EPS:
+        problems.append(f"its LayerNorms add {shape.norm_eps}, and DistilBERT's class has {NORM_EPS} alone")
     return problems
 
 
-def transformers_config(shape: Shape) -> dict[str, Any]:
-    """The fields of the library's config.json for `shape`."""
-    kind = model_type(shape)
-    name = {"bert": "Bert", "distilbert": "DistilBert", "albert": "Albert"}[kind]
-    config: dict[str, Any] = {
-        "model_type": kind,
-        "architectures": [name + ("ForMaskedLM" if shape.mlm_head else "Model")],
-        "vocab_size": shape.vocab,
-        "hidden_size": shape.hidden,
-        "num_hidden_layers": shape.layers,
-        "num_attention_heads": shape.heads,
-        "intermediate_size": shape.ffn,
-        "hidden_act": shape.activation,
-        "max_position_embeddings": shape.positions,
-        "type_vocab_size": shape.token_types,
-        "layer_norm_eps": NORM_EPS,
-        "pad_token_id": 0,
-        "tie_word_embeddings": shape.tied,
-    }
-    if kind == "distilbert":
-        del config["type_vocab_size"], config["layer_norm_eps"]  # its class has the one epsilon
-        config = {_DISTILBERT_FIELDS.get(name, name): value for name, value in config.items()}
-        config |= {"tie_weights_": shape.tied, "sinusoidal_pos_embds": False}
-    if kind == "albert":
-        owners = shape.groups if shape.sharing == "all" else shape.layers
-        config |= {"embedding_size": shape.embedding, "num_hidden_groups": owners, "inner_group_num": 1}
-    return config
+_MOST_LAYERS = 1000  # that share their weights
 
 
-def shape_from_transformers(config: dict[str, Any], names: set[str]) -> Shape:
-    """The Shape of a library checkpoint, from its config.json and the names of its tensors.
+@dataclass(frozen=True)
+class StoredTensor:
+    """What is known of a tensor without reading it."""
+
+    size: tuple[int, ...]
+    kind: str  # of number: torch's name, or safetensors'
+
+
+def checked_shape(config: dict[str, Any], stored: Mapping[str, StoredTensor], apart: bool = False) -> Shape:
+    """The Shape of a library checkpoint whose tensors are all there, of the right size and of floating-point numbers.
+
+    `apart`: the decoder's weights were found to differ from the table that the config ties them to, as decoder_apart.
 
     Raises:
-        ShapeError: not BERT or ALBERT, or a feature this model does not have (relative positions, another activation).
+        ShapeError: the checkpoint is of another kind, or its tensors do not fit its config.
     """
-    kind = config.get("model_type", "bert")
-    if kind not in _NAMES:
-        raise ShapeError([f"Only BERT, DistilBERT and ALBERT checkpoints can be read, got model_type {kind!r}."])
-    if kind == "distilbert":
-        config = {ours: config[theirs] for ours, theirs in _DISTILBERT_FIELDS.items() if theirs in config} | config
-        config["type_vocab_size"] = 0
-    family = "albert" if kind == "albert" else "bert"
-    if config.get("position_embedding_type", "absolute") != "absolute":
-        raise ShapeError(["Only absolute position embeddings can be read; this checkpoint has relative ones."])
-    if config.get("is_decoder") or config.get("inner_group_num", 1) != 1:
-        raise ShapeError(["Only encoders with one layer a group can be read; this is a decoder, or has more."])
-    absent = [name for name in _NEEDED if name not in config]
-    if absent:
-        raise ShapeError([f"The checkpoint's config.json lacks {', '.join(absent)}."])
-    if config.get("layer_norm_eps", NORM_EPS) != NORM_EPS:
-        raise ShapeError([f"LayerNorm's epsilon must be {NORM_EPS}, got {config['layer_norm_eps']}."])
-    bare = {name.removeprefix("bert.").removeprefix("albert.").removeprefix("distilbert.") for name in names}
-    albert = {"embedding": config.get("embedding_size"), "sharing": "all", "groups": config.get("num_hidden_groups", 1)}
-    return Shape(
-        layers=config["num_hidden_layers"],
-        hidden=config["hidden_size"],
-        heads=config["num_attention_heads"],
-        ffn=config["intermediate_size"],
-        vocab=config["vocab_size"],
-        positions=config["max_position_embeddings"],
-        token_types=config.get("type_vocab_size", 2),
-        family=family,
-        activation={"gelu_pytorch_tanh": "gelu_new"}.get(
-            config.get("hidden_act", "gelu"), config.get("hidden_act", "gelu")
-        ),
-        pooler=any(name.startswith("pooler.") for name in bare),
-        mlm_head=any("predictions." in name or name.startswith("vocab_transform.") for name in bare),
-        pair_head=any("seq_relationship" in name or "sop_classifier" in name for name in bare),
-        tied=config.get("tie_word_embeddings", True),
-        **(albert if family == "albert" else {}),
+    stored = {_today(name): tensor for name, tensor in stored.items()}
+    shape = shape_from_transformers(config, stored)
+    if apart:
+        shape = shape.replace(tied=False)
+    if shape.layers > (_MOST_LAYERS if shape.sharing == "all" else len(stored)):  # building them would take minutes
+        raise ShapeError([f"The config says {shape.layers:,} layers, and the weights hold {len(stored):,} tensors."])
+    with torch.device("meta"):
+        wanted = {name: tuple(parameter.shape) for name, parameter in Bert(shape).named_parameters()}
+    sources = {name: _source(name, config, shape, stored) for name in wanted}
+    missing = [theirs for theirs in sources.values() if theirs not in stored]
+    there = [(theirs, wanted[name]) for name, theirs in sources.items() if theirs in stored]
+    sizes = [
+        f"{theirs} should be {size}, got {stored[theirs].size}."
+        for theirs, size in there
+        if stored[theirs].size != size
+    ]
+    kinds = [f"{theirs} holds {stored[theirs].kind}" for theirs, _ in there if stored[theirs].kind not in _FLOATS]
+    problems = []
+    if missing:
+        problems.append(
+            f"the tensor {missing[0]} is missing." if len(missing) == 1 else _many_missing(missing, sources, stored)
+        )
+    if sizes:
+        problems.append(sizes[0] if len(sizes) == 1 else f"{len(sizes)} tensors are of another size: {sizes[0]}")
+    if kinds:
+        problems.append(f"{kinds[0]}, and floating-point numbers were expected; save the weights dequantised.")
+    if problems:
+        raise ShapeError([f"The checkpoint does not fit its own config: {problems[0]}", *problems[1:]])
+    return shape
+
+
+def _many_missing(missing: list[str], sources: Mapping[str, str], stored: Mapping[str, StoredTensor]) -> str:
+    text = f"{len(missing)} of {len(sources)} tensors are missing, the first is {missing[0]}"
+    ends = {name.removesuffix(missing[0]) for name in stored if name.endswith(missing[0])}
+    bare = missing[0].partition(".")[2]
+    ends |= {name.removesuffix(bare) for name in stored if name.endswith(f".{bare}")}
+    prefix = min(ends, key=len, default="")
+    return f"{text}; they may be prefixed with {prefix[:30]}" if prefix else f"{text}."
+
+
+def decoder_apart(config: dict[str, Any], tensors: Mapping[str, Tensor]) -> bool:
+    """Whether the decoder's weights are stored and differ from the word table, though the config ties the two.
+
+    The library then does not tie them, with a warning: what is stored is what was trained.
+    """
+    shape = shape_from_transformers(config, tensors)
+    kind = model_type(shape)
+    table = tensors.get(_source("embeddings.word.weight", config, shape, tensors))
+    decoder = tensors.get(transformers_name("head.decoder.weight", kind))
+    if not shape.tied or table is None or decoder is None:
+        return False
+    return (
+        not torch.equal(table, decoder)
+        if table.dtype == decoder.dtype
+        else not torch.equal(table.float(), decoder.float())
     )
 
 
-def from_transformers(config: dict[str, Any], tensors: dict[str, Tensor]) -> Bert:
+def check_finite(tensors: Mapping[str, Tensor]) -> None:
+    """Refuses weights that are no numbers.
+
+    Raises:
+        ShapeError: a tensor holds NaN or an infinity.
+    """
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise ShapeError(
+                [f"The tensor {name[:100]} holds NaN or infinite numbers; save the weights again, or take others."]
+            )
+
+
+def from_transformers(config: dict[str, Any], tensors: Mapping[str, Tensor]) -> Bert:
     """Our model with a library checkpoint's weights, in float32.
 
     Raises:
         ShapeError: the checkpoint is of another kind, or a tensor is missing or of another size.
     """
-    tensors = {re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", name): tensor for name, tensor in tensors.items()}
-    tensors = {re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name): tensor for name, tensor in tensors.items()}
-    shape = shape_from_transformers(config, set(tensors))
-    kind = model_type(shape)
-    if not shape.tied:  # an untied decoder has a bias of its own, and the library's forward pass uses that one
-        head = transformers_name("head.", kind)
-        if f"{head}decoder.bias" in tensors:
-            tensors[f"{head}bias"] = tensors[f"{head}decoder.bias"]
-    bert, problems = Bert(shape), []
+    tensors = {_today(name): tensor for name, tensor in tensors.items()}
+    shape = checked_shape(config, stored_tensors(tensors), decoder_apart(config, tensors))
+    bert = Bert(shape)
     with torch.no_grad():
         for name, parameter in bert.named_parameters():
-            theirs = transformers_name(name, kind)
-            # an encoder saved on its own has no "bert." in front of its names
-            found = tensors.get(theirs, tensors.get(theirs.removeprefix(f"{kind}.")))
-            if found is None:
-                problems.append(f"the tensor {theirs} is missing.")
-            elif found.shape != parameter.shape:
-                problems.append(f"{theirs} should be {tuple(parameter.shape)}, got {tuple(found.shape)}.")
-            else:
-                parameter.copy_(found.float())
-    if problems:
-        raise ShapeError([f"The checkpoint does not fit its own config: {problems[0]}", *problems[1:]])
+            parameter.copy_(tensors[_source(name, config, shape, tensors)].float())
     return bert
+
+
+def stored_tensors(tensors: Mapping[str, Tensor]) -> dict[str, StoredTensor]:
+    """What is known of `tensors` without their values."""
+    return {
+        name: StoredTensor(tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
+        for name, tensor in tensors.items()
+    }
+
+
+def _today(name: str) -> str:
+    """A tensor's name as the library has it since 2019."""
+    return re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", name))
+
+
+def _source(name: str, config: dict[str, Any], shape: Shape, stored: Collection[str]) -> str:
+    """Which tensor of the checkpoint becomes our parameter `name`."""
+    kind = model_type(shape)
+    theirs = transformers_name(name, kind)
+    if unrolled(config):
+        theirs = re.sub(r"layer_groups\.(\d+)\.albert_layers\.0", partial(_unrolled_place, config), theirs)
+    if name == "head.bias" and kind != "distilbert":
+        own = transformers_name("head.decoder.bias", kind)
+        # the decoder's is the one that the library adds; where the config unties, it makes a new one if none is stored
+        return own if own in stored or not config.get("tie_word_embeddings", True) else theirs
+    # an encoder saved on its own has no "bert." in front of its names
+    bare = theirs.removeprefix(f"{kind}.")
+    return bare if theirs not in stored and bare in stored else theirs
+
+
+def _unrolled_place(config: dict[str, Any], match: re.Match[str]) -> str:
+    group, place = inner_group(config, int(match.group(1)))
+    return f"layer_groups.{group}.albert_layers.{place}"
 
 
 def to_transformers(bert: Bert) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -252,9 +279,8 @@ def classifier_to_transformers(
     """(config.json fields, tensors) more that make of a model with a pooler one that AutoModelForSequenceClassification
     loads. `classifier`: "classifier.weight" (class, hidden) and "classifier.bias" (class,), behind the pooler.
     """
-    name = {"bert": "Bert", "albert": "Albert"}[model_type(shape)]
     config = {
-        "architectures": [f"{name}ForSequenceClassification"],
+        "architectures": [f"{FAMILIES[model_type(shape)]}ForSequenceClassification"],
         "id2label": {str(index): label for index, label in enumerate(classes)},
         "label2id": {label: index for index, label in enumerate(classes)},
     }

@@ -25,6 +25,16 @@ def transformers_class(name: str) -> Any:
         return getattr(transformers, name)
 
 
+def default_config(model_type: str) -> Any:
+    """The library's configuration of a family, such as "albert", with all of its defaults.
+
+    Raises:
+        KeyError: the library has no such family.
+    """
+    with _importing:
+        return transformers_class("CONFIG_MAPPING")[model_type]()
+
+
 def tokenizer_in(folder: Path) -> Any:
     """The tokenizer whose files lie in `folder`; reading it imports more of the library, so it is one at a time, too.
 

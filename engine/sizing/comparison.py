@@ -16,7 +16,9 @@ from engine.sizing.solver import DEFAULT_KEPT
 
 MAX_CONFIGURATIONS = 4  # configurations side by side
 MAX_NAME_LENGTH = 40
-SHAPE_FIELDS = tuple(spec.name for spec in dataclasses.fields(Shape) if spec.name not in COMPRESSION_FIELDS)
+SHAPE_FIELDS = tuple(  # what a size depends on, and what a person edits
+    spec.name for spec in dataclasses.fields(Shape) if spec.name not in (*COMPRESSION_FIELDS, "norm_eps")
+)
 SWITCH_FIELDS = ("pooler", "mlm_head", "pair_head", "tied")
 CHOICE_FIELDS = ("family", "sharing", "activation")
 NUMBER_FIELDS = tuple(name for name in SHAPE_FIELDS if name not in (*SWITCH_FIELDS, *CHOICE_FIELDS))

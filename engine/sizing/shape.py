@@ -17,6 +17,8 @@ DERIVED_FIELDS = ("head_dim", "ffn", "embedding")  # may be given as None, and t
 _DERIVED: Any = None
 COMPRESSION_FIELDS = ("layer_heads", "layer_ffn", "rank", "linear_bits", "table_bits")  # only compressions set these
 BITS = (8, 32)
+ACTIVATIONS = ("gelu", "gelu_new", "relu")
+NORM_EPS = 1e-12  # BERT's and ALBERT's
 LARGEST_NUMBER = 10**9  # no single number of an encoder comes near this; larger ones are slips of the keyboard
 
 
@@ -55,6 +57,7 @@ class Shape:
     pair_head: bool = False  # two-way classifier on the pooler: next sentence or sentence order
     tied: bool = True  # the masked-LM decoder is the embedding table
     activation: str = "gelu"
+    norm_eps: float = NORM_EPS  # what LayerNorms add to the variance
     layer_heads: tuple[int, ...] = ()  # of each layer where they differ, `heads` being the most; empty: `heads` in all
     layer_ffn: tuple[int, ...] = ()  # of each layer where they differ, `ffn` being the most; empty: `ffn` in all
     rank: int = 0  # linears of the layers are products of two factors of this rank, where that saves; 0: all are whole
@@ -155,8 +158,11 @@ class Shape:
         return Shape(**{**keep, **changes})
 
     def to_json(self) -> dict[str, Any]:
-        """Every field as a plain JSON value."""
-        return {**vars(self), "layer_heads": list(self.layer_heads), "layer_ffn": list(self.layer_ffn)}
+        """Every field as a plain JSON value; the usual epsilon is left out, as it was before there was another one."""
+        fields = {**vars(self), "layer_heads": list(self.layer_heads), "layer_ffn": list(self.layer_ffn)}
+        if self.norm_eps == NORM_EPS:
+            del fields["norm_eps"]
+        return fields
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> Shape:
@@ -213,6 +219,8 @@ def _wrong_types(shape: Shape) -> list[str]:
             problems.append(f"{name} must be true or false, got {_show(value)}.")
         elif kind == "str" and not isinstance(value, str):
             problems.append(f"{name} must be a word, got {_show(value)}.")
+        elif kind == "float" and (isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1):
+            problems.append(f"{name} must be a number between 0 and 1, got {_show(value)}.")
         elif kind == "int":
             missing = value is None and name in DERIVED_FIELDS
             if not missing and (isinstance(value, bool) or not isinstance(value, int)):
@@ -292,7 +300,7 @@ def _check_sizes(shape: Shape, derived: set[str]) -> list[str]:
         )
     elif not even_heads and not 1 <= (shape.head_dim or 0) <= LARGEST_NUMBER:
         problems.append(f"head_dim must be between 1 and {LARGEST_NUMBER:,}, got {_show(shape.head_dim)}.")
-    choices = {"family": FAMILIES, "sharing": SHARINGS, "activation": ("gelu", "gelu_new")}
+    choices = {"family": FAMILIES, "sharing": SHARINGS, "activation": ACTIVATIONS}
     for name, allowed in choices.items():
         if getattr(shape, name) not in allowed:
             problems.append(f"{name} must be one of {', '.join(allowed)}, got {_show(getattr(shape, name))}.")

@@ -95,7 +95,7 @@ def _cls_states(bert: Bert, batch: PairBatch, device: Device) -> tuple[Tensor, T
     here = batch.to(device.type)
     assert isinstance(here, PairBatch)
     with device.autocast():
-        hidden = bert.encode(here.ids, here.visible, here.types if bert.shape.token_types > 1 else None)
+        hidden = bert.encode(here.ids, here.visible, here.types)
     return hidden[:, 0].float().cpu(), batch.labels
 
 

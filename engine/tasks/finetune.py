@@ -72,8 +72,7 @@ class TaskModel(nn.Module):
 
         `trace`: as Bert.encode.
         """
-        known = self.bert.shape.token_types > 1
-        hidden = self.bert.encode(ids, visible, types if known else None, trace)
+        hidden = self.bert.encode(ids, visible, types, trace)
         if self.answers:
             return self.top(self.dropout(hidden)).transpose(1, 2)
         if self.pooling == "cls":

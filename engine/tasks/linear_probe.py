@@ -94,7 +94,7 @@ class FrozenFeatures:
 def _batch_features(bert: Bert, data: EncodedExamples, rows: np.ndarray, pad: int, device: Device) -> Tensor:
     ids, visible, types = padded_on_device(data, rows, pad, device)
     with device.autocast():
-        hidden = bert.encode(ids, visible, types if bert.shape.token_types > 1 else None)
+        hidden = bert.encode(ids, visible, types)
     return sentence_embeddings(hidden, visible).cpu()
 
 

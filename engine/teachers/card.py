@@ -33,6 +33,7 @@ class Card:
     example: str  # a sentence to look at its attention with
     has_head: bool = True  # False: its masked-LM head is new and untrained
     scores: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()  # what was chosen where its files say nothing or two things, a sentence each
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ is known of one without loading torch; `load_teacher` reads the weights.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import json
 import os
@@ -46,6 +47,7 @@ def _pretrained_card(name: str, outline: pretrained.CheckpointOutline) -> Card:
         32,
         ENGLISH,
         has_head=outline.has_head,
+        notes=outline.notes,
     )
 
 
@@ -60,7 +62,8 @@ def _hub_card(id: str, runs: Path) -> Card:
 
 def _load_hub(id: str, runs: Path) -> Teacher:
     card = _hub_card(id, runs)
-    return Teacher(card, *pretrained.read_folder(pretrained.hub_folder(id)))
+    bert, tokenizer = pretrained.read_folder(pretrained.hub_folder(id))
+    return Teacher(dataclasses.replace(card, shape=bert.shape), bert, tokenizer)  # only values tell a decoder apart
 
 
 def _local_card(path: str, runs: Path) -> Card:

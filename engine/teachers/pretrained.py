@@ -1,12 +1,12 @@
 """A BERT or ALBERT checkpoint in the format of transformers, out of a folder or from the Hugging Face Hub.
 
-Only config, safetensors and the tokenizer's own files are read: other weight formats can run code when they are loaded.
+A card promises only what loads: whatever can be wrong with config, tensors and tokenizer is found before it is shown.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
+import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,50 +15,76 @@ from typing import TYPE_CHECKING, Any
 
 from engine.settings.error_text import first_line
 from engine.settings.reachable import reachable
-from engine.settings.transformers_import import tokenizer_in
-from engine.sizing.shape import Shape, ShapeError
+from engine.sizing.shape import Shape
 from engine.storage.allowed_folders import PathError, allowed_path
+from engine.teachers.checkpoint_files import (
+    INDEX,
+    TOKENIZER_FILES,
+    WEIGHTS,
+    PretrainedError,
+    in_one_sentence,
+    read_config,
+    read_tensors,
+    read_tokenizer,
+    shown,
+    weight_files,
+)
+from engine.text.vocabulary import lowercases_cased_words
 
 if TYPE_CHECKING:
     from engine.model.bert import Bert
 
 HUB = "https://huggingface.co"
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?", re.ASCII)
-VOCABULARIES = ("tokenizer.json", "vocab.txt", "spiece.model")
-TOKENIZER_FILES = (*VOCABULARIES, "tokenizer_config.json", "special_tokens_map.json")
-WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 ASK_S = 10.0  # how long the Hub may take to answer a question
-
-
-class PretrainedError(ValueError):
-    """A checkpoint that cannot be used, in one sentence."""
 
 
 @dataclass(frozen=True)
 class CheckpointOutline:
-    """What a checkpoint is, told without reading its weights."""
+    """What a checkpoint is, told before it is loaded."""
 
     shape: Shape  # with a masked-LM head, whether or not the checkpoint has one
     has_head: bool
     about: dict[str, str]  # licence, data sets and the like, as far as the Hub says
+    notes: tuple[str, ...] = ()  # what was chosen where the checkpoint says nothing or two things, a sentence each
 
 
 def local_outline(path: str) -> CheckpointOutline:
-    """What lies in the folder `path`.
+    """What lies in the folder `path`; everything that could keep it from teaching has been looked for.
 
     Raises:
         PretrainedError: it is outside of the roots, or no BERT or ALBERT checkpoint with safe weights.
     """
-    from safetensors import SafetensorError, safe_open
+    folder = local_folder(path)
+    with in_one_sentence(folder.name):
+        files = [(it.name, it.stat()) for it in folder.iterdir() if it.is_file()]
+    state = tuple(sorted((name, found.st_size, found.st_mtime_ns) for name, found in files))
+    return _outline(folder, state)
 
-    folder, names = local_folder(path), set()
-    try:
-        for file in _weight_files(folder):
-            with safe_open(file, "numpy") as tensors:
-                names |= set(tensors.keys())
-    except (OSError, SafetensorError) as error:
-        raise PretrainedError(f"The weights in {folder.name} are damaged: {first_line(error)}") from error
-    return CheckpointOutline(*_shape(_config(folder / "config.json"), names), {})
+
+@functools.lru_cache(maxsize=16)  # a form asks at every touch, and the numbers of a gigabyte take a second to check
+def _outline(folder: Path, state: tuple[tuple[str, int, int], ...]) -> CheckpointOutline:
+    from engine.model.transformers_format import check_finite, checked_shape, decoder_apart, stored_tensors
+
+    with in_one_sentence(folder.name):
+        config, tensors = read_config(folder / "config.json"), read_tensors(folder)
+        apart = decoder_apart(config, tensors)
+        shape = checked_shape(config, stored_tensors(tensors), apart)
+        check_finite(tensors)
+        notes = _notes(config, read_tokenizer(folder, shape.vocab), apart)
+    return CheckpointOutline(shape.replace(mlm_head=True), shape.mlm_head, {}, notes)
+
+
+def _notes(config: dict[str, Any], tokenizer: Any, apart: bool) -> tuple[str, ...]:
+    from engine.model.transformers_config import unrolled
+
+    said = {
+        "Its vocabulary is cased, and its tokenizer lowercases all text, as nothing in tokenizer_config.json says "
+        "otherwise.": lowercases_cased_words(tokenizer),
+        "Its decoder is stored apart from its word table, and stays so although its config ties them.": apart,
+        "Its groups have several layers each; here every layer has a copy of its own.": unrolled(config),
+    }
+    return tuple(sentence for sentence, true in said.items() if true)
 
 
 def local_folder(path: str) -> Path:
@@ -88,11 +114,30 @@ def hub_outline(id: str) -> CheckpointOutline:
             raise PretrainedError(
                 f"{id} has no {WEIGHTS}, and weights of other formats can run code when they are read."
             )
-        config = _config(Path(hf_hub_download(id, "config.json", revision=info.sha, etag_timeout=ASK_S)))
-        names = set(get_safetensors_metadata(id, revision=info.sha).weight_map)
+        wanted = ["config.json", *(name for name in TOKENIZER_FILES if name in files)]
+        paths = [hf_hub_download(id, name, revision=info.sha, etag_timeout=ASK_S) for name in wanted]
+        weights = get_safetensors_metadata(id, revision=info.sha)
+        with in_one_sentence(id):
+            config = read_config(Path(paths[0]))
+            shape = _shape_on_the_hub(config, weights)
+            notes = _notes(config, read_tokenizer(Path(paths[0]).parent, shape.vocab), apart=False)
     stated = info.card_data.to_dict() if info.card_data else {}
     about = {key: ", ".join(value) if isinstance(value, list) else str(value) for key, value in stated.items() if value}
-    return CheckpointOutline(*_shape(config, names), {key: value[:300] for key, value in about.items()})
+    about = {key: value[:300] for key, value in about.items()}
+    return CheckpointOutline(shape.replace(mlm_head=True), shape.mlm_head, about, notes)
+
+
+def _shape_on_the_hub(config: dict[str, Any], weights: Any) -> Shape:
+    """The shape of a checkpoint whose tensors' names, sizes and dtypes alone are here, as the Hub tells them."""
+    from engine.model.transformers_format import StoredTensor, checked_shape, shape_from_transformers
+
+    files = getattr(weights, "files_metadata", {})
+    stored = {
+        name: StoredTensor(tuple(tensor.shape), str(tensor.dtype))
+        for file in files.values()
+        for name, tensor in file.tensors.items()
+    }
+    return checked_shape(config, stored) if stored else shape_from_transformers(config, set(weights.weight_map))
 
 
 def hub_folder(id: str) -> Path:
@@ -109,7 +154,7 @@ def hub_folder(id: str) -> Path:
     wanted = ["config.json", WEIGHTS, INDEX, "model-*.safetensors", *TOKENIZER_FILES]
     with contextlib.suppress(LocalEntryNotFoundError, HfHubHTTPError, OSError):
         folder = Path(snapshot_download(id, allow_patterns=wanted, local_files_only=True))
-        if (folder / "config.json").is_file() and _weight_files(folder):
+        if (folder / "config.json").is_file() and weight_files(folder):
             return folder
     _check_id(id)
     with _from_the_hub(id):
@@ -122,69 +167,14 @@ def read_folder(folder: Path) -> tuple[Bert, Any]:
     Raises:
         PretrainedError: it is no BERT or ALBERT checkpoint with safe weights, or a damaged one.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     from engine.model.new_head import with_mlm_head
-    from engine.model.transformers_format import from_transformers
+    from engine.model.transformers_format import check_finite, from_transformers
 
-    tensors: dict[str, Any] = {}
-    try:
-        for file in _weight_files(folder):
-            tensors |= load_file(file)
-        bert = from_transformers(_config(folder / "config.json"), tensors)
-    except (OSError, SafetensorError, ShapeError) as error:
-        raise PretrainedError(f"The checkpoint in {folder.name} cannot be read: {first_line(error)}") from error
-    if not any((folder / name).is_file() for name in VOCABULARIES):
-        raise PretrainedError(f"{folder.name} holds no tokenizer; it needs {' or '.join(VOCABULARIES)}.")
-    try:
-        tokenizer = tokenizer_in(folder)
-    except Exception as error:  # damaged bytes come out of its parsers as errors of every kind
-        raise PretrainedError(f"The tokenizer in {folder.name} cannot be read: {first_line(error)}") from error
-    special = ("pad_token_id", "unk_token_id", "cls_token_id", "sep_token_id", "mask_token_id")
-    if not hasattr(tokenizer, "backend_tokenizer") or any(getattr(tokenizer, name) is None for name in special):
-        raise PretrainedError(f"The tokenizer in {folder.name} lacks [MASK] or another of BERT's special tokens.")
-    if len(tokenizer) > bert.shape.vocab:
-        raise PretrainedError(
-            f"The tokenizer in {folder.name} knows {len(tokenizer):,} tokens and the model {bert.shape.vocab:,}."
-        )
-    return with_mlm_head(bert), tokenizer
-
-
-def _shape(config: dict[str, Any], names: set[str]) -> tuple[Shape, bool]:
-    from engine.model.transformers_format import shape_from_transformers
-
-    try:
-        shape = shape_from_transformers(config, names)
-        return shape.replace(mlm_head=True), shape.mlm_head
-    except (ShapeError, TypeError) as error:
-        raise PretrainedError(f"This checkpoint cannot be used: {first_line(error)}") from error
-
-
-def _config(path: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise PretrainedError(f"{path.parent.name} has no readable config.json ({type(error).__name__}).") from error
-    if not isinstance(config, dict):
-        raise PretrainedError(
-            f"The config.json of {path.parent.name} should be an object, got {type(config).__name__}."
-        )
-    return config
-
-
-def _weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a checkpoint, which may be cut into several; all lie in `folder` itself."""
-    if (folder / WEIGHTS).is_file():
-        return [folder / WEIGHTS]
-    if (folder / INDEX).is_file():
-        parts = _config(folder / INDEX).get("weight_map", {})
-        names = sorted({str(name) for name in parts.values()}) if isinstance(parts, dict) else []
-        if names and all(Path(name).name == name and name.endswith(".safetensors") for name in names):
-            return [folder / name for name in names]
-    raise PretrainedError(
-        f"{folder.name} holds no {WEIGHTS}, and weights of other formats can run code when they are read."
-    )
+    with in_one_sentence(folder.name):
+        config, tensors = read_config(folder / "config.json"), read_tensors(folder)
+        bert = from_transformers(config, tensors)
+        check_finite(tensors)
+        return with_mlm_head(bert), read_tokenizer(folder, bert.shape.vocab)
 
 
 def _check_id(id: str) -> None:
@@ -202,4 +192,4 @@ def _from_the_hub(id: str) -> Iterator[None]:
     except PretrainedError:
         raise
     except Exception as error:  # the network's, the Hub's and a parser's, of every kind
-        raise PretrainedError(f"{id} cannot be had from the Hub: {first_line(error)[:200]}") from error
+        raise PretrainedError(f"{shown(id)} cannot be had from the Hub: {first_line(error)[:120]}") from error

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from engine.sizing.footprint import MASKED_SHARE
+from engine.text.vocabulary import continues_word, word_ids
 
 MASK_TOKEN_SHARE, RANDOM_TOKEN_SHARE = 0.8, 0.1  # of the predicted 15%, as BERT, section 3.1; 10% stay as they are
 NGRAM_WEIGHTS = (1 / 1, 1 / 2, 1 / 3)  # chances of 1, 2 and 3 words in a row, to be normalised: ALBERT, section 4.1
@@ -69,7 +70,7 @@ def mask_tokens(rows: np.ndarray, tokenizer: Any, rng: np.random.Generator, mask
     ids, fate = rows.copy(), rng.random(rows.shape)
     ids[chosen & (fate < MASK_TOKEN_SHARE)] = tokenizer.mask_token_id
     at_random = chosen & (fate >= MASK_TOKEN_SHARE) & (fate < MASK_TOKEN_SHARE + RANDOM_TOKEN_SHARE)
-    ids[at_random] = rng.choice(_words(len(tokenizer), *tokenizer.all_special_ids), at_random.sum())
+    ids[at_random] = rng.choice(word_ids(tokenizer), at_random.sum())
     positions = np.flatnonzero(chosen)
     arrays = (ids, rows != tokenizer.pad_token_id, positions, rows.ravel()[positions])
     return Batch(*(torch.from_numpy(array) for array in arrays))
@@ -79,7 +80,7 @@ def _choose_words(
     rows: np.ndarray, maskable: np.ndarray, tokenizer: Any, rng: np.random.Generator, masking: Masking
 ) -> np.ndarray:
     """Which tokens (row, pos) are hidden when whole words are, or runs of up to three words: bool."""
-    begins = maskable & ~_continues(tokenizer)[rows]
+    begins = maskable & ~continues_word(tokenizer)[rows]
     begins[:, 1:] |= maskable[:, 1:] & ~maskable[:, :-1]  # after a special token everything is a new word
     begins[:, 0] |= maskable[:, 0]
     word = np.maximum(begins.cumsum(1) - 1, 0)  # (row, pos): which word of its row a token belongs to
@@ -112,20 +113,3 @@ def _start_chance(share: float) -> float:
         middle = (low + high) / 2
         low, high = (middle, high) if 1 - np.prod(1 - middle * reach) < share else (low, middle)
     return low
-
-
-@functools.lru_cache(maxsize=4)  # by the tokenizer itself: asking it for 30,000 words takes longer than a batch
-def _continues(tokenizer: Any) -> np.ndarray:
-    """Which tokens go on with the word before them: (vocabulary,) bool."""
-    tokens = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
-    if any(token.startswith("##") for token in tokens):  # WordPiece, BERT
-        return np.array([token.startswith("##") for token in tokens])
-    if any(token.startswith("\u2581") for token in tokens):  # SentencePiece, ALBERT: words begin with this sign
-        return np.array([not token.startswith("\u2581") for token in tokens])
-    return np.zeros(len(tokens), dtype=bool)
-
-
-@functools.lru_cache(maxsize=8)  # sorting 30,000 numbers takes longer than all the rest of a batch
-def _words(vocabulary: int, *special: int) -> np.ndarray:
-    """The tokens that are words: (word,) int64."""
-    return np.setdiff1d(np.arange(vocabulary), special)
