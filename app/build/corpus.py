@@ -18,13 +18,14 @@ from app.session.browser import current_theme, recall
 from app.session.widget_values import persistent, set_widget_value
 from engine.settings.run_config import RunConfig
 from engine.storage.allowed_folders import UPLOADS
-from engine.text.text_files import READERS
+from engine.text.text_files import GZIP, READERS
 from engine.text.token_store import CorpusError
 from engine.text.uploads import MAX_UPLOAD_MB, save_upload
 
 HELP = (
-    "microworld; nltk:NAME or nltk:NAME+NAME for text collections of NLTK; file:PATH for txt, jsonl, csv or parquet, "
-    "with #COLUMN where the text's column is not called text; hub:DATASET or hub:DATASET:CONFIG for one of the Hub."
+    "microworld; nltk:NAME or nltk:NAME+NAME for text collections of NLTK; file:PATH for txt, jsonl, csv, tsv or "
+    "parquet (.gz too), with #COLUMN where the text's column is not called text, and &delimiter=X if it is not found; "
+    "hub:DATASET or hub:DATASET:CONFIG for one of the Hub."
 )
 
 
@@ -34,7 +35,9 @@ def choose_corpus(teacher: str, default: str) -> str:
     opened = recall(f"upload_{teacher}") is not None
     with st.expander("Bring your own text", icon=":material/upload_file:", expanded=opened):
         file = st.file_uploader(
-            f"A file of at most {MAX_UPLOAD_MB} MB", type=[suffix[1:] for suffix in READERS], key=f"upload_{teacher}"
+            f"A file of at most {MAX_UPLOAD_MB} MB",
+            type=[*(suffix[1:] for suffix in READERS), GZIP[1:]],
+            key=f"upload_{teacher}",
         )
         if file is not None:
             try:
@@ -53,11 +56,11 @@ def choose_corpus(teacher: str, default: str) -> str:
     return name.strip() or "auto"
 
 
-def show_preview(config: RunConfig, corpus: str) -> None:
-    """The corpus as a run of `config` would see it: masked examples, lengths and counts."""
+def show_preview(config: RunConfig, corpus: str, pairs: str = "none") -> None:
+    """The corpus as a run of `config` would see it, in sentence `pairs` or rows: masked examples, lengths, counts."""
     try:
         preview = caches.corpus_preview(
-            config.teacher, corpus, config.length, config.masking, config.mask_share, config.seed
+            config.teacher, corpus, config.length, config.masking, config.mask_share, config.seed, pairs
         )
     except ValueError as error:
         st.error(str(error), icon=":material/menu_book:")
@@ -71,7 +74,9 @@ def show_preview(config: RunConfig, corpus: str) -> None:
                 "in all" if preview.whole else "so far",
             ),
             ("Held out", f"{preview.held_out:,}", "one in ten, by a hash" if preview.whole else extent),
+            ("Rows" if pairs == "none" else "Pairs", f"{preview.rows:,}", extent),
             ("Tokens", f"{preview.tokens:,}", extent),
+            ("Tokens used", f"{preview.used:,}", f"{preview.used / max(1, preview.tokens):.1%} of them"),
             ("Unknown words", f"{preview.unknown:.1%}", "of the tokens"),
         ]
     )

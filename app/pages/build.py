@@ -229,4 +229,4 @@ if (
         **persistent("look_at_corpus", False),
     )
 ):
-    show_preview(config, plan.corpus)
+    show_preview(config, plan.corpus, plan.method.task.pairs)

@@ -65,7 +65,9 @@ def _student_model(folder: str, modified: int) -> Model:
 
 
 @st.cache_data(max_entries=8, show_spinner="Reading the corpus")
-def corpus_preview(teacher: str, corpus: str, length: int, kind: str, share: float, seed: int) -> Any:
+def corpus_preview(
+    teacher: str, corpus: str, length: int, kind: str, share: float, seed: int, pairs: str = "none"
+) -> Any:
     """`engine.text.preview.preview` of a corpus as the tokenizer of `teacher` sees it.
 
     Raises:
@@ -75,7 +77,8 @@ def corpus_preview(teacher: str, corpus: str, length: int, kind: str, share: flo
     from engine.text.preview import preview_corpus
 
     model = teacher_model(teacher)
-    return preview_corpus(corpus, model.tokenizer, min(length, model.bert.shape.positions), Masking(kind, share), seed)
+    length = min(length, model.bert.shape.positions)
+    return preview_corpus(corpus, model.tokenizer, length, Masking(kind, share), seed, pairs=pairs)
 
 
 def fill_blanks(model: Model, text: str) -> Any:

@@ -25,7 +25,7 @@ HELD_OUT_IN = 10  # one document in this many is held out
 HELD_OUT_ROWS = 512  # rows that held-out scores are taken over, unless told otherwise
 SORTED_BATCHES = 16  # this many batches are drawn together and sorted by length
 MOST_UNKNOWN = 0.5  # more unknown words than this and the tokenizer does not speak the corpus's language
-PACKING_VERSION = 1  # part of the name of stored rows: raise it wherever the same documents become other rows
+PACKING_VERSION = 2  # part of the name of stored rows: raise it wherever the same documents become other rows
 SENTENCES = 256  # in one call of the tokenizer: one call for many is several times faster
 
 Pack = Callable[[Iterable[list[str]], Any, int], Iterator[list[int]]]  # documents, tokenizer, length -> rows
@@ -110,7 +110,7 @@ def open_corpus(
         CorpusError: the corpus is unknown, missing, empty, or not in the tokenizer's language, or its rows cannot be
             stored.
     """
-    source, part = _parts(name, tokenizer, length, _packed, [], progress)
+    source, part = _parts(name, tokenizer, length, packed_rows, [], progress)
     # the held-out rows first: they are few, and show whether the tokenizer speaks the language
     wanted = HELD_OUT_ROWS if held_out_rows is None else held_out_rows
     held_out = part(True, max(wanted, HELD_OUT_ROWS))
@@ -128,14 +128,14 @@ def open_corpus(
 def open_sentences(
     name: str, tokenizer: Any, length: int, sentences: int, held_out_sentences: int, progress: Progress | None = None
 ) -> tuple[TokenRows, TokenRows]:
-    """(training, held-out) sentences of the corpus `name`, one a row, none longer than `length` tokens.
+    """(training, held-out) sentences of the corpus `name`, one a row; one longer than `length` goes on in the next.
 
     A row begins with 0 where its document does, with 1 where the sentence before it is the row before it.
 
     Raises:
         CorpusError: as open_corpus.
     """
-    _, part = _parts(name, tokenizer, length + 1, _single, ["sentences"], progress)
+    _, part = _parts(name, tokenizer, length + 1, sentence_rows, ["sentences"], progress)
     return part(False, sentences), part(True, held_out_sentences)
 
 
@@ -153,11 +153,23 @@ def _parts(
 
     def part(held_out: bool, count: int) -> TokenRows:
         def make() -> Iterator[list[int]]:
-            documents = (it for it in source.read() if (document_hash(it) % HELD_OUT_IN == 0) == held_out)
-            row = None
-            for row in pack(documents, tokenizer, length):  # noqa: UP028 - knows whether there was one
+            row, read = None, 0
+
+            def counted() -> Iterator[list[str]]:
+                nonlocal read
+                for document in source.read():
+                    read += 1
+                    if (document_hash(document) % HELD_OUT_IN == 0) == held_out:
+                        yield document
+
+            for row in pack(counted(), tokenizer, length):  # noqa: UP028 - knows whether there was one
                 yield row
             if row is None:
+                if read == 1:
+                    raise CorpusError(
+                        f"The corpus {name} has too few documents: it is a single one, and some have to be held out; "
+                        "part it into several, in a text file by blank lines or with one a line."
+                    )
                 raise CorpusError(
                     f"The corpus {name} has too few documents: about one in {HELD_OUT_IN}, chosen by a hash of its "
                     f"text, is held out, and this left none to {'hold out' if held_out else 'learn from'}. Add some."
@@ -176,8 +188,8 @@ def _parts(
     return source, part
 
 
-def _packed(documents: Iterable[list[str]], tokenizer: Any, length: int) -> Iterator[list[int]]:
-    """The rows of each document, [CLS] sentences [SEP]: whole sentences while they fit, a longer one cut."""
+def packed_rows(documents: Iterable[list[str]], tokenizer: Any, length: int) -> Iterator[list[int]]:
+    """The rows of each document, [CLS] sentences [SEP]: whole sentences while they fit; a longer one goes on."""
     room, cls, sep = length - 2, tokenizer.cls_token_id, tokenizer.sep_token_id
     for some in _gathered(documents):
         tokens = _encoded([sentence for document in some for sentence in document], tokenizer.backend_tokenizer)
@@ -187,20 +199,24 @@ def _packed(documents: Iterable[list[str]], tokenizer: Any, length: int) -> Iter
                 if row and len(row) + len(ids) > room:
                     yield [cls, *row, sep]
                     row = []
-                row += ids[: room - len(row)]
+                while len(ids) > room:  # in the next row, so that no token is lost
+                    yield [cls, *ids[:room], sep]
+                    ids = ids[room:]
+                row += ids
             if row:
                 yield [cls, *row, sep]
 
 
-def _single(documents: Iterable[list[str]], tokenizer: Any, length: int) -> Iterator[list[int]]:
-    """The sentences of each document, one a row, behind a 0 for the first and a 1 for the others."""
+def sentence_rows(documents: Iterable[list[str]], tokenizer: Any, length: int) -> Iterator[list[int]]:
+    """The sentences of each document, one a row, behind a 0 for the first and a 1 for the others; longer ones go on."""
+    room = length - 1
     for some in _gathered(documents):
         tokens = _encoded([sentence for document in some for sentence in document], tokenizer.backend_tokenizer)
         for document in some:
             begun = False
             for ids in itertools.islice(tokens, len(document)):
-                if ids:
-                    yield [int(begun), *ids[: length - 1]]
+                for start in range(0, len(ids), room):
+                    yield [int(begun), *ids[start : start + room]]
                     begun = True
 
 

@@ -82,7 +82,7 @@ class PairCorpus:
         types = np.zeros(tokens.shape, dtype=np.int64)
         cls, sep, room = self.tokenizer.cls_token_id, self.tokenizer.sep_token_id, self.length - 3
         for row, (first, wrong) in enumerate(zip(firsts.tolist(), labels.tolist(), strict=True)):
-            one, after = store.segment(first, room // 2, spare=1)
+            one, after = store.segment(first, segment_length(self.length), spare=1)
             if wrong and self.kind == "nsp":
                 after = store.other_document(first, rng)
             two, _ = store.segment(after, room - len(one))
@@ -131,6 +131,11 @@ class _SentenceStore:
         return other if other < own[0] else other + len(own)
 
 
+def segment_length(length: int) -> int:
+    """Most tokens of a sentence in pairs of `length`: a longer one goes on as the next, so that all of it is used."""
+    return (length - 3) // 2
+
+
 def open_text(
     name: str, tokenizer: Any, length: int, rows: int, pairs: str = "none", masking: Masking = BERT_MASKING
 ) -> Corpus | PairCorpus:
@@ -162,11 +167,14 @@ def open_pairs(
     """
     if kind not in PAIR_KINDS:
         raise CorpusError(f"Sentence pairs are of the kind {' or '.join(PAIR_KINDS)}, got {kind!r}.")
-    training, held_out = open_sentences(name, tokenizer, length - 3, 2 * rows, 8 * HELD_OUT_ROWS, progress)
+    training, held_out = open_sentences(name, tokenizer, segment_length(length), 2 * rows, 8 * HELD_OUT_ROWS, progress)
     for part in (training, held_out):
         store = _SentenceStore.of(part)
         if not len(store.firsts):
-            raise CorpusError(f"No document of {name} has two sentences; pairs need texts, not single sentences.")
+            raise CorpusError(
+                f"No document of {name} has two sentences; put those of a text together, in a text file a "
+                "sentence a line and a blank line between texts."
+            )
         if kind == "nsp" and store.document[-1] == 1:
             raise CorpusError(f"{name} has too few documents for next-sentence pairs, which need another one each.")
     return PairCorpus(name, training, held_out, tokenizer, kind, length, masking)

@@ -24,10 +24,12 @@ from engine.settings.reachable import reachable
 from engine.storage.allowed_folders import PathError, allowed_path
 from engine.storage.cache import digest, file_digest
 from engine.text import microworld
-from engine.text.text_files import READERS, cell_sentences, read_documents, split_sentences, text_column
+from engine.text.sentences import SPLITTING, split_sentences
+from engine.text.tables import split_column, text_column
+from engine.text.text_files import cell_sentences, file_kind, read_documents
 from engine.text.token_store import CorpusError
 
-FILE_READING_VERSION = 1  # part of a file's fingerprint: raise it wherever the same file becomes other documents
+FILE_READING_VERSION = 2  # part of a file's fingerprint: raise it wherever the same file becomes other documents
 NLTK_INDEX = "https://raw.githubusercontent.com/nltk/nltk_data/gh-pages/index.xml"
 HUB, HUB_NAME = "https://huggingface.co", re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?", re.ASCII)
 MICROWORLD_SEED, MICROWORLD_STORIES, MICROWORLD_ROWS = 0, 200_000, 50_000
@@ -177,7 +179,7 @@ def _nltk_fingerprint(readers: list[tuple[Any, str]]) -> str:
         how = [(name, type(reader).__name__, list(reader.fileids())) for reader, name in readers]
         places = [place for reader, _ in readers for place in reader.abspaths()]  # files, or entries of a zip file
         paths = {Path(place.zipfile.filename if hasattr(place, "zipfile") else place.path) for place in places}
-        return digest([nltk.__version__, how, file_digest(sorted(paths))])
+        return digest([nltk.__version__, SPLITTING, how, file_digest(sorted(paths))])
 
 
 @contextlib.contextmanager
@@ -199,8 +201,8 @@ def _file(rest: str) -> Source:
         path = allowed_path(name)
     except PathError as error:
         raise CorpusError(str(error)) from error
-    if path.suffix.lower() not in READERS:
-        raise CorpusError(f"A corpus file ends in {', '.join(READERS)}; got {path.name!r}.")
+    file_kind(path.name)
+    split_column(column)
     if not path.is_file():
         raise CorpusError(f"There is no file {path}; name one as file:PATH, or file:PATH#COLUMN.")
     return Source(lambda: read_documents(path, column), lambda: _file_fingerprint(path, column))
@@ -208,7 +210,7 @@ def _file(rest: str) -> Source:
 
 def _file_fingerprint(path: Path, column: str) -> str:
     try:
-        return digest(["file", FILE_READING_VERSION, path.suffix.lower(), column, file_digest([path])])
+        return digest(["file", FILE_READING_VERSION, SPLITTING, file_kind(path.name), column, file_digest([path])])
     except OSError as error:
         raise CorpusError(f"The corpus file {path} cannot be read: {disk_reason(error)}.") from error
 
@@ -243,7 +245,7 @@ def _hub_fingerprint(dataset: str, config: str, column: str) -> str:
 
     with _from_the_hub(dataset):
         revision = HfApi().dataset_info(dataset, timeout=10.0).sha
-    return digest(["hub", dataset, config, column, revision])
+    return digest(["hub", SPLITTING, dataset, config, column, revision])
 
 
 @contextlib.contextmanager

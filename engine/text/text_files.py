@@ -2,60 +2,105 @@
 
 from __future__ import annotations
 
-import csv
+import gzip
 import json
-import re
-import sys
+import zlib
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from engine.settings.error_text import disk_reason
+from engine.text.sentences import split_sentences
+from engine.text.tables import split_column, table_cells, text_column
 from engine.text.token_store import CorpusError
 
-TEXT_COLUMN = "text"  # what the column is called when nobody says
 PARQUET_ROWS = 1024  # read together
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
+GZIP = ".gz"
+
+
+def file_kind(name: str) -> str:
+    """What kind of corpus file `name` names, by its end: a key of READERS, and .gz where it is compressed.
+
+    Raises:
+        CorpusError: it is of no kind that is read.
+    """
+    ends = [end.lower() for end in PurePath(name).suffixes]
+    compressed = ends[-1:] == [GZIP]
+    kind = "".join(ends[-2:-1] if compressed else ends[-1:])
+    if kind in READERS and not (compressed and kind == ".parquet"):  # Parquet compresses by itself
+        return kind + GZIP * compressed
+    raise CorpusError(
+        f"A corpus file ends in {', '.join(READERS)}, or in {GZIP} behind one of them; got {name[-40:]!r}."
+    )
 
 
 def read_documents(path: Path, column: str) -> Iterator[list[str]]:
     """The documents of the file `path`, each a list of sentences, in the file's order.
 
-    txt: blank lines part documents; in a file without any, each line is one. jsonl, csv, parquet: each row is one, its
-    text in `column`, or in "text", or in the only column there is. A list of strings counts as sentences already.
+    txt: blank lines part documents; in a file without any, each line is one. jsonl, csv, tsv, parquet: each row is one,
+    its text in `column`, or in "text", or in the only column there is; a delimiter may stand behind `column` as in
+    engine/text/tables.py. A list of strings counts as sentences already. All but parquet may be compressed by gzip.
 
     Raises:
-        CorpusError: the file is of another kind, gone, not UTF-8 or damaged; says in which line.
+        CorpusError: the file is of another kind, gone, empty, not UTF-8 or damaged; says in which line.
     """
-    if path.suffix.lower() not in READERS:
-        raise CorpusError(f"A corpus file ends in {', '.join(READERS)}; got {path.name!r}.")
-    if path.suffix.lower() == ".txt" and column:
+    kind = file_kind(path.name).removesuffix(GZIP)
+    if kind == ".txt" and column:
         raise CorpusError(f"A text file has no columns, got {column!r}; write file:PATH alone.")
+    if kind not in (".csv", ".tsv") and split_column(column)[1]:
+        raise CorpusError(f"Only csv and tsv files have a delimiter, got {column!r}; write file:PATH#COLUMN.")
+    empty = True
     try:
-        for found in READERS[path.suffix.lower()](path, column):
+        for found in READERS[kind](path, column):
             document = [sentence for sentence in map(str.strip, found) if sentence]
             if document:
+                empty = False
                 yield document
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise CorpusError(f"{path.name} is no gzip file, or a damaged one ({error}); compress it again.") from error
     except OSError as error:
         raise CorpusError(f"The corpus file {path} cannot be read: {disk_reason(error)}.") from error
-
-
-def split_sentences(text: str) -> list[str]:
-    """The sentences of `text`, white space made single blanks; they end in . ! or ? before a blank."""
-    return _SENTENCE_END.split(" ".join(text.split()))
+    if empty:
+        raise CorpusError(f"{path.name} is empty: there is no text in it; choose a file that has some.")
 
 
 def _lines(path: Path) -> Iterator[str]:
     """The lines of a UTF-8 file with their ends."""
-    with path.open("rb") as file:
+    with gzip.open(path) if path.suffix.lower() == GZIP else path.open("rb") as file:
         for number, line in enumerate(file, 1):
+            where = f"{path.name}, line {number}"
+            if number == 1 and not line.endswith(b"\n") and b"\r" in line.rstrip(b"\r"):
+                raise CorpusError(f"{path.name} ends its lines with CR alone; save it with LF or CR LF line ends.")
             try:
-                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
                 raise CorpusError(
-                    f"{path.name}, line {number}: byte {line[error.start]:#04x} at column {error.start + 1} is not "
+                    f"{where}: byte {line[error.start]:#04x} at column {error.start + 1} is not "
                     "UTF-8; save the file as UTF-8."
                 ) from error
+            yield checked_text(text, where)
+
+
+def checked_text(text: str, where: str) -> str:
+    """`text`, if every character of it is one.
+
+    Raises:
+        CorpusError: it has a NUL, or half of a surrogate pair, which no encoding can store.
+    """
+    if "\0" in text:
+        raise CorpusError(
+            f"{where}: character {text.index(chr(0)) + 1} is NUL, which no text has; take it out, or save the file as "
+            "UTF-8 if it is in another encoding."
+        )
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise CorpusError(
+                f"{where}: character {error.start + 1} is {text[error.start]!r}, half of a surrogate pair without the "
+                "other; take it out, or write both halves."
+            ) from error
+    return text
 
 
 def _text_documents(path: Path, column: str) -> Iterator[list[str]]:
@@ -74,10 +119,10 @@ def _text_documents(path: Path, column: str) -> Iterator[list[str]]:
         if line.strip():
             paragraph.append(line)
         if paragraph and not (line.strip() and blank):  # ends at a blank line, or with every line
-            yield split_sentences(" ".join(paragraph))
+            yield split_sentences("".join(paragraph))
             paragraph = []
     if paragraph:
-        yield split_sentences(" ".join(paragraph))
+        yield split_sentences("".join(paragraph))
 
 
 def _json_documents(path: Path, column: str) -> Iterator[list[str]]:
@@ -94,23 +139,9 @@ def _json_documents(path: Path, column: str) -> Iterator[list[str]]:
         yield cell_sentences(row[name], f"{path.name}, line {number}")
 
 
-def _csv_documents(path: Path, column: str) -> Iterator[list[str]]:
-    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # a document is longer than the usual 131,072 characters
-    rows = csv.reader(_lines(path), strict=True)
-    try:
-        header = next(rows, None)
-        if header is None:
-            raise CorpusError(f"{path.name} is empty; its first line should name the columns.")
-        place = header.index(text_column(header, column, f"{path.name}, line 1"))
-        for row in rows:
-            if row:
-                if len(row) <= place:
-                    raise CorpusError(
-                        f"{path.name}, line {rows.line_num}: {len(row)} columns instead of {len(header)}."
-                    )
-                yield split_sentences(row[place])
-    except csv.Error as error:
-        raise CorpusError(f"{path.name}, line {rows.line_num}: no CSV ({error}).") from error
+def _table_documents(path: Path, column: str) -> Iterator[list[str]]:
+    for where, text in table_cells(lambda: _lines(path), path.name, *split_column(column)):
+        yield cell_sentences(text, where)
 
 
 def _parquet_documents(path: Path, column: str) -> Iterator[list[str]]:
@@ -124,26 +155,20 @@ def _parquet_documents(path: Path, column: str) -> Iterator[list[str]]:
             name = text_column(file.schema_arrow.names, column, path.name)
             number = 0
             for batch in file.iter_batches(PARQUET_ROWS, columns=[name]):
-                for value in batch.column(0).to_pylist():
+                for cell in batch.column(0):
                     number += 1
-                    yield cell_sentences(value, f"{path.name}, row {number}")
+                    where = f"{path.name}, row {number}"
+                    try:
+                        value = cell.as_py()
+                    except UnicodeDecodeError as error:
+                        raise CorpusError(
+                            f"{where}: byte {error.start + 1} is not UTF-8; write it as UTF-8."
+                        ) from error
+                    yield cell_sentences(value, where)
     except pyarrow.ArrowException as error:
         raise CorpusError(
             f"{path.name} is no Parquet file, or a damaged one ({str(error).splitlines()[0][:120]})."
         ) from error
-
-
-def text_column(names: list[str], wanted: str, where: str) -> str:
-    """Which of the columns `names` holds the text."""
-    if wanted in names:
-        return wanted
-    if not wanted and TEXT_COLUMN in names:
-        return TEXT_COLUMN
-    if not wanted and len(names) == 1:
-        return names[0]
-    missing = f"no column {wanted!r}" if wanted else f"no column {TEXT_COLUMN!r}"
-    listed = ", ".join(repr(str(name)[:40]) for name in names[:20]) or "none"
-    raise CorpusError(f"{where}: {missing}, there is {listed}; name one as file:PATH#COLUMN.")
 
 
 def cell_sentences(value: Any, where: str) -> list[str]:
@@ -151,9 +176,9 @@ def cell_sentences(value: Any, where: str) -> list[str]:
     if value is None:
         return []
     if isinstance(value, str):
-        return split_sentences(value)
+        return split_sentences(checked_text(value, where))
     if isinstance(value, list) and all(isinstance(part, str) for part in value):
-        return [" ".join(part.split()) for part in value]
+        return [" ".join(checked_text(part, where).split()) for part in value]
     raise CorpusError(f"{where}: expected a text, got {_kind(value)}.")
 
 
@@ -164,6 +189,7 @@ def _kind(value: Any) -> str:
 READERS: dict[str, Callable[[Path, str], Iterable[list[str]]]] = {
     ".txt": _text_documents,
     ".jsonl": _json_documents,
-    ".csv": _csv_documents,
+    ".csv": _table_documents,
+    ".tsv": _table_documents,
     ".parquet": _parquet_documents,
 }

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from engine.settings.error_text import disk_reason
 from engine.storage.atomic import whole_file
-from engine.text.text_files import READERS
+from engine.text.text_files import file_kind
 from engine.text.token_store import CorpusError
 
 MAX_UPLOAD_MB = 10  # the app's server takes no larger ones (maxUploadSize in .streamlit/config.toml)
@@ -23,9 +23,7 @@ def save_upload(folder: Path, name: str, content: bytes) -> Path:
         CorpusError: it is empty, too large, of a kind that cannot be read, or the disk does not take it.
     """
     base = PurePosixPath(name.replace("\\", "/")).name
-    suffix = PurePosixPath(base).suffix.lower()
-    if suffix not in READERS:
-        raise CorpusError(f"A corpus file ends in {', '.join(READERS)}; got {base[-40:]!r}.")
+    suffix = file_kind(base)
     if not content:
         raise CorpusError(f"{base[-40:]!r} is empty; choose a file with text in it.")
     if len(content) > MAX_UPLOAD_MB * 1_000_000:
@@ -33,7 +31,7 @@ def save_upload(folder: Path, name: str, content: bytes) -> Path:
             f"{base[-40:]!r} has {len(content) / 1e6:,.1f} MB, and {MAX_UPLOAD_MB} MB is the most that is taken here; "
             "name it as file:PATH instead."
         )
-    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", PurePosixPath(base).stem).strip("-")[:60] or "text"
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", base[: -len(suffix)]).strip("-")[:60] or "text"
     mark = hashlib.blake2b(content, digest_size=4).hexdigest()
     path = folder / f"{stem}-{mark}{suffix}"
     try:
