@@ -8,7 +8,8 @@ import torch
 from engine.__main__ import main
 from engine.learning.masked_lm import masked_lm_score, pair_score
 from engine.model.bert import Bert
-from engine.model.saved_models import Model, export_model
+from engine.model.export import export_model
+from engine.model.saved_models import Model
 from engine.settings.device import pick_device
 from engine.sizing.shape import Shape
 from engine.text.sentence_pairs import open_pairs
