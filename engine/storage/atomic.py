@@ -67,11 +67,10 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     except BaseException:
         if old.exists() and not folder.exists():
             os.replace(old, folder)
-        shutil.rmtree(draft, ignore_errors=True)
+        for rest in (draft, old):
+            shutil.rmtree(rest, ignore_errors=True)
         raise
-    finally:
-        if folder.exists():
-            shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)  # also while another writer swaps its own in and `folder` is not there
     _folder_to_disk(folder.parent)
 
 
