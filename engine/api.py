@@ -8,6 +8,7 @@ says in one sentence what to do.
 from __future__ import annotations
 
 import html
+import math
 import os
 import signal
 import threading
@@ -217,8 +218,9 @@ class Examination:
         from engine.reports.attention_page import ModelAttention, attention_page
 
         score = self.score
+        interval = "" if math.isnan(score.low) else f" ({score.low:.3f} to {score.high:.3f})"
         summary = (
-            f"Inheritance score {score.score:.3f} ({score.low:.3f} to {score.high:.3f}) over "
+            f"Inheritance score {score.score:.3f}{interval} over "
             f"{len(self.inheritance.sentences)} sentences: 0 is a random student, 1 the teacher itself."
         )
         models = [

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 from app.elements.plotly_base import SYMBOLS, add_band, apply_layout, escape_label
 from app.elements.theme import Theme
+from app.examine.labels import plus_minus
 from engine.inspection.head_roles import BestHead
 
 
@@ -77,14 +78,14 @@ def best_head_bars(best: Mapping[str, Mapping[str, BestHead]], colours: Theme) -
             y=[100 * head.value for head in heads.values()],
             error_y={
                 "type": "data",
-                "array": [100 * head.interval for head in heads.values()],
+                "array": [100 * (head.interval or 0) for head in heads.values()],
                 "color": colours.ink,
                 "thickness": 1.5,
             },
             marker={"color": colours.role(role)},
-            customdata=[[head.layer + 1, head.head + 1, 100 * head.interval] for head in heads.values()],
-            hovertemplate=f"{escape_label(role)}, layer %{{customdata[0]}}, head %{{customdata[1]}}: %{{y:.1f}}% ± "
-            "%{customdata[2]:.1f}<extra></extra>",
+            customdata=[[head.layer + 1, head.head + 1, plus_minus(head.interval)] for head in heads.values()],
+            hovertemplate=f"{escape_label(role)}, layer %{{customdata[0]}}, head %{{customdata[1]}}: %{{y:.1f}}%"
+            "%{customdata[2]}<extra></extra>",
         )
     first = next(iter(best.values()))
     nulls = {

@@ -14,7 +14,7 @@ from app.elements.heatmaps import common_limits, heatmap
 from app.elements.shape_words import describe_sharing
 from app.elements.tables import html_table
 from app.elements.theme import Theme
-from app.examine.labels import minus
+from app.examine.labels import interval_text, minus
 from app.examine.model_pair import ModelPair
 from app.session import caches
 from app.session.widgets import linked_choice
@@ -62,7 +62,7 @@ def show_cka(pair: ModelPair, colours: Theme) -> None:
                 student_names[layer],
                 teacher_names[origin + 1],
                 f"{found.values[place]:.3f}",
-                f"{found.low[place]:.3f} to {found.high[place]:.3f}",
+                interval_text(found.low[place], found.high[place], 3),
                 minus(null.values[place], 3),
             ]
         )
@@ -73,9 +73,9 @@ def show_cka(pair: ModelPair, colours: Theme) -> None:
     st.caption(
         f"Linear CKA (arXiv 1905.00414) over {found.tokens:,} tokens of held-out text: 1 if two layers hold the same "
         "up to rotation and scale, 0 if they have nothing in common; widths need not be equal. The unbiased estimator, "
-        "HSIC averaged over minibatches before the ratio (arXiv 2010.15327); its interval draws minibatches with "
-        "replacement. Untrained: the same with a model of the student's shape whose weights are random. It is far from "
-        "0, because words alone make states alike."
+        "HSIC averaged over minibatches before the ratio (arXiv 2010.15327); its interval takes minibatches as what "
+        "was drawn (jackknife). Untrained: the same with a model of the student's shape whose weights are random. It "
+        "is far from 0, because words alone make states alike."
     )
 
 

@@ -143,7 +143,7 @@ def _ancestors_and_heirs(pair: ModelPair, found: dict[str, HeadAblation], folder
         "damage and its ancestors', weighted by their shares. On the same words: Pearson's correlation over the "
         f"{len(student.targets):,} hidden words between what is lost at each without the heir and without a head of "
         "the teacher; then, as under Ancestry, the rank correlation of that with the shares, within each heir. "
-        "Intervals draw heads with replacement."
+        "Intervals take heads, or words, as what was drawn."
     )
 
 

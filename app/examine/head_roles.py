@@ -14,7 +14,7 @@ from app.elements.progress import progress_bar
 from app.elements.tables import html_table
 from app.elements.theme import Theme
 from app.examine.charts import best_head_bars
-from app.examine.labels import head_label
+from app.examine.labels import head_label, plus_minus
 from app.examine.model_pair import ROWS, ModelPair
 from app.session import caches
 from app.session.browser import current_theme
@@ -110,7 +110,7 @@ def _best_heads(found: Mapping[str, Mapping[str, GoldAttention]], colours: Theme
             name,
             role,
             head_label(heads[name].layer, heads[name].head),
-            f"{100 * heads[name].value:.1f} ± {100 * heads[name].interval:.1f}",
+            f"{100 * heads[name].value:.1f}" + plus_minus(heads[name].interval),
             f"{100 * heads[name].uniform:.1f}",
             f"{100 * heads[name].at_offset:.1f}",
             f"{heads[name].offset:+d}".replace("-", "\N{MINUS SIGN}"),

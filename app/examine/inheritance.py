@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -207,7 +208,7 @@ def score_text(score: float) -> str:
 
 
 def _interval_text(figure: ScoreInterval) -> str:
-    return f"{score_text(figure.low)} to {score_text(figure.high)}"
+    return "–" if math.isnan(figure.low) else f"{score_text(figure.low)} to {score_text(figure.high)}"
 
 
 def _score_and_nulls(measured: MeasuredInheritance, pairing: str) -> dict[str, ScoreInterval]:

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 
 from app.elements.plotly_base import COLOUR_BAR, add_band, apply_layout, escape_label
 from app.elements.theme import Theme, colour_scale
+from app.examine.labels import interval_text
 
 if TYPE_CHECKING:
     from engine.inheritance.curve import InheritanceCurve
@@ -38,9 +39,9 @@ def score_dots(figures: Mapping[str, ScoreInterval], colours: Theme, highlighted
                 "thickness": 1.5,
                 "width": 5,
             },
-            customdata=[[value.low, value.high, value.distance, value.null] for value in values],
-            hovertemplate="%{y}: %{x:.3f}, 95% interval %{customdata[0]:.3f} to %{customdata[1]:.3f}<br>distance "
-            "%{customdata[2]:.4f}, a random student's %{customdata[3]:.4f}<extra></extra>",
+            customdata=[[interval_text(value.low, value.high, 3), value.distance, value.null] for value in values],
+            hovertemplate="%{y}: %{x:.3f}, 95% interval %{customdata[0]}<br>distance "
+            "%{customdata[1]:.4f}, a random student's %{customdata[2]:.4f}<extra></extra>",
             showlegend=False,
         )
     )
@@ -127,9 +128,8 @@ def score_curves(
             mode="lines+markers",
             line={"color": colour, "width": 2.5},
             marker={"size": 8, "symbol": CURVE_SYMBOLS[index % len(CURVE_SYMBOLS)]},
-            customdata=np.stack([low, high], 1),
-            hovertemplate=f"{escape_label(name)}, %{{x:,.4~s}} {unit}: %{{y:.3f}} (%{{customdata[0]:.3f}} to "
-            "%{customdata[1]:.3f})<extra></extra>",
+            customdata=[interval_text(*ends, 3) for ends in zip(low, high, strict=True)],
+            hovertemplate=f"{escape_label(name)}, %{{x:,.4~s}} {unit}: %{{y:.3f}} (%{{customdata}})<extra></extra>",
         )
     figure.add_hline(
         0,

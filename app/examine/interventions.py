@@ -199,9 +199,9 @@ def _losses(pair: ModelPair, role: str, heads: list[tuple[int, int]], how: str) 
     """(loss before, after, half the interval of the change, share right before, after) over held-out rows."""
 
     def make() -> tuple[float, ...]:
-        from engine.inspection.head_roles import ratio_interval
         from engine.inspection.interventions import intervened, masked_word_losses
         from engine.learning.held_out import masked_batches
+        from engine.learning.intervals import clustered_interval
 
         bert, batches = (
             pair.copy_of(role),
@@ -210,7 +210,7 @@ def _losses(pair: ModelPair, role: str, heads: list[tuple[int, int]], how: str) 
         loss, right, row = masked_word_losses(bert, batches)
         with intervened(bert, heads, how):
             loss_after, right_after, _ = masked_word_losses(bert, batches)
-        width = ratio_interval(loss_after - loss, row)
+        width = clustered_interval(loss_after - loss, row) or 0.0
         return tuple(map(float, (loss.mean(), loss_after.mean(), width, right.mean(), right_after.mean())))
 
     return caches.compute_once(("losses", pair.result_key(role), pair.student_key, tuple(sorted(heads)), how), make)

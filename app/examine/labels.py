@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from app.elements.text import format_number
 
 
@@ -16,8 +18,13 @@ def minus(value: float, digits: int = 2) -> str:
 
 
 def interval_text(low: float, high: float, digits: int = 2) -> str:
-    """Both ends of an interval, with true minus signs: "0.12 to 0.34"."""
-    return f"{minus(low, digits)} to {minus(high, digits)}"
+    """Both ends of an interval, with true minus signs: "0.12 to 0.34"; a dash where they are not known."""
+    return "–" if math.isnan(low) else f"{minus(low, digits)} to {minus(high, digits)}"
+
+
+def plus_minus(interval: float | None) -> str:
+    """ " ± 1.2" in points, half an interval of a share (0-1); nothing where it is not known."""
+    return "" if interval is None else f" ± {100 * interval:.1f}"
 
 
 def head_names(count: int) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from typing import Any
 
 import streamlit as st
@@ -115,7 +116,7 @@ def _curves_as_csv(curves: list[InheritanceCurve], names: list[str], pairing: st
     axes = list(dict.fromkeys(axis for curve in curves for axis in curve.axes))
     lines = [
         [name, curve.run, *(curve.axes[axis][at] if axis in curve.axes else "" for axis in axes)]
-        + [figure[part] for part in ("score", "low", "high")]
+        + ["" if math.isnan(figure[part]) else figure[part] for part in ("score", "low", "high")]
         for curve, name in zip(curves, names, strict=True)
         for at, figure in enumerate(curve.scores[pairing])
         if figure
@@ -130,7 +131,7 @@ def _final_scores(curves: list[InheritanceCurve], names: list[str], pairing: str
         if not figure:
             return "–"
         score, low, high = (score_text(figure[name]) for name in ("score", "low", "high"))
-        return f"{score} ({low} to {high})"
+        return score if math.isnan(figure["low"]) else f"{score} ({low} to {high})"
 
     rows = [
         [

@@ -116,7 +116,7 @@ def _score_on_text(
     for key, words in TEXT_SCORES.items():
         if key in report:
             label, found = words.format(teacher=teacher.name if teacher else "nobody"), report[key]
-            print(f"{label:>32} {_number(found['value'], found['interval'], key not in ('loss', 'kl'))}")
+            print(f"{label:>32} {_with_ends(found, key not in ('loss', 'kl'))}")
     for key, value in near.items():
         print(f"{CLOSENESS[key]:>32} {value:.3f}")
 
@@ -166,6 +166,16 @@ def _show_progress(name: str) -> Progress:
         print(f"\r{name}: {what}, {share:4.0%}\033[K", end="" if share < 1 else "\n", file=sys.stderr, flush=True)
 
     return show
+
+
+def _with_ends(found: dict[str, float | None], as_percent: bool) -> str:
+    """A number with both ends of its interval, which need not lie equally far away: 2.0% (0.6 to 6.4)."""
+    scale, unit, digits = (100, "%", 1) if as_percent else (1, "", 3)
+    value, low, high = found["value"], found["low"], found["high"]
+    assert value is not None
+    if low is None or high is None:
+        return f"{scale * value:.{digits}f}{unit}"
+    return f"{scale * value:.{digits}f}{unit} ({scale * low:.{digits}f} to {scale * high:.{digits}f})"
 
 
 def _number(value: float, interval: float | None, as_percent: bool) -> str:

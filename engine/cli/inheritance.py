@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -139,10 +140,8 @@ def _lines(report: InheritanceReport, student: str, teacher: str) -> list[str]:
 
 
 def _line(name: str, figure: ScoreInterval, unit: str) -> str:
-    return (
-        f"{name:>26} {figure.score:7.3f} [{figure.low:6.3f}, {figure.high:6.3f}]   "
-        f"{figure.distance:.4f} {unit}, random {figure.null:.4f}"
-    )
+    interval = " " * 16 if math.isnan(figure.low) else f"[{figure.low:6.3f}, {figure.high:6.3f}]"
+    return f"{name:>26} {figure.score:7.3f} {interval}   {figure.distance:.4f} {unit}, random {figure.null:.4f}"
 
 
 def _show_progress(share: float, doing: str) -> None:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.learning import metrics
+from engine.learning.intervals import mean_interval
 from engine.storage.atomic import write_json
 
 LAYOUT = 1  # of the file: raise it wherever an older reader would misread it
@@ -85,7 +85,7 @@ class Outcome:
 
 def summarise(values: Sequence[float]) -> Summary:
     """Mean and interval of `values`, one a seed; there must be one at least."""
-    return Summary(statistics.fmean(values), metrics.mean_interval(values), tuple(values))
+    return Summary(statistics.fmean(values), mean_interval(values), tuple(values))
 
 
 def differences_from_base(row: RowOutcome, base: RowOutcome) -> dict[str, Summary]:

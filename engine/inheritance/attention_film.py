@@ -33,7 +33,6 @@ from engine.text.corpora import Corpus
 from engine.text.sentence_pairs import PairCorpus
 
 SENTENCES = 12
-RESAMPLES = 500
 
 
 def start_film(folder: Path, teacher: Bert, data: Any, student: Shape, device: str) -> AttentionFilm | None:
@@ -101,4 +100,4 @@ class AttentionFilm:
         }
 
     def _score(self, apart: np.ndarray, pairs: np.ndarray, layers: list[int], *, matched: bool) -> ScoreInterval:
-        return inheritance_score(apart, self.nulls, pairs, layers, matched, RESAMPLES).total
+        return inheritance_score(apart, self.nulls, pairs, layers, matched).total

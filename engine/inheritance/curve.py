@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,10 +78,13 @@ def _is_complete(event: dict[str, Any]) -> bool:
 
 
 def _checked_score(record: Any) -> dict[str, float] | None:
-    names = ("score", "low", "high", "distance", "null")
-    if isinstance(record, dict) and all(_is_number(record.get(name)) for name in names):
-        return {name: float(record[name]) for name in names}
-    return None
+    """A score as it was written; ends of its interval that nobody knows are not a number."""
+    names, ends = ("score", "distance", "null"), ("low", "high")
+    if not isinstance(record, dict) or not all(_is_number(record.get(name)) for name in names):
+        return None
+    if not all(name in record and (record[name] is None or _is_number(record[name])) for name in ends):
+        return None
+    return {name: math.nan if record[name] is None else float(record[name]) for name in (*names, *ends)}
 
 
 def _is_number(value: Any) -> bool:

@@ -10,10 +10,13 @@ Axes: a model's heads stand in one row, layer after layer; `layers` says of each
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from engine.learning.intervals import combined_half_width
 
 DEFINITION = (
     "Inheritance score = 1 - d(student, teacher) / d(random student, teacher), where d is the mean Jensen-Shannon "
@@ -22,7 +25,8 @@ DEFINITION = (
 )
 PAIRINGS = ("matched", "same_place")  # how student heads find their teacher heads: best_pairs, same_place_pairs
 NEGLIGIBLE_NULL = 0.01  # bits: a random student this near leaves nothing to inherit, and the score is noise over noise
-RESAMPLES, SHUFFLES = 1000, 200
+LEAST_NULL = 1e-9  # below it there is no distance at all
+SHUFFLES = 200
 
 
 def best_pairs(cost: np.ndarray) -> np.ndarray:
@@ -54,14 +58,14 @@ class ScoreInterval:
     """A score with its 95% interval, and the two distances that it is made of."""
 
     score: float
-    low: float
+    low: float  # both not a number where a single sentence tells no interval
     high: float
     distance: float  # of the student's heads from the teacher heads that they are paired with, mean
     null: float  # of the random students'
 
-    def to_json(self) -> dict[str, float]:
-        """Its numbers, rounded to what they are worth."""
-        return {name: round(value, 5) for name, value in vars(self).items()}
+    def to_json(self) -> dict[str, float | None]:
+        """Its numbers, rounded to what they are worth; None for an end that is not known."""
+        return {name: None if math.isnan(value) else round(value, 5) for name, value in vars(self).items()}
 
 
 @dataclass(frozen=True)
@@ -80,10 +84,10 @@ def inheritance_score(
     pairs: np.ndarray,
     layers: Sequence[int],
     matched: bool,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> InheritanceScore:
     """The score of a student whose heads are paired with a teacher's by `pairs` (pair, 2).
+
+    Its 95% interval takes sentences, and random students, as what was drawn (see `_variances`).
 
     Args:
         student: its distances (sentence, student head, teacher head).
@@ -91,48 +95,46 @@ def inheritance_score(
         layers: of each student head its layer.
         matched: `pairs` is the best pairing of all: then each null's heads are paired as well as they can be with the
             same teacher heads, so that choosing the best is no merit by itself. Otherwise they are paired by `pairs`.
-        resamples: how often sentences, and nulls, are drawn again for the 95% interval (percentile bootstrap).
-        seed: of these draws.
     """
     mine = student[:, pairs[:, 0], pairs[:, 1]].astype(np.float64)  # (sentence, pair)
     null = np.stack([_null_distances(one, pairs, matched) for one in nulls]).astype(np.float64)
     owners = np.asarray(layers)[pairs[:, 0]]
     parts = [np.ones(len(pairs), bool), *(owners == layer for layer in range(max(layers) + 1))]
     share = np.stack([part / max(1, part.sum()) for part in parts], 1)  # (pair, figure)
-    draws = _bootstrap(mine @ share, null @ share, resamples, np.random.default_rng(seed))
-    figures: list[ScoreInterval | None] = []
-    for index, part in enumerate(parts):
-        above, below = float((mine @ share)[:, index].mean()), float((null @ share)[..., index].mean())
-        low, high = np.percentile(draws[:, index], [2.5, 97.5])
-        value = float(_relative_score(above, below))
-        figures.append(ScoreInterval(value, float(low), float(high), above, below) if part.any() else None)
+    above, below = mine @ share, null @ share  # (sentence, figure), (null, sentence, figure)
+    figures = [
+        _with_interval(above[:, index], below[..., index]) if part.any() else None for index, part in enumerate(parts)
+    ]
     assert figures[0] is not None
     return InheritanceScore(pairs, _relative_score(mine.mean(0), null.mean((0, 1))), figures[0], figures[1:])
 
 
-def random_score(nulls: np.ndarray, pairs: np.ndarray | None, seed: int = 0) -> ScoreInterval:
+def random_score(nulls: np.ndarray, pairs: np.ndarray | None) -> ScoreInterval:
     """What a random student scores against the other random students: what 0 looks like, and how far chance reaches.
 
-    `pairs`: None for the best pairing of each. The interval covers which random student it is.
+    `pairs`: None for the best pairing of each. The interval covers which random student it is, and the sentences.
     """
-    draws, scores, apart, below = [], [], [], []
+    scores, variances, apart, below = [], [], [], []
     for index, one in enumerate(nulls):
         chosen = best_pairs(one.mean(0)) if pairs is None else pairs
         others = np.delete(nulls, index, 0) if len(nulls) > 1 else nulls
-        mine = one[:, chosen[:, 0], chosen[:, 1]].astype(np.float64).mean(1, keepdims=True)
-        null = np.stack([_null_distances(other, chosen, pairs is None) for other in others]).mean(2, keepdims=True)
-        draws.append(_bootstrap(mine, null, RESAMPLES // len(nulls), np.random.default_rng([seed, index])))
-        scores.append(_relative_score(float(mine.mean()), float(null.mean())))
-        apart.append(mine.mean())
-        below.append(null.mean())
-    low, high = np.percentile(np.concatenate(draws), [2.5, 97.5])
-    return ScoreInterval(float(np.mean(scores)), float(low), float(high), float(np.mean(apart)), float(np.mean(below)))
+        mine = one[:, chosen[:, 0], chosen[:, 1]].astype(np.float64).mean(1)
+        null = np.stack([_null_distances(other, chosen, pairs is None) for other in others]).mean(2)
+        scores.append(float(_relative_score(mine.mean(), null.mean())))
+        variances.append(_variances(mine, null)[0])
+        apart.append(float(mine.mean()))
+        below.append(float(null.mean()))
+    parts = [(float(np.mean(variances)), nulls.shape[1])]
+    if len(scores) > 1:
+        parts.append((float(np.var(scores, ddof=1)), len(scores)))
+    return ScoreInterval(*_ends(float(np.mean(scores)), parts), float(np.mean(apart)), float(np.mean(below)))
 
 
 def shuffled_score(student: np.ndarray, nulls: np.ndarray, seed: int = 0) -> ScoreInterval:
     """What the student scores when its heads are paired at random: how much of its score is in having the right head.
 
-    The interval covers the pairing and the sentences.
+    The interval covers the pairing and the sentences, of which one fewer than there are is drawn each time: as many
+    would spread less than other sentences do (Rao and Wu 1988).
     """
     rng, null = np.random.default_rng(seed), nulls.mean((0, 2))  # (sentence, teacher head)
     count = min(student.shape[1:])
@@ -140,7 +142,7 @@ def shuffled_score(student: np.ndarray, nulls: np.ndarray, seed: int = 0) -> Sco
     for _ in range(SHUFFLES):
         mine = rng.permutation(student.shape[1])[:count]
         theirs = rng.permutation(student.shape[2])[:count]
-        sentences = rng.integers(0, len(student), len(student))
+        sentences = rng.integers(0, len(student), max(1, len(student) - 1))
         above = float(student[:, mine, theirs][sentences].mean())
         under = float(null[:, theirs][sentences].mean())
         found.append(_relative_score(above, under))
@@ -189,18 +191,39 @@ def _null_distances(null: np.ndarray, pairs: np.ndarray, matched: bool) -> np.nd
     return wanted[:, chosen, np.arange(len(pairs))]
 
 
-def _bootstrap(mine: np.ndarray, null: np.ndarray, resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """Scores of resampled sentences and nulls: (sentence, figure), (null, sentence, figure) -> (resample, figure)."""
-    sentences, nulls = len(mine), len(null)
-    drawn = rng.multinomial(sentences, np.full(sentences, 1 / sentences), resamples).astype(np.float64)
-    which = rng.multinomial(nulls, np.full(nulls, 1 / nulls), resamples).astype(np.float64) / nulls
-    above = drawn @ mine
-    below = np.einsum("rs,rk,ksf->rf", drawn, which, null, optimize=True)
-    return _relative_score(above, below)
+def _with_interval(mine: np.ndarray, null: np.ndarray) -> ScoreInterval:
+    """A score from a student's distances (sentence,) and those of random students (null, sentence)."""
+    above, below = float(mine.mean()), float(null.mean())
+    variances = _variances(mine, null)
+    parts = [(variances[0], len(mine)), (variances[1], len(null))]
+    if len(mine) < 2:
+        parts = []  # what other sentences would say is not known, however many random students there are
+    return ScoreInterval(*_ends(float(_relative_score(above, below)), parts), above, below)
+
+
+def _variances(mine: np.ndarray, null: np.ndarray) -> tuple[float, float]:
+    """Variances of a score 1 - mean(mine) / mean(null): as sentences are drawn, and as random students are.
+
+    The ratio linearised, student and random students seen on the same sentences; 0 for what is there once.
+    """
+    below = float(null.mean())
+    if below <= LEAST_NULL:
+        return 0.0, 0.0
+    ratio = float(mine.mean()) / below
+    by_sentence, by_student = (mine - ratio * null.mean(0)) / below, ratio * null.mean(1) / below
+    first, second = (float(np.var(it, ddof=1)) / len(it) if len(it) > 1 else 0.0 for it in (by_sentence, by_student))
+    return first, second
+
+
+def _ends(score: float, parts: Sequence[tuple[float, int]]) -> tuple[float, float, float]:
+    """(score, low, high) by Student's t; the ends are not a number where nothing tells an error."""
+    half = combined_half_width(parts)
+    return (score, math.nan, math.nan) if half is None else (score, score - half, score + half)
 
 
 def _relative_score(distance: np.ndarray | float, null: np.ndarray | float) -> np.ndarray:
     """1 - distance / null; 0 where the null itself has no distance, for then there is nothing to inherit."""
     distance, null = np.asarray(distance, np.float64), np.asarray(null, np.float64)
-    found = np.where(null > 1e-9, 1 - distance / np.where(null > 1e-9, null, 1.0), 0.0)
+    known = null > LEAST_NULL
+    found = np.where(known, 1 - distance / np.where(known, null, 1.0), 0.0)
     return found if found.ndim else found[()]

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from engine.inspection.head_roles import Progress, ratio_interval
+from engine.inspection.head_roles import Progress
 from engine.inspection.interventions import all_heads, head_counts, intervened
+from engine.learning.intervals import clustered_interval
 from engine.model.bert import Bert, Trace
 from engine.sizing.shape import ShapeError
 from engine.text.masking import Batch
@@ -34,8 +35,12 @@ class HeadAblation:
 
     @property
     def intervals(self) -> np.ndarray:
-        """(head,) half the 95% interval of each mean; rows are what was drawn, every word is its own control."""
-        return np.array([ratio_interval(change.astype(np.float64), self.row) for change in self.change])
+        """(head,) half the 95% interval of each mean; rows are what was drawn, every word is its own control.
+
+        Not a number where a single row tells none.
+        """
+        widths = [clustered_interval(change.astype(np.float64), self.row) for change in self.change]
+        return np.array(widths, dtype=np.float64)
 
     def by_layer(self) -> np.ndarray:
         """(layer, head) the means; not a number where a layer has fewer heads."""

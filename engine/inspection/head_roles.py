@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from engine.learning.held_out import attention_maps
-from engine.learning.metrics import NORMAL_QUANTILE
+from engine.learning.intervals import clustered_interval
 from engine.model.bert import Bert
 from engine.text import microworld
 from engine.text.corpora import HELD_OUT_IN
@@ -58,7 +58,7 @@ class BestHead:
     layer: int  # from 0
     head: int
     value: float  # 0-1
-    interval: float  # half the 95% one, stories being what was drawn
+    interval: float | None  # half the 95% one, stories being what was drawn; None for one story
     uniform: float
     offset: int  # the commonest distance of the first half, in words
     at_offset: float  # 0-1: what a head that always looks there would find in the second half
@@ -141,24 +141,12 @@ def best_head(gold: GoldAttention) -> BestHead | None:
         layer,
         head,
         float(mass.mean()),
-        ratio_interval(mass, stories),
+        clustered_interval(mass, stories),
         float(gold.uniform[second].mean()),
         offset,
         float((gold.offset[second] == offset).mean()),
         int(second.sum()),
     )
-
-
-def ratio_interval(values: np.ndarray, cluster: np.ndarray) -> float:
-    """Half the 95% interval of the mean of `values` (case,), where whole clusters of cases were drawn.
-
-    Linearised ratio of two sums over clusters; 0 with a single cluster.
-    """
-    _, place = np.unique(cluster, return_inverse=True)
-    counts = np.bincount(place)
-    apart = np.bincount(place, values - values.mean())
-    many = len(counts)
-    return NORMAL_QUANTILE * float(np.sqrt(np.square(apart).sum() * many / max(1, many - 1))) / len(values)
 
 
 @torch.no_grad()

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.inspection.attention_divergence import content_only, jensen_shannon
+from engine.learning.intervals import mean_interval, rank_correlation_interval
 
-RESAMPLES = 4000  # of the bootstrap, and of the null
+SHUFFLES = 4000  # of a null
 
 
 class KinshipError(ValueError):
@@ -26,7 +27,7 @@ class Kinship:
     """How far ancestry and behaviour go together."""
 
     correlation: float  # mean over student heads of Spearman's rank correlation within each, -1 to 1
-    low: float  # its 95% interval, student heads drawn with replacement
+    low: float  # its 95% interval, student heads being what was drawn; -1 to 1 for a single one
     high: float
     null_low: float  # where 95% of the correlations lie when the teacher's heads of each layer change places by lot
     null_high: float
@@ -40,7 +41,7 @@ class Kinship:
 def kinship(ancestry: Sequence[np.ndarray], likeness: Sequence[np.ndarray], seed: int = 0) -> Kinship:
     """Rank correlation of two lists of matrices (student head, teacher head), one a layer, with interval and null.
 
-    The interval is a percentile bootstrap over student heads. The null leaves both as they are and lets the teacher's
+    The interval is of a mean over student heads (Student's t). The null leaves both as they are and lets the teacher's
     heads of a layer change places, for all of the layer's student heads alike: what similar columns alone would give.
 
     Raises:
@@ -53,7 +54,7 @@ def kinship(ancestry: Sequence[np.ndarray], likeness: Sequence[np.ndarray], seed
     rows: list[float] = []
     hits: list[bool] = []
     sizes: list[int] = []  # of each row
-    null = np.zeros(RESAMPLES)
+    null = np.zeros(SHUFFLES)
     for a, b in zip(ancestry, likeness, strict=True):
         one, other = _standard_ranks(np.asarray(a, np.float64)), _standard_ranks(np.asarray(b, np.float64))
         counts = one.any(1) & other.any(1)
@@ -61,16 +62,18 @@ def kinship(ancestry: Sequence[np.ndarray], likeness: Sequence[np.ndarray], seed
         rows += list((one * other).sum(1))
         hits += list(a[counts].argmax(1) == b[counts].argmax(1))
         sizes += [a.shape[1]] * int(counts.sum())
-        places = rng.permuted(np.tile(np.arange(a.shape[1]), (RESAMPLES, 1)), axis=1)
+        places = rng.permuted(np.tile(np.arange(a.shape[1]), (SHUFFLES, 1)), axis=1)
         null += (one.T @ other)[places, np.arange(a.shape[1])].sum(1)
     if not rows:
         raise KinshipError("There is nothing to rank: every head has one possible ancestor, or all are alike to it.")
     found = np.array(rows)
-    means = found[rng.integers(0, len(found), (RESAMPLES, len(found)))].mean(1)
     correlation, null = float(found.mean()), null / len(found)
+    half = mean_interval(rows)
+    low, high = (-1.0, 1.0) if half is None else (max(-1.0, correlation - half), min(1.0, correlation + half))
     return Kinship(
         correlation,
-        *_interval(means),
+        low,
+        high,
         *_interval(null),
         _p_value(null, correlation),
         float(np.mean(hits)),
@@ -85,7 +88,7 @@ class RankCorrelation:
     """Spearman's rank correlation of two lists of numbers."""
 
     value: float  # -1 to 1
-    low: float  # its 95% interval, pairs drawn with replacement
+    low: float  # its 95% interval
     high: float
     null_low: float  # where 95% lie when one list is shuffled
     null_high: float
@@ -94,7 +97,7 @@ class RankCorrelation:
 
 
 def rank_correlation(x: np.ndarray, y: np.ndarray, seed: int = 0) -> RankCorrelation:
-    """Spearman's correlation of `x` (n,) and `y` (n,) with a percentile bootstrap and a permutation null.
+    """Spearman's correlation of `x` (n,) and `y` (n,) with its interval and a permutation null.
 
     Raises:
         KinshipError: not two lists of at least three numbers, or all numbers of one are equal.
@@ -107,10 +110,9 @@ def rank_correlation(x: np.ndarray, y: np.ndarray, seed: int = 0) -> RankCorrela
     rng = np.random.default_rng(seed)
     one, other = _standard_ranks(x[None])[0], _standard_ranks(y[None])[0]
     value = float(one @ other)
-    chosen = rng.integers(0, len(x), (RESAMPLES // 4, len(x)))  # ranks are made anew for each draw
-    drawn = (_standard_ranks(x[chosen]) * _standard_ranks(y[chosen])).sum(1)
-    null = one[rng.permuted(np.tile(np.arange(len(x)), (RESAMPLES, 1)), axis=1)] @ other
-    return RankCorrelation(value, *_interval(drawn), *_interval(null), _p_value(null, value), len(x))
+    null = one[rng.permuted(np.tile(np.arange(len(x)), (SHUFFLES, 1)), axis=1)] @ other
+    low, high = rank_correlation_interval(value, len(x))
+    return RankCorrelation(value, low, high, *_interval(null), _p_value(null, value), len(x))
 
 
 def _interval(drawn: np.ndarray) -> tuple[float, float]:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from engine.learning.intervals import jackknife_half_width
+
 MINIBATCH = 256  # tokens
 LEAST_TOKENS = 4  # tokens that HSIC_1 needs
-RESAMPLES = 1000
 
 
 def l2_distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -58,7 +59,7 @@ class LayerCka:
     """CKA between all layers of two models."""
 
     values: np.ndarray  # (layer of a, layer of b); 1: the same up to rotation and scale, 0: nothing in common
-    low: np.ndarray  # 95% interval of each, minibatches drawn with replacement
+    low: np.ndarray  # 95% interval of each, minibatches being what was drawn; not a number for a single one
     high: np.ndarray
     tokens: int
 
@@ -82,10 +83,14 @@ def linear_cka(a: np.ndarray, b: np.ndarray, minibatch: int = MINIBATCH, seed: i
     crossed, within_a, within_b = (
         np.array(found) for found in zip(*(_all_hsic(a[:, part], b[:, part]) for part in parts), strict=True)
     )
-    draws = np.random.default_rng(seed).integers(0, len(parts), (RESAMPLES, len(parts)))
-    drawn = np.stack([_ratio(crossed[rows].mean(0), within_a[rows].mean(0), within_b[rows].mean(0)) for rows in draws])
-    low, high = np.percentile(drawn, (2.5, 97.5), axis=0)
-    return LayerCka(_ratio(crossed.mean(0), within_a.mean(0), within_b.mean(0)), low, high, a.shape[1])
+    sums = (crossed.sum(0), within_a.sum(0), within_b.sum(0))
+    values = _ratio(*sums)
+    left_out = [
+        _ratio(*(total - part for total, part in zip(sums, one, strict=True)))
+        for one in zip(crossed, within_a, within_b, strict=True)
+    ]
+    half = jackknife_half_width(np.stack(left_out))
+    return LayerCka(values, values - half, np.minimum(values + half, 1.0), a.shape[1])
 
 
 def _ratio(crossed: np.ndarray, within_a: np.ndarray, within_b: np.ndarray) -> np.ndarray:

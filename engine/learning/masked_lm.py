@@ -5,18 +5,19 @@ Scores, nothing is trained. Those of labelled tasks are in engine/tasks/scores.p
 
 from __future__ import annotations
 
-import math
-
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from engine.learning.intervals import clustered_share_interval, ratio_interval
 from engine.model.bert import Bert
 from engine.settings.device import Device
 from engine.text.corpora import Corpus
 from engine.text.sentence_pairs import PairBatch, PairCorpus
 
 TOP = 5  # how many candidates count as a hit in "top5"
+SHARES = ("accuracy", "top5", "agreement")
 
 
 @torch.no_grad()
@@ -61,13 +62,13 @@ def pair_score(model: Bert, pairs: PairCorpus, device: Device) -> dict[str, floa
 @torch.no_grad()
 def masked_lm_report(
     model: nn.Module, corpus: Corpus, device: Device, teacher: nn.Module | None = None
-) -> dict[str, dict[str, float]]:
+) -> dict[str, dict[str, float | None]]:
     """How `model` fills in the corpus's held-out rows, the same hidden words for every model, and how like `teacher`.
 
-    name -> {"value", "interval"}, the interval half the width of the 95% one: "loss" (nats a hidden word), "accuracy"
-    and "top5" (0-1), and with a teacher of the same vocabulary "agreement" (share of words where both have the same
-    first candidate) and "kl" (KL(teacher || student) in nats). Words of one row are no independent questions, so
-    intervals are taken over rows.
+    name -> {"value", "low", "high", "interval"}: the 95% interval and half its width. "loss" (nats a hidden word),
+    "accuracy" and "top5" (0-1), and with a teacher of the same vocabulary "agreement" (share of words where both have
+    the same first candidate) and "kl" (KL(teacher || student) in nats). Words of one row are no independent questions,
+    so intervals are taken over rows; None where one row tells none.
     """
     was_training, models = model.training, [model.eval()]
     if teacher is not None:
@@ -96,12 +97,18 @@ def masked_lm_report(
             sums.setdefault(name, []).append(value.new_zeros(rows).index_add_(0, row, value).double().cpu())
         counts.append(torch.bincount(row, minlength=rows).double().cpu())
     model.train(was_training)
-    words = torch.cat(counts)
-    return {name: _mean_over_rows(torch.cat(parts), words) for name, parts in sums.items()}
+    words = torch.cat(counts).numpy()
+    return {name: _mean_over_rows(torch.cat(parts).numpy(), words, name in SHARES) for name, parts in sums.items()}
 
 
-def _mean_over_rows(sums: torch.Tensor, words: torch.Tensor) -> dict[str, float]:
-    """The mean over words and half its 95% interval, rows being what was drawn (linearised ratio of two sums)."""
-    mean, rows = sums.sum() / words.sum(), len(words)
-    apart = (sums - mean * words).square().sum() * rows / max(1, rows - 1)
-    return {"value": float(mean), "interval": 1.96 * math.sqrt(float(apart)) / float(words.sum())}
+def _mean_over_rows(sums: np.ndarray, words: np.ndarray, is_share: bool) -> dict[str, float | None]:
+    """The mean over words with its 95% interval, rows being what was drawn. `sums` and `words`: (row,)."""
+    mean = float(sums.sum() / words.sum())
+    if is_share:
+        low, high = clustered_share_interval(sums, words)
+    else:
+        half = ratio_interval(sums, words)
+        if half is None:
+            return {"value": mean, "low": None, "high": None, "interval": None}
+        low, high = mean - half, mean + half
+    return {"value": mean, "low": low, "high": high, "interval": (high - low) / 2}

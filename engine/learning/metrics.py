@@ -1,4 +1,4 @@
-"""Scores of predictions, and how sure one may be of them. Pure numbers; knows no model.
+"""Scores of predictions. Pure numbers; knows no model.
 
 The metrics are those of GLUE (Wang et al., arXiv 1804.07461) and of SQuAD v1.1 (Rajpurkar et al., arXiv 1606.05250).
 """
@@ -13,13 +13,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-
-# two-sided 95% quantiles of Student's t for 1, 2, ... degrees of freedom
-STUDENT_T = (
-    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120),
-    *(2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
-)
-NORMAL_QUANTILE = 1.960
 
 
 def accuracy(predicted: Any, true: Any) -> float:
@@ -104,34 +97,3 @@ METRICS: dict[str, Callable[[Any, Any], float]] = {
     "exact match": exact_match,
     "answer f1": answer_f1,
 }
-
-
-# ---- how sure one may be --------------------------------------------------------------------------------------------
-
-
-def mean_interval(values: Sequence[float]) -> float | None:
-    """Half the width of the 95% interval of the mean of `values` (Student's t); None for fewer than two."""
-    if len(values) < 2:
-        return None
-    freedom = len(values) - 1
-    quantile = STUDENT_T[freedom - 1] if freedom <= len(STUDENT_T) else NORMAL_QUANTILE
-    return quantile * float(np.std(values, ddof=1)) / math.sqrt(len(values))
-
-
-def share_interval(share: float, count: float) -> float:
-    """Half the width of the 95% interval of a share (0-1) counted over `count` cases (normal approximation)."""
-    return NORMAL_QUANTILE * math.sqrt(max(0.0, share * (1 - share)) / max(1.0, count))
-
-
-def retained_share(student: Sequence[float], teacher: Sequence[float]) -> tuple[float, float | None]:
-    """(student's mean score / teacher's, half the width of its 95% interval); scores over seeds.
-
-    The interval adds the two means' relative ones as independent errors (first order).
-    """
-    one, other = float(np.mean(student)), float(np.mean(teacher))
-    if other == 0:
-        return 0.0, None
-    widths = mean_interval(student), mean_interval(teacher)
-    if widths[0] is None or widths[1] is None or one == 0:
-        return one / other, None
-    return one / other, abs(one / other) * math.hypot(widths[0] / one, widths[1] / other)

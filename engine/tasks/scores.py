@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from engine.learning import metrics
+from engine.learning.intervals import mean_interval, retained_share
 from engine.model.bert import Bert
 from engine.settings.device import Device
 from engine.storage.atomic import write_json
@@ -104,7 +104,7 @@ def seed_statistics(values: list[float]) -> dict[str, Any]:
     return {
         "mean": statistics.fmean(values),
         "spread": statistics.stdev(values) if len(values) > 1 else None,
-        "interval": metrics.mean_interval(values),
+        "interval": mean_interval(values),
         "values": values,
     }
 
@@ -112,7 +112,7 @@ def seed_statistics(values: list[float]) -> dict[str, Any]:
 def retained_score(student: dict[str, Any], teacher: dict[str, Any]) -> dict[str, Any]:
     """What a student keeps of its teacher's score, from two answers of `score_task` on one task."""
     name = student["metric"]
-    ratio, width = metrics.retained_share(student["scores"][name]["values"], teacher["scores"][name]["values"])
+    ratio, width = retained_share(student["scores"][name]["values"], teacher["scores"][name]["values"])
     return {"retained": ratio, "interval": width}
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.learning.closeness import closeness
+from engine.learning.intervals import share_interval
 from engine.learning.masked_lm import masked_lm_score
-from engine.learning.metrics import share_interval
 from engine.model.saved_models import load_lineage, load_model
 from engine.settings.device import pick_device
 from engine.storage.atomic import write_json
@@ -41,6 +41,7 @@ def export_adapter(run: Run, folder: Path, corpus_name: str = "", length: int = 
     corpus = open_corpus(name, original.tokenizer, length, rows=1)
     adapted = add_adapter(original.bert, folder)
     score, before = (masked_lm_score(bert.eval(), corpus, device) for bert in (adapted, original.bert))
+    low, high = share_interval(score["accuracy"], score["words"])
     card = {
         "teacher": made["teacher"],
         "corpus": name,
@@ -49,7 +50,7 @@ def export_adapter(run: Run, folder: Path, corpus_name: str = "", length: int = 
         "scores": {
             "masked_accuracy": score["accuracy"],
             "masked_loss": score["loss"],
-            "masked_accuracy_interval": share_interval(score["accuracy"], score["words"]),
+            "masked_accuracy_interval": (high - low) / 2,
             "original_masked_accuracy": before["accuracy"],
             **closeness(adapted, original.bert, corpus, device),
         },

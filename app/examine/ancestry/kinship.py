@@ -106,8 +106,8 @@ def _explanation(found: Kinship) -> str:
     return (
         f"Likeness: 1 minus the Jensen-Shannon divergence (in bits) of two heads' attention, the mean over the words "
         f"of {LIKENESS_ROWS} held-out rows; special tokens and padding are left out. Rank correlation: Spearman's, "
-        f"within each of the student's {found.heads} heads, the mean over them; its interval draws heads with "
-        "replacement. By chance: where 95% of the correlations lie when the teacher's heads of each layer change "
+        f"within each of the student's {found.heads} heads, the mean over them; its interval takes heads as "
+        "what was drawn. By chance: where 95% of the correlations lie when the teacher's heads of each layer change "
         "places by lot. If every head were most like its chief ancestor and the small shares meant nothing, it would "
         f"be {found.chief_only:.2f}: more than that says that the small shares count too."
     )

@@ -34,7 +34,7 @@ def test_evaluate_scores_as_many_rows_as_are_wanted(capsys) -> None:
     assert main(["evaluate", "microworld", "--rows", "64"]) == 0
     told = capsys.readouterr().out
     assert "64 held-out rows of microworld" in told
-    assert re.search(r"masked accuracy +\d+\.\d% ± \d\.\d points", told)
+    assert re.search(r"masked accuracy +\d+\.\d% \(\d+\.\d to \d+\.\d\)", told)
 
 
 def test_evaluate_compares_a_student_with_its_teacher(finished, capsys) -> None:

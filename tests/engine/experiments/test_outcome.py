@@ -15,7 +15,7 @@ from engine.experiments.outcome import (
     write_outcome,
 )
 from engine.experiments.recipes import RECIPES, find_recipe
-from engine.learning.metrics import mean_interval
+from engine.learning.intervals import mean_interval
 from engine.settings.project import EXPERIMENTS
 from engine.sizing.cost import parameters
 from engine.sizing.shape import Shape

@@ -10,7 +10,7 @@ from engine.experiments.outcome import (
     summarise,
 )
 from engine.experiments.outcome_table import outcome_markdown, percent, table_cells
-from engine.learning.metrics import mean_interval
+from engine.learning.intervals import mean_interval
 from engine.settings.project import EXPERIMENTS
 from tests.fixtures.outcomes import outcome, row
 

@@ -177,7 +177,5 @@ def test_the_score_in_the_film_is_the_score_of_the_report(filmed):
     film = AttentionFilm(run.attention_dir, teacher.bert.eval(), corpus, model.bert.shape, "cpu")
     seen = sentence_attention(model.bert, film.sentences, "cpu", film.pad)
     apart = head_distances(seen.maps, film.teacher.maps, film.keep)
-    found = inheritance_score(
-        apart, film.nulls, best_pairs(apart.mean(0)), seen.layers, True, attention_film.RESAMPLES
-    ).total
+    found = inheritance_score(apart, film.nulls, best_pairs(apart.mean(0)), seen.layers, True).total
     assert attention_events(events)[-1]["matched"] == pytest.approx(found.to_json(), abs=1e-4)

@@ -1,6 +1,7 @@
 """Laws of the inheritance score, checked against loops over the definitions and against scipy."""
 
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -144,16 +145,39 @@ def test_a_score_is_one_minus_a_ratio_of_means():
     assert found.total.score == pytest.approx(1 - above / below, abs=1e-4)
     assert found.total.low < found.total.score < found.total.high
     assert np.mean([layer.distance for layer in found.layers]) == pytest.approx(above, abs=1e-5)
-    again = inheritance_score(mine, nulls, pairs, LAYERS, False)
-    assert (again.total, again.layers) == (found.total, found.layers)  # the draws are seeded
 
 
-def test_the_interval_is_of_sentences():
+@pytest.mark.parametrize("sentences", [3, 12, 32])
+def test_the_interval_is_of_sentences(sentences):
     """Harm: an interval so narrow that every difference between two students looks real."""
-    rng, truth, covered = np.random.default_rng(0), 0.5, 0
-    null = np.ones((1, 30, 1, 1))
-    for _ in range(100):
-        noisy = np.clip(rng.normal(truth, 0.2, (30, 1, 1)), 0, 1)
-        found = inheritance_score(noisy, null, np.array([[0, 0]]), [0], False, resamples=300).total
+    rng, truth, covered, draws = np.random.default_rng(0), 0.5, 0, 1000
+    null = np.ones((1, sentences, 1, 1))
+    for _ in range(draws):
+        noisy = rng.normal(truth, 0.1, (sentences, 1, 1))
+        found = inheritance_score(noisy, null, np.array([[0, 0]]), [0], False).total
         covered += found.low <= 1 - truth <= found.high
-    assert covered >= 85  # of the 95 in 100 that are claimed; a percentile bootstrap of 30 is a little narrow
+    assert covered == pytest.approx(0.95 * draws, abs=3 * (draws * 0.95 * 0.05) ** 0.5)
+
+
+def test_one_sentence_tells_no_interval() -> None:
+    """Harm: a score of one sentence is shown as certain, or as not-a-number in a file that must be JSON."""
+    null = np.random.default_rng(0).uniform(0.5, 1, (3, 1, 1, 1))
+    found = inheritance_score(np.full((1, 1, 1), 0.3), null, np.array([[0, 0]]), [0], False).total
+    assert np.isnan([found.low, found.high]).all()
+    told = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    assert (told["low"], told["high"]) == (None, None)
+    assert told["score"] == pytest.approx(1 - 0.3 / null.mean(), abs=1e-5)
+
+
+def test_random_students_are_drawn_too() -> None:
+    """Harm: the doubt about what random students do, of whom there are three, is left out of the interval."""
+    rng, covered, alone, draws = np.random.default_rng(1), 0, 0, 600
+    for _ in range(draws):
+        null = 1 + 0.1 * rng.normal(size=(3, 1, 1, 1)) + np.zeros((1, 16, 1, 1))
+        mine = 0.5 + 0.1 * rng.normal(size=(16, 1, 1))
+        found = inheritance_score(mine, null, np.array([[0, 0]]), [0], False).total
+        covered += found.low <= 0.5 <= found.high
+        few = inheritance_score(mine, null[:1], np.array([[0, 0]]), [0], False).total
+        alone += few.low <= 0.5 <= few.high
+    assert covered / draws > 0.93
+    assert alone / draws < 0.93

@@ -12,7 +12,6 @@ from engine.inspection.head_roles import (
     gold_attention,
     gold_stories,
     positional_attention,
-    ratio_interval,
 )
 from engine.learning.held_out import attention_maps, held_out_rows
 from engine.teachers.catalog import load_teacher
@@ -98,16 +97,6 @@ def test_the_best_head_is_chosen_on_one_half_and_measured_on_the_other() -> None
     assert best.at_offset == pytest.approx((noise.offset[1::2] == -1).mean())
     assert best.cases == 30
     assert best_head(dataclasses.replace(noise, story=np.zeros(60, int))) is None
-
-
-def test_interval_counts_stories_not_words() -> None:
-    """Harm: ten words of one story count as ten witnesses, and the interval is three times too narrow."""
-    rng = np.random.default_rng(0)
-    stories = np.repeat(np.arange(40), 10)
-    values = np.repeat(rng.normal(size=40), 10)
-    expected = 1.96 * np.std(values[::10], ddof=1) / np.sqrt(40)
-    assert ratio_interval(values, stories) == pytest.approx(expected)
-    assert ratio_interval(np.ones(5), np.zeros(5)) == 0
 
 
 def test_positions_are_counted_in_plain_loops(teacher) -> None:
