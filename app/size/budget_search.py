@@ -46,11 +46,11 @@ def show_budget_search(comparison: Comparison, chosen: SizedModel, base: SizedMo
         f"What is kept is kept from {origin}. Closest first, in whole hundredths of the budget; of equally close ones "
         f"the shape most like {origin}. Use gives it to {changed}, the model that the controls change."
     )
-    for index, candidate in enumerate(found):
+    for candidate in found:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.button(
                 "Use",
-                key=f"size_use_{index}",
+                key=_use_key(candidate.shape),
                 on_click=partial(change_chosen, fields=editable_fields(candidate.shape)),
                 help=f"Gives {changed} this shape.",
             )
@@ -72,6 +72,11 @@ def show_budget_search(comparison: Comparison, chosen: SizedModel, base: SizedMo
             for candidate in frontier
         ]
         st.html(html_table(["", "widest", "costs"], rows, colours))
+
+
+def _use_key(shape: Shape) -> str:
+    """The shape, not its place in the list: a press means what stood there, whatever stands there by now."""
+    return f"size_use_{'_'.join(str(value) for value in editable_fields(shape).values())}"
 
 
 def _budget_controls(comparison: Comparison, base: SizedModel) -> SizeBudget | None:

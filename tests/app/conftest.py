@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from tests.fixtures.browsing import PATIENCE, account, settled
+from tests.fixtures.browsing import PATIENCE, REMEMBER_PRESSES, account, settled
 
 PROJECT = Path(__file__).resolve().parents[2]
 CHROMIUM = next((Path(p) for p in ("/usr/bin/chromium", "/usr/bin/chromium-browser") if Path(p).exists()), None)
@@ -123,6 +123,7 @@ def open_page(browser, server, request):
             viewport={"width": width, "height": 1000}, color_scheme="dark" if dark else "light"
         )
         contexts.append(context)
+        context.add_init_script(REMEMBER_PRESSES)
         page = context.new_page()
         page.set_default_timeout(PATIENCE)
         pages.append((page, server))

@@ -134,6 +134,7 @@ def test_verify_builds_the_real_models_elsewhere(open_page, server) -> None:
 def test_a_found_shape_is_one_click_away(open_page) -> None:
     """Harm: the answer to the question backwards has to be typed in."""
     page = open_page(f"{TWO}&tab=backwards&budget=11M")
+    page.locator(".js-plotly-plot").wait_for()  # the chart below the list: now nothing moves any more
     page.get_by_role("button", name="Use", exact=True).first.click()
     page.get_by_text("11,365,626").first.wait_for()
     page.wait_for_function("""() => {  // while all is redrawn, the field of the old width is there too

@@ -24,3 +24,14 @@ def test_every_kind_of_budget_answers(kind: str) -> None:
     by_label(page.segmented_control, "A budget of").set_value(kind).run()
     assert not page.exception
     assert [button for button in page.button if button.label == "Use"]
+
+
+def test_a_late_press_means_what_was_shown() -> None:
+    """Harm: while the list is made anew, a press on a shape takes the one that has come to its place."""
+    page = opened(Comparison(FOUR.configurations[:2], tab="backwards", budget="11M"))
+    before = [button.key for button in page.button if button.label == "Use"]
+    by_label(page.text_input, "Budget").set_value("30M").run()
+    after = [button.key for button in page.button if button.label == "Use"]
+    assert before
+    assert after
+    assert not set(before) & set(after)
