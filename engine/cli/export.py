@@ -15,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_runs_folder(parser)
     parser.add_argument("run", help="a run's id, or its folder")
     parser.add_argument("folder", type=Path, help="a new folder")
+    parser.add_argument("--onnx", action="store_true", help="write it as model.onnx, too (needs the package onnx)")
     parser.add_argument("--adapter", action="store_true", help="only what an adaptation learned, small enough to ship")
     parser.add_argument("--corpus", default="", help="what an adapter is scored on, if not on what it learned from")
     parser.add_argument("--push-to-hub", default="", metavar="OWNER/NAME", help="put it on the Hub, too, as this model")
@@ -31,6 +32,8 @@ def run(arguments: argparse.Namespace) -> None:
     finished = _open(arguments.run, arguments.runs)
     if arguments.adapter and arguments.push_to_hub:
         raise ValueError("Only a whole student can be put on the Hub; leave --adapter or --push-to-hub out.")
+    if arguments.adapter and arguments.onnx:
+        raise ValueError("Only a whole student can be written as ONNX; leave --adapter or --onnx out.")
     if arguments.private and not arguments.push_to_hub:
         raise ValueError("--private is about a model on the Hub; name it with --push-to-hub OWNER/NAME.")
     if arguments.adapter:
@@ -41,13 +44,16 @@ def run(arguments: argparse.Namespace) -> None:
         return
     from engine.teachers.student_export import export_student
 
-    exported = export_student(finished, arguments.folder, arguments.push_to_hub, arguments.private)
+    exported = export_student(
+        finished, arguments.folder, arguments.push_to_hub, arguments.private, arguments.onnx
+    )
     if arguments.json:
         note = " ".join(exported.notes)
         pushed = {"pushed_to": arguments.push_to_hub} if arguments.push_to_hub else {}
-        print(json.dumps({"folder": str(arguments.folder), **({"note": note} if note else {}), **pushed}))
+        said = {"note": note, "onnx": exported.onnx}
+        print(json.dumps({"folder": str(arguments.folder)} | {key: text for key, text in said.items() if text} | pushed))
         return
-    print(f"exported to {arguments.folder}", *exported.notes, sep="\n")
+    print(f"exported to {arguments.folder}", *exported.notes, *filter(None, [exported.onnx]), sep="\n")
     if arguments.push_to_hub:
         print(f"on the Hub as {arguments.push_to_hub}")
 

@@ -7,6 +7,7 @@ the compact model is put beside it.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,19 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
+from engine.model.bert import Bert
 from engine.model.expansion import expand, expand_classifier, expansion_note
 from engine.model.exported_card import Provenance, model_card, without_paths
+from engine.model.onnx_graph import OPSET, import_onnx, write_onnx
 from engine.model.saved_models import CheckpointError, Model, save_model
 from engine.model.transformers_format import classifier_to_transformers, model_type, to_transformers
+from engine.sizing.cost import parameters
 from engine.sizing.shape import Shape
 from engine.storage.atomic import whole_folder
 
-DEQUANTISED = "Its weights were int8; here they are the same values in float32, four times the bytes."
+DEQUANTISED = "Its weights were int8; for transformers they are the same values in float32, four times the bytes{}."
+KEEPS_BYTES = " (--onnx writes a file that keeps them int8)"
+ONNX_FILE = "model.onnx"
 COMPACT = "compact"  # the folder, inside an export, of the model in our own format
 TOKENIZER_FIELDS = (  # what says how texts are cut; all else says how or where this tokenizer was once loaded
     "added_tokens_decoder", "additional_special_tokens", "backend", "bos_token", "chat_template",
@@ -41,6 +47,7 @@ class Exported:
     folder: Path
     architecture: str  # the library's class
     notes: tuple[str, ...]
+    onnx: str = ""  # what is said of the ONNX file, if there is one
 
 
 def export_model(
@@ -48,17 +55,21 @@ def export_model(
     folder: Path,
     lineage: dict[str, Tensor] | None = None,
     provenance: Provenance | None = None,
+    onnx: bool = False,
 ) -> Exported:
     """Writes `model` as the library's files, with its tokenizer and a model card in README.md.
 
     `lineage`: as load_lineage; a classifier in it is exported with the model, which is then one for texts.
     `provenance`: whence it comes, for the card; without, what the model's own card says.
     Where the library has no class for the shape, or weights are int8, the model as it is lies in `folder`/compact.
+    `onnx`: writes it as model.onnx, too, as it was trained: with its factors, its shared layers once, its int8 bytes.
 
     Raises:
-        CheckpointError: `folder` is a file, or not empty; an export never overwrites.
+        CheckpointError: `folder` is a file, or not empty; an export never overwrites. Or ONNX's package is missing.
     """
     refuse_used_folder(folder)
+    if onnx:
+        import_onnx()
     shape = model.bert.shape
     note = expansion_note(shape)
     full = expand(model.bert) if note else model.bert
@@ -72,19 +83,41 @@ def export_model(
         config, tensors = config | more, tensors | named
     architecture = config["architectures"][0]
     small = 8 in (shape.linear_bits, shape.table_bits)
-    notes = tuple(words for words in (note, DEQUANTISED if small else "") if words)
-    card = model_card(
-        model.card, shape, full.shape, architecture, notes, len(model.card["classes"]) if classifier else 0, provenance
-    )
+    notes = tuple(words for words in (note, DEQUANTISED.format("" if onnx else KEEPS_BYTES) if small else "") if words)
+    classes = len(model.card["classes"]) if classifier else 0
     with whole_folder(folder) as draft:
         (draft / "config.json").write_text(json.dumps(config, indent=1))
         save_file({name: t.contiguous() for name, t in tensors.items()}, draft / "model.safetensors", {"format": "pt"})
         write_tokenizer(model.tokenizer, draft, full.shape)
+        said = _write_onnx(model.bert, draft, full.shape, architecture, classifier) if onnx else ""
+        card = model_card(model.card, shape, full.shape, architecture, notes, classes, provenance, said)
         (draft / "README.md").write_text(card, encoding="utf-8")
         if notes:
             save_model(draft / COMPACT, model.bert, model.tokenizer, without_paths(model.card), lineage)
             write_tokenizer(model.tokenizer, draft / COMPACT, shape)
-    return Exported(folder, architecture, notes)
+    return Exported(folder, architecture, notes, said)
+
+
+def _write_onnx(bert: Bert, folder: Path, full: Shape, architecture: str, classifier: dict[str, Tensor]) -> str:
+    """Writes `bert` into `folder` as ONNX, for the inputs and outputs of the class of shape `full`; what to say of it."""
+    inputs = model_inputs(full)
+    outputs = write_onnx(
+        bert, folder / ONNX_FILE, inputs, architecture, classifier, full.hidden // bert.shape.hidden
+    )
+    size = sum(path.stat().st_size for path in folder.glob(f"{ONNX_FILE}*"))
+    said = f"{ONNX_FILE} (opset {OPSET}) takes {_listed(inputs)}, gives {_listed(outputs)}, "
+    shape = bert.shape
+    if 8 not in (shape.linear_bits, shape.table_bits):
+        return said + f"and has {size:,} bytes."
+    floats = 4 * (parameters(shape) + sum(tensor.numel() for tensor in classifier.values()))
+    return said + (
+        f"and keeps its int8 weights: {size:,} bytes, {size / floats:.0%} of the {floats:,} of float32. It rounds inputs "
+        "of linears as the student does, so logits are the same but where a rounding falls on the other side."
+    )
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 def refuse_used_folder(folder: Path) -> None:
@@ -112,14 +145,17 @@ def write_tokenizer(tokenizer: Any, folder: Path, shape: Shape) -> None:
         fields["tokenizer_class"] = GENERIC_TOKENIZER.get(fields["tokenizer_class"], fields["tokenizer_class"])
     if isinstance(fields.get("extra_special_tokens"), list):  # so transformers 5; 4 wants a mapping under that name
         fields["additional_special_tokens"] = fields.pop("extra_special_tokens")
-    # one row of token types has no place for the second text of a pair
-    types = ["token_type_ids"] if shape.token_types > 1 else []
-    fields |= {"model_max_length": shape.positions, "model_input_names": ["input_ids", *types, "attention_mask"]}
+    fields |= {"model_max_length": shape.positions, "model_input_names": model_inputs(shape)}
     path.write_text(json.dumps(fields, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
     rules = folder / "tokenizer.json"
     if rules.is_file():
         state = json.loads(rules.read_text(encoding="utf-8")) | {"truncation": None, "padding": None}
         rules.write_text(json.dumps(state, indent=2, ensure_ascii=False), encoding="utf-8")
+
+
+def model_inputs(shape: Shape) -> list[str]:
+    """What a tokenizer gives to a model of `shape`: one row of token types has no place for a pair's second text."""
+    return ["input_ids", *(["token_type_ids"] if shape.token_types > 1 else []), "attention_mask"]
 
 
 def _with_pair_head(
