@@ -7,11 +7,14 @@ the compact model is put beside it.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -21,6 +24,7 @@ from engine.model.exported_card import Provenance, model_card, without_paths
 from engine.model.onnx_graph import OPSET, import_onnx, write_onnx
 from engine.model.saved_models import CheckpointError, Model, save_model
 from engine.model.transformers_format import classifier_to_transformers, model_type, to_transformers
+from engine.settings.error_text import disk_reason
 from engine.sizing.cost import parameters
 from engine.sizing.shape import Shape
 from engine.storage.atomic import whole_folder
@@ -85,7 +89,7 @@ def export_model(
     small = 8 in (shape.linear_bits, shape.table_bits)
     notes = tuple(words for words in (note, DEQUANTISED.format("" if onnx else KEEPS_BYTES) if small else "") if words)
     classes = len(model.card["classes"]) if classifier else 0
-    with whole_folder(folder) as draft:
+    with new_folder(folder) as draft:
         (draft / "config.json").write_text(json.dumps(config, indent=1))
         save_file({name: t.contiguous() for name, t in tensors.items()}, draft / "model.safetensors", {"format": "pt"})
         write_tokenizer(model.tokenizer, draft, full.shape)
@@ -99,11 +103,9 @@ def export_model(
 
 
 def _write_onnx(bert: Bert, folder: Path, full: Shape, architecture: str, classifier: dict[str, Tensor]) -> str:
-    """Writes `bert` into `folder` as ONNX, for the inputs and outputs of the class of shape `full`; what to say of it."""
+    """Writes `bert` into `folder` as ONNX, inputs and outputs as the class of shape `full` has them; what to say of it."""
     inputs = model_inputs(full)
-    outputs = write_onnx(
-        bert, folder / ONNX_FILE, inputs, architecture, classifier, full.hidden // bert.shape.hidden
-    )
+    outputs = write_onnx(bert, folder / ONNX_FILE, inputs, architecture, classifier, full.hidden // bert.shape.hidden)
     size = sum(path.stat().st_size for path in folder.glob(f"{ONNX_FILE}*"))
     said = f"{ONNX_FILE} (opset {OPSET}) takes {_listed(inputs)}, gives {_listed(outputs)}, "
     shape = bert.shape
@@ -111,8 +113,8 @@ def _write_onnx(bert: Bert, folder: Path, full: Shape, architecture: str, classi
         return said + f"and has {size:,} bytes."
     floats = 4 * (parameters(shape) + sum(tensor.numel() for tensor in classifier.values()))
     return said + (
-        f"and keeps its int8 weights: {size:,} bytes, {size / floats:.0%} of the {floats:,} of float32. It rounds inputs "
-        "of linears as the student does, so logits are the same but where a rounding falls on the other side."
+        f"and keeps its int8 weights: {size:,} bytes, {size / floats:.0%} of the {floats:,} of float32. It rounds "
+        "inputs of linears as the student does, so logits are the same but where a rounding falls on the other side."
     )
 
 
@@ -126,10 +128,32 @@ def refuse_used_folder(folder: Path) -> None:
     Raises:
         CheckpointError: `folder` is a file, or not empty.
     """
-    if folder.exists() and not folder.is_dir():
+    try:
+        used = folder.is_dir() and any(folder.iterdir())
+    except OSError as error:
+        raise CheckpointError(f"{folder} cannot be looked into ({disk_reason(error)}); name another folder.") from error
+    if os.path.lexists(folder) and not folder.is_dir():
         raise CheckpointError(f"{folder} is a file, and an export is a folder; name a new one.")
-    if folder.exists() and any(folder.iterdir()):
+    if used:
         raise CheckpointError(f"{folder} is not empty, and an export overwrites nothing; name a new folder.")
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A draft that becomes the new `folder`, whole or not at all.
+
+    Raises:
+        CheckpointError: the disk refuses: it is full, or nothing may be written there.
+    """
+    refuse_used_folder(folder)
+    try:
+        with whole_folder(folder) as draft:
+            yield draft
+    except (OSError, SafetensorError) as error:  # the latter, too, where a write fails
+        why = disk_reason(error)[:120]
+        raise CheckpointError(
+            f"{folder} cannot be written ({why}); make room there, or name another folder."
+        ) from error
 
 
 def write_tokenizer(tokenizer: Any, folder: Path, shape: Shape) -> None:

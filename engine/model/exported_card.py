@@ -76,7 +76,7 @@ def model_card(
 
     card = without_paths(card)
     name = str(card.get("id") or "A student")
-    metadata = _metadata(card, name, exported, architecture, provenance or Provenance())
+    metadata = hub_metadata(card, name, exported, architecture, provenance or Provenance())
     if onnx:
         metadata.tags.append("onnx")
     # a repository card is its metadata between two lines of ---, then the page
@@ -84,8 +84,13 @@ def model_card(
     return str(ModelCard(f"---\n{metadata.to_yaml()}\n---\n{page}"))
 
 
-def _metadata(card: Mapping[str, Any], name: str, shape: Shape, architecture: str, whence: Provenance) -> Any:
-    """huggingface_hub's ModelCardData: licence, language, what it was made of, and its scores as a model-index."""
+def hub_metadata(
+    card: Mapping[str, Any], name: str, shape: Shape, architecture: str, whence: Provenance, library: str = LIBRARY
+) -> Any:
+    """huggingface_hub's ModelCardData: licence, language, what it was made of, and its scores as a model-index.
+
+    `card`: the model's own, without paths.
+    """
     from huggingface_hub import ModelCardData
 
     teacher = without_paths(whence.teacher) or str(card.get("teacher") or "")
@@ -102,10 +107,10 @@ def _metadata(card: Mapping[str, Any], name: str, shape: Shape, architecture: st
         language="en" if english else None,
         license=known,
         **named,
-        library_name=LIBRARY,
+        library_name=library,
         pipeline_tag=TASKS[_kind(architecture)][0],
         tags=[tag for tag in tags if tag],
-        base_model=_base_model(teacher) or None,
+        base_model=hub_id(teacher) or None,
         datasets=[_dataset(part) for part in corpora] or None,
         metrics=sorted({result.metric_type for result in results}) or None,
         model_name=name if results else None,
@@ -251,7 +256,7 @@ def _encoder(shape: Shape) -> Shape:
     return shape.replace(mlm_head=False, pair_head=False)
 
 
-def _base_model(teacher: str) -> str:
+def hub_id(teacher: str) -> str:
     """The Hub's id of a teacher, or for one that is not there its bare name."""
     kind, colon, place = teacher.partition(":")
     if colon and kind == "hub":

@@ -207,7 +207,11 @@ def _attend(graph: _Graph, x: str, block: Attention, visible: str) -> str:
         split = graph("Reshape", _linear(graph, x, linear), graph.whole(0, 0, block.heads, -1))
         return graph("Transpose", split, perm=order)
 
-    query, key, value = heads(block.query, [0, 2, 1, 3]), heads(block.key, [0, 2, 3, 1]), heads(block.value, [0, 2, 1, 3])
+    query, key, value = (
+        heads(block.query, [0, 2, 1, 3]),
+        heads(block.key, [0, 2, 3, 1]),
+        heads(block.value, [0, 2, 1, 3]),
+    )
     scores = graph("Mul", graph("MatMul", query, key), graph.number(block.scale))
     scores = graph("Where", visible, scores, graph.number(torch.finfo(torch.float32).min))
     mixed = graph("MatMul", graph("Softmax", scores, axis=-1), value)

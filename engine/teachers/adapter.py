@@ -30,9 +30,7 @@ def write_adapter(folder: Path, lineage: dict[str, Tensor]) -> int:
     Raises:
         AdapterError: the run was no adaptation, or `folder` is not empty.
     """
-    learned = {name.removeprefix(PREFIX): tensor for name, tensor in lineage.items() if name.startswith(PREFIX)}
-    if not learned:
-        raise AdapterError("This run was no adaptation, so it has no adapter; train one with --method adapt.")
+    learned = adapter_tensors(lineage)
     if folder.exists() and any(folder.iterdir()):
         raise AdapterError(f"{folder} is not empty, and nothing is overwritten; name a new folder.")
     folder.mkdir(parents=True, exist_ok=True)
@@ -44,6 +42,18 @@ def write_adapter(folder: Path, lineage: dict[str, Tensor]) -> int:
             small[name] = (small[name] / scale[:, None]).round().to(torch.int8)
     save_file(small, folder / "adapter.safetensors")
     return (folder / "adapter.safetensors").stat().st_size
+
+
+def adapter_tensors(lineage: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The adapter among a run's `lineage`, by our parameters' names: "up" and "down" are thin matrices beside a weight.
+
+    Raises:
+        AdapterError: the run was no adaptation.
+    """
+    learned = {name.removeprefix(PREFIX): tensor for name, tensor in lineage.items() if name.startswith(PREFIX)}
+    if not learned:
+        raise AdapterError("This run was no adaptation, so it has no adapter; train one with --method adapt.")
+    return learned
 
 
 def add_adapter(original: Bert, folder: Path) -> Bert:

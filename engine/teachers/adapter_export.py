@@ -5,55 +5,93 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from engine.learning.closeness import closeness
 from engine.learning.masked_lm import masked_lm_score
 from engine.learning.metrics import share_interval
-from engine.model.saved_models import load_lineage, load_model
+from engine.model.export import export_model, new_folder, refuse_used_folder
+from engine.model.exported_card import hub_id, without_paths
+from engine.model.saved_models import Model, load_lineage, load_model
 from engine.settings.device import pick_device
 from engine.storage.atomic import write_json
 from engine.storage.runs import Run
-from engine.teachers.adapter import AdapterError, add_adapter, write_adapter
+from engine.teachers.adapter import AdapterError, adapter_tensors, add_adapter, write_adapter
+from engine.teachers.card import Teacher
 from engine.teachers.catalog import load_teacher
+from engine.teachers.peft_layout import peft_card, write_peft
+from engine.teachers.student_export import provenance
 from engine.text.corpora import open_corpus
 
+BASE = "base"  # the folder, inside an adapter's, of the model that it adds to
+PUBLISHED = ("minilm-original",)  # of the shipped teachers those whose weights are on the Hub as they are
 RECIPE_KEYS = (
     "id", "method", "corpus", "options", "steps_done", "batch", "length", "mask_share", "masking", "seed", "precision",
 )  # fmt: skip
 
 
-def export_adapter(run: Run, folder: Path, corpus_name: str = "", length: int = 0) -> dict[str, Any]:
+def export_adapter(
+    run: Run, folder: Path, corpus_name: str = "", length: int = 0, peft: bool = False
+) -> dict[str, Any]:
     """Writes the adapter of the adaptation `run` into `folder`; its card, with scores of what is in the file.
 
     `corpus_name`: what it is scored on, and what its students are offered first, in rows of `length` tokens; without,
-    the text that it learned from, in rows as long as there.
+    the text that it learned from, in rows as long as there. `peft`: in PEFT's layout and in float32, with a model card,
+    and with its base in base/ where no checkpoint elsewhere is that.
 
     Raises:
         ValueError: (AdapterError, CheckpointError, TeacherError, CorpusError) the run was no adaptation, its teacher is
-            gone, or the folder is not empty.
+            gone, PEFT has no such adapter, or the folder is not empty or cannot be written.
     """
-    made = load_model(run.student_dir).card
+    student = load_model(run.student_dir)
+    made = student.card
     if made["method"] != "adapt":
         raise AdapterError(f"The run {run.id} was no adaptation, so it has no adapter; train one with --method adapt.")
+    refuse_used_folder(folder)
     original = load_teacher(made["teacher"], run.path.parent)
-    size = write_adapter(folder, load_lineage(run.student_dir))
+    lineage = load_lineage(run.student_dir)
     device = pick_device("cpu")
     name, length = corpus_name or str(made["corpus"]), length or int(made["length"])
     corpus = open_corpus(name, original.tokenizer, length, rows=1)
-    adapted = add_adapter(original.bert, folder)
-    score, before = (masked_lm_score(bert.eval(), corpus, device) for bert in (adapted, original.bert))
-    card = {
-        "teacher": made["teacher"],
-        "corpus": name,
-        "length": length,
-        "recipe": {name: made.get(name) for name in RECIPE_KEYS},
-        "scores": {
-            "masked_accuracy": score["accuracy"],
-            "masked_loss": score["loss"],
-            "masked_accuracy_interval": share_interval(score["accuracy"], score["words"]),
-            "original_masked_accuracy": before["accuracy"],
-            **closeness(adapted, original.bert, corpus, device),
-        },
-        "versions": made["versions"],
-    }
-    write_json(folder / "card.json", card)
-    return {**card, "bytes": size}
+    with new_folder(folder) as draft:
+        if peft:
+            note, adapted = _write_peft(draft, run, original, student, lineage), student.bert
+        else:
+            write_adapter(draft, lineage)
+            note, adapted = "", add_adapter(original.bert, draft)
+        score, before = (masked_lm_score(bert.eval(), corpus, device) for bert in (adapted, original.bert))
+        card = {
+            "teacher": made["teacher"],
+            "corpus": name,
+            "length": length,
+            "recipe": {name: made.get(name) for name in RECIPE_KEYS},
+            "scores": {
+                "masked_accuracy": score["accuracy"],
+                "masked_loss": score["loss"],
+                "masked_accuracy_interval": share_interval(score["accuracy"], score["words"]),
+                "original_masked_accuracy": before["accuracy"],
+                **closeness(adapted, original.bert, corpus, device),
+            },
+            "versions": made["versions"],
+        }
+        write_json(draft / "card.json", without_paths(card) if peft else card)
+        size = next(path for path in draft.glob("adapter*.safetensors")).stat().st_size
+    return {**card, "bytes": size, **({"note": note} if note else {})}
+
+
+def _write_peft(folder: Path, run: Run, original: Teacher, student: Model, lineage: dict[str, Tensor]) -> str:
+    """Writes PEFT's two files, a model card and, if nobody else has it, the base; what has to be said."""
+    teacher, shape = original.card.name, original.bert.shape
+    # a checkpoint that had several layers in a group was unrolled, and has other names than ours now
+    own = teacher not in PUBLISHED and not teacher.startswith(("hub:", "local:"))
+    own = own or (shape.family == "albert" and shape.sharing == "none")
+    place = "" if own or teacher.startswith("local:") else hub_id(teacher)
+    learned = adapter_tensors(lineage)
+    note = write_peft(folder, original.bert, student.bert, learned, place)
+    whence = provenance(str(student.card["teacher"]), run.path.parent)
+    if own:
+        named = {"id": hub_id(teacher), "teacher": teacher}
+        export_model(Model(original.bert, original.tokenizer, named), folder / BASE, provenance=whence)
+    page = peft_card(student.card, student.bert.shape, whence, f"this/folder/{BASE}" if own else place, note)
+    (folder / "README.md").write_text(page, encoding="utf-8")
+    return note

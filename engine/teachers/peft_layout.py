@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +17,37 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from engine.model.bert import Bert
+from engine.model.exported_card import Provenance, hub_metadata, without_paths
 from engine.model.transformers_config import FAMILIES
 from engine.model.transformers_format import model_type, transformers_name, transformers_objections
+from engine.sizing.shape import Shape
 from engine.teachers.adapter import AdapterError
 
+WEIGHTS = "adapter_model.safetensors"
+MERGES_TWICE = (
+    "Use it unmerged: it changes the word table, which also decodes, and PEFT's merge_and_unload would add that twice."
+)
 PREFIX = "base_model.model."  # before every name: PEFT's two shells around the library's model
 
 
-def write_peft(folder: Path, original: Bert, student: Bert, learned: dict[str, Tensor], base: str) -> int:
+def write_peft(folder: Path, original: Bert, student: Bert, learned: dict[str, Tensor], base: str) -> str:
     """Writes the adapter into `folder` so that PeftModel.from_pretrained(base, folder) computes what `student` does.
 
     The base is AutoModelForMaskedLM of `original`'s checkpoint. `learned`: the thin matrices and all else that is not
-    the original's, by our parameters' names. `base`: its id on the Hub, or an empty string. Returns its size in bytes.
+    the original's, by our parameters' names. `base`: its id on the Hub, or an empty string. Returns what is to be
+    known before it is merged, or an empty string.
 
     Raises:
         AdapterError: PEFT has no such adapter, because no class of transformers holds the original.
     """
     shape = original.shape
-    if reasons := transformers_objections(shape) or ["its weights are int8"] * (8 in (shape.linear_bits, shape.table_bits)):
+    reasons = transformers_objections(shape)
+    if 8 in (shape.linear_bits, shape.table_bits):
+        reasons.append("its weights are int8")
+    if reasons:
         raise AdapterError(
-            f"PEFT adds to a model of transformers, and no class there holds the teacher ({'; '.join(reasons)}); export "
-            "without --peft, or the adapted model as a whole."
+            f"PEFT adds to a model of transformers, and no class there holds this teacher ({'; '.join(reasons)}); "
+            "export without --peft, or the adapted model as a whole."
         )
     kind = model_type(shape)
     ranks, saved, tensors = _tensors(kind, learned, shape.tied)
@@ -66,9 +77,9 @@ def write_peft(folder: Path, original: Bert, student: Bert, learned: dict[str, T
         "fan_in_fan_out": False,
     }
     (folder / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    path = folder / "adapter_model.safetensors"
-    save_file({PREFIX + name: t.float().cpu().contiguous() for name, t in tensors.items()}, path, {"format": "pt"})
-    return path.stat().st_size
+    named = {PREFIX + name: tensor.float().cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(named, folder / WEIGHTS, {"format": "pt"})
+    return MERGES_TWICE if shape.tied and "embeddings.word.up" in learned else ""
 
 
 def _tensors(kind: str, learned: dict[str, Tensor], tied: bool) -> tuple[dict[str, int], set[str], dict[str, Tensor]]:
@@ -100,10 +111,40 @@ def _tensors(kind: str, learned: dict[str, Tensor], tied: bool) -> tuple[dict[st
         if name == "head.bias":  # the library's classes keep it under one name or two
             decoder = module("head.decoder")
             inner = f"{decoder}.base_layer" if decoder in ranks else decoder
-            tensors |= {f"{inner}.bias": tensor, **({transformers_name(name, kind): tensor.clone()})}
+            tensors |= {f"{inner}.bias": tensor, transformers_name(name, kind): tensor.clone()}
         elif place in ranks:
             tensors[f"{place}.base_layer.{part}"] = tensor
         else:
             tensors[f"{place}.{part}"] = tensor
             saved.add(place)
     return ranks, saved, tensors
+
+
+def peft_card(card: Mapping[str, Any], shape: Shape, whence: Provenance, base: str, note: str) -> str:
+    """README.md beside an adapter. `card`: the adapted model's. `base`: where the base is; empty: on somebody's disk.
+
+    `note`: what is to be known before it is merged.
+    """
+    from huggingface_hub import ModelCard
+
+    card = without_paths(card)
+    name, family = str(card.get("id") or "An adapter"), FAMILIES[model_type(shape)]
+    metadata = hub_metadata(card, name, shape, f"{family}ForMaskedLM", whence, "peft")
+    return (
+        str(ModelCard(f"---\n{metadata.to_yaml()}\n---\n"))
+        + f"""
+# {name}
+
+What an adaptation by Heirloom taught the model `{card.get("teacher")}`: thin products beside its linears, LayerNorms,
+biases and a masked-LM head. Biases stay when the adapter is switched off. {note}
+
+```python
+from peft import PeftModel
+from transformers import AutoModelForMaskedLM
+base = AutoModelForMaskedLM.from_pretrained("{base or "the/folder/of/" + str(without_paths(card.get("teacher")))}")
+model = PeftModel.from_pretrained(base, "this/folder")
+```
+
+Its scores and recipe are in `card.json`.
+"""
+    )
