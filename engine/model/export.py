@@ -103,7 +103,7 @@ def export_model(
 
 
 def _write_onnx(bert: Bert, folder: Path, full: Shape, architecture: str, classifier: dict[str, Tensor]) -> str:
-    """Writes `bert` into `folder` as ONNX, inputs and outputs as the class of shape `full` has them; what to say of it."""
+    """`bert` in `folder` as ONNX, with the inputs and outputs of the class of shape `full`; what to say."""
     inputs = model_inputs(full)
     outputs = write_onnx(bert, folder / ONNX_FILE, inputs, architecture, classifier, full.hidden // bert.shape.hidden)
     size = sum(path.stat().st_size for path in folder.glob(f"{ONNX_FILE}*"))
