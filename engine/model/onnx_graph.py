@@ -11,7 +11,6 @@ onnxruntime has and none saturates.
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,14 +38,16 @@ def import_onnx() -> ModuleType:
         CheckpointError: it is not installed.
     """
     try:
-        for part in ("helper", "numpy_helper"):
-            importlib.import_module(f"onnx.{part}")
-        return importlib.import_module("onnx")
+        import onnx
+        import onnx.checker
+        import onnx.helper
+        import onnx.numpy_helper
     except ImportError as error:
         raise CheckpointError(
             "ONNX needs the package onnx, which is not installed: pip install onnx (or heirloom's extra, "
             "pip install 'heirloom[onnx]')."
         ) from error
+    return onnx
 
 
 def write_onnx(
@@ -182,7 +183,7 @@ def _embed(graph: _Graph, bert: Bert) -> str:
     table = bert.embeddings
     length = graph("Gather", graph("Shape", "input_ids"), graph.keep("one", torch.tensor(1)))
     places = graph("Range", graph.keep("zero", torch.tensor(0)), length, "one")
-    # a text longer than the table is an index error here; a slice would be cut, or spread, without a word
+    # a text longer than the table is an error; a slice up to its length would be cut at the table's end
     x = graph("Gather", graph.own(table, "position.weight", table.position.weight), places)
     if isinstance(table.word, Int8Embedding):
         rows = graph.cast(graph("Gather", _bytes(graph, table.word), "input_ids"), "FLOAT")

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from engine.model.bert import Bert
 from engine.model.new_head import with_mlm_head
+from engine.settings.error_text import disk_reason
 
 PREFIX = "adapter."  # of its tensors among what a run's student is made of
 SCALE = ".scale"  # behind the name of a matrix: what each row of int8 is multiplied by
@@ -31,8 +32,7 @@ def write_adapter(folder: Path, lineage: dict[str, Tensor]) -> int:
         AdapterError: the run was no adaptation, or `folder` is not empty.
     """
     learned = adapter_tensors(lineage)
-    if folder.exists() and any(folder.iterdir()):
-        raise AdapterError(f"{folder} is not empty, and nothing is overwritten; name a new folder.")
+    refuse_overwriting(folder)
     folder.mkdir(parents=True, exist_ok=True)
     small: dict[str, Tensor] = {}
     for name, tensor in learned.items():
@@ -42,6 +42,16 @@ def write_adapter(folder: Path, lineage: dict[str, Tensor]) -> int:
             small[name] = (small[name] / scale[:, None]).round().to(torch.int8)
     save_file(small, folder / "adapter.safetensors")
     return (folder / "adapter.safetensors").stat().st_size
+
+
+def refuse_overwriting(folder: Path) -> None:
+    """Raises AdapterError if `folder` is not empty, or cannot be looked into."""
+    try:
+        used = folder.is_dir() and any(folder.iterdir())
+    except OSError as error:
+        raise AdapterError(f"{folder} cannot be looked into ({disk_reason(error)}); name another folder.") from error
+    if used:
+        raise AdapterError(f"{folder} is not empty, and nothing is overwritten; name a new folder.")
 
 
 def adapter_tensors(lineage: dict[str, Tensor]) -> dict[str, Tensor]:

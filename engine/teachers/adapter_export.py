@@ -10,13 +10,13 @@ from torch import Tensor
 from engine.learning.closeness import closeness
 from engine.learning.masked_lm import masked_lm_score
 from engine.learning.metrics import share_interval
-from engine.model.export import export_model, new_folder, refuse_used_folder
+from engine.model.export import export_model, new_folder
 from engine.model.exported_card import hub_id, without_paths
 from engine.model.saved_models import Model, load_lineage, load_model
 from engine.settings.device import pick_device
 from engine.storage.atomic import write_json
 from engine.storage.runs import Run
-from engine.teachers.adapter import AdapterError, adapter_tensors, add_adapter, write_adapter
+from engine.teachers.adapter import AdapterError, adapter_tensors, add_adapter, refuse_overwriting, write_adapter
 from engine.teachers.card import Teacher
 from engine.teachers.catalog import load_teacher
 from engine.teachers.peft_layout import peft_card, write_peft
@@ -47,7 +47,7 @@ def export_adapter(
     made = student.card
     if made["method"] != "adapt":
         raise AdapterError(f"The run {run.id} was no adaptation, so it has no adapter; train one with --method adapt.")
-    refuse_used_folder(folder)
+    refuse_overwriting(folder)
     original = load_teacher(made["teacher"], run.path.parent)
     lineage = load_lineage(run.student_dir)
     device = pick_device("cpu")

@@ -111,7 +111,9 @@ def _tensors(kind: str, learned: dict[str, Tensor], tied: bool) -> tuple[dict[st
         if name == "head.bias":  # the library's classes keep it under one name or two
             decoder = module("head.decoder")
             inner = f"{decoder}.base_layer" if decoder in ranks else decoder
-            tensors |= {f"{inner}.bias": tensor, transformers_name(name, kind): tensor.clone()}
+            tensors[f"{inner}.bias"] = tensor
+            if transformers_name(name, kind) != f"{decoder}.bias":
+                tensors[transformers_name(name, kind)] = tensor.clone()
         elif place in ranks:
             tensors[f"{place}.base_layer.{part}"] = tensor
         else:
