@@ -13,7 +13,7 @@ from engine.storage.runs import Run, open_run
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of the verb."""
     add_runs_folder(parser)
-    parser.add_argument("run", help="a run's id, or its folder")
+    parser.add_argument("run", help="a run's id, or its folder; with --peft also minilm, or a folder with an adapter")
     parser.add_argument("folder", type=Path, help="a new folder")
     parser.add_argument("--onnx", action="store_true", help="write it as model.onnx, too (needs the package onnx)")
     parser.add_argument("--adapter", action="store_true", help="only what an adaptation learned, small enough to ship")
@@ -30,7 +30,6 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         ValueError: there is no such run, it has no student, the folder is there already, or the Hub refuses.
     """
-    finished = _open(arguments.run, arguments.runs)
     adapter = arguments.adapter or arguments.peft
     if adapter and arguments.push_to_hub:
         raise ValueError("Only a whole student can be put on the Hub; leave --push-to-hub or --adapter or --peft out.")
@@ -39,13 +38,18 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.private and not arguments.push_to_hub:
         raise ValueError("--private is about a model on the Hub; name it with --push-to-hub OWNER/NAME.")
     if adapter:
-        from engine.teachers.adapter_export import export_adapter
+        from engine.teachers.adapter_export import adapter_folder, convert_adapter, export_adapter
 
-        card = export_adapter(finished, arguments.folder, arguments.corpus, arguments.length, arguments.peft)
+        if arguments.peft and (place := adapter_folder(arguments.run)):
+            card = convert_adapter(place, arguments.folder, arguments.runs)
+        else:
+            finished = _open(arguments.run, arguments.runs)
+            card = export_adapter(finished, arguments.folder, arguments.corpus, arguments.length, arguments.peft)
         print(json.dumps(card, indent=None if arguments.json else 1))
         return
     from engine.teachers.student_export import export_student
 
+    finished = _open(arguments.run, arguments.runs)
     exported = export_student(finished, arguments.folder, arguments.push_to_hub, arguments.private, arguments.onnx)
     if arguments.json:
         said = {"note": " ".join(exported.notes), "onnx": exported.onnx, "pushed_to": arguments.push_to_hub}

@@ -126,7 +126,7 @@ def _results(card: Mapping[str, Any], corpora: Sequence[str], task: str) -> list
     for score, value in (card.get("scores") or {}).items():
         number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
         kind = next((kind for kind in ("accuracy", "loss") if score.endswith(f"_{kind}")), "")
-        if not number or not kind or score.startswith("teacher_"):
+        if not number or not kind or score.startswith(("teacher_", "original_")):
             continue
         found.append(
             EvalResult(

@@ -2,11 +2,10 @@
 
 Not traced by torch: its exporters know the library's classes written out in full, take seconds to minutes, and one
 needs two packages more while the other is deprecated; neither writes int8 weights as they are. Here factors stay
-factors, shared layers are stored once, and int8 weights keep their bytes (log/one-shot.md).
+factors, shared layers are stored once, and int8 weights keep their bytes (log/project.md).
 
 Int8 is computed as engine/model/linears.py does: y = (Q_x Q_W^T) s_x s_W + b, the product exact in whole numbers. Both
-sides are stored with 128 added, as uint8 with a zero point, for that is the one product which every kernel of
-onnxruntime has and none saturates.
+sides have 128 added, as uint8 with a zero point: kernels for signed ones are missing on some processors or saturate.
 """
 
 from __future__ import annotations

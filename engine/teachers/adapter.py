@@ -17,6 +17,7 @@ from engine.model.bert import Bert
 from engine.model.new_head import with_mlm_head
 from engine.settings.error_text import disk_reason
 
+FILE = "adapter.safetensors"
 PREFIX = "adapter."  # of its tensors among what a run's student is made of
 SCALE = ".scale"  # behind the name of a matrix: what each row of int8 is multiplied by
 
@@ -40,8 +41,8 @@ def write_adapter(folder: Path, lineage: dict[str, Tensor]) -> int:
         if tensor.ndim > 1:
             small[name + SCALE] = scale = (small[name].abs().amax(1) / 127).clamp(min=1e-12)
             small[name] = (small[name] / scale[:, None]).round().to(torch.int8)
-    save_file(small, folder / "adapter.safetensors")
-    return (folder / "adapter.safetensors").stat().st_size
+    save_file(small, folder / FILE)
+    return (folder / FILE).stat().st_size
 
 
 def refuse_overwriting(folder: Path) -> None:
@@ -72,10 +73,7 @@ def add_adapter(original: Bert, folder: Path) -> Bert:
     Raises:
         AdapterError: it is damaged, or belongs to another model.
     """
-    try:
-        learned = _dequantised(load_file(folder / "adapter.safetensors"))
-    except (OSError, SafetensorError) as error:
-        raise AdapterError(f"The adapter in {folder.name} is missing or damaged: {str(error)[:120]}") from error
+    learned = read_adapter(folder)
     bert = Bert(original.shape.replace(mlm_head=True))
     bert.load_state_dict(with_mlm_head(original).state_dict())
     parameters = dict(bert.named_parameters())
@@ -96,6 +94,18 @@ def add_adapter(original: Bert, folder: Path) -> Bert:
                 raise AdapterError(f"The adapter in {folder.name} belongs to another model: {name} has no place here.")
             target.copy_(tensor)
     return bert
+
+
+def read_adapter(folder: Path) -> dict[str, Tensor]:
+    """The adapter in `folder` in float32, by names as `adapter_tensors` has them.
+
+    Raises:
+        AdapterError: it is missing or damaged.
+    """
+    try:
+        return _dequantised(load_file(folder / FILE))
+    except (OSError, SafetensorError) as error:
+        raise AdapterError(f"The adapter in {folder.name} is missing or damaged: {str(error)[:120]}") from error
 
 
 def _dequantised(small: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +12,26 @@ from torch import Tensor
 from engine.learning.closeness import closeness
 from engine.learning.masked_lm import masked_lm_score
 from engine.learning.metrics import share_interval
+from engine.model.bert import Bert
 from engine.model.export import export_model, new_folder
 from engine.model.exported_card import hub_id, without_paths
 from engine.model.saved_models import Model, load_lineage, load_model
 from engine.settings.device import pick_device
 from engine.storage.atomic import write_json
 from engine.storage.runs import Run
-from engine.teachers.adapter import AdapterError, adapter_tensors, add_adapter, refuse_overwriting, write_adapter
+from engine.teachers.adapter import (
+    FILE,
+    AdapterError,
+    adapter_tensors,
+    add_adapter,
+    read_adapter,
+    refuse_overwriting,
+    write_adapter,
+)
 from engine.teachers.card import Teacher
 from engine.teachers.catalog import load_teacher
-from engine.teachers.peft_layout import peft_card, write_peft
+from engine.teachers.peft_layout import WEIGHTS, peft_card, write_peft
+from engine.teachers.shipped import ADAPTERS
 from engine.teachers.student_export import provenance
 from engine.text.corpora import open_corpus
 
@@ -55,7 +67,8 @@ def export_adapter(
     corpus = open_corpus(name, original.tokenizer, length, rows=1)
     with new_folder(folder) as draft:
         if peft:
-            note, adapted = _write_peft(draft, run, original, student, lineage), student.bert
+            adapted, learned = student.bert, adapter_tensors(lineage)
+            note = _write_peft(draft, original, adapted, learned, made, run.path.parent)
         else:
             write_adapter(draft, lineage)
             note, adapted = "", add_adapter(original.bert, draft)
@@ -75,23 +88,55 @@ def export_adapter(
             "versions": made["versions"],
         }
         write_json(draft / "card.json", without_paths(card) if peft else card)
-        size = next(path for path in draft.glob("adapter*.safetensors")).stat().st_size
+        size = (draft / (WEIGHTS if peft else FILE)).stat().st_size
     return {**card, "bytes": size, **({"note": note} if note else {})}
 
 
-def _write_peft(folder: Path, run: Run, original: Teacher, student: Model, lineage: dict[str, Tensor]) -> str:
-    """Writes PEFT's two files, a model card and, if nobody else has it, the base; what has to be said."""
+def convert_adapter(place: Path, folder: Path, runs: Path) -> dict[str, Any]:
+    """Writes an adapter that lies in the folder `place` into `folder` in PEFT's layout; its card, as it was.
+
+    Raises:
+        ValueError: (AdapterError, CheckpointError, TeacherError) it is damaged, its teacher is gone, PEFT has no such
+            adapter, or the folder is not empty or cannot be written.
+    """
+    refuse_overwriting(folder)
+    try:
+        card = json.loads((place / "card.json").read_text())
+        told, teacher = {**card["recipe"], "corpus": card["corpus"], "scores": card["scores"]}, str(card["teacher"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise AdapterError(f"The adapter in {place.name} has no card.json, or a damaged one.") from error
+    original = load_teacher(teacher, runs)
+    adapted, learned = add_adapter(original.bert, place), read_adapter(place)
+    with new_folder(folder) as draft:
+        note = _write_peft(draft, original, adapted, learned, told | {"teacher": teacher}, runs)
+        write_json(draft / "card.json", without_paths(card))
+        size = (draft / WEIGHTS).stat().st_size
+    return {**card, "bytes": size, **({"note": note} if note else {})}
+
+
+def adapter_folder(name: str) -> Path | None:
+    """The folder of the adapter of a shipped teacher called `name`, or `name` itself if an adapter lies there."""
+    place = ADAPTERS[name][1] if name in ADAPTERS else Path(name)
+    return place if (place / FILE).is_file() else None
+
+
+def _write_peft(
+    folder: Path, original: Teacher, adapted: Bert, learned: dict[str, Tensor], told: Mapping[str, Any], runs: Path
+) -> str:
+    """Writes PEFT's two files, a model card and, if nobody else has it, the base; what has to be said.
+
+    `told`: what the adapted model's card says.
+    """
     teacher, shape = original.card.name, original.bert.shape
     # a checkpoint that had several layers in a group was unrolled, and has other names than ours now
     own = teacher not in PUBLISHED and not teacher.startswith(("hub:", "local:"))
     own = own or (shape.family == "albert" and shape.sharing == "none")
     place = "" if own or teacher.startswith("local:") else hub_id(teacher)
-    learned = adapter_tensors(lineage)
-    note = write_peft(folder, original.bert, student.bert, learned, place)
-    whence = provenance(str(student.card["teacher"]), run.path.parent)
+    note = write_peft(folder, original.bert, adapted, learned, place)
+    whence = provenance(str(told["teacher"]), runs)
     if own:
         named = {"id": hub_id(teacher), "teacher": teacher}
         export_model(Model(original.bert, original.tokenizer, named), folder / BASE, provenance=whence)
-    page = peft_card(student.card, student.bert.shape, whence, f"this/folder/{BASE}" if own else place, note)
+    page = peft_card(told, adapted.shape, whence, f"this/folder/{BASE}" if own else place, note)
     (folder / "README.md").write_text(page, encoding="utf-8")
     return note

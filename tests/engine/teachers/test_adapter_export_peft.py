@@ -12,9 +12,10 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 from engine.__main__ import main
 from engine.model.saved_models import load_model
 from engine.teachers import adapter_export
-from engine.teachers.adapter import AdapterError
-from engine.teachers.adapter_export import BASE, export_adapter
-from tests.fixtures.builders import finish, new_run, tiny
+from engine.teachers.adapter import AdapterError, add_adapter
+from engine.teachers.adapter_export import BASE, adapter_folder, convert_adapter, export_adapter
+from engine.teachers.catalog import load_teacher
+from tests.fixtures.builders import finish, masked_batch, new_run, tiny
 
 pytestmark = pytest.mark.usefixtures("few_held_out")
 
@@ -95,3 +96,35 @@ def test_a_published_base_is_named_and_not_copied(trained, tmp_path, monkeypatch
         assert not (folder / BASE).exists()
         assert (json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"] or "") == place
         assert "u4711" not in "".join(path.read_text() for path in folder.iterdir() if path.suffix in (".md", ".json"))
+
+
+def test_an_adapter_in_our_layout_becomes_one_in_pefts(trained, tmp_path, capsys):
+    """Harm: the adapter that is shipped, whose run is gone, stays locked into this app."""
+    export_adapter(trained, tmp_path / "own")
+    command = ["export", str(tmp_path / "own"), str(tmp_path / "out"), "--runs", str(trained.path.parent), "--peft"]
+    assert main([*command, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["scores"] == json.loads((tmp_path / "own" / "card.json").read_text())["scores"]
+    base = AutoModelForMaskedLM.from_pretrained(tmp_path / "out" / BASE, local_files_only=True)
+    model, one = peft.PeftModel.from_pretrained(base, tmp_path / "out").eval(), masked_batch()
+    with torch.no_grad():
+        wanted = add_adapter(load_teacher("blank").bert, tmp_path / "own")(one.ids, one.visible)
+        found = model(input_ids=one.ids, attention_mask=one.visible.long()).logits
+    torch.testing.assert_close(found[one.visible], wanted[one.visible], rtol=0, atol=1e-5)
+    card = ModelCard.load(tmp_path / "out" / "README.md", ignore_metadata_errors=False)
+    assert {result.metric_name for result in card.data.eval_results} == {"Masked accuracy", "Masked loss"}
+    for damage in ("no json", "[]", "{}"):
+        (tmp_path / "own" / "card.json").write_text(damage)
+        with pytest.raises(AdapterError, match=r"card\.json"):
+            convert_adapter(tmp_path / "own", tmp_path / "new", trained.path.parent)
+        assert not (tmp_path / "new").exists()
+
+
+def test_shipped_adapters_are_known_by_their_teachers_names(tmp_path):
+    """Harm: the command that the help names finds nothing."""
+    for name in ("minilm", "minilm-early"):
+        place = adapter_folder(name)
+        assert place is not None
+        assert (place / "card.json").is_file()
+    for name in ("microworld", str(tmp_path), "nowhere"):
+        assert adapter_folder(name) is None
