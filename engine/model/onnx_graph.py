@@ -1,7 +1,7 @@
 """A model as an ONNX graph, written operator by operator from our own modules.
 
-Not traced by torch: its exporters know the library's classes written out in full, take seconds to minutes, and one
-needs two packages more while the other is deprecated; neither writes int8 weights as they are. Here factors stay
+Not traced by torch: its exporters take the library's classes, written out in full, and seconds; one needs two packages
+more, the other torch itself calls legacy; neither writes int8 weights as they are. Here factors stay
 factors, shared layers are stored once, and int8 weights keep their bytes (log/project.md).
 
 Int8 is computed as engine/model/linears.py does: y = (Q_x Q_W^T) s_x s_W + b, the product exact in whole numbers. Both
@@ -43,8 +43,8 @@ def import_onnx() -> ModuleType:
         import onnx.numpy_helper
     except ImportError as error:
         raise CheckpointError(
-            "ONNX needs the package onnx, which is not installed: pip install onnx (or heirloom's extra, "
-            "pip install 'heirloom[onnx]')."
+            "ONNX needs the package onnx, which is not installed: pip install onnx (or, in a clone of this project, "
+            'pip install ".[onnx]").'
         ) from error
     return onnx
 

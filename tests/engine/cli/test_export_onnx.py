@@ -8,6 +8,7 @@ import torch
 from huggingface_hub import ModelCard
 from transformers import AutoTokenizer
 
+from engine import export
 from engine.__main__ import main
 from engine.model.saved_models import load_lineage, load_model
 from tests.engine.teachers.test_student_export import FIXTURE
@@ -44,6 +45,11 @@ def test_a_kept_runs_student_as_onnx(name, tmp_path, capsys):
     words = " ".join(path.read_text() for path in folder.glob("*.md"))
     assert ("--onnx writes" in words) is False
     assert ("int8 weights" in words) == ("int8" in name)
+
+
+def test_python_writes_it_too(tmp_path):
+    """Harm: a notebook's export without what the command line's has."""
+    assert (export("wid-finished", tmp_path / "out", onnx=True, runs=FIXTURE) / "model.onnx").is_file()
 
 
 def test_int8_without_it_says_how_the_bytes_are_kept(tmp_path, capsys):

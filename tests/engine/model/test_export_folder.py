@@ -1,6 +1,5 @@
 """The folder of an export: whole or not there, whatever the disk and the name are like."""
 
-import resource
 import threading
 
 import pytest
@@ -13,6 +12,7 @@ from engine.sizing.shape import Shape
 from tests.engine.model.test_export_every_shape import SIZES
 from tests.fixtures.builders import randomise, tokenizer
 
+resource = pytest.importorskip("resource")  # limits as only POSIX has them; so are some of the names
 FILES = {"README.md", "config.json", "model.onnx", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
 
 
