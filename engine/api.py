@@ -286,6 +286,7 @@ def export(
     *,
     push_to_hub: str = "",
     private: bool = False,
+    onnx: bool = False,
     runs: str | os.PathLike[str] = RUNS,
 ) -> Path:
     """Writes a run's student into a new folder that transformers loads, with tokenizer and model card; returns it.
@@ -295,6 +296,7 @@ def export(
         folder: a new or empty folder; nothing is overwritten.
         push_to_hub: OWNER/NAME of a model on the Hub, as which the folder is put there, too; empty: it is not.
         private: whether that model, if it is made, is for its owner only.
+        onnx: whether it is written as model.onnx, too, which needs the package onnx.
         runs: the folder of runs in which an id looks.
 
     Raises:
@@ -306,7 +308,7 @@ def export(
     run = student.run if isinstance(student, TrainedStudent) else student
     if not isinstance(run, Run):
         run = open_run(Path(runs), run)
-    return export_student(run, Path(folder), push_to_hub, private).folder
+    return export_student(run, Path(folder), push_to_hub, private, onnx).folder
 
 
 def _folder(model: TrainedStudent | str | None, runs: Path) -> Path:

@@ -13,9 +13,11 @@ from engine.storage.runs import Run, open_run
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of the verb."""
     add_runs_folder(parser)
-    parser.add_argument("run", help="a run's id, or its folder")
+    parser.add_argument("run", help="a run's id, or its folder; with --peft also minilm, or a folder with an adapter")
     parser.add_argument("folder", type=Path, help="a new folder")
+    parser.add_argument("--onnx", action="store_true", help="write it as model.onnx, too (needs the package onnx)")
     parser.add_argument("--adapter", action="store_true", help="only what an adaptation learned, small enough to ship")
+    parser.add_argument("--peft", action="store_true", help="an adapter in the layout of the library PEFT, in float32")
     parser.add_argument("--corpus", default="", help="what an adapter is scored on, if not on what it learned from")
     parser.add_argument("--push-to-hub", default="", metavar="OWNER/NAME", help="put it on the Hub, too, as this model")
     parser.add_argument("--private", action="store_true", help="a model that is made on the Hub is for its owner only")
@@ -28,26 +30,32 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         ValueError: there is no such run, it has no student, the folder is there already, or the Hub refuses.
     """
-    finished = _open(arguments.run, arguments.runs)
-    if arguments.adapter and arguments.push_to_hub:
-        raise ValueError("Only a whole student can be put on the Hub; leave --adapter or --push-to-hub out.")
+    adapter = arguments.adapter or arguments.peft
+    if adapter and arguments.push_to_hub:
+        raise ValueError("Only a whole student can be put on the Hub; leave --push-to-hub or --adapter or --peft out.")
+    if adapter and arguments.onnx:
+        raise ValueError("Only a whole student can be written as ONNX; leave --onnx or --adapter or --peft out.")
     if arguments.private and not arguments.push_to_hub:
         raise ValueError("--private is about a model on the Hub; name it with --push-to-hub OWNER/NAME.")
-    if arguments.adapter:
-        from engine.teachers.adapter_export import export_adapter
+    if adapter:
+        from engine.teachers.adapter_export import adapter_folder, convert_adapter, export_adapter
 
-        card = export_adapter(finished, arguments.folder, arguments.corpus, arguments.length)
+        if arguments.peft and (place := adapter_folder(arguments.run)):
+            card = convert_adapter(place, arguments.folder, arguments.runs)
+        else:
+            finished = _open(arguments.run, arguments.runs)
+            card = export_adapter(finished, arguments.folder, arguments.corpus, arguments.length, arguments.peft)
         print(json.dumps(card, indent=None if arguments.json else 1))
         return
     from engine.teachers.student_export import export_student
 
-    exported = export_student(finished, arguments.folder, arguments.push_to_hub, arguments.private)
+    finished = _open(arguments.run, arguments.runs)
+    exported = export_student(finished, arguments.folder, arguments.push_to_hub, arguments.private, arguments.onnx)
     if arguments.json:
-        note = " ".join(exported.notes)
-        pushed = {"pushed_to": arguments.push_to_hub} if arguments.push_to_hub else {}
-        print(json.dumps({"folder": str(arguments.folder), **({"note": note} if note else {}), **pushed}))
+        said = {"note": " ".join(exported.notes), "onnx": exported.onnx, "pushed_to": arguments.push_to_hub}
+        print(json.dumps({"folder": str(arguments.folder)} | {name: text for name, text in said.items() if text}))
         return
-    print(f"exported to {arguments.folder}", *exported.notes, sep="\n")
+    print(f"exported to {arguments.folder}", *exported.notes, *filter(None, [exported.onnx]), sep="\n")
     if arguments.push_to_hub:
         print(f"on the Hub as {arguments.push_to_hub}")
 

@@ -30,6 +30,18 @@ LICENCES = (
     "unlicense",
 )  # fmt: skip
 HUB_IDS = dict.fromkeys(("minilm", "minilm-early", "minilm-original"), "sentence-transformers/all-MiniLM-L6-v2")
+ONNX_PAGE = """
+## ONNX
+
+{}
+
+```python
+import onnxruntime
+session = onnxruntime.InferenceSession("this/folder/model.onnx")
+given = tokenizer(["A text.", "Another one."], padding=True, truncation=True, return_tensors="np")
+outputs = session.run(None, dict(given))
+```
+"""
 ENGLISH_TEACHERS = ("microworld", "blank", *HUB_IDS)
 _ENGLISH = "(brown|movie_reviews|abc|webtext|state_union|inaugural|gutenberg|reuters)"
 ENGLISH_TEXTS = re.compile(rf"microworld|nltk:{_ENGLISH}([+]{_ENGLISH})*")
@@ -52,25 +64,33 @@ def model_card(
     notes: Sequence[str] = (),
     classes: int = 0,
     provenance: Provenance | None = None,
+    onnx: str = "",
 ) -> str:
     """README.md of an export: YAML for the Hub, then a page.
 
     `card`: the model's own. `shape`, `exported`: the model's, and that of the library's class `architecture`.
     `classes`: of a classifier that is exported with it. `notes`: what became of the model on the way.
+    `onnx`: what is said of the ONNX file, if there is one.
     """
     from huggingface_hub import ModelCard
 
     card = without_paths(card)
     name = str(card.get("id") or "A student")
-    metadata = _metadata(card, name, exported, architecture, provenance or Provenance())
+    metadata = hub_metadata(card, name, exported, architecture, provenance or Provenance())
+    if onnx:
+        metadata.tags.append("onnx")
     # a repository card is its metadata between two lines of ---, then the page
-    return str(
-        ModelCard(f"---\n{metadata.to_yaml()}\n---\n{_page(card, name, shape, exported, architecture, notes, classes)}")
-    )
+    page = _page(card, name, shape, exported, architecture, notes, classes, onnx)
+    return str(ModelCard(f"---\n{metadata.to_yaml()}\n---\n{page}"))
 
 
-def _metadata(card: Mapping[str, Any], name: str, shape: Shape, architecture: str, whence: Provenance) -> Any:
-    """huggingface_hub's ModelCardData: licence, language, what it was made of, and its scores as a model-index."""
+def hub_metadata(
+    card: Mapping[str, Any], name: str, shape: Shape, architecture: str, whence: Provenance, library: str = LIBRARY
+) -> Any:
+    """huggingface_hub's ModelCardData: licence, language, what it was made of, and its scores as a model-index.
+
+    `card`: the model's own, without paths.
+    """
     from huggingface_hub import ModelCardData
 
     teacher = without_paths(whence.teacher) or str(card.get("teacher") or "")
@@ -87,10 +107,10 @@ def _metadata(card: Mapping[str, Any], name: str, shape: Shape, architecture: st
         language="en" if english else None,
         license=known,
         **named,
-        library_name=LIBRARY,
+        library_name=library,
         pipeline_tag=TASKS[_kind(architecture)][0],
         tags=[tag for tag in tags if tag],
-        base_model=_base_model(teacher) or None,
+        base_model=hub_id(teacher) or None,
         datasets=[_dataset(part) for part in corpora] or None,
         metrics=sorted({result.metric_type for result in results}) or None,
         model_name=name if results else None,
@@ -106,7 +126,7 @@ def _results(card: Mapping[str, Any], corpora: Sequence[str], task: str) -> list
     for score, value in (card.get("scores") or {}).items():
         number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
         kind = next((kind for kind in ("accuracy", "loss") if score.endswith(f"_{kind}")), "")
-        if not number or not kind or score.startswith("teacher_"):
+        if not number or not kind or score.startswith(("teacher_", "original_")):
             continue
         found.append(
             EvalResult(
@@ -135,6 +155,7 @@ def _page(
     architecture: str,
     notes: Sequence[str],
     classes: int,
+    onnx: str,
 ) -> str:
     scores = "\n".join(
         f"| {score} | {value:.4f} |" for score, value in (card.get("scores") or {}).items() if value is not None
@@ -142,7 +163,7 @@ def _page(
     recipe = json.dumps({key: card.get(key) for key in RECIPE_KEYS}, indent=1, ensure_ascii=False)
     said = "".join(f"\n{note}\n" for note in notes)
     if 8 in (shape.linear_bits, shape.table_bits):
-        said += "Inputs of linears are no longer rounded, so logits differ a little.\n"
+        said += "In transformers inputs of linears are no longer rounded, so logits differ a little.\n"
     if notes:
         said += "The model as it was trained, with its own bytes, is in `compact/`, for "
         said += "Heirloom's `engine.model.saved_models.load_model`.\n"
@@ -161,7 +182,7 @@ from transformers import {loads}, AutoTokenizer
 model = {loads}.from_pretrained("this/folder")
 tokenizer = AutoTokenizer.from_pretrained("this/folder")
 ```
-{more}
+{more}{ONNX_PAGE.format(onnx) if onnx else ""}
 ## Parameters
 
 | what | parameters |
@@ -235,7 +256,7 @@ def _encoder(shape: Shape) -> Shape:
     return shape.replace(mlm_head=False, pair_head=False)
 
 
-def _base_model(teacher: str) -> str:
+def hub_id(teacher: str) -> str:
     """The Hub's id of a teacher, or for one that is not there its bare name."""
     kind, colon, place = teacher.partition(":")
     if colon and kind == "hub":

@@ -15,7 +15,9 @@ from torch import Tensor
 
 from engine.model.bert import Bert
 from engine.model.new_head import with_mlm_head
+from engine.settings.error_text import disk_reason
 
+FILE = "adapter.safetensors"
 PREFIX = "adapter."  # of its tensors among what a run's student is made of
 SCALE = ".scale"  # behind the name of a matrix: what each row of int8 is multiplied by
 
@@ -30,11 +32,8 @@ def write_adapter(folder: Path, lineage: dict[str, Tensor]) -> int:
     Raises:
         AdapterError: the run was no adaptation, or `folder` is not empty.
     """
-    learned = {name.removeprefix(PREFIX): tensor for name, tensor in lineage.items() if name.startswith(PREFIX)}
-    if not learned:
-        raise AdapterError("This run was no adaptation, so it has no adapter; train one with --method adapt.")
-    if folder.exists() and any(folder.iterdir()):
-        raise AdapterError(f"{folder} is not empty, and nothing is overwritten; name a new folder.")
+    learned = adapter_tensors(lineage)
+    refuse_overwriting(folder)
     folder.mkdir(parents=True, exist_ok=True)
     small: dict[str, Tensor] = {}
     for name, tensor in learned.items():
@@ -42,8 +41,30 @@ def write_adapter(folder: Path, lineage: dict[str, Tensor]) -> int:
         if tensor.ndim > 1:
             small[name + SCALE] = scale = (small[name].abs().amax(1) / 127).clamp(min=1e-12)
             small[name] = (small[name] / scale[:, None]).round().to(torch.int8)
-    save_file(small, folder / "adapter.safetensors")
-    return (folder / "adapter.safetensors").stat().st_size
+    save_file(small, folder / FILE)
+    return (folder / FILE).stat().st_size
+
+
+def refuse_overwriting(folder: Path) -> None:
+    """Raises AdapterError if `folder` is not empty, or cannot be looked into."""
+    try:
+        used = folder.is_dir() and any(folder.iterdir())
+    except OSError as error:
+        raise AdapterError(f"{folder} cannot be looked into ({disk_reason(error)}); name another folder.") from error
+    if used:
+        raise AdapterError(f"{folder} is not empty, and nothing is overwritten; name a new folder.")
+
+
+def adapter_tensors(lineage: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The adapter among a run's `lineage`, by our parameters' names: "up" and "down" are thin matrices beside a weight.
+
+    Raises:
+        AdapterError: the run was no adaptation.
+    """
+    learned = {name.removeprefix(PREFIX): tensor for name, tensor in lineage.items() if name.startswith(PREFIX)}
+    if not learned:
+        raise AdapterError("This run was no adaptation, so it has no adapter; train one with --method adapt.")
+    return learned
 
 
 def add_adapter(original: Bert, folder: Path) -> Bert:
@@ -52,10 +73,7 @@ def add_adapter(original: Bert, folder: Path) -> Bert:
     Raises:
         AdapterError: it is damaged, or belongs to another model.
     """
-    try:
-        learned = _dequantised(load_file(folder / "adapter.safetensors"))
-    except (OSError, SafetensorError) as error:
-        raise AdapterError(f"The adapter in {folder.name} is missing or damaged: {str(error)[:120]}") from error
+    learned = read_adapter(folder)
     bert = Bert(original.shape.replace(mlm_head=True))
     bert.load_state_dict(with_mlm_head(original).state_dict())
     parameters = dict(bert.named_parameters())
@@ -76,6 +94,18 @@ def add_adapter(original: Bert, folder: Path) -> Bert:
                 raise AdapterError(f"The adapter in {folder.name} belongs to another model: {name} has no place here.")
             target.copy_(tensor)
     return bert
+
+
+def read_adapter(folder: Path) -> dict[str, Tensor]:
+    """The adapter in `folder` in float32, by names as `adapter_tensors` has them.
+
+    Raises:
+        AdapterError: it is missing or damaged.
+    """
+    try:
+        return _dequantised(load_file(folder / FILE))
+    except (OSError, SafetensorError) as error:
+        raise AdapterError(f"The adapter in {folder.name} is missing or damaged: {str(error)[:120]}") from error
 
 
 def _dequantised(small: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -23,10 +23,11 @@ class PushError(ValueError):
     """A folder that cannot be put on the Hub, in one sentence."""
 
 
-def export_student(run: Run, folder: Path, push_to: str = "", private: bool = False) -> Exported:
+def export_student(run: Run, folder: Path, push_to: str = "", private: bool = False, onnx: bool = False) -> Exported:
     """Writes the student of `run` into the new `folder`, and puts it on the Hub as the model `push_to`, if given.
 
-    Whether it can be put there is asked before anything is written, as far as that can be told.
+    `onnx`: as an ONNX file in it, too. Whether the Hub can take it is asked before anything is written, as far as that
+    can be told.
 
     Raises:
         ValueError: (CheckpointError, PushError) there is no student, `folder` is not empty, or the Hub takes it not.
@@ -35,13 +36,17 @@ def export_student(run: Run, folder: Path, push_to: str = "", private: bool = Fa
     if push_to:
         refuse_unpushable(push_to)
     student = load_model(run.student_dir)
-    teacher = str(student.card.get("teacher") or "")
-    first = first_teacher_card(teacher, run.path.parent) if teacher else None
-    whence = Provenance(first.name, first.licence) if first else Provenance("" if parent_run(teacher) else teacher)
-    exported = export_model(student, folder, load_lineage(run.student_dir), whence)
+    whence = provenance(str(student.card.get("teacher") or ""), run.path.parent)
+    exported = export_model(student, folder, load_lineage(run.student_dir), whence, onnx)
     if push_to:
         push(folder, push_to, private)
     return exported
+
+
+def provenance(teacher: str, runs: Path) -> Provenance:
+    """The first teacher of the chain that ends with `teacher`, as far as it is still to be found in `runs`."""
+    first = first_teacher_card(teacher, runs) if teacher else None
+    return Provenance(first.name, first.licence) if first else Provenance("" if parent_run(teacher) else teacher)
 
 
 def refuse_unpushable(repository: str) -> None:
