@@ -199,7 +199,7 @@ def _value(config: dict[str, Any], kind: str, name: str) -> Any:
             continue
         said = config[name]
         if type(said) is not wanted:  # true is no number, and 0 no 0.0: the library refuses both
-            raise ShapeError([f"{name} in config.json should be {_KINDS[wanted]}, got {str(said)[:40]!r}."])
+            raise ShapeError([f"{name} in config.json should be {_KINDS[wanted]}, got {repr(said)[:40]}."])
         return said
     if wanted is bool:
         return True  # of all three families; asking the library costs seconds

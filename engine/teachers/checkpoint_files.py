@@ -175,7 +175,7 @@ def _blame_config(folder: Path) -> None:
     try:
         config_of(config)
     except Exception as error:  # a strict dataclass's, Python's and others
-        reason = last_line(error).removeprefix("TypeError: ")[:100]
+        reason = last_line(error).removeprefix("TypeError: ").partition(" in (<class")[0][:100]
         raise PretrainedError(
             f"transformers does not take the {file.name} of {shown(folder.name)}: {reason}."
         ) from error

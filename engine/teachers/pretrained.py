@@ -77,11 +77,11 @@ def _outline(folder: Path, state: tuple[tuple[str, int, int], ...]) -> Checkpoin
 
 
 def _notes(config: dict[str, Any], shape: Shape, tokenizer: Any, apart: bool) -> tuple[str, ...]:
-    from engine.model.transformers_config import FAMILIES, model_type, unrolled
+    from engine.model.transformers_config import model_type, unrolled
 
     said = {
-        f"Its {CONFIG} names no model_type, without which transformers' Auto classes do not open it; its tensors are "
-        f"called as {FAMILIES[model_type(shape)]}'s, and it is read as one.": not config.get("model_type"),
+        f"Its {CONFIG} names no model_type, without which transformers' Auto classes do not open it; read as "
+        f"{model_type(shape)}, by the names of its tensors.": not config.get("model_type"),
         "Its vocabulary is cased, and its tokenizer lowercases all text, as nothing in tokenizer_config.json says "
         "otherwise.": lowercases_cased_words(tokenizer),
         "Its decoder is stored apart from its word table, and stays so although its config ties them.": apart,
