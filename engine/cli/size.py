@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from engine.cli.arguments import add_flags, add_runs_folder
+from engine.cli.notes import say
 from engine.cli.size_models import NamedShape, add_models, find_models
 from engine.sizing.shape import FAMILIES, SHARINGS, Shape
 
@@ -88,9 +89,7 @@ def run(arguments: argparse.Namespace) -> None:
     named = _models(arguments)
     models, notes = [(one.name, one.shape) for one in named], [note for one in named for note in one.notes]
     _, shape = models[-1]
-    if not arguments.json:
-        for note in notes:
-            print(note, file=sys.stderr)
+    say(notes)
     if arguments.csv:
         from engine.sizing.comparison_export import to_csv
 

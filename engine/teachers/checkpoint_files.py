@@ -167,7 +167,7 @@ def read_tokenizer(folder: Path, rows: int) -> Any:
 
 
 def _blame_config(folder: Path) -> None:
-    """Raises PretrainedError if it is the config.json in `folder` that the library's own class does not take."""
+    """Raises PretrainedError if it is for the config.json in `folder` that the library reads no tokenizer there."""
     file = folder / "config.json"
     if not file.is_file():
         return
@@ -179,3 +179,9 @@ def _blame_config(folder: Path) -> None:
         raise PretrainedError(
             f"transformers does not take the {file.name} of {shown(folder.name)}: {reason}."
         ) from error
+    named = folder / "tokenizer_config.json"
+    if not config.get("model_type") and not (named.is_file() and "tokenizer_class" in read_config(named)):
+        raise PretrainedError(
+            f"The {file.name} of {shown(folder.name)} names no model_type, by which transformers chooses a tokenizer; "
+            "add it, for instance bert."
+        )

@@ -8,7 +8,7 @@ import transformers
 
 from engine.teachers.card import TeacherError
 from engine.teachers.catalog import load_teacher, teacher_card
-from tests.engine.teachers.test_checkpoint_files_folders import save, with_config
+from tests.engine.teachers.test_checkpoint_files_folders import PLAIN, save, with_config, with_vocabulary
 
 Change = Callable[[Path], None]
 
@@ -24,8 +24,8 @@ def rewritten(change: Callable[[bytes], bytes]) -> Change:
 
 
 REFUSED: dict[str, tuple[Change, str]] = {
-    "a byte order mark": (rewritten(lambda said: b"\xef\xbb\xbf" + said), "config.json of model begins with a byte order"),
-    "UTF-16": (rewritten(lambda said: said.decode().encode("utf-16")), "config.json of model begins with a byte order"),
+    "a byte order mark": (rewritten(lambda said: b"\xef\xbb\xbf" + said), "json of model begins with a byte order"),
+    "UTF-16": (rewritten(lambda said: said.decode().encode("utf-16")), "json of model begins with a byte order"),
     "Latin-1": (rewritten(lambda said: said[:-2] + b', "by": "Jos\xe9"}'), "no readable config.json"),
     "a comma at the end": (rewritten(lambda said: said.replace(b"\n}", b",\n}")), "no readable config.json: Expecting"),
     "a comment": (rewritten(lambda said: said.replace(b"{", b"{ // mine\n", 1)), "no readable config.json: Expecting"),
@@ -70,3 +70,13 @@ def test_a_family_that_is_guessed_is_said(kind, type, here):
     (note,) = teacher_card(f"local:{here / 'model'}").notes
     assert f"names no model_type, without which transformers' Auto classes do not open it; read as {type}" in note
     assert len(note) < 200
+
+
+def test_without_a_family_there_is_no_tokenizer(here):
+    """Harm: the library picks a tokenizer by the config's model_type, and its absence is blamed on a good vocab.txt."""
+    save(here / "model")
+    with_vocabulary(PLAIN)(here / "model")
+    with_config(model_type=None)(here / "model")
+    with pytest.raises(TeacherError, match=r"config\.json of model names no model_type, by which") as caught:
+        teacher_card(f"local:{here / 'model'}")
+    assert len(str(caught.value)) < 200
