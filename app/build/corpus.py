@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from app.build.missing_text import offer_missing_text
 from app.elements.figure import show_figure
 from app.elements.score_charts import histogram
 from app.elements.theme import Theme, mix, readable_on
@@ -32,6 +33,7 @@ HELP = (
 def choose_corpus(teacher: str, default: str) -> str:
     """Widgets that name a corpus; what was named. `default`: the one that suits the teacher."""
     name = st.text_input("Corpus", max_chars=500, help=HELP, **persistent(f"corpus_{teacher}", default))
+    offer_missing_text(name.strip() if name.strip() not in ("", "auto") else default, f"corpus_{teacher}")
     opened = recall(f"upload_{teacher}") is not None
     with st.expander("Bring your own text", icon=":material/upload_file:", expanded=opened):
         file = st.file_uploader(

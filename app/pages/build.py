@@ -8,6 +8,7 @@ import streamlit as st
 from app.build.budget import choose_budget, show_outlook
 from app.build.corpus import choose_corpus, show_preview
 from app.build.method import choose_method
+from app.build.missing_text import waiting_for_text
 from app.build.teacher import choose_teacher, show_card
 from app.elements.shape_words import describe_shape
 from app.session import caches
@@ -20,6 +21,7 @@ from engine.settings.run_config import RunConfig
 from engine.sizing.cost import parameters
 from engine.storage.allowed_folders import absolute_name
 from engine.teachers import catalog
+from engine.text.nltk_data import MissingCorpusError
 from engine.training import job
 from engine.training.launch import cluster_command
 
@@ -164,6 +166,8 @@ with right, st.container(border=True):
             **text_settings,
         )
         plan = make_plan(config, caches.RUNS)
+    except MissingCorpusError as error:
+        st.info(waiting_for_text(error.names), icon=":material/menu_book:")
     except ValueError as error:
         st.error(str(error), icon=":material/rule:")
     if plan:

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from engine.model.saved_models import Model
     from engine.settings.device import Device
     from engine.storage.runs import Run
+    from engine.text.nltk_data import Fetching
 
 RUNS = Path(os.environ.get("HEIRLOOM_RUNS", PROJECT / "runs"))
 _scoring_lock = threading.Lock()  # a minute of computing: not twice at a time
+_fetching_lock = threading.Lock()  # a text is downloaded once, whoever presses
 _model_lock = threading.Lock()  # a cached model is shared by all sessions; one looks through it at a time
 
 
@@ -27,6 +29,27 @@ _model_lock = threading.Lock()  # a cached model is shared by all sessions; one 
 def machine_rates() -> dict[str, Any]:
     """What was measured of this machine since the server started; empty at first. All sessions share it."""
     return {}
+
+
+@st.cache_resource(show_spinner=False)
+def _fetched_texts() -> dict[tuple[str, ...], Fetching]:
+    return {}
+
+
+def fetching(names: tuple[str, ...]) -> Fetching | None:
+    """The download of NLTK's collections `names` that some session began last, at work or ended."""
+    return _fetched_texts().get(names)
+
+
+def begin_fetching(names: tuple[str, ...]) -> None:
+    """Begins to download them in the background, unless a session has begun and it is still at work."""
+    from engine.text.nltk_data import Fetching
+
+    with _fetching_lock:
+        last = fetching(names)
+        if last is None or not last.is_alive():
+            _fetched_texts()[names] = begun = Fetching(names)
+            begun.start()
 
 
 @st.cache_resource(show_spinner="Looking for a GPU")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.cli.arguments import add_runs_folder
+from engine.cli.notes import notes_of, say
 from engine.cli.report import write_page
 
 if TYPE_CHECKING:
@@ -34,17 +34,19 @@ def run(arguments: argparse.Namespace) -> None:
 
     model = open_model(arguments.model, arguments.runs)
     seen = probe(model.bert.eval(), model.tokenizer, arguments.text)
+    notes = notes_of(model)
     if seen.cut:
         left = len(seen.tokens)
-        print(f"The sentence is too long: its last {seen.cut:,} tokens were cut, {left} are shown.", file=sys.stderr)
+        notes.append(f"The sentence is too long: its last {seen.cut:,} tokens were cut, {left} are shown.")
+    say(notes)
     if arguments.html:
         from engine.reports.run_report import model_attention_page
 
         page = model_attention_page(model, seen, arguments.text, arguments.runs)
         write_page(arguments.html, page, arguments.json)
     elif arguments.json:
-        attentions = seen.attentions.round(4).tolist()
-        print(json.dumps({"tokens": seen.tokens, "attentions": attentions, "unknown": seen.unknown, "cut": seen.cut}))
+        found = {"tokens": seen.tokens, "attentions": seen.attentions.round(4).tolist(), "unknown": seen.unknown}
+        print(json.dumps({**found, "cut": seen.cut, "notes": notes}))
     else:
         print("\n".join(_strongest_links(seen)))
 

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from engine.cli.arguments import add_runs_folder
+from engine.cli.notes import notes_of, say
 
 if TYPE_CHECKING:
     from engine.settings.device import Device
@@ -74,6 +75,7 @@ def run(arguments: argparse.Namespace) -> None:
     model = open_model(arguments.model, arguments.runs)
     other = arguments.against or model.teacher
     teacher = open_model(other, arguments.runs) if other else None
+    say(notes_of(model, teacher))
     if task is not None:
         _score_on_task(arguments, task, model, teacher, device)
     else:
@@ -108,6 +110,7 @@ def _score_on_text(
         "masked_loss": report["loss"]["value"],
         "report": report,
         "closeness": near,
+        "notes": notes_of(model, teacher),
     }
     if arguments.json:
         print(json.dumps(answer))
@@ -139,7 +142,7 @@ def _score_on_task(
     own = answers[model.name]
     kept = retained_score(own, answers[teacher.name]) if teacher is not None else None
     if arguments.json:
-        answer: dict[str, Any] = {"model": model.name, **own}
+        answer: dict[str, Any] = {"model": model.name, **own, "notes": notes_of(model, teacher)}
         if teacher is not None:
             answer |= {"teacher": teacher.name, "teacher_scores": answers[teacher.name]["scores"], "retained": kept}
         print(json.dumps(answer))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.cli.arguments import add_runs_folder
+from engine.cli.notes import notes_of
 from engine.storage.runs import Run, RunError, open_run
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def run(arguments: argparse.Namespace) -> None:
         keep_special=arguments.keep_special,
         progress=show,
     )
+    report.notes.extend(notes_of(student, teacher))
     if arguments.json:
         whole = {"student": student.name, "teacher": teacher.name, "from_scratch": twin.id if twin else None}
         print(json.dumps({**whole, "from_scratch_command": twin_advice, **report.to_json()}))

@@ -9,7 +9,9 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from engine.cli.arguments import add_flags
+from engine.cli.arguments import add_flags, add_runs_folder
+from engine.cli.notes import say
+from engine.cli.size_models import NamedShape, add_models, find_models
 from engine.sizing.shape import FAMILIES, SHARINGS, Shape
 
 NUMBERS = {
@@ -33,9 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from engine.sizing.solver import BUDGET_KINDS, DEFAULT_KEPT
 
     which = parser.add_argument_group("which model")
-    which.add_argument(
-        "--preset", action="append", default=[], metavar="NAME", help="a known model; up to four stand side by side"
-    )
+    add_models(which)
+    add_runs_folder(parser)
     which.add_argument("--presets", action="store_true", help="list the presets and stop")
     which.add_argument("--link", metavar="URL", help="the comparison of a page's link")
     add_flags(which, int, NUMBERS)
@@ -85,14 +86,18 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.presets:
         _print_presets(arguments.json)
         return
-    models = _models(arguments)
+    named = _models(arguments)
+    models, notes = [(one.name, one.shape) for one in named], [note for one in named for note in one.notes]
     _, shape = models[-1]
+    say(notes)
     if arguments.csv:
         from engine.sizing.comparison_export import to_csv
 
         print(to_csv(models), end="")
         return
     answer = _answer(models[-1], arguments)
+    if notes:
+        answer["notes"] = notes
     if len(models) > 1:
         answer["models"] = [_answer(model, arguments) for model in models]
     if arguments.budget:
@@ -129,39 +134,44 @@ def _check_choices(arguments: argparse.Namespace) -> None:
         find_accelerator(arguments.device)
 
 
-def _models(arguments: argparse.Namespace) -> list[tuple[str, Shape]]:
-    """(name, shape) of every model asked for; options change the last one."""
+def _models(arguments: argparse.Namespace) -> list[NamedShape]:
+    """Every model asked for; options change the last one."""
     from engine.sizing.comparison import MAX_CONFIGURATIONS, edit_field, editable_fields
     from engine.sizing.comparison_link import from_link
-    from engine.sizing.presets import find_preset
-    from engine.sizing.shape import ShapeError
+    from engine.sizing.shape import COMPRESSION_FIELDS, ShapeError
 
+    asked = arguments.models
+    models = []
     if arguments.link:
         comparison, problems = from_link(parse_qs(urlsplit(arguments.link).query, max_num_fields=100))
         if problems:
             raise ShapeError(problems)
-        models = [(one.name, one.shape) for one in comparison.configurations]
-    else:
-        if len(arguments.preset) > MAX_CONFIGURATIONS:
-            raise ShapeError([f"At most {MAX_CONFIGURATIONS} presets stand side by side, got {len(arguments.preset)}."])
-        models = [(preset.label, preset.shape) for preset in map(find_preset, arguments.preset or ["bert-base"])]
-    name, shape = models[-1]
-    fields = editable_fields(shape)
+        models = [NamedShape(one.name, one.shape) for one in comparison.configurations]
+    if len(models) + len(asked) > MAX_CONFIGURATIONS:
+        raise ShapeError([f"At most {MAX_CONFIGURATIONS} models stand side by side, got {len(models) + len(asked)}."])
+    models += find_models(asked or ([] if models else [("preset", "bert-base")]), arguments.runs)
+    last = models[-1]
+    fields = unchanged = editable_fields(last.shape)
     for change in [*NUMBERS, "family", "sharing"]:
         if getattr(arguments, change) is not None:
             fields = edit_field(fields, change, getattr(arguments, change))
+    fields = dict(fields)
     if arguments.pooler or arguments.pair_head:
         fields["pooler"] = True
     fields["pair_head"] = fields["pair_head"] or arguments.pair_head
     fields["mlm_head"] = fields["mlm_head"] and not arguments.no_mlm_head
     fields["tied"] = fields["tied"] and not arguments.untied
-    changed = Shape(**fields)
-    models[-1] = (name if changed == shape or not (arguments.preset or arguments.link) else f"{name}, changed", changed)
+    if fields != unchanged:
+        kept = {name: getattr(last.shape, name) for name in ("norm_eps", *COMPRESSION_FIELDS)}
+        changed = Shape(**fields, **kept)
+        if changed != last.shape:
+            name = f"{last.name}, changed" if asked or arguments.link else last.name
+            models[-1] = NamedShape(name, changed, last.notes)
     if arguments.wid is not None:
         from engine.sizing.wid_cost import wid_student
 
-        student = wid_student(changed, arguments.wid, arguments.strategy)
-        models.append((f"WID student, {arguments.wid} wide", student))
+        student = wid_student(models[-1].shape, arguments.wid, arguments.strategy)
+        models.append(NamedShape(f"WID student, {arguments.wid} wide", student))
     return models
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from engine.cli.arguments import add_flags, add_runs_folder, given_values
+from engine.cli.notes import say
 from engine.learning.score_kind import card_accuracies, score_kind_of
 from engine.settings import budget
 from engine.settings.run_config import RunConfig
@@ -147,8 +148,7 @@ def _say_what_was_chosen(started: Run) -> None:
 
     teacher = str(started.config().get("teacher", ""))
     if teacher.startswith(("hub:", "local:")):
-        for note in teacher_card(teacher).notes:
-            print(note, file=sys.stderr)
+        say(teacher_card(teacher).notes)
 
 
 def preset_options(method: str, name: str | None) -> dict[str, Any]:

@@ -43,7 +43,12 @@ _DISTILBERT_FIELDS = {  # what DistilBERT's config calls them
     "hidden_act": "activation",
 }
 _TYPES: dict[str, type] = {"hidden_act": str, "layer_norm_eps": float, "tie_word_embeddings": bool}  # others: int
-_KINDS: dict[type, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
+_KINDS: dict[type, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number with a decimal point, such as 1e-12",
+    str: "a word",
+}
 
 
 def model_type(shape: Shape) -> str:
@@ -87,11 +92,7 @@ def shape_from_transformers(config: dict[str, Any], names: Collection[str]) -> S
     Raises:
         ShapeError: not BERT or ALBERT, or a feature this model does not have (relative positions, another activation).
     """
-    kind = config.get("model_type") or _kind_of_names(names)
-    if kind not in FAMILIES:
-        raise ShapeError(
-            [f"Only BERT, DistilBERT and ALBERT checkpoints can be read, got model_type {str(kind)[:40]!r}."]
-        )
+    kind = known_family(config.get("model_type") or family_of_names(names))
     _refuse_features(config)
     fixed = {"token_types": 0, "norm_eps": NORM_EPS} if kind == "distilbert" else {}  # whatever its config says
     said = {ours: _value(config, kind, name) for ours, name in _FIELDS.items() if ours not in fixed}
@@ -119,12 +120,31 @@ def shape_from_transformers(config: dict[str, Any], names: Collection[str]) -> S
     )
 
 
+def known_family(kind: object) -> str:
+    """The `kind`, if it is a model_type that can be read.
+
+    Raises:
+        ShapeError: it is none.
+    """
+    if not isinstance(kind, str) or kind not in FAMILIES:
+        raise ShapeError(
+            [f"Only BERT, DistilBERT and ALBERT checkpoints can be read, got model_type {str(kind)[:40]!r}."]
+        )
+    return kind
+
+
 def inner_group(config: dict[str, Any], layer: int) -> tuple[int, int]:
     """(group, place in it) of the weights that `layer` (0-based) of an unrolled ALBERT uses."""
     layers, groups, inner = (
         _value(config, "albert", name) for name in ("num_hidden_layers", "num_hidden_groups", "inner_group_num")
     )
     return int(layer // inner / (layers / groups)), layer % inner
+
+
+def stored_layers(config: dict[str, Any]) -> int:
+    """How many layers' weights the library's ALBERT keeps: the layers of every group."""
+    groups, inner = (_value(config, "albert", name) for name in ("num_hidden_groups", "inner_group_num"))
+    return int(groups * inner)
 
 
 def unrolled(config: dict[str, Any]) -> bool:
@@ -139,7 +159,7 @@ def _check_inner(inner: int, layers: int, groups: int) -> None:
         )
 
 
-def _kind_of_names(names: Collection[str]) -> str:
+def family_of_names(names: Collection[str]) -> str:
     """The family of a checkpoint whose config does not say it (the library's of 2019 did not)."""
     if any("albert_layer_groups." in name for name in names):
         return "albert"
@@ -177,9 +197,9 @@ def _value(config: dict[str, Any], kind: str, name: str) -> Any:
     for name in names:
         if name not in config:
             continue
-        said, allowed = config[name], (int, float) if wanted is float else wanted
-        if not isinstance(said, allowed) or (isinstance(said, bool) and wanted is not bool):
-            raise ShapeError([f"{name} in config.json should be {_KINDS[wanted]}, got {str(said)[:40]!r}."])
+        said = config[name]
+        if type(said) is not wanted:  # true is no number, and 0 no 0.0: the library refuses both
+            raise ShapeError([f"{name} in config.json should be {_KINDS[wanted]}, got {repr(said)[:40]}."])
         return said
     if wanted is bool:
         return True  # of all three families; asking the library costs seconds

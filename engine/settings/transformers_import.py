@@ -7,6 +7,7 @@ restart) get "cannot import name 'AutoTokenizer'". Loads torch only when a class
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,17 @@ def default_config(model_type: str) -> Any:
     """
     with _importing:
         return transformers_class("CONFIG_MAPPING")[model_type]()
+
+
+def config_of(fields: Mapping[str, Any]) -> Any:
+    """The library's configuration with the `fields` of a config.json; one of a family that is not named is any.
+
+    Raises:
+        Exception: of every kind, where the library's class does not take a field.
+    """
+    with _importing:
+        family = transformers_class("CONFIG_MAPPING")[fields.get("model_type") or "bert"]
+        return family.from_dict(dict(fields))
 
 
 def tokenizer_in(folder: Path) -> Any:

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+from engine.settings.error_text import disk_reason
 from engine.settings.project import PROJECT
 
 UPLOADS = Path(os.environ.get("HEIRLOOM_UPLOADS", PROJECT / "uploads"))  # may be read
 
+LONGEST_SENTENCE, LONGEST_PATH = 199, 80  # letters
 KINDS_WITH_PATH = ("file", "local")
 
 
@@ -50,14 +53,26 @@ def allowed_path(path: str) -> Path:
     """
     if "\0" in path or not path.strip():
         raise PathError(f"A path was expected, got {path[:80]!r}.")
-    try:
+    with _followed(path):
         real = Path(path).expanduser().resolve()
-    except (OSError, RuntimeError) as error:  # a loop of links, or no home folder
-        raise PathError(f"The path {path[:200]!r} cannot be followed: {error}.") from error
     allowed = allowed_roots()
     if not any(real.is_relative_to(root) for root in allowed):
-        raise PathError(
-            f"{real} lies outside of the folders that may be read ({', '.join(map(str, allowed))}); move it there, "
-            "or name its folder in HEIRLOOM_ROOTS."
-        )
+        told = "{} lies outside of the folders that may be read{}; move it there, or name its folder in HEIRLOOM_ROOTS."
+        whole = told.format(real, f" ({', '.join(map(str, allowed))})")
+        raise PathError(whole if len(whole) <= LONGEST_SENTENCE else told.format(_shortened(str(real)), ""))
+    with _followed(path):
+        real.exists()  # fails for a name that is too long, and in a folder that may not be entered
     return real
+
+
+@contextlib.contextmanager
+def _followed(path: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # a loop of links, or no home folder
+        raise PathError(f"The path {_shortened(path)!r} cannot be followed: {disk_reason(error)[:60]}.") from error
+
+
+def _shortened(path: str) -> str:
+    """A path for a sentence: of a long one its end, which tells it from others."""
+    return path if len(path) <= LONGEST_PATH else f"…{path[1 - LONGEST_PATH :]}"

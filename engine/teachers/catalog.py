@@ -205,6 +205,7 @@ class NamedModel:
     corpus: str  # the text it knows
     length: int
     teacher: str  # whom it learned from; empty for a teacher
+    notes: tuple[str, ...] = ()  # what its card says was chosen silently
 
 
 def open_model(name: str, runs: Path) -> NamedModel:
@@ -217,9 +218,10 @@ def open_model(name: str, runs: Path) -> NamedModel:
         teacher = load_teacher(name, runs)
         parent = parent_run(name)
         above = student_card(parent, runs).get("teacher", "") if parent else ""
-        return NamedModel(name, teacher.bert, teacher.tokenizer, teacher.card.corpus, teacher.card.length, str(above))
+        card = teacher.card
+        return NamedModel(name, teacher.bert, teacher.tokenizer, card.corpus, card.length, str(above), card.notes)
     from engine.model.saved_models import load_model
 
     model = load_model(open_run(runs, name).student_dir)
-    card = model.card
-    return NamedModel(name, model.bert, model.tokenizer, str(card["corpus"]), int(card["length"]), str(card["teacher"]))
+    made = model.card
+    return NamedModel(name, model.bert, model.tokenizer, str(made["corpus"]), int(made["length"]), str(made["teacher"]))

@@ -6,6 +6,7 @@ refused.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import json
 import zipfile
@@ -13,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.settings.error_text import first_line
-from engine.settings.transformers_import import tokenizer_in
+from engine.settings.error_text import first_line, last_line
+from engine.settings.transformers_import import config_of, tokenizer_in
 from engine.sizing.shape import ShapeError
 from engine.text.vocabulary import VocabularyError, check_vocabulary
 
@@ -27,6 +28,8 @@ WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLE, PICKLE_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 SPECIAL = ("pad_token_id", "unk_token_id", "cls_token_id", "sep_token_id", "mask_token_id")
 LONGEST_SENTENCE, LONGEST_NAME = 199, 40  # letters
+LARGEST_JSON = 2**26  # bytes of a config, or of an index of weights
+BYTE_ORDER_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class PretrainedError(ValueError):
@@ -57,17 +60,31 @@ def shown(name: str) -> str:
     return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """The JSON object in the file `path`.
+def read_config(path: Path, name: str = "") -> dict[str, Any]:
+    """The JSON object in the file `path`, in UTF-8 as the library reads it. `name`: the model's; empty: its folder's.
 
     Raises:
         PretrainedError: there is none.
     """
-    folder = shown(path.parent.name)
+    folder = shown(name or path.parent.name)
     try:
-        config = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        if not path.is_file():  # a pipe would be waited for
+            raise FileNotFoundError(path)
+        if path.stat().st_size > LARGEST_JSON:
+            raise PretrainedError(f"The {path.name} of {folder} has over {LARGEST_JSON >> 20} MB, which no config has.")
+        found = path.read_bytes()
+        if found.startswith(BYTE_ORDER_MARKS):
+            raise PretrainedError(
+                f"The {path.name} of {folder} begins with a byte order mark, which transformers does not read; save it "
+                "as UTF-8 without one."
+            )
+        config = json.loads(found.decode())
+    except (OSError, UnicodeDecodeError, RecursionError) as error:
         raise PretrainedError(f"{folder} has no readable {path.name} ({type(error).__name__}).") from error
+    except ValueError as error:
+        if isinstance(error, PretrainedError):
+            raise
+        raise PretrainedError(f"{folder} has no readable {path.name}: {first_line(error)[:80]}.") from error
     if not isinstance(config, dict):
         raise PretrainedError(f"The {path.name} of {folder} should be an object, got {type(config).__name__}.")
     return config
@@ -141,8 +158,30 @@ def read_tokenizer(folder: Path, rows: int) -> Any:
     try:
         tokenizer = tokenizer_in(folder)
     except Exception as error:  # damaged bytes come out of its parsers as errors of every kind
+        _blame_config(folder)  # which the library opens first
         raise PretrainedError(f"The tokenizer in {name} cannot be read: {first_line(error)}") from error
     if not hasattr(tokenizer, "backend_tokenizer") or any(getattr(tokenizer, it) is None for it in SPECIAL):
         raise PretrainedError(f"The tokenizer in {name} lacks [MASK] or another of BERT's special tokens.")
     check_vocabulary(tokenizer, rows)
     return tokenizer
+
+
+def _blame_config(folder: Path) -> None:
+    """Raises PretrainedError if it is for the config.json in `folder` that the library reads no tokenizer there."""
+    file = folder / "config.json"
+    if not file.is_file():
+        return
+    config = read_config(file)
+    try:
+        config_of(config)
+    except Exception as error:  # a strict dataclass's, Python's and others
+        reason = last_line(error).removeprefix("TypeError: ").partition(" in (<class")[0][:100]
+        raise PretrainedError(
+            f"transformers does not take the {file.name} of {shown(folder.name)}: {reason}."
+        ) from error
+    named = folder / "tokenizer_config.json"
+    if not config.get("model_type") and not (named.is_file() and "tokenizer_class" in read_config(named)):
+        raise PretrainedError(
+            f"The {file.name} of {shown(folder.name)} names no model_type, by which transformers chooses a tokenizer; "
+            "add it, for instance bert."
+        )

@@ -34,6 +34,7 @@ from engine.text.vocabulary import lowercases_cased_words
 if TYPE_CHECKING:
     from engine.model.bert import Bert
 
+CONFIG = "config.json"
 HUB = "https://huggingface.co"
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?", re.ASCII)
 ASK_S = 10.0  # how long the Hub may take to answer a question
@@ -67,18 +68,20 @@ def _outline(folder: Path, state: tuple[tuple[str, int, int], ...]) -> Checkpoin
     from engine.model.transformers_format import check_finite, checked_shape, decoder_apart, stored_tensors
 
     with in_one_sentence(folder.name):
-        config, tensors = read_config(folder / "config.json"), read_tensors(folder)
+        config, tensors = read_config(folder / CONFIG), read_tensors(folder)
         apart = decoder_apart(config, tensors)
         shape = checked_shape(config, stored_tensors(tensors), apart)
         check_finite(tensors)
-        notes = _notes(config, read_tokenizer(folder, shape.vocab), apart)
+        notes = _notes(config, shape, read_tokenizer(folder, shape.vocab), apart)
     return CheckpointOutline(shape.replace(mlm_head=True), shape.mlm_head, {}, notes)
 
 
-def _notes(config: dict[str, Any], tokenizer: Any, apart: bool) -> tuple[str, ...]:
-    from engine.model.transformers_config import unrolled
+def _notes(config: dict[str, Any], shape: Shape, tokenizer: Any, apart: bool) -> tuple[str, ...]:
+    from engine.model.transformers_config import model_type, unrolled
 
     said = {
+        f"Its {CONFIG} names no model_type, without which transformers' Auto classes do not open it; read as "
+        f"{model_type(shape)}, by the names of its tensors.": not config.get("model_type"),
         "Its vocabulary is cased, and its tokenizer lowercases all text, as nothing in tokenizer_config.json says "
         "otherwise.": lowercases_cased_words(tokenizer),
         "Its decoder is stored apart from its word table, and stays so although its config ties them.": apart,
@@ -98,6 +101,38 @@ def local_folder(path: str) -> Path:
     return folder
 
 
+def local_config(path: str) -> dict[str, Any]:
+    """The config.json in the folder `path`, or at it, if it may be read; nothing else has to lie there.
+
+    Raises:
+        PretrainedError: there is none that can be read.
+    """
+    try:
+        place = allowed_path(path)
+        file = place if place.name == CONFIG and place.is_file() else place / CONFIG
+        allowed_path(str(file))  # which may be a link to elsewhere
+    except PathError as error:
+        raise PretrainedError(str(error)) from error
+    if not file.parent.is_dir():
+        raise PretrainedError(f"There is no folder {shown(path)}; name one that holds {CONFIG}.")
+    return read_config(file)
+
+
+def hub_config(id: str) -> dict[str, Any]:
+    """The config.json of the Hub's model `id`, the only file that is asked for; without a network one fetched before.
+
+    Raises:
+        PretrainedError: it is not here and there is no network, or no such model.
+    """
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+
+    if HUB_ID.fullmatch(id) and not reachable(HUB) and isinstance(here := try_to_load_from_cache(id, CONFIG), str):
+        return read_config(Path(here), id)
+    _check_id(id)
+    with _from_the_hub(id):
+        return read_config(Path(hf_hub_download(id, CONFIG, etag_timeout=ASK_S)), id)
+
+
 def hub_outline(id: str) -> CheckpointOutline:
     """What the Hub's model `id` is; asks for its config and the head of its weights' file only.
 
@@ -114,13 +149,13 @@ def hub_outline(id: str) -> CheckpointOutline:
             raise PretrainedError(
                 f"{id} has no {WEIGHTS}, and weights of other formats can run code when they are read."
             )
-        wanted = ["config.json", *(name for name in TOKENIZER_FILES if name in files)]
+        wanted = [CONFIG, *(name for name in TOKENIZER_FILES if name in files)]
         paths = [hf_hub_download(id, name, revision=info.sha, etag_timeout=ASK_S) for name in wanted]
         weights = get_safetensors_metadata(id, revision=info.sha)
         with in_one_sentence(id):
             config = read_config(Path(paths[0]))
             shape = _shape_on_the_hub(config, weights)
-            notes = _notes(config, read_tokenizer(Path(paths[0]).parent, shape.vocab), apart=False)
+            notes = _notes(config, shape, read_tokenizer(Path(paths[0]).parent, shape.vocab), apart=False)
     stated = info.card_data.to_dict() if info.card_data else {}
     about = {key: ", ".join(value) if isinstance(value, list) else str(value) for key, value in stated.items() if value}
     about = {key: value[:300] for key, value in about.items()}
@@ -151,10 +186,10 @@ def hub_folder(id: str) -> Path:
 
     if not HUB_ID.fullmatch(id):
         _check_id(id)
-    wanted = ["config.json", WEIGHTS, INDEX, "model-*.safetensors", *TOKENIZER_FILES]
+    wanted = [CONFIG, WEIGHTS, INDEX, "model-*.safetensors", *TOKENIZER_FILES]
     with contextlib.suppress(LocalEntryNotFoundError, HfHubHTTPError, OSError):
         folder = Path(snapshot_download(id, allow_patterns=wanted, local_files_only=True))
-        if (folder / "config.json").is_file() and weight_files(folder):
+        if (folder / CONFIG).is_file() and weight_files(folder):
             return folder
     _check_id(id)
     with _from_the_hub(id):
@@ -171,7 +206,7 @@ def read_folder(folder: Path) -> tuple[Bert, Any]:
     from engine.model.transformers_format import check_finite, from_transformers
 
     with in_one_sentence(folder.name):
-        config, tensors = read_config(folder / "config.json"), read_tensors(folder)
+        config, tensors = read_config(folder / CONFIG), read_tensors(folder)
         bert = from_transformers(config, tensors)
         check_finite(tensors)
         return with_mlm_head(bert), read_tokenizer(folder, bert.shape.vocab)

@@ -24,13 +24,13 @@ from engine.settings.reachable import reachable
 from engine.storage.allowed_folders import PathError, allowed_path
 from engine.storage.cache import digest, file_digest
 from engine.text import microworld
+from engine.text.nltk_data import INDEX, MissingCorpusError, fetch, fetch_command, on_this_machine
 from engine.text.sentences import SPLITTING, split_sentences
 from engine.text.tables import split_column, text_column
 from engine.text.text_files import cell_sentences, file_kind, read_documents
 from engine.text.token_store import CorpusError
 
 FILE_READING_VERSION = 2  # part of a file's fingerprint: raise it wherever the same file becomes other documents
-NLTK_INDEX = "https://raw.githubusercontent.com/nltk/nltk_data/gh-pages/index.xml"
 HUB, HUB_NAME = "https://huggingface.co", re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?", re.ASCII)
 MICROWORLD_SEED, MICROWORLD_STORIES, MICROWORLD_ROWS = 0, 200_000, 50_000
 
@@ -103,7 +103,14 @@ def _stories_fingerprint() -> str:
 
 
 def _nltk(rest: str) -> Source:
-    readers = [(_nltk_reader(name), name) for name in rest.split("+")]
+    readers, missing = [], []
+    for name in rest.split("+"):
+        try:
+            readers.append((_nltk_reader(name), name))
+        except MissingCorpusError:
+            missing.append(name)
+    if missing:
+        raise MissingCorpusError(missing, "choose the corpus microworld, or ")
     return Source(lambda: _nltk_documents(readers), lambda: _nltk_fingerprint(readers))
 
 
@@ -113,15 +120,12 @@ def _nltk_reader(name: str) -> Any:
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise CorpusError(f"An NLTK corpus name has small letters, digits and _, got {name!r}; try nltk:brown.")
     reader = getattr(nltk.corpus, name, None)
-    if _on_this_machine(name):
+    if on_this_machine(name):
         if hasattr(reader, "fileids"):  # an untouched reader looks for its files when it is asked anything
             return reader
-    elif reader is not None and reachable(NLTK_INDEX):
+    elif reader is not None and reachable(INDEX):
         return reader
-    raise CorpusError(
-        f"The NLTK corpus {name} is not on this machine, and there is no network to fetch it through; fetch it with "
-        f"`python -m nltk.downloader {name}`, or point NLTK_DATA at a folder that has it."
-    )
+    raise MissingCorpusError([name])
 
 
 def nltk_reader(name: str) -> Any:
@@ -137,21 +141,7 @@ def nltk_reader(name: str) -> Any:
 
 def _download(readers: list[tuple[Any, str]]) -> None:
     """Fetches what is not on this machine yet: when documents are wanted, not when a form asks whether they can be."""
-    import nltk
-
-    for _, name in readers:
-        if not _on_this_machine(name) and not (nltk.download(name, quiet=True) and _on_this_machine(name)):
-            raise CorpusError(f"The NLTK corpus {name} could not be fetched; try `python -m nltk.downloader {name}`.")
-
-
-def _on_this_machine(name: str) -> bool:
-    import nltk
-
-    for place in (f"corpora/{name}", f"corpora/{name}.zip"):
-        with contextlib.suppress(LookupError):
-            nltk.data.find(place)
-            return True
-    return False
+    fetch([name for _, name in readers])
 
 
 def _nltk_documents(readers: list[tuple[Any, str]]) -> Iterator[list[str]]:
@@ -188,10 +178,10 @@ def _readable(readers: list[tuple[Any, str]]) -> Iterator[None]:
     try:
         yield
     except (OSError, zipfile.BadZipFile, UnicodeDecodeError) as error:
-        names = " ".join(name for _, name in readers)
+        names = [name for _, name in readers]
         raise CorpusError(
-            f"The NLTK corpus {names} cannot be read: {disk_reason(error)}; "
-            f"fetch it again with `python -m nltk.downloader {names}`."
+            f"The NLTK corpus {'+'.join(names)} cannot be read: {disk_reason(error)}; fetch it again with "
+            f"`{fetch_command(names)}`."
         ) from error
 
 

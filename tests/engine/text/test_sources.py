@@ -81,13 +81,13 @@ def test_an_nltk_corpus_is_fetched_when_it_is_read_and_not_before(monkeypatch, t
     """Harm: a form that downloads while somebody types a name; or a network that is there and not used."""
     asked = []
 
-    def download(name, quiet):
-        asked.append(name)
-        nltk_folder(tmp_path / "fetched", "gutenberg")
-        return True
+    def fetch(names):
+        if not (tmp_path / "fetched").exists():
+            asked.extend(names)
+            nltk_folder(tmp_path / "fetched", *names)
 
     monkeypatch.setattr(nltk.data, "path", [str(tmp_path / "fetched")])
-    monkeypatch.setattr(nltk, "download", download)
+    monkeypatch.setattr(sources, "fetch", fetch)
     monkeypatch.setattr(sources, "reachable", lambda url: True)
     reader = nltk.corpus.util.LazyCorpusLoader(
         "gutenberg", nltk.corpus.CategorizedTaggedCorpusReader, r"c[a-z]\d\d", cat_file="cats.txt"
