@@ -43,7 +43,7 @@ def recorded_peak(work: Callable[[], object]) -> int:
     """The most bytes that `work` holds at once beyond what was there before, as torch's CPU allocator records them."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
         work()
-    events = recorded.profiler.kineto_results.events()  # type: ignore[union-attr]
+    events = recorded.profiler.kineto_results.events()
     changes = sorted((event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]")
     held = peak = 0
     for _, change in changes:
@@ -76,7 +76,8 @@ def build_model(shape: Shape, plan: StepPlan) -> nn.Module:
 def measured_step(shape: Shape, batch: TrainingBatch, plan: StepPlan) -> int:
     """Bytes at the peak of a training step on the CPU: weights, optimizer and batch included."""
     model = build_model(shape, plan)
-    optimizer = _optimizer(model, plan)
+    fused = plan.implementation == "ours" if plan.fused is None else plan.fused
+    optimizer = make_optimizer(model, plan.optimizer, fused)
     sequences = -(-batch.sequences // plan.micro_batches)
     ids, mask = _padded_batch(shape, sequences, batch.tokens)
     places = torch.arange(sequences * (batch.predicted // batch.sequences))
@@ -125,16 +126,16 @@ def _padded_batch(shape: Shape, sequences: int, tokens: int) -> tuple[Tensor, Te
     return ids, mask
 
 
-def _optimizer(model: nn.Module, plan: StepPlan) -> torch.optim.Optimizer:
-    """The optimizer as this project or torch makes it when asked for nothing else."""
-    parameters, fused = model.parameters(), plan.implementation == "ours" if plan.fused is None else plan.fused
-    if plan.optimizer == "muon":
+def make_optimizer(model: nn.Module, optimizer: str, fused: bool) -> torch.optim.Optimizer:
+    """The optimizer of this name as this project or torch makes it when asked for nothing else; `fused`: AdamW is."""
+    parameters = list(model.parameters())
+    if optimizer == "muon":
         return fresh_optimizer("muon", model, 1e-4)
-    if plan.optimizer == "adamw":
+    if optimizer == "adamw":
         return adamw([(model, 1e-4)]) if fused else torch.optim.AdamW(parameters)
-    if plan.optimizer == "adafactor":
+    if optimizer == "adafactor":
         return torch.optim.Adafactor(parameters)
-    return torch.optim.SGD(parameters, momentum=0.9 if plan.optimizer == "sgd-momentum" else 0.0)
+    return torch.optim.SGD(parameters, momentum=0.9 if optimizer == "sgd-momentum" else 0.0)
 
 
 def bench_memory(repeats: int = 1) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from engine.sizing.memory.operations import Operations, PassSettings
 from engine.sizing.shape import Shape
 
 
-class ForwardPass(Operations):
+class PlayedPass(Operations):
     """A model of `shape` that reads `rows` sequences of `tokens` tokens, on `ledger`."""
 
     def __init__(self, shape: Shape, rows: int, tokens: int, settings: PassSettings, ledger: StepLedger) -> None:

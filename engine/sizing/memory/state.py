@@ -28,7 +28,7 @@ SHARDED = {  # what each stage of ZeRO cuts into one part a device
     2: "optimizer state and gradients",
     3: "optimizer state, gradients and weights",
 }
-BLOCK = 256  # elements that share one scale in an 8-bit state (bitsandbytes 0.50, optim/optimizer.py)
+BLOCK = 256  # elements that share one scale in an 8-bit state (bitsandbytes 0.50: its optimizers' blocksize)
 LEAST_8BIT = 4096  # elements from which on a state is in 8 bits (its min_8bit_size)
 MAPS = 2 * 256 * 4  # bytes of the two tables of what 8 bits mean, which all tensors share
 

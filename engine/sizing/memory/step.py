@@ -9,13 +9,14 @@ its libraries take, workspaces of matrix products, memory that an allocator hold
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from engine.sizing.footprint import PRECISIONS, TrainingBatch, stored_bytes
 from engine.sizing.memory.ledger import StepLedger
 from engine.sizing.memory.operations import ATTENTIONS, IMPLEMENTATIONS, MEMORY_DEVICES, PassSettings
-from engine.sizing.memory.passes import ForwardPass
+from engine.sizing.memory.passes import PlayedPass
 from engine.sizing.memory.state import gathered_bytes, optimizer_scratch_bytes, training_state
 from engine.sizing.shape import Shape
 from engine.sizing.tensors import tensor_kinds
@@ -79,9 +80,37 @@ class StepMemory:
     kept: int  # activations and copies when the forward pass is over
 
     @property
+    def moment_words(self) -> str:
+        """When that is, in words: such as "backward, head"."""
+        if self.when == "optimizer step":
+            return self.when
+        part = self.when.removeprefix("backward ")
+        return f"{'forward' if part == self.when else 'backward'}, {part}"
+
+    @property
     def peak(self) -> int:
         """All of it."""
         return self.weights + self.optimizer + self.gradients + self.activations + self.copies + self.moment
+
+
+def step_variants(
+    shape: Shape, batch: TrainingBatch, plan: StepPlan, implementations: Sequence[str] = IMPLEMENTATIONS
+) -> list[tuple[StepPlan, StepMemory]]:
+    """`plan` as each implementation runs it: ours, and transformers' with either attention, on a GPU and on a CPU.
+
+    Without what transformers has no class for.
+
+    Raises:
+        ValueError: as `step_memory`.
+    """
+    plans = [
+        dataclasses.replace(plan, implementation=implementation, attention=attention, device=device)
+        for device in MEMORY_DEVICES
+        for implementation in implementations
+        for attention in (ATTENTIONS if implementation == "transformers" else ATTENTIONS[:1])
+        if implementation == "ours" or not library_objection(shape)
+    ]
+    return [(one, step_memory(shape, batch, one)) for one in plans]
 
 
 def library_objection(shape: Shape) -> str:
@@ -93,9 +122,7 @@ def library_objection(shape: Shape) -> str:
             f"transformers' heads fill the hidden width: {shape.heads:,} x {shape.head_dim:,} is not {shape.hidden:,}"
         )
     if shape.family == "albert":
-        return (
-            "" if shape.sharing in ("none", "all") else "transformers' ALBERT shares a layer as a whole or not at all"
-        )
+        return "" if shape.sharing in ("none", "all") else "transformers' ALBERT shares whole layers or nothing"
     if shape.factorised or shape.sharing != "none":
         return "transformers' BERT neither shares layers nor has narrower embeddings; its ALBERT does both"
     return ""
@@ -105,7 +132,14 @@ def step_memory(shape: Shape, batch: TrainingBatch, plan: StepPlan) -> StepMemor
     """The peak of a training step on one device, whose batch is `batch`.
 
     transformers' model of a `shape` that it cannot build (`library_objection`) is taken to be built as its others are.
+
+    Raises:
+        ValueError: more micro-batches than sequences.
     """
+    if plan.micro_batches > batch.sequences:
+        raise ValueError(
+            f"micro-batches must not exceed the batch's {batch.sequences:,} sequences, got {plan.micro_batches:,}."
+        )
     sequences = -(-batch.sequences // plan.micro_batches)
     pieces = min(plan.micro_batches, 2, batch.sequences)  # the second one finds gradients, and more change nothing
     predicted = sequences * (batch.predicted // batch.sequences)
@@ -159,7 +193,7 @@ def inference_memory(shape: Shape, batch: TrainingBatch, plan: StepPlan, precisi
     cut = {name: getattr(shape, name)[:1] * layers for name in ("layer_heads", "layer_ffn") if getattr(shape, name)}
     ledger = StepLedger(recording=False)
     few = shape if shape.uneven else shape.replace(layers=layers, groups=min(shape.groups, layers), **cut)
-    ForwardPass(few, batch.sequences, batch.tokens, settings, ledger).predict()
+    PlayedPass(few, batch.sequences, batch.tokens, settings, ledger).predict()
     unpacked = 0
     if PRECISIONS[precision] < 2:
         unpacked = 2 * max(entry.count for entry in tensor_kinds(shape) if entry.rows)
@@ -208,7 +242,7 @@ def _play_all(
     batch = ledger.tensor(3 * sequences * tokens, 8)  # ids, mask and labels
     for _ in range(pieces):
         ledger.copy_bytes = 0
-        loss = ForwardPass(shape, sequences, tokens, settings, ledger).loss(predicted)
+        loss = PlayedPass(shape, sequences, tokens, settings, ledger).loss(predicted)
         kept, copies = ledger.held - ledger.gradient_bytes, ledger.copy_bytes
         ledger.backward(loss)
         ledger.release(loss)
