@@ -75,7 +75,12 @@ def _running_cost(comparison: Comparison, tokens: int, models: Sequence[SizedMod
         if any(each[part] for each in work):
             label = "attention scores (tokens squared)" if part == "attention scores" else part_label(part)
             rows.append([f"… {label}", *(f"{each[part] / sum(each.values()):.1%}" for each in work)])
-    rows.append(["a layer (the first)", *(format_number(sum(layer.values()), "FLOP") for layer in layers)])
+    rows.append(
+        [
+            "FLOPs of the first layer" if any(model.shape.uneven for model in models) else "FLOPs a layer",
+            *(format_number(sum(layer.values()), "FLOP") for layer in layers),
+        ]
+    )
     rows += _running_memory(comparison, tokens, models)
     device = roofline_card(comparison.device)
     if device:
@@ -115,7 +120,7 @@ def _running_memory(comparison: Comparison, tokens: int, models: Sequence[SizedM
             batch = TrainingBatch(sequences, tokens)
             weights, beside = inference_memory(model.shape, batch, StepPlan("ours"), comparison.run_precision)
             cells.append(f"{format_number(weights, 'B')} + {format_number(beside, 'B')}")
-        rows.append([f"memory, {sequences:,} sequence{'s' * (sequences > 1)} at once", *cells])
+        rows.append([f"memory, {sequences:,} sequence{'s' * (sequences > 1)}", *cells])
     return rows
 
 

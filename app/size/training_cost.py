@@ -39,12 +39,13 @@ TRAINED_LABELS = {
 DEVICE_WORDS = {"gpu": "GPU", "cpu": "CPU"}
 MEMORY_PARTS = {  # of StepMemory -> as they are shown
     "weights": "weights",
-    "optimizer": "optimizer state",
+    "optimizer": "optimizer",
     "gradients": "gradients",
     "activations": "activations",
-    "copies": "bfloat16 copies",
-    "moment": "for a moment only",
+    "copies": "bf16 copies",
+    "moment": "moment only",
 }
+SHORT = {"moment only": "moment", "bf16 copies": "copies"}  # where a bar has little room
 
 
 def show_training_cost(comparison: Comparison, tokens: int, models: Sequence[SizedModel]) -> None:
@@ -64,7 +65,7 @@ def show_training_cost(comparison: Comparison, tokens: int, models: Sequence[Siz
     ]
     total = len(rows)
     rows.append(["peak, on each device" if several else "peak", *(format_number(step.peak, "B") for step in steps)])
-    rows.append(["… which is", *(step.moment_words for step in steps)])
+    rows.append(["… during", *(step.moment_words for step in steps)])
     for other in TRAINED_MODELS:
         if other != comparison.trained_model:
             cells = [
@@ -99,7 +100,7 @@ COUNTED = (
     "from its first use to its last.\n\n"
     "- **activations**: what the forward pass keeps for the backward pass. transformers' model computes logits at all "
     "tokens and has dropout; this app's computes them at the 15% that are predicted.\n"
-    "- **for a moment only**: gradients of activations, logits and their softmax, what an optimizer makes during its "
+    "- **moment only**: gradients of activations, logits and their softmax, what an optimizer makes during its "
     "own step.\n"
     "- **gradients** are few at a peak that lies early in the backward pass.\n"
     "- With ZeRO each device holds its part, and stage 3 puts a layer together for a moment.\n\n"
@@ -153,7 +154,7 @@ def _memory(comparison: Comparison, model: SizedModel, batch: TrainingBatch, tra
 
 
 def _parts(step: StepMemory) -> dict[str, int]:
-    return {label: getattr(step, name) for name, label in MEMORY_PARTS.items()}
+    return {SHORT.get(label, label): getattr(step, name) for name, label in MEMORY_PARTS.items()}
 
 
 def _method_overhead(batch: TrainingBatch, teacher: SizedModel, students: Sequence[SizedModel]) -> None:

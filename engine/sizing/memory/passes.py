@@ -18,6 +18,7 @@ class PlayedPass(Operations):
 
     def __init__(self, shape: Shape, rows: int, tokens: int, settings: PassSettings, ledger: StepLedger) -> None:
         super().__init__(shape, rows, tokens, settings, ledger)
+        self._variables: list[TensorEntry] = []  # of attention's function
         self._embedded: TensorEntry | None = None
         self._returned: TensorEntry | None = None  # what the library's attention hands on beside its output
 
@@ -29,14 +30,28 @@ class PlayedPass(Operations):
             mixed = self._fused(whole, layer)
         else:
             # the gradients of queries, keys and values come head by head, and are laid out anew
-            heads = [self.ledger.apply([it], it.elements, it.width, view=True) for it in whole]
+            same = [SAME] if self._flat(layer) else None
+            heads = [self.ledger.apply([it], it.elements, it.width, view=True, gradients=same) for it in whole]
             if self.ours or self.settings.attention == "eager":
                 mixed = self._in_parts(heads, layer, mask)
             else:
                 mixed = self._unfused_sdpa(heads, layer, mask)
-            self.ledger.release(*heads)
-        self.ledger.release(*whole)
+            whole += heads
+        if self.ours or self.shape.family == "albert":  # one function to the end of attention, with its variables
+            self._variables += whole
+        else:
+            self.ledger.release(*whole)
         return mixed
+
+    def _flat(self, layer: int) -> bool:
+        """Whether head by head and token by token are one layout."""
+        return self.length == 1 or self.shape.heads_of(layer) == 1
+
+    def _by_heads(self, x: TensorEntry, layer: int) -> TensorEntry:
+        """`x` as products of many matrices want it: laid out anew, unless batch and heads are one axis anyway."""
+        if self.rows == 1 or self._flat(layer):
+            return self.ledger.apply([x], x.elements, x.width, view=True, gradients=[SAME])
+        return self.copy(x)
 
     def _end_returned(self) -> None:
         if self._returned is not None:
@@ -50,8 +65,11 @@ class PlayedPass(Operations):
         """Fused attention: keeps queries, keys, values, output, a number a row and head, and the mask as numbers."""
         elements, width = heads[0].elements, heads[0].width
         seen = self.tokens if self.ours else self.tokens * self.length  # the library's mask has a row a token
-        beside = 4 * self.tokens * self.shape.heads_of(layer) + width * seen
-        return self.ledger.apply(heads, elements, width, keeps=heads, keeps_output=True, beside=beside)
+        beside = 4 * self.tokens * self.shape.heads_of(layer)
+        mask = self.ledger.tensor(seen, width)
+        mixed = self.ledger.apply(heads, elements, width, keeps=[*heads, mask], keeps_output=True, beside=beside)
+        self.ledger.release(mask)
+        return mixed
 
     def _product(self, one: TensorEntry, other: TensorEntry, elements: int) -> TensorEntry:
         return self.ledger.apply([one, other], elements, one.width, keeps=[one, other])
@@ -59,9 +77,10 @@ class PlayedPass(Operations):
     def _in_parts(self, heads: list[TensorEntry], layer: int, mask: TensorEntry) -> TensorEntry:
         """Scores, their softmax and the mixture as operations of their own."""
         ledger, count = self.ledger, self._scores(layer)
-        query, key = self.copy(heads[0]), self.copy(heads[1])
-        scores = self.replace(self._product(query, key, count))
+        query, key = self._by_heads(heads[0], layer), self._by_heads(heads[1], layer)
+        scores = self._product(query, key, count)
         ledger.release(query, key)
+        scores = self.replace(scores)
         if self.ours:
             seen = ledger.apply([scores], count, scores.width, beside=self.tokens)
         else:  # a mask as exact as the weights is added
@@ -70,12 +89,12 @@ class PlayedPass(Operations):
                 ledger.scratch(wide * count)
             seen = ledger.apply([scores], count, wide, gradients=[SAME if scores.width == wide else 2 * count])
         ledger.release(scores)
-        mixed = self._mix(seen, heads[2], count)
+        mixed = self._mix(seen, heads[2], count, layer)
         if self.ours:
             self._end_returned()
         return mixed
 
-    def _mix(self, scores: TensorEntry, value: TensorEntry, count: int) -> TensorEntry:
+    def _mix(self, scores: TensorEntry, value: TensorEntry, count: int, layer: int) -> TensorEntry:
         ledger = self.ledger
         reads = ledger.cast(scores, 4) if self.gpu and self.half and scores.width == 2 else scores
         shares = ledger.apply([reads], count, reads.width, keeps_output=True)
@@ -83,10 +102,11 @@ class PlayedPass(Operations):
         dropped = self.dropout(shares)
         ledger.release(shares)
         weights = ledger.cast(dropped, value.width) if dropped.width != value.width else dropped
-        values = self.copy(value)
+        values = self._by_heads(value, layer)
         mixed = self._product(weights, values, value.elements)
         ledger.release(values, *([weights] if weights is not dropped else []))
-        merged = ledger.apply([mixed], mixed.elements, mixed.width)
+        same = [SAME] if self.rows == 1 or self._flat(layer) else None
+        merged = ledger.apply([mixed], mixed.elements, mixed.width, view=self._flat(layer), gradients=same)
         ledger.release(mixed)
         self._returned = dropped  # the library hands it on, and it ends with the layer
         return merged
@@ -97,10 +117,10 @@ class PlayedPass(Operations):
         seen = ledger.tensor(self.tokens * self.length, heads[0].width)  # the mask as numbers
         query, key, value = [ledger.cast(it, 4) for it in heads] if narrow else heads
         scaled = [ledger.apply([it], it.elements, 4) for it in (query, key)]
-        copies = [self.copy(it) for it in scaled]
+        copies = [self._by_heads(it, layer) for it in scaled]
         scores = self._product(copies[0], copies[1], count)
         ledger.release(*copies)
-        merged = self._mix(scores, value, count)
+        merged = self._mix(scores, value, count, layer)
         self._end_returned()
         ledger.release(*scaled, seen)
         if narrow:
@@ -117,16 +137,14 @@ class PlayedPass(Operations):
         width = self.settings.width
         row = width * self.length * shape.embedding
         x = ledger.apply([table], elements, width)
-        locals_: list[TensorEntry] = []
+        variables = [] if self.ours else [x]
         if shape.token_types and not self.ours:
             kinds = ledger.parameter("type", shape.token_types * shape.embedding)
-            kind = ledger.apply([kinds], elements, width)
-            locals_ += [x, kind]
-            x = ledger.apply([x, kind], elements, width, gradients=[SAME, SAME])
-        locals_.append(x)
-        x = ledger.apply([x, places], elements, width, gradients=[SAME, 4 * places.elements], scratch=row)
-        if self.ours:
-            ledger.release(locals_.pop())
+            variables.append(ledger.apply([kinds], elements, width))
+            x = ledger.apply(variables, elements, width, gradients=[SAME, SAME])
+        before, x = x, ledger.apply([x, places], elements, width, gradients=[SAME, 4 * places.elements], scratch=row)
+        if before not in variables:
+            ledger.release(before)
         if shape.token_types and self.ours:
             kinds = ledger.parameter("type", shape.token_types * shape.embedding)
             before, x = x, ledger.apply([x, kinds], elements, width, gradients=[SAME, 4 * kinds.elements])
@@ -134,7 +152,7 @@ class PlayedPass(Operations):
         summed, x = x, self.norm(x, "embedding norm", shape.embedding)
         ledger.release(summed)
         normed, x = x, self.dropout(x)
-        ledger.release(normed, *locals_)
+        ledger.release(normed, *variables)
         if not self.ours:
             self._embedded = x  # the library's program holds it to the end
             x.block.holders += 1
@@ -154,7 +172,8 @@ class PlayedPass(Operations):
         mixed = self.attend(x, name, layer, mask)
         spread = self.layer_linear(mixed, f"{name} out", shape.inner_of(layer), shape.hidden)
         middle = self._residual(x, spread, name, drop=shape.family == "albert" or bool(shape.token_types))
-        ledger.release(mixed)
+        ledger.release(mixed, *self._variables)
+        self._variables = []
         name = f"ffn {owner['ffn']}"
         wide = self.layer_linear(middle, f"{name} up", shape.hidden, ffn)
         bent = self.activate(wide)

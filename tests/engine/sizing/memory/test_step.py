@@ -135,3 +135,36 @@ def test_a_plan_that_makes_no_sense_is_refused(wrong: dict) -> None:
         StepPlan(**wrong)
     with pytest.raises(ValueError, match="must not exceed"):
         step_memory(BERT, TrainingBatch(2, 8), StepPlan(micro_batches=3))
+
+
+@pytest.mark.parametrize("shape", [BERT, ALBERT], ids=["bert", "albert"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_what_the_library_keeps_is_what_autograd_packs(shape: Shape, precision: str, attention: str) -> None:
+    """Harm: the peak is right by chance, and activations are told in the wrong measure."""
+    import torch
+
+    from engine.benches.memory import build_model
+
+    plan, batch = StepPlan(attention=attention, device="cpu", dropout=True), TrainingBatch(4, 64, precision)
+    model, kept = build_model(shape, plan), {}
+    own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        place = tensor.untyped_storage().data_ptr()
+        if place not in own:
+            kept[place] = (tensor.untyped_storage().nbytes(), tensor)  # held, or its place is used again
+        return tensor
+
+    ids = torch.randint(0, shape.vocab, (4, 64))
+    mask = torch.ones_like(ids)
+    mask[0, -1] = 0
+    half = precision == "bfloat16"
+    with (
+        torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
+        torch.autocast("cpu", torch.bfloat16, enabled=half),
+    ):
+        loss = model(input_ids=ids, attention_mask=mask, labels=ids).loss
+    assert loss.requires_grad
+    found = sum(size for size, _ in kept.values())
+    assert step_memory(shape, batch, plan).kept == pytest.approx(found, rel=0.005)
