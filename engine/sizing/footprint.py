@@ -6,7 +6,9 @@ Activations are counted by one rule: every tensor that this project's own forwar
 loss, a mask for padding, fused attention) keeps for its backward pass, once for each storage. Fused attention keeps
 queries, keys, values, its output and one number a row and head, but never the (pos, pos) scores. What is only alive for
 a moment, such as the logits before their softmax or gradients of activations, is not counted here: the peak of a step,
-and transformers' own model, are in engine/sizing/memory/step.py. In bfloat16 the residual stream is counted in float32, as LayerNorms leave it on a GPU; on a CPU autocast
+and transformers' own model, are in engine/sizing/memory/step.py.
+
+In bfloat16 the residual stream is counted in float32, as LayerNorms leave it on a GPU; on a CPU autocast
 leaves it in bfloat16 behind a factorised embedding, which keeps 8 bytes a token, layer and hidden dim less.
 """
 
