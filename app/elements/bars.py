@@ -101,11 +101,14 @@ def _segment(
     format_count: Callable[[int], str],
 ) -> str:
     share, colour = count / longest, mix(colours.empty, bar.colour, shade)
-    label = escape(part_label(part)) if share > LEAST_NAMED_SHARE else ""
+    name = escape(part_label(part)) if share > LEAST_NAMED_SHARE else ""
+    # beside something that is as high as the bar, a name that does not fit wraps to a line that nobody sees
+    label = f'<span style="height:100%"></span><span>{name}</span>' if name else ""
     about = escape(f"{bar.name}, {part_label(part)}: {format_count(count)} {unit}, {count / total:.1%}")
     return (
         f'<div class="part {part_class(part)}" tabindex="0" role="img" aria-label="{about}" title="{about}" '
         f'style="width:{100 * share:.3f}%;min-width:2px;background:{colour};'
         f"color:{readable_on(colour)};border-right:1px solid {colours.empty};box-sizing:border-box;"
-        f'display:flex;align-items:center;justify-content:center;overflow:hidden;white-space:nowrap">{label}</div>'
+        f'display:flex;flex-wrap:wrap;align-items:center;justify-content:center;overflow:hidden;white-space:nowrap">'
+        f"{label}</div>"
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import streamlit as st
+
 from app.session.browser import recall, remember
 from app.session.link import set_whole_link, whole_link
 from app.session.widget_values import set_widget_value, widget_key
@@ -13,6 +15,7 @@ from engine.sizing.comparison import MAX_CONFIGURATIONS, MAX_NAME_LENGTH, Compar
 from engine.sizing.shape import ShapeError
 
 COMPARISON_KEY, PROBLEMS_KEY, WRITTEN_LINKS_KEY = "size_comparison", "size_problems", "size_links"
+LARGEST_AMOUNT = 10**12  # tokens, sequences, steps
 MOST_WRITTEN = 500  # links of this session that are told apart from a link that somebody opened
 
 
@@ -101,6 +104,23 @@ def controlled_choice(name: str, options: Sequence[Any], value: Any, change: Cal
     """The same of a selectbox: its options, the place of `value` among them, its key and its callback."""
     arguments = controlled(name, value, change)
     return {"options": options, "index": options.index(arguments.pop("value")), **arguments}
+
+
+def show_number(
+    comparison: Comparison, label: str, name: str, step: int, help: str, *, most: int = LARGEST_AMOUNT
+) -> None:
+    """A number of the comparison's view as a widget: 1 to `most`."""
+    value = controlled(f"size_{name}", getattr(comparison, name), lambda value: change_comparison(**{name: int(value)}))
+    st.number_input(label, 1, most, step=step, help=help, **value)
+
+
+def show_choice(
+    comparison: Comparison, label: str, name: str, options: Sequence[Any], help: str, format_func: Any = str
+) -> None:
+    """A choice of the comparison's view as a widget."""
+    value = getattr(comparison, name)
+    choice = controlled_choice(f"size_{name}", options, value, lambda value: change_comparison(**{name: value}))
+    st.selectbox(label, help=help, format_func=format_func, **choice)
 
 
 def write_link(comparison: Comparison) -> None:

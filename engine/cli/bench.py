@@ -49,6 +49,13 @@ def _bench_examine(case: str, repeats: int) -> tuple[Found, str]:
     return found, as_text(found)
 
 
+def _bench_memory(case: str, repeats: int) -> tuple[Found, str]:
+    from engine.benches.memory import as_markdown, bench_memory
+
+    found = bench_memory(repeats)
+    return found, as_markdown(found)
+
+
 @dataclass(frozen=True)
 class Bench:
     """One thing that can be measured."""
@@ -66,6 +73,7 @@ BENCHES = {
     "methods": Bench("a step of each", _bench_methods, 3, "rounds of 5 steps", METHOD_CASES),
     "int8": Bench("at which width it pays", _bench_int8, 21, "passes", INT8_CASES),
     "size": Bench("the calculator", _bench_size, 7, "answers", page_command="python -m app.size.bench"),
+    "memory": Bench("what a training step holds", _bench_memory, 1, "tables"),
     "examine": Bench("the inheritance score", _bench_examine, 3, "scores", page_command="python -m app.examine.bench"),
 }
 

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from engine.cli.arguments import add_flags, add_runs_folder
 from engine.cli.notes import say
+from engine.cli.size_cost import add_cost_arguments, check_cost_choices, find_cost
 from engine.cli.size_models import NamedShape, add_models, find_models
 from engine.sizing.shape import FAMILIES, SHARINGS, Shape
 
@@ -58,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     more.add_argument("--batch", type=int, default=32, help="sequences of a training step (default: 32)")
     more.add_argument("--steps", type=int, default=100_000, help="training steps, for --measure (default: 100,000)")
     more.add_argument("--precision", default="float32", help=f"{_one_of(PRECISIONS)} (default: float32)")
+    add_cost_arguments(more)
     more.add_argument("--device", help=f"a card for the latency bound: {_one_of(ACCELERATORS)}")
     more.add_argument("--verify", action="store_true", help="build the models without weights and count their tensors")
     more.add_argument("--measure", action="store_true", help="measure this machine's rates; takes a few seconds")
@@ -132,6 +134,7 @@ def _check_choices(arguments: argparse.Namespace) -> None:
             raise ValueError(f"--{name} must be one of {', '.join(choices)}, got {value[:60]!r}.")
     if arguments.device is not None:
         find_accelerator(arguments.device)
+    check_cost_choices(arguments)
 
 
 def _models(arguments: argparse.Namespace) -> list[NamedShape]:
@@ -202,47 +205,8 @@ def _answer(model: tuple[str, Shape], arguments: argparse.Namespace) -> dict[str
 
         answer["formula"] = [vars(term) for term in formula_terms(shape)]
     if arguments.cost or arguments.device or arguments.measure:
-        answer["cost"] = _cost(shape, tokens, arguments)
+        answer["cost"] = find_cost(shape, tokens, arguments)
     return answer
-
-
-def _cost(shape: Shape, tokens: int, arguments: argparse.Namespace) -> dict[str, Any]:
-    from engine.sizing.footprint import (
-        TRAINING_PRECISIONS,
-        TrainingBatch,
-        flops,
-        flops_by_part,
-        training_flops,
-        training_memory,
-    )
-    from engine.sizing.roofline import find_accelerator, roofline_bound
-
-    training = arguments.precision if arguments.precision in TRAINING_PRECISIONS else "bfloat16"
-    batch = TrainingBatch(arguments.batch, tokens, training)
-    memory = training_memory(shape, batch)
-    found: dict[str, Any] = {
-        "tokens": tokens,
-        "flops": flops(shape, tokens),
-        "flops_a_token": flops(shape, tokens) / tokens,
-        "flops_by_part": flops_by_part(shape, tokens),
-        "training": {
-            "sequences": batch.sequences,
-            "precision": training,
-            "bytes": vars(memory) | {"total": memory.total},
-            "flops_a_step": training_flops(shape, batch),
-        },
-    }
-    if arguments.device:
-        device = find_accelerator(arguments.device)
-        least = roofline_bound(shape, device, tokens, 1, arguments.precision)
-        found["latency_bound"] = {
-            "device": device.label,
-            "source": device.source,
-            "precision": arguments.precision,
-            "seconds": least.seconds,
-            "limit": least.limit,
-        }
-    return found
 
 
 def _shapes_for_budget(shape: Shape, arguments: argparse.Namespace) -> dict[str, Any]:

@@ -5,8 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from engine.settings.amounts import format_duration, format_number
+from engine.sizing.memory.state import OPTIMIZER_LABELS
 from engine.sizing.shape import Shape
 
+MEMORY_PARTS = {  # of a step at its fullest moment: heading -> name in the answer
+    "weights": "weights",
+    "optimizer": "optimizer",
+    "gradients": "gradients",
+    "activations": "activations",
+    "copies": "copies",
+    "moment only": "moment",
+}
 TENSORS_HEAD = f"{'tensor':32} {'formula':>20} {'in one':>15} {'stored':>6} {'runs':>5} {'total':>15}"
 
 
@@ -90,21 +99,71 @@ def _details(model: dict[str, Any], named: bool) -> list[str]:
             lines.append(f"  {term['part']}: {term['symbols']} = {term['numbers']} = {term['value']:,}")
     if "cost" in model:
         cost = model["cost"]
-        training = cost["training"]
-        lines += [
+        lines.append(
             f"running{title}: {format_number(cost['flops'], 'FLOP')} for a sequence of {cost['tokens']:,} tokens, "
             f"{format_number(cost['flops_a_token'], 'FLOP')} a token; "
-            f"attention scores {cost['flops_by_part']['attention scores'] / cost['flops']:.1%} of it",
-            f"training{title}: {training['sequences']:,} sequences in {training['precision']}: "
-            + ", ".join(f"{name} {format_number(size, 'B')}" for name, size in training["bytes"].items())
-            + f"; {format_number(training['flops_a_step'], 'FLOP')} a step",
-        ]
+            f"attention scores {cost['flops_by_part']['attention scores'] / cost['flops']:.1%} of it"
+        )
+        lines += [*_layer_work(cost["flops_a_layer"]), *_running_memory(cost["inference"])]
+        lines += _training(cost["training"], cost["tokens"], title)
         if "latency_bound" in cost:
             least = cost["latency_bound"]
             lines.append(
                 f"at least {format_duration(least['seconds'])} a sequence on {least['device']} in "
                 f"{least['precision']}, for its {least['limit']} ({least['source']})"
             )
+    return lines
+
+
+def _layer_work(layers: list[dict[str, int]]) -> list[str]:
+    """One line where all layers are alike; otherwise the most and the least."""
+    totals = [sum(layer.values()) for layer in layers]
+    if len(set(totals)) > 1:
+        least, most = (format_number(size, "FLOP") for size in (min(totals), max(totals)))
+        return [f"  a layer: {least} to {most}"]
+    parts = ", ".join(f"{part} {format_number(work, 'FLOP')}" for part, work in layers[0].items())
+    return [f"  a layer: {format_number(totals[0], 'FLOP')} ({parts})"]
+
+
+def _running_memory(rows: list[dict[str, Any]]) -> list[str]:
+    lines = [f"memory while running, weights in {rows[0]['precision']}: {format_number(rows[0]['weights'], 'B')}, and"]
+    for name in dict.fromkeys(_implementation(row) for row in rows):
+        beside = (
+            f"{format_number(row['beside'], 'B')} for {row['sequences']:,} sequence{'s' * (row['sequences'] > 1)}"
+            for row in rows
+            if _implementation(row) == name
+        )
+        lines.append(f"  {name:20} {', '.join(beside)}")
+    return lines
+
+
+def _implementation(row: dict[str, Any]) -> str:
+    return "ours" if row["implementation"] == "ours" else f"transformers, {row['attention']}"
+
+
+def _training(training: dict[str, Any], tokens: int, title: str) -> list[str]:
+    """What a step computes and holds: a row an implementation, at its fullest moment."""
+    how = [f"{training['sequences']:,} sequences of {tokens:,} tokens in {training['precision']}"]
+    how.append(OPTIMIZER_LABELS[training["optimizer"]])
+    how += ["every layer checkpointed"] if training["checkpointing"] else []
+    how += [f"in {training['micro_batches']:,} micro-batches"] if training["micro_batches"] > 1 else []
+    if training["devices"] > 1:
+        how.append(f"on each of {training['devices']:,} devices")
+        how.append(f"ZeRO stage {training['zero']} ({training['sharded']} cut up)")
+    lines = [f"training{title}: {', '.join(how)}; {format_number(training['flops_a_step'], 'FLOP')} a step"]
+    lines.append(f"  {'at its fullest moment':26}" + "".join(f"{part:>12}" for part in MEMORY_PARTS) + f"{'peak':>10}")
+    for row in training["peaks"]:
+        name = f"{row['device'].upper()}: {_implementation(row)}"
+        sizes = "".join(f"{format_number(row[key], 'B'):>12}" for key in MEMORY_PARTS.values())
+        lines.append(f"  {name:26}{sizes}{format_number(row['peak'], 'B'):>10}  {row['when']}")
+    held = [row for row in training["peaks"] if "peak_while_output_is_held" in row]
+    if held:
+        more = max(row["peak_while_output_is_held"] - row["peak"] for row in held)
+        lines.append(f"  up to {format_number(more, 'B')} more while a program holds transformers' output")
+    if training["no_transformers_class"]:
+        lines.append(f"  ours alone: {training['no_transformers_class']}")
+    lines.append("  moment only: logits, gradients of activations and the like; not counted: the process, libraries,")
+    lines.append("  workspaces. CPU rows are held to torch's own record, GPU rows follow torch's rules")
     return lines
 
 

@@ -22,6 +22,7 @@ SHAPE_FIELDS = tuple(  # what a size depends on, and what a person edits
 SWITCH_FIELDS = ("pooler", "mlm_head", "pair_head", "tied")
 CHOICE_FIELDS = ("family", "sharing", "activation")
 NUMBER_FIELDS = tuple(name for name in SHAPE_FIELDS if name not in (*SWITCH_FIELDS, *CHOICE_FIELDS))
+TRAINED_MODELS = ("transformers-sdpa", "transformers-eager", "ours")  # whose model, and with which attention
 TABS = ("formula", "tensors", "cost", "backwards", "what-if", "papers")
 _ODD_RATIOS = 64  # an FFN that is a whole number of 64ths of the width goes on being that
 
@@ -98,6 +99,13 @@ class Comparison:
     sequences: int = 32
     precision: str = "float32"  # of training
     run_precision: str = "bfloat16"  # of running on a device
+    trained_model: str = "transformers-sdpa"  # one of TRAINED_MODELS
+    memory_device: str = "gpu"  # on which it is trained
+    optimizer: str = "adamw"
+    checkpointing: str = "no"  # or yes
+    micro_batches: int = 1
+    devices: int = 1  # that train together
+    zero: int = 0  # stage of ZeRO over them
     device: str = ""
     steps: int = 100_000
     sweep: str = "embedding"  # the control that moves in a what-if curve

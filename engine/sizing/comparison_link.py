@@ -18,6 +18,7 @@ from engine.sizing.comparison import (
     SHAPE_FIELDS,
     SWITCH_FIELDS,
     TABS,
+    TRAINED_MODELS,
     Comparison,
     Configuration,
     clean_name,
@@ -25,6 +26,8 @@ from engine.sizing.comparison import (
     editable_fields,
 )
 from engine.sizing.footprint import PRECISIONS, TRAINING_PRECISIONS
+from engine.sizing.memory.operations import MEMORY_DEVICES
+from engine.sizing.memory.state import OPTIMIZER_LABELS
 from engine.sizing.presets import PRESETS, find_preset
 from engine.sizing.roofline import DEVICE_LABELS
 from engine.sizing.shape import DERIVED_FIELDS, Shape, ShapeError
@@ -43,6 +46,13 @@ _VIEW: dict[str, tuple[str, Sequence[str] | tuple[int, int]]] = {  # link's word
     "tokens": ("tokens", (1, 10**12)),
     "batch": ("sequences", (1, 10**12)),
     "precision": ("precision", TRAINING_PRECISIONS),
+    "trained": ("trained_model", TRAINED_MODELS),
+    "on": ("memory_device", MEMORY_DEVICES),
+    "optimizer": ("optimizer", tuple(OPTIMIZER_LABELS)),
+    "checkpointing": ("checkpointing", ("no", "yes")),
+    "micro": ("micro_batches", (1, 10**12)),
+    "devices": ("devices", (1, 10**6)),
+    "zero": ("zero", (0, 3)),
     "run": ("run_precision", tuple(PRECISIONS)),
     "device": ("device", tuple(DEVICE_LABELS)),
     "steps": ("steps", (1, 10**12)),

@@ -5,8 +5,10 @@ Integer arithmetic; knows no torch. What Weight-Inherited Distillation adds is i
 Activations are counted by one rule: every tensor that this project's own forward pass (engine/model/bert.py, masked-LM
 loss, a mask for padding, fused attention) keeps for its backward pass, once for each storage. Fused attention keeps
 queries, keys, values, its output and one number a row and head, but never the (pos, pos) scores. What is only alive for
-a moment, such as the logits before their softmax or gradients of activations, is not counted, so a process needs more
-than this. In bfloat16 the residual stream is counted in float32, as LayerNorms leave it on a GPU; on a CPU autocast
+a moment, such as the logits before their softmax or gradients of activations, is not counted here: the peak of a step,
+and transformers' own model, are in engine/sizing/memory/step.py.
+
+In bfloat16 the residual stream is counted in float32, as LayerNorms leave it on a GPU; on a CPU autocast
 leaves it in bfloat16 behind a factorised embedding, which keeps 8 bytes a token, layer and hidden dim less.
 """
 
@@ -16,6 +18,7 @@ from dataclasses import dataclass
 
 from engine.sizing.cost import (
     layer_multiply_adds,
+    linear_multiply_adds,
     multiply_adds,
     parameters,
     parameters_by_part,
@@ -81,6 +84,17 @@ def flops_by_part(shape: Shape, tokens: int, predicted: int | None = None) -> di
     parts["heads"] += 4 * shape.hidden if shape.pair_head else 0
     assert sum(parts.values()) == total
     return parts
+
+
+def layer_flops(shape: Shape, tokens: int, layer: int = 0) -> dict[str, int]:
+    """FLOPs of `layer` (0-based) for one sequence: "attention" and "ffn", its linears, and "attention scores"."""
+    hidden, inner, ffn = shape.hidden, shape.inner_of(layer), shape.ffn_of(layer)
+    linears = {"attention": [(hidden, inner)] * 3 + [(inner, hidden)], "ffn": [(hidden, ffn), (ffn, hidden)]}
+    work = {
+        part: 2 * tokens * sum(linear_multiply_adds(shape, wide, out) for wide, out in sizes)
+        for part, sizes in linears.items()
+    }
+    return work | {"attention scores": 4 * tokens * tokens * inner}
 
 
 def predicted_tokens(tokens: int) -> int:
@@ -184,3 +198,9 @@ def autocast_copy_bytes(shape: Shape, batch: TrainingBatch) -> int:
 def training_flops(shape: Shape, batch: TrainingBatch) -> int:
     """FLOPs of one training step: a forward pass, and twice as much backward (each product has two gradients)."""
     return 3 * batch.sequences * flops(shape, batch.tokens, predicted_tokens(batch.tokens))
+
+
+def recomputed_flops(shape: Shape, batch: TrainingBatch) -> int:
+    """FLOPs that checkpointing every layer adds to a training step: each layer's forward pass once more."""
+    layers, times = (range(shape.layers), 1) if shape.uneven else (range(1), shape.layers)
+    return batch.sequences * times * sum(sum(layer_flops(shape, batch.tokens, layer).values()) for layer in layers)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from engine.sizing.comparison import (
     MAX_CONFIGURATIONS,
     TABS,
+    TRAINED_MODELS,
     Comparison,
     Configuration,
     clean_name,
@@ -42,6 +43,13 @@ def comparisons(draw: st.DrawFn) -> Comparison:
         part=draw(st.sampled_from(["", "attention", "layer norms"])),
         tokens=draw(st.integers(1, 10**12)),
         device=draw(st.sampled_from(["", "h100", "here"])),
+        trained_model=draw(st.sampled_from(TRAINED_MODELS)),
+        memory_device=draw(st.sampled_from(["gpu", "cpu"])),
+        optimizer=draw(st.sampled_from(["adamw", "adamw-8bit", "muon"])),
+        checkpointing=draw(st.sampled_from(["no", "yes"])),
+        micro_batches=draw(st.integers(1, 10**12)),
+        devices=draw(st.integers(1, 10**6)),
+        zero=draw(st.integers(0, 3)),
         budget=draw(st.sampled_from(["55M", "1.5e6", "12,000"])),
         keep=draw(st.sampled_from([(), ("layers",), ("layers", "vocab")])),
     )
