@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from engine.model.bert import Bert
 from engine.model.pruning import convert
+from engine.model.stored_tensors import FLOATS, StoredTensor, as_loaded, of_today, stored_tensors
 from engine.model.transformers_config import (
     FAMILIES,
     inner_group,
@@ -80,7 +80,6 @@ _DISTILBERT_NAMES = (
     *_COMMON,
 )
 _NAMES = {"bert": _BERT_NAMES, "distilbert": _DISTILBERT_NAMES, "albert": _ALBERT_NAMES}
-_FLOATS = ("float32", "float16", "bfloat16", "float64", "F32", "F16", "BF16", "F64")  # torch's names, and safetensors'
 
 
 def transformers_name(name: str, kind: str) -> str:
@@ -122,17 +121,6 @@ _MOST_LAYERS = 1000  # that share their weights
 _NUMBERS = 1 << 22  # looked at together, so that a check of gigabytes needs megabytes
 
 
-@dataclass(frozen=True)
-class StoredTensor:
-    """What is known of a tensor without reading it."""
-
-    size: tuple[int, ...]
-    kind: str  # of number: torch's name, or safetensors'
-
-
-_Stored = TypeVar("_Stored", Tensor, StoredTensor)
-
-
 def checked_shape(config: dict[str, Any], stored: Mapping[str, StoredTensor], apart: bool = False) -> Shape:
     """The Shape of a library checkpoint whose tensors are all there, of the right size and of floating-point numbers.
 
@@ -141,7 +129,7 @@ def checked_shape(config: dict[str, Any], stored: Mapping[str, StoredTensor], ap
     Raises:
         ShapeError: the checkpoint is of another kind, or its tensors do not fit its config.
     """
-    stored = _of_today(stored)
+    stored = of_today(stored)
     shape = shape_from_transformers(config, stored)
     if apart:
         shape = shape.replace(tied=False)
@@ -160,7 +148,7 @@ def checked_shape(config: dict[str, Any], stored: Mapping[str, StoredTensor], ap
         for theirs, size in there
         if stored[theirs].size != size
     ]
-    kinds = [f"{theirs} holds {stored[theirs].kind}" for theirs, _ in there if stored[theirs].kind not in _FLOATS]
+    kinds = [f"{theirs} holds {stored[theirs].kind}" for theirs, _ in there if stored[theirs].kind not in FLOATS]
     problems = []
     if len(missing) == 1 and missing[0] == transformers_name("head.decoder.bias", model_type(shape)):
         problems.append(f"it unties its decoder, and {missing[0]} is missing (version 5 of transformers adds zeros).")
@@ -191,44 +179,19 @@ def decoder_apart(config: dict[str, Any], tensors: Mapping[str, Tensor]) -> bool
 
     The library then does not tie them, with a warning: what is stored is what was trained.
     """
-    tensors = _of_today(tensors)
+    tensors = of_today(tensors)
     shape = shape_from_transformers(config, tensors)
     kind = model_type(shape)
     table = tensors.get(_source("embeddings.word.weight", config, shape, tensors))
     decoder = tensors.get(transformers_name("head.decoder.weight", kind))
     if not shape.tied or table is None or decoder is None:
         return False
-    if any(it.kind not in _FLOATS for it in stored_tensors({"table": table, "decoder": decoder}).values()):
+    if any(it.kind not in FLOATS for it in stored_tensors({"table": table, "decoder": decoder}).values()):
         return True  # so that checked_shape looks at the decoder, too, and says what it holds
     return (
         not torch.equal(table, decoder)
         if table.dtype == decoder.dtype
         else not torch.equal(table.float(), decoder.float())
-    )
-
-
-def rounding(config: dict[str, Any], stored: Mapping[str, StoredTensor]) -> str:
-    """The kind of number, float16 or bfloat16, to which the library rounds a checkpoint as it loads it; "" for none.
-
-    It is what the config says, else what the first tensor holds; transformers before version 5 rounded nothing.
-
-    Raises:
-        ShapeError: the config names no kind of floating-point number.
-    """
-    stated = next((config[name] for name in ("dtype", "torch_dtype") if config.get(name)), None)
-    if stated and stated not in _FLOATS[:4]:
-        raise ShapeError(
-            [f"dtype in config.json should be one of {', '.join(_FLOATS[:4])}, got {on_one_line(stated, 20)!r}."]
-        )
-    kinds = {"F16": "float16", "BF16": "bfloat16"}
-    held = [kinds.get(tensor.kind, tensor.kind) for tensor in stored.values() if tensor.kind in _FLOATS]
-    kind = str(stated) if stated else next(iter(held), "")
-    return kind if kind in kinds.values() and set(held) != {kind} else ""
-
-
-def _as_loaded(config: dict[str, Any], tensors: Mapping[str, Tensor]) -> torch.dtype:
-    return {"float16": torch.float16, "bfloat16": torch.bfloat16}.get(
-        rounding(config, stored_tensors(tensors)), torch.float32
     )
 
 
@@ -240,10 +203,10 @@ def check_finite(config: dict[str, Any], shape: Shape, tensors: Mapping[str, Ten
     Raises:
         ShapeError: a tensor of the model holds NaN, an infinity or a number that is too large.
     """
-    tensors = _of_today(tensors)
+    tensors = of_today(tensors)
     with torch.device("meta"):
         names = [name for name, _ in Bert(shape).named_parameters()]
-    kind = _as_loaded(config, tensors)
+    kind = as_loaded(config, tensors)
     for theirs in sorted({_source(name, config, shape, tensors) for name in names}):
         if not all(bool(part.to(kind).isfinite().all()) for part in tensors[theirs].reshape(-1).split(_NUMBERS)):
             raise ShapeError(
@@ -257,48 +220,13 @@ def from_transformers(config: dict[str, Any], tensors: Mapping[str, Tensor]) -> 
     Raises:
         ShapeError: the checkpoint is of another kind, or a tensor is missing or of another size.
     """
-    tensors = _of_today(tensors)
+    tensors = of_today(tensors)
     shape = checked_shape(config, stored_tensors(tensors), decoder_apart(config, tensors))
-    bert, kind = Bert(shape), _as_loaded(config, tensors)
+    bert, kind = Bert(shape), as_loaded(config, tensors)
     with torch.no_grad():
         for name, parameter in bert.named_parameters():
             parameter.copy_(tensors[_source(name, config, shape, tensors)].to(kind).float())
     return bert
-
-
-def stored_tensors(tensors: Mapping[str, Tensor]) -> dict[str, StoredTensor]:
-    """What is known of `tensors` without their values; what is no block of numbers in memory says so as its kind."""
-    return {
-        name: StoredTensor(() if tensor.is_nested else tuple(tensor.shape), _kind_of_numbers(tensor))
-        for name, tensor in tensors.items()
-    }
-
-
-def _kind_of_numbers(tensor: Tensor) -> str:
-    if tensor.is_nested:
-        return "nested tensors"
-    if tensor.layout != torch.strided:
-        return f"a tensor with the layout {str(tensor.layout).removeprefix('torch.')}"
-    if tensor.is_meta:
-        return "no values"
-    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-        return "fewer numbers than its size says"  # a few kilobytes could ask for any amount of memory
-    return str(tensor.dtype).removeprefix("torch.")
-
-
-def _of_today(tensors: Mapping[str, _Stored]) -> dict[str, _Stored]:
-    """Tensors by their names as the library has them since 2019.
-
-    Raises:
-        ShapeError: one is there by both names.
-    """
-    today: dict[str, _Stored] = {}
-    for name, tensor in tensors.items():
-        new = re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", name))
-        if new in today:
-            raise ShapeError([f"The tensor {on_one_line(new)} is there twice, by its name and by the one of 2018."])
-        today[new] = tensor
-    return today
 
 
 def _source(name: str, config: dict[str, Any], shape: Shape, stored: Collection[str]) -> str:

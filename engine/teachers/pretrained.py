@@ -66,7 +66,8 @@ def local_outline(path: str) -> CheckpointOutline:
 
 @functools.lru_cache(maxsize=16)  # a form asks at every touch, and the numbers of a gigabyte take a second to check
 def _outline(folder: Path, state: tuple[tuple[str, int, int], ...]) -> CheckpointOutline:
-    from engine.model.transformers_format import check_finite, checked_shape, decoder_apart, rounding, stored_tensors
+    from engine.model.stored_tensors import rounding, stored_tensors
+    from engine.model.transformers_format import check_finite, checked_shape, decoder_apart
 
     with in_one_sentence(folder.name):
         config, tensors = read_config(folder / "config.json"), read_tensors(folder)
@@ -147,7 +148,8 @@ def hub_outline(id: str) -> CheckpointOutline:
 
 def _shape_on_the_hub(config: dict[str, Any], weights: Any) -> Shape:
     """The shape of a checkpoint whose tensors' names, sizes and dtypes alone are here, as the Hub tells them."""
-    from engine.model.transformers_format import StoredTensor, checked_shape, shape_from_transformers
+    from engine.model.stored_tensors import StoredTensor
+    from engine.model.transformers_format import checked_shape, shape_from_transformers
 
     files = getattr(weights, "files_metadata", {})
     stored = {
