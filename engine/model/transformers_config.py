@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from engine.settings.error_text import on_one_line
 from engine.settings.transformers_import import default_config
 from engine.sizing.shape import NORM_EPS, Shape, ShapeError
 
@@ -174,12 +175,12 @@ def _refuse_features(config: dict[str, Any]) -> None:
         raise ShapeError(["Only encoders can be read; this checkpoint's config says that it is a decoder."])
     if config.get("pruned_heads"):
         raise ShapeError(["This checkpoint's config lists pruned_heads, which cannot be read; save it with all heads."])
-    if quantised := config.get("quantization_config"):
+    if (quantised := config.get("quantization_config")) is not None:
         how = quantised.get("quant_method", "a method not named") if isinstance(quantised, dict) else quantised
         raise ShapeError(
             [
-                f"This checkpoint is quantised ({str(how)[:40]}), and its numbers mean nothing without their scales; "
-                "save it dequantised, in float16 or float32."
+                f"This checkpoint is quantised ({on_one_line(how, 40)}), and its numbers mean nothing without their "
+                "scales; save it dequantised, in float16 or float32."
             ]
         )
 
@@ -194,6 +195,8 @@ def _value(config: dict[str, Any], kind: str, name: str) -> Any:
     if kind == "distilbert" and name in _DISTILBERT_FIELDS:  # three of them the library reads by either name
         names = [_DISTILBERT_FIELDS[name], *({name} - {"intermediate_size", "hidden_act"})]
     wanted = _TYPES.get(name, int)
+    if len({str(config[name]) for name in names if name in config}) > 1:
+        raise ShapeError([f"{' and '.join(names)} in config.json are one number by two names, and differ."])
     for name in names:
         if name not in config:
             continue

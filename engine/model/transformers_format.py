@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from engine.model.bert import Bert
 from engine.model.pruning import convert
+from engine.model.stored_tensors import FLOATS, StoredTensor, as_loaded, of_today, stored_tensors
 from engine.model.transformers_config import (
     FAMILIES,
     inner_group,
@@ -25,6 +25,7 @@ from engine.model.transformers_config import (
     transformers_config,
     unrolled,
 )
+from engine.settings.error_text import on_one_line
 from engine.sizing.shape import NORM_EPS, Shape, ShapeError
 
 _COMMON = (
@@ -79,7 +80,6 @@ _DISTILBERT_NAMES = (
     *_COMMON,
 )
 _NAMES = {"bert": _BERT_NAMES, "distilbert": _DISTILBERT_NAMES, "albert": _ALBERT_NAMES}
-_FLOATS = ("float32", "float16", "bfloat16", "float64", "F32", "F16", "BF16", "F64")  # torch's names, and safetensors'
 
 
 def transformers_name(name: str, kind: str) -> str:
@@ -118,14 +118,7 @@ def transformers_objections(shape: Shape) -> list[str]:
 
 
 _MOST_LAYERS = 1000  # that share their weights
-
-
-@dataclass(frozen=True)
-class StoredTensor:
-    """What is known of a tensor without reading it."""
-
-    size: tuple[int, ...]
-    kind: str  # of number: torch's name, or safetensors'
+_NUMBERS = 1 << 22  # looked at together, so that a check of gigabytes needs megabytes
 
 
 def checked_shape(config: dict[str, Any], stored: Mapping[str, StoredTensor], apart: bool = False) -> Shape:
@@ -136,10 +129,13 @@ def checked_shape(config: dict[str, Any], stored: Mapping[str, StoredTensor], ap
     Raises:
         ShapeError: the checkpoint is of another kind, or its tensors do not fit its config.
     """
-    stored = {_today(name): tensor for name, tensor in stored.items()}
+    stored = of_today(stored)
     shape = shape_from_transformers(config, stored)
     if apart:
         shape = shape.replace(tied=False)
+    padding = config.get("pad_token_id")
+    if isinstance(padding, int) and not -shape.vocab <= padding < shape.vocab:
+        raise ShapeError([f"pad_token_id is {on_one_line(padding, 20)}, and there are {shape.vocab:,} rows of words."])
     if shape.layers > (_MOST_LAYERS if shape.sharing == "all" else len(stored)):  # building them would take minutes
         raise ShapeError([f"The config says {shape.layers:,} layers, and the weights hold {len(stored):,} tensors."])
     with torch.device("meta"):
@@ -152,16 +148,18 @@ def checked_shape(config: dict[str, Any], stored: Mapping[str, StoredTensor], ap
         for theirs, size in there
         if stored[theirs].size != size
     ]
-    kinds = [f"{theirs} holds {stored[theirs].kind}" for theirs, _ in there if stored[theirs].kind not in _FLOATS]
+    kinds = [f"{theirs} holds {stored[theirs].kind}" for theirs, _ in there if stored[theirs].kind not in FLOATS]
     problems = []
-    if missing:
+    if len(missing) == 1 and missing[0] == transformers_name("head.decoder.bias", model_type(shape)):
+        problems.append(f"it unties its decoder, and {missing[0]} is missing (version 5 of transformers adds zeros).")
+    elif missing:
         problems.append(
             f"the tensor {missing[0]} is missing." if len(missing) == 1 else _many_missing(missing, sources, stored)
         )
     if sizes:
         problems.append(sizes[0] if len(sizes) == 1 else f"{len(sizes)} tensors are of another size: {sizes[0]}")
     if kinds:
-        problems.append(f"{kinds[0]}, and floating-point numbers were expected; save the weights dequantised.")
+        problems.append(f"{kinds[0]}, and floating-point numbers were expected; save the weights as plain float32.")
     if problems:
         raise ShapeError([f"The checkpoint does not fit its own config: {problems[0]}", *problems[1:]])
     return shape
@@ -173,7 +171,7 @@ def _many_missing(missing: list[str], sources: Mapping[str, str], stored: Mappin
     bare = missing[0].partition(".")[2]
     ends |= {name.removesuffix(bare) for name in stored if name.endswith(f".{bare}")}
     prefix = min(ends, key=len, default="")
-    return f"{text}; they may be prefixed with {prefix[:30]}" if prefix else f"{text}."
+    return f"{text}; they may be prefixed with {on_one_line(prefix, 30)}" if prefix else f"{text}."
 
 
 def decoder_apart(config: dict[str, Any], tensors: Mapping[str, Tensor]) -> bool:
@@ -181,12 +179,15 @@ def decoder_apart(config: dict[str, Any], tensors: Mapping[str, Tensor]) -> bool
 
     The library then does not tie them, with a warning: what is stored is what was trained.
     """
+    tensors = of_today(tensors)
     shape = shape_from_transformers(config, tensors)
     kind = model_type(shape)
     table = tensors.get(_source("embeddings.word.weight", config, shape, tensors))
     decoder = tensors.get(transformers_name("head.decoder.weight", kind))
     if not shape.tied or table is None or decoder is None:
         return False
+    if any(it.kind not in FLOATS for it in stored_tensors({"table": table, "decoder": decoder}).values()):
+        return True  # so that checked_shape looks at the decoder, too, and says what it holds
     return (
         not torch.equal(table, decoder)
         if table.dtype == decoder.dtype
@@ -194,45 +195,38 @@ def decoder_apart(config: dict[str, Any], tensors: Mapping[str, Tensor]) -> bool
     )
 
 
-def check_finite(tensors: Mapping[str, Tensor]) -> None:
-    """Refuses weights that are no numbers.
+def check_finite(config: dict[str, Any], shape: Shape, tensors: Mapping[str, Tensor]) -> None:
+    """Refuses weights that are no numbers as they are loaded; tensors that no model asks for may hold anything.
+
+    `shape`: what checked_shape found.
 
     Raises:
-        ShapeError: a tensor holds NaN or an infinity.
+        ShapeError: a tensor of the model holds NaN, an infinity or a number that is too large.
     """
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+    tensors = of_today(tensors)
+    with torch.device("meta"):
+        names = [name for name, _ in Bert(shape).named_parameters()]
+    kind = as_loaded(config, tensors)
+    for theirs in sorted({_source(name, config, shape, tensors) for name in names}):
+        if not all(bool(part.to(kind).isfinite().all()) for part in tensors[theirs].reshape(-1).split(_NUMBERS)):
             raise ShapeError(
-                [f"The tensor {name[:100]} holds NaN or infinite numbers; save the weights again, or take others."]
+                [f"The tensor {theirs} holds NaN or infinite numbers; save the weights again, or take others."]
             )
 
 
 def from_transformers(config: dict[str, Any], tensors: Mapping[str, Tensor]) -> Bert:
-    """Our model with a library checkpoint's weights, in float32.
+    """Our model with a library checkpoint's weights, in float32, rounded where the library rounds them.
 
     Raises:
         ShapeError: the checkpoint is of another kind, or a tensor is missing or of another size.
     """
-    tensors = {_today(name): tensor for name, tensor in tensors.items()}
+    tensors = of_today(tensors)
     shape = checked_shape(config, stored_tensors(tensors), decoder_apart(config, tensors))
-    bert = Bert(shape)
+    bert, kind = Bert(shape), as_loaded(config, tensors)
     with torch.no_grad():
         for name, parameter in bert.named_parameters():
-            parameter.copy_(tensors[_source(name, config, shape, tensors)].float())
+            parameter.copy_(tensors[_source(name, config, shape, tensors)].to(kind).float())
     return bert
-
-
-def stored_tensors(tensors: Mapping[str, Tensor]) -> dict[str, StoredTensor]:
-    """What is known of `tensors` without their values."""
-    return {
-        name: StoredTensor(tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
-        for name, tensor in tensors.items()
-    }
-
-
-def _today(name: str) -> str:
-    """A tensor's name as the library has it since 2019."""
-    return re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", name))
 
 
 def _source(name: str, config: dict[str, Any], shape: Shape, stored: Collection[str]) -> str:
@@ -243,7 +237,8 @@ def _source(name: str, config: dict[str, Any], shape: Shape, stored: Collection[
         theirs = re.sub(r"layer_groups\.(\d+)\.albert_layers\.0", partial(_unrolled_place, config), theirs)
     if name == "head.bias" and kind != "distilbert":
         own = transformers_name("head.decoder.bias", kind)
-        # the decoder's is the one that the library adds; where the config unties, it makes a new one if none is stored
+        # the decoder's is the one that the library adds; where the config unties and none is stored, its version 5 adds
+        # zeros and its version 4 the head's, so that one is wanted
         return own if own in stored or not config.get("tie_word_embeddings", True) else theirs
     # an encoder saved on its own has no "bert." in front of its names
     bare = theirs.removeprefix(f"{kind}.")

@@ -21,5 +21,11 @@ def disk_reason(error: BaseException) -> str:
     return str(getattr(error, "strerror", None) or error)
 
 
+def on_one_line(text: object, most: int = 100) -> str:
+    """`text` of somebody else's making for a sentence: at most `most` letters, none of them a line end or a control."""
+    shown = "".join(letter if letter.isprintable() else "\ufffd" for letter in str(text)[: most + 1])
+    return shown if len(shown) <= most else f"{shown[: most - 1]}…"
+
+
 def _lines(error: BaseException) -> list[str]:
     return [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]

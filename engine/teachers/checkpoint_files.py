@@ -9,15 +9,16 @@ from __future__ import annotations
 import codecs
 import contextlib
 import json
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.settings.error_text import first_line, last_line
+from engine.settings.error_text import first_line, last_line, on_one_line
 from engine.settings.transformers_import import config_of, tokenizer_in
 from engine.sizing.shape import ShapeError
-from engine.text.vocabulary import VocabularyError, check_vocabulary
+from engine.text.vocabulary import VocabularyError, check_added_tokens, check_vocabulary
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,8 +28,9 @@ TOKENIZER_FILES = (*VOCABULARIES, "tokenizer_config.json", "special_tokens_map.j
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLE, PICKLE_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 SPECIAL = ("pad_token_id", "unk_token_id", "cls_token_id", "sep_token_id", "mask_token_id")
+MOST_BYTES, MOST_JSON = {"config.json": 1_000_000}, 200_000_000
+POINTER = b"version https://git-lfs"
 LONGEST_SENTENCE, LONGEST_NAME = 199, 40  # letters
-LARGEST_JSON = 2**26  # bytes of a config, or of an index of weights
 BYTE_ORDER_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -57,7 +59,7 @@ def in_one_sentence(name: str) -> Iterator[None]:
 
 def shown(name: str) -> str:
     """A folder's or model's name, short enough for a sentence."""
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+    return on_one_line(name, LONGEST_NAME)
 
 
 def read_config(path: Path, name: str = "") -> dict[str, Any]:
@@ -68,10 +70,10 @@ def read_config(path: Path, name: str = "") -> dict[str, Any]:
     """
     folder = shown(name or path.parent.name)
     try:
-        if not path.is_file():  # a pipe would be waited for
-            raise FileNotFoundError(path)
-        if path.stat().st_size > LARGEST_JSON:
-            raise PretrainedError(f"The {path.name} of {folder} has over {LARGEST_JSON >> 20} MB, which no config has.")
+        if path.exists() and not path.is_file():  # a pipe would keep its reader waiting for ever
+            raise PretrainedError(f"The {path.name} of {folder} is no file.")
+        if path.stat().st_size > MOST_BYTES.get(path.name, MOST_JSON):  # the library's reader takes minutes
+            raise PretrainedError(f"The {path.name} of {folder} is too large: {path.stat().st_size:,} bytes.")
         found = path.read_bytes()
         if found.startswith(BYTE_ORDER_MARKS):
             raise PretrainedError(
@@ -94,16 +96,19 @@ def weight_files(folder: Path) -> list[Path]:
     """The files with a checkpoint's weights, which may be cut into several; all lie in `folder` itself.
 
     Raises:
-        PretrainedError: there are none.
+        PretrainedError: there are none, or the index of several names other places.
     """
     for whole, index in ((WEIGHTS, INDEX), (PICKLE, PICKLE_INDEX)):
         if (folder / whole).is_file():
             return [folder / whole]
         if (folder / index).is_file():
-            parts, suffix = read_config(folder / index).get("weight_map", {}), Path(whole).suffix
-            names = sorted({str(name) for name in parts.values()}) if isinstance(parts, dict) else []
-            if names and all(Path(name).name == name and name.endswith(suffix) for name in names):
-                return [folder / name for name in names]
+            parts = read_config(folder / index).get("weight_map")
+            names = {name for name in parts.values() if isinstance(name, str)} if isinstance(parts, dict) else set()
+            if names and all(Path(name).name == name and name.endswith((".safetensors", ".bin")) for name in names):
+                return [folder / name for name in sorted(names)]
+            raise PretrainedError(
+                f"The {index} of {shown(folder.name)} should name files with weights that lie beside it, and does not."
+            )
     raise PretrainedError(
         f"{shown(folder.name)} holds no {WEIGHTS} and no {PICKLE}; weights of other formats are not read."
     )
@@ -113,36 +118,74 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
     """Every tensor of the checkpoint in `folder` by its name, mapped into memory where the format allows.
 
     Raises:
-        PretrainedError: there are no weights, or ones that hold more than tensors.
+        PretrainedError: there are no weights, or ones that hold more than tensors, or two of one name that differ.
         OSError, SafetensorError: a file is missing or damaged.
     """
-    from safetensors import safe_open
+    from safetensors import SafetensorError
 
     tensors: dict[str, Tensor] = {}
     for file in weight_files(folder):
-        if file.suffix == ".safetensors":
-            with safe_open(file, "pt") as opened:
-                tensors |= {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a dict
-        else:
-            tensors |= _tensors_of_pickle(file)
+        if not file.is_file():
+            raise FileNotFoundError(f"there is no file {shown(file.name)}")
+        _refuse_pointer(file)
+        try:
+            found = _tensors_of_safetensors(file) if file.suffix == ".safetensors" else _tensors_of_pickle(file)
+        except (OSError, SafetensorError, PretrainedError):
+            raise
+        except Exception as error:  # names that are no text, kinds of numbers that torch lacks, no memory to map into
+            raise PretrainedError(f"{shown(file.name)} cannot be read: {on_one_line(first_line(error))}.") from error
+        for name in tensors.keys() & found.keys():
+            if not _same(tensors[name], found[name]):
+                raise PretrainedError(
+                    f"Two files with weights hold {on_one_line(name)} with different numbers; save the model again."
+                )
+        tensors |= found
     return tensors
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return one.dtype == other.dtype and one.layout == other.layout and one.equal(other)
+
+
+def _refuse_pointer(file: Path) -> None:
+    """Raises PretrainedError for what git leaves in place of a large file until it is asked for that."""
+    with file.open("rb") as opened:
+        if opened.read(len(POINTER)) == POINTER:
+            raise PretrainedError(f"{shown(file.name)} is only a pointer of Git LFS; fetch the file with git lfs pull.")
+
+
+def _tensors_of_safetensors(file: Path) -> dict[str, Tensor]:
+    from safetensors import safe_open
+
+    with safe_open(file, "pt") as opened:
+        return {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a dict
 
 
 def _tensors_of_pickle(file: Path) -> dict[str, Tensor]:
     import torch
 
+    name = shown(file.name)
     try:
-        found = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
-    except OSError:
+        mapped = zipfile.is_zipfile(file)
+        if mapped and any(part.compress_type != zipfile.ZIP_STORED for part in zipfile.ZipFile(file).infolist()):
+            raise PretrainedError(f"{name} is compressed, as torch never saves it; save the model as {WEIGHTS}.")
+        found = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
+    except (FileNotFoundError, PermissionError, PretrainedError):
         raise
     except Exception as error:  # torch's, pickle's and zipfile's, of every kind
         raise PretrainedError(
-            f"{shown(file.name)} holds more than tensors or is damaged, and pickles can run code when they are read; "
+            f"{name} holds more than tensors or is damaged, and pickles can run code when they are read; "
             f"save the model as {WEIGHTS}."
         ) from error
-    if not isinstance(found, dict) or not all(isinstance(it, torch.Tensor) for it in found.values()):
-        raise PretrainedError(f"{shown(file.name)} should be a dictionary of tensors alone; save its state_dict().")
-    return {str(name): tensor.detach() for name, tensor in found.items()}
+    if isinstance(found, dict):
+        if all(isinstance(key, str) and isinstance(it, torch.Tensor) for key, it in found.items()):
+            return {key: tensor.detach() for key, tensor in found.items()}
+        for key, it in found.items():
+            if isinstance(it, dict) and it and all(isinstance(part, torch.Tensor) for part in it.values()):
+                raise PretrainedError(
+                    f"{name} holds its tensors under {on_one_line(key, 20)!r}; save that dictionary alone."
+                )
+    raise PretrainedError(f"{name} should be a dictionary of tensors alone; save its state_dict().")
 
 
 def read_tokenizer(folder: Path, rows: int) -> Any:
@@ -155,14 +198,19 @@ def read_tokenizer(folder: Path, rows: int) -> Any:
     name = shown(folder.name)
     if not any((folder / file).is_file() for file in VOCABULARIES):
         raise PretrainedError(f"{name} holds no tokenizer; it needs {' or '.join(VOCABULARIES)}.")
+    there = [file for file in TOKENIZER_FILES if (folder / file).exists()]
+    said = {file: read_config(folder / file) for file in there if file.endswith(".json")}
     try:
         tokenizer = tokenizer_in(folder)
     except Exception as error:  # damaged bytes come out of its parsers as errors of every kind
         _blame_config(folder)  # which the library opens first
-        raise PretrainedError(f"The tokenizer in {name} cannot be read: {first_line(error)}") from error
-    if not hasattr(tokenizer, "backend_tokenizer") or any(getattr(tokenizer, it) is None for it in SPECIAL):
+        raise PretrainedError(_unreadable(folder, said, error)) from error
+    if not hasattr(tokenizer, "backend_tokenizer"):
+        raise PretrainedError(f"The tokenizer in {name} is a {type(tokenizer).__name__}, which BERT's family has not.")
+    if any(getattr(tokenizer, it) is None for it in SPECIAL):
         raise PretrainedError(f"The tokenizer in {name} lacks [MASK] or another of BERT's special tokens.")
     check_vocabulary(tokenizer, rows)
+    check_added_tokens(tokenizer, _declared(said))
     return tokenizer
 
 
@@ -185,3 +233,45 @@ def _blame_config(folder: Path) -> None:
             f"The {file.name} of {shown(folder.name)} names no model_type, by which transformers chooses a tokenizer; "
             "add it, for instance bert."
         )
+
+
+def _unreadable(folder: Path, said: dict[str, dict[str, Any]], error: Exception) -> str:
+    """Why the library could not read a tokenizer: in its words where they are some, else which files to look at."""
+    name, kind = shown(folder.name), said.get("tokenizer_config.json", {}).get("tokenizer_class")
+    if kind is not None and not re.fullmatch(r"(Bert|DistilBert|Albert|Electra)Tokenizer(Fast)?", str(kind)):
+        return (
+            f"The tokenizer in {name} cannot be read: tokenizer_config.json asks for {on_one_line(kind, 40)!r}, which "
+            "does not fit its files or is not here."
+        )
+    if "tokenizer.json" not in said and (folder / "spiece.model").is_file() and not (folder / "vocab.txt").is_file():
+        return f"The tokenizer in {name} cannot be read: its spiece.model is no SentencePiece model, or a damaged one."
+    if type(error).__name__.startswith("StrictDataclass"):  # what the library's class of configs says of a field
+        return f"The config.json of {name} cannot be read: {last_line(error)}"
+    reason = first_line(error)
+    if isinstance(error, AttributeError | TypeError | KeyError | RecursionError):  # of its code, not of the files
+        reason = f"a value in {', '.join(['config.json', *said])} is missing or of another kind than expected."
+    return f"The tokenizer in {name} cannot be read: {reason}"
+
+
+def _declared(said: dict[str, dict[str, Any]]) -> dict[str, int]:
+    """The ids of added tokens as a tokenizer's JSON files give them."""
+    added: dict[Any, Any] = dict(said.get("added_tokens.json", {}))
+    decoder = said.get("tokenizer_config.json", {}).get("added_tokens_decoder")
+    if isinstance(decoder, dict):
+        tokens = {id: token for id, token in decoder.items() if id.isdecimal() and isinstance(token, dict)}
+        added |= {token.get("content"): int(id) for id, token in tokens.items()}
+    listed = said.get("tokenizer.json", {}).get("added_tokens")
+    if isinstance(listed, list):
+        added |= {token.get("content"): token.get("id") for token in listed if isinstance(token, dict)}
+    return {token: id for token, id in added.items() if isinstance(token, str) and isinstance(id, int)}
+
+
+def vocabularies_differ(folder: Path, tokenizer: Any) -> bool:
+    """Whether a vocab.txt lies beside the tokenizer.json that `tokenizer` was read from, and says something else."""
+    lines = folder / "vocab.txt"
+    if not (lines.is_file() and (folder / "tokenizer.json").is_file()):
+        return False
+    words = lines.read_text(encoding="utf-8", errors="replace").split("\n")
+    ids = {word.rstrip("\r"): id for id, word in enumerate(words) if word.strip()}
+    there = tokenizer.get_vocab()
+    return any(there.get(word) != id for word, id in ids.items())

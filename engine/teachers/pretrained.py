@@ -27,6 +27,7 @@ from engine.teachers.checkpoint_files import (
     read_tensors,
     read_tokenizer,
     shown,
+    vocabularies_differ,
     weight_files,
 )
 from engine.text.vocabulary import lowercases_cased_words
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 CONFIG = "config.json"
 HUB = "https://huggingface.co"
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?", re.ASCII)
+FILES_READ = re.compile(r"\.(json|txt|model|safetensors|bin)$")
 ASK_S = 10.0  # how long the Hub may take to answer a question
 
 
@@ -65,25 +67,32 @@ def local_outline(path: str) -> CheckpointOutline:
 
 @functools.lru_cache(maxsize=16)  # a form asks at every touch, and the numbers of a gigabyte take a second to check
 def _outline(folder: Path, state: tuple[tuple[str, int, int], ...]) -> CheckpointOutline:
-    from engine.model.transformers_format import check_finite, checked_shape, decoder_apart, stored_tensors
+    from engine.model.stored_tensors import rounding, stored_tensors
+    from engine.model.transformers_format import check_finite, checked_shape, decoder_apart
 
     with in_one_sentence(folder.name):
         config, tensors = read_config(folder / CONFIG), read_tensors(folder)
         apart = decoder_apart(config, tensors)
         shape = checked_shape(config, stored_tensors(tensors), apart)
-        check_finite(tensors)
-        notes = _notes(config, shape, read_tokenizer(folder, shape.vocab), apart)
+        check_finite(config, shape, tensors)
+        rounded = rounding(config, stored_tensors(tensors))
+        notes = _notes(config, folder, shape, read_tokenizer(folder, shape.vocab), apart, rounded)
     return CheckpointOutline(shape.replace(mlm_head=True), shape.mlm_head, {}, notes)
 
 
-def _notes(config: dict[str, Any], shape: Shape, tokenizer: Any, apart: bool) -> tuple[str, ...]:
+def _notes(
+    config: dict[str, Any], folder: Path, shape: Shape, tokenizer: Any, apart: bool, rounded: str
+) -> tuple[str, ...]:
     from engine.model.transformers_config import model_type, unrolled
 
+    differ = vocabularies_differ(folder, tokenizer)
     said = {
         f"Its {CONFIG} names no model_type, without which transformers' Auto classes do not open it; read as "
         f"{model_type(shape)}, by the names of its tensors.": not config.get("model_type"),
         "Its vocabulary is cased, and its tokenizer lowercases all text, as nothing in tokenizer_config.json says "
         "otherwise.": lowercases_cased_words(tokenizer),
+        "Its vocab.txt says something else than its tokenizer.json, which is read.": differ,
+        f"Its numbers are rounded to {rounded}, as version 5 of transformers loads them.": bool(rounded),
         "Its decoder is stored apart from its word table, and stays so although its config ties them.": apart,
         "Its groups have several layers each; here every layer has a copy of its own.": unrolled(config),
     }
@@ -98,6 +107,17 @@ def local_folder(path: str) -> Path:
         raise PretrainedError(str(error)) from error
     if not folder.is_dir():
         raise PretrainedError(f"There is no folder {folder}; name one that holds config.json and {WEIGHTS}.")
+    with in_one_sentence(folder.name):
+        links = [file for file in folder.iterdir() if file.is_symlink()]
+    for file in links:
+        if FILES_READ.search(file.name):
+            try:
+                allowed_path(str(file))
+            except PathError as error:
+                raise PretrainedError(
+                    f"{shown(file.name)} in {shown(folder.name)} is a link to a place that may not be read; put the "
+                    "file itself there, or name its folder in HEIRLOOM_ROOTS."
+                ) from error
     return folder
 
 
@@ -155,7 +175,8 @@ def hub_outline(id: str) -> CheckpointOutline:
         with in_one_sentence(id):
             config = read_config(Path(paths[0]))
             shape = _shape_on_the_hub(config, weights)
-            notes = _notes(config, shape, read_tokenizer(Path(paths[0]).parent, shape.vocab), apart=False)
+            folder = Path(paths[0]).parent
+            notes = _notes(config, folder, shape, read_tokenizer(folder, shape.vocab), apart=False, rounded="")
     stated = info.card_data.to_dict() if info.card_data else {}
     about = {key: ", ".join(value) if isinstance(value, list) else str(value) for key, value in stated.items() if value}
     about = {key: value[:300] for key, value in about.items()}
@@ -164,7 +185,8 @@ def hub_outline(id: str) -> CheckpointOutline:
 
 def _shape_on_the_hub(config: dict[str, Any], weights: Any) -> Shape:
     """The shape of a checkpoint whose tensors' names, sizes and dtypes alone are here, as the Hub tells them."""
-    from engine.model.transformers_format import StoredTensor, checked_shape, shape_from_transformers
+    from engine.model.stored_tensors import StoredTensor
+    from engine.model.transformers_format import checked_shape, shape_from_transformers
 
     files = getattr(weights, "files_metadata", {})
     stored = {
@@ -208,7 +230,7 @@ def read_folder(folder: Path) -> tuple[Bert, Any]:
     with in_one_sentence(folder.name):
         config, tensors = read_config(folder / CONFIG), read_tensors(folder)
         bert = from_transformers(config, tensors)
-        check_finite(tensors)
+        check_finite(config, bert.shape, tensors)
         return with_mlm_head(bert), read_tokenizer(folder, bert.shape.vocab)
 
 

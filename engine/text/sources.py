@@ -30,7 +30,7 @@ from engine.text.tables import split_column, text_column
 from engine.text.text_files import cell_sentences, file_kind, read_documents
 from engine.text.token_store import CorpusError
 
-FILE_READING_VERSION = 2  # part of a file's fingerprint: raise it wherever the same file becomes other documents
+FILE_READING_VERSION = 3  # part of a file's fingerprint: raise it wherever the same file becomes other documents
 HUB, HUB_NAME = "https://huggingface.co", re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?", re.ASCII)
 MICROWORLD_SEED, MICROWORLD_STORIES, MICROWORLD_ROWS = 0, 200_000, 50_000
 

@@ -21,6 +21,10 @@ DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "colon":
 SAMPLED = 200  # rows that a guess is tried on
 
 
+class _RowError(CorpusError):
+    """A row that cannot be read, by its line alone: whoever knows the file's name says it."""
+
+
 @dataclass(frozen=True)
 class _Dialect:
     """How the rows of a file are written."""
@@ -39,7 +43,9 @@ class _Dialect:
                     yield line, row
                 line = rows.line_num + 1
         except csv.Error as error:
-            raise CorpusError(f"line {line}: no CSV ({error}); quote whole fields only, or none.") from error
+            if str(error).startswith("new-line"):
+                raise _RowError(f"line {line}: it ends with CR alone; save the file with LF or CR LF.") from error
+            raise _RowError(f"line {line}: no CSV ({error}); quote whole fields only, or none.") from error
 
 
 GUESSES = (_Dialect(","), _Dialect(";"), _Dialect("\t"), _Dialect("\t", quoted=False), _Dialect("|"))
@@ -53,7 +59,7 @@ def split_column(named: str) -> tuple[str, str]:
     """
     column, named_one, delimiter = named.partition("&delimiter=")
     delimiter = DELIMITERS.get(delimiter.lower(), delimiter)
-    if named_one and (len(delimiter) != 1 or delimiter in '"\r\n'):
+    if named_one and (len(delimiter) != 1 or delimiter in '"\r\n\0'):
         raise CorpusError(
             f"A delimiter is one character or one of {', '.join(DELIMITERS)}, got {delimiter[:20]!r}; "
             "write file:PATH#COLUMN&delimiter=tab."
@@ -70,7 +76,9 @@ def table_cells(
         CorpusError: the file is empty, has a header alone, a row does not fit the header, or no column is the text's.
     """
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # a document is longer than the usual 131,072 characters
-    told = re.fullmatch(r"\ufeff?sep=(.)\s*", next(iter(lines()), ""))  # spreadsheets write it above the header
+    told = re.fullmatch(
+        r'\ufeff?"?sep=([^"\r\n\0])"?\s*', next(iter(lines()), "")
+    )  # spreadsheets write it above the header
     skipped = int(told is not None)
     delimiter = delimiter or (told[1] if told else "")
 
@@ -98,9 +106,7 @@ def table_cells(
             raise CorpusError(
                 f"{name} has one line, which is read as the names of its columns; put a row with text below it."
             )
-    except CorpusError as error:
-        if not str(error).startswith("line "):
-            raise
+    except _RowError as error:
         raise CorpusError(f"{name}, {error}") from error
 
 
@@ -113,9 +119,7 @@ def _dialect(lines: Callable[[], Iterable[str]], column: str, delimiter: str, ta
         try:
             for _, row in itertools.islice(guess.rows(lines()), SAMPLED):
                 found.append(row)
-        except CorpusError as error:
-            if not str(error).startswith("line "):  # the file's fault, not the guess's
-                raise
+        except _RowError:
             whole = False
         if found:
             header = [cell.strip() for cell in found[0]]
@@ -124,7 +128,26 @@ def _dialect(lines: Callable[[], Iterable[str]], column: str, delimiter: str, ta
             alone = len(header) == 1 and not (delimiter or (tabs and guess.delimiter == "\t"))
             if rank > most and not alone:
                 best, most = guess, rank
-    return best
+    unquoted = _Dialect(best.delimiter, quoted=False)
+    return unquoted if best.quoted and unquoted in guesses and _swallows_rows(lines, best, unquoted) else best
+
+
+def _swallows_rows(lines: Callable[[], Iterable[str]], quoted: _Dialect, unquoted: _Dialect) -> bool:
+    """Whether quotation marks hold lines together, or cannot be read, where each line alone is a whole row.
+
+    Looks at the whole file, for the first such mark may come late.
+    """
+    alone = 0
+    width = 0
+    for _, row in unquoted.rows(lines()):
+        width = width or len(row)
+        if len(row) != width or width == 1:
+            return False
+        alone += 1
+    try:
+        return sum(1 for _ in quoted.rows(lines())) < alone
+    except _RowError:
+        return True
 
 
 def text_column(names: list[str], wanted: str, where: str, delimiters: bool = False) -> str:
@@ -137,7 +160,7 @@ def text_column(names: list[str], wanted: str, where: str, delimiters: bool = Fa
         raise CorpusError(
             f"{where}: {names.count(wanted or TEXT_COLUMN)} columns are called {wanted or TEXT_COLUMN!r}."
         )
-    if wanted in names:
+    if wanted and wanted in names:  # a column without a name, as of row numbers, is not what nobody asked for
         return wanted
     if not wanted and TEXT_COLUMN in names:
         return TEXT_COLUMN

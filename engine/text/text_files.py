@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import zlib
@@ -15,7 +16,9 @@ from engine.text.tables import split_column, table_cells, text_column
 from engine.text.token_store import CorpusError
 
 PARQUET_ROWS = 1024  # read together
-GZIP = ".gz"
+GZIP, GZIP_MARK = ".gz", b"\x1f\x8b"
+LONGEST_LINE = 100_000_000  # bytes
+ALWAYS_UNPACKED, MOST_EXPANSION = 20_000_000, 200  # bytes; times (text gives 3 to 10, tables of numbers 50)
 
 
 def file_kind(name: str) -> str:
@@ -66,19 +69,55 @@ def read_documents(path: Path, column: str) -> Iterator[list[str]]:
 
 def _lines(path: Path) -> Iterator[str]:
     """The lines of a UTF-8 file with their ends."""
-    with gzip.open(path) if path.suffix.lower() == GZIP else path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            where = f"{path.name}, line {number}"
-            if number == 1 and not line.endswith(b"\n") and b"\r" in line.rstrip(b"\r"):
-                raise CorpusError(f"{path.name} ends its lines with CR alone; save it with LF or CR LF line ends.")
-            try:
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
+    for number, line in enumerate(_raw_lines(path), 1):
+        where = f"{path.name}, line {number}"
+        if number == 1 and line.startswith(GZIP_MARK):
+            how = "compressed twice; unpack it once" if path.suffix.lower() == GZIP else f"a gzip file; name it {GZIP}"
+            raise CorpusError(f"{path.name} is {how}.")
+        if number == 1 and not line.endswith(b"\n") and b"\r" in line.rstrip(b"\r"):
+            raise CorpusError(f"{path.name} ends its lines with CR alone; save it with LF or CR LF line ends.")
+        try:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise CorpusError(
+                f"{where}: byte {line[error.start]:#04x} at column {error.start + 1} is not "
+                "UTF-8; save the file as UTF-8."
+            ) from error
+        yield checked_text(text, where)
+
+
+def _raw_lines(path: Path) -> Iterator[bytes]:
+    """The lines of a file, which may be compressed; no more of one than a memory holds, and no bomb."""
+    with contextlib.ExitStack() as opened:
+        packed = opened.enter_context(path.open("rb"))
+        compressed = path.suffix.lower() == GZIP
+        file = opened.enter_context(gzip.GzipFile(fileobj=packed)) if compressed else packed
+        number = given = looked = at = 0  # bytes unpacked, and both numbers at the last look
+        if compressed:
+            while given <= ALWAYS_UNPACKED and (piece := file.read(1 << 20)):  # before millions of lines are made of it
+                given += len(piece)
+            _refuse_bomb(path, given, packed.tell())
+            file.seek(0)
+            given = 0
+        while line := file.readline(LONGEST_LINE + 1):
+            number, given = number + 1, given + len(line)
+            if compressed and given - looked > ALWAYS_UNPACKED:
+                _refuse_bomb(path, given - looked, packed.tell() - at)
+                looked, at = given, packed.tell()
+            if len(line) > LONGEST_LINE:
                 raise CorpusError(
-                    f"{where}: byte {line[error.start]:#04x} at column {error.start + 1} is not "
-                    "UTF-8; save the file as UTF-8."
-                ) from error
-            yield checked_text(text, where)
+                    f"{path.name}, line {number}: more than {LONGEST_LINE // 10**6} MB without a line end; "
+                    "part it into lines."
+                )
+            yield line
+
+
+def _refuse_bomb(path: Path, unpacked: int, packed: int) -> None:
+    if unpacked > max(ALWAYS_UNPACKED, MOST_EXPANSION * packed):
+        raise CorpusError(
+            f"{path.name} unpacks to more than {MOST_EXPANSION} times its size, as no text does; "
+            "unpack it yourself if it is one."
+        )
 
 
 def checked_text(text: str, where: str) -> str:
@@ -126,6 +165,7 @@ def _text_documents(path: Path, column: str) -> Iterator[list[str]]:
 
 
 def _json_documents(path: Path, column: str) -> Iterator[list[str]]:
+    name = None
     for number, line in enumerate(_lines(path), 1):
         if not line.strip():
             continue
@@ -135,7 +175,10 @@ def _json_documents(path: Path, column: str) -> Iterator[list[str]]:
             raise CorpusError(f"{path.name}, line {number}: no JSON ({str(error)[:80]}).") from error
         if not isinstance(row, dict):
             raise CorpusError(f"{path.name}, line {number}: expected an object with a text in it, got {_kind(row)}.")
-        name = text_column(list(row), column, f"{path.name}, line {number}")
+        if name is None:
+            name = text_column(list(row), column, f"{path.name}, line {number}")
+        elif name not in row:  # the only key of another line may be its label
+            raise CorpusError(f"{path.name}, line {number}: no {name[:40]!r} in it, as in the lines before.")
         yield cell_sentences(row[name], f"{path.name}, line {number}")
 
 

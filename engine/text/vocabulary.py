@@ -7,12 +7,16 @@ rows than there are tokens. So nothing counts tokens to find out about ids: the 
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from engine.settings.error_text import first_line, on_one_line
+
 WORDPIECE, SENTENCEPIECE = "##", "\u2581"  # goes on with a word (BERT); begins one (ALBERT)
 MOST_WORDS_TRIED = 200
+NO_WORD = "\ue000"  # a letter for private use, which no vocabulary has: what is unknown must have a token, too
 
 
 class VocabularyError(ValueError):
@@ -68,6 +72,9 @@ def check_vocabulary(tokenizer: Any, rows: int) -> None:
             f"The tokenizer's largest id is {largest:,} and the model has {rows:,} rows (0 to {rows - 1:,}); bring the "
             "tokenizer that the model was trained with."
         )
+    roles = [tokenizer.pad_token_id, tokenizer.unk_token_id, tokenizer.cls_token_id, tokenizer.sep_token_id]
+    if tokenizer.mask_token_id in roles:
+        raise VocabularyError(f"The tokenizer's {tokenizer.mask_token} hides words and stands for something else, too.")
     words = word_ids(tokenizer)
     if not len(words):
         raise VocabularyError(
@@ -77,11 +84,39 @@ def check_vocabulary(tokenizer: Any, rows: int) -> None:
     tokens = tokens_by_id(tokenizer)
     step = max(1, len(words) // MOST_WORDS_TRIED)
     tried = [tokens[id].removeprefix(WORDPIECE).replace(SENTENCEPIECE, "") for id in words[::step]]
-    known = tokenizer([word for word in tried if word], add_special_tokens=False)["input_ids"] if any(tried) else []
+    try:
+        known = tokenizer([*filter(None, tried), NO_WORD], add_special_tokens=False)["input_ids"][:-1]
+    except Exception as error:  # its parts raise what they like, such as where [UNK] is not in the vocabulary
+        raise VocabularyError(f"The tokenizer cannot be used: {first_line(error)[:100]}.") from error
     if not any(id != tokenizer.unk_token_id for ids in known for id in ids):
         raise VocabularyError(
             f"The tokenizer turns its own words into {tokenizer.unk_token}; bring the one that the model was trained "
             "with."
+        )
+
+
+def check_added_tokens(tokenizer: Any, declared: Mapping[str, int]) -> None:
+    """Refuses a tokenizer that puts tokens where the model has not learned them, as `declared` (token -> id) says.
+
+    The library gives a special token that its vocabulary lacks the next free id, without a word, and so it does with
+    an added token whose own id is taken.
+
+    Raises:
+        VocabularyError: a special token is neither in the vocabulary nor declared, or an id is another one.
+    """
+    there = tokenizer.get_vocab()
+    for token, id in declared.items():
+        if there.get(token, id) != id:
+            raise VocabularyError(
+                f"The tokenizer's files give {on_one_line(token, 20)!r} the id {on_one_line(id, 12)}, and it is read "
+                f"as {there[token]:,}; bring the tokenizer that the model was trained with."
+            )
+    own = tokenizer.backend_tokenizer.get_vocab(with_added_tokens=False)
+    lacking = [token for token in tokenizer.all_special_tokens if token not in own and token not in declared]
+    if lacking:
+        raise VocabularyError(
+            f"The tokenizer's vocabulary has no {on_one_line(lacking[0], 20)}, so that no row of the model was trained "
+            "as it; bring the whole vocabulary."
         )
 
 

@@ -232,7 +232,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], Change, str]] = {
     "a lost shard": (BERT, {}, lambda folder: sharded(folder, lost="2"), "damaged or missing"),
     "torn": (BERT, {}, torn, "damaged"),
     "a pickle of more": (BERT, {}, pickled(lambda found: {"it": types.SimpleNamespace()}), "can run code"),
-    "a pickle with a state in it": (BERT, {}, pickled(lambda found: {"it": found}), "dictionary of tensors alone"),
+    "a pickle with a state in it": (BERT, {}, pickled(lambda found: {"it": found}), "holds its tensors under 'it'"),
     "albert with a WordPiece vocab.txt": (ALBERT, {}, with_vocabulary(PLAIN), "knows no word"),
     "bert with a SentencePiece model": (BERT, {}, with_vocabulary(["junk"], "spiece.model"), "tokenizer"),
     "fewer rows than ids": (BERT, {"vocab_size": 11}, with_vocabulary([*PLAIN, "the", "cat"]), "largest id is 11"),

@@ -33,7 +33,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "an epsilon of true": (with_config(layer_norm_eps=True), "layer_norm_eps in config.json .* got True"),
     "a dropout in words": (with_config(hidden_dropout_prob="0.1"), "the config.json of model: .*hidden_dropout_prob"),
     "labels by name": (with_config(id2label={"good": "x"}), "the config.json of model: invalid literal"),
-    "a dtype that is none": (with_config(dtype="float99"), "the config.json of model: .*float99"),
+    "a dtype that is none": (with_config(dtype="float99"), "dtype in config.json should be .*float99"),
 }  # fmt: skip
 
 
