@@ -175,7 +175,7 @@ def damage(here: Path) -> dict[str, str]:
         "empty": "no readable config.json",
         "huge": "no readable config.json",
         "nothing": "no readable config.json",
-        "pipe": "no readable config.json",
+        "pipe": "is no file",
         "folder": "no readable config.json",
         "roberta": "got model_type 'roberta'",
         "missing": "There is no folder",
