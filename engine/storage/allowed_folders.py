@@ -9,9 +9,9 @@ import contextlib
 import os
 from pathlib import Path
 
-from engine.settings.project import PROJECT
+from engine.settings.project import WORKPLACE
 
-UPLOADS = Path(os.environ.get("HEIRLOOM_UPLOADS", PROJECT / "uploads"))  # may be read
+UPLOADS = Path(os.environ.get("HEIRLOOM_UPLOADS", WORKPLACE / "uploads"))  # may be read
 
 KINDS_WITH_PATH = ("file", "local")
 
