@@ -31,8 +31,8 @@ clean:  ## Remove .venv and every cache; runs and exports stay
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
 # An environment without a pip (its making was interrupted) or with too old a Python is made anew. Requirements marked
-# "alone" are installed without what they ask for. Python compiles what it imports; all the rest would be 0.3 GB.
-PIP_INSTALL = $(VENV_PYTHON) -m pip install --disable-pip-version-check --no-compile
+# "alone" are installed without what they ask for.
+PIP_INSTALL = $(VENV_PYTHON) -m pip install --disable-pip-version-check $(COMPILE)
 define install
 	@$(VENV_PYTHON) -c 'import pip; $(NEW_ENOUGH)' 2>/dev/null || { \
 	  "$(PYTHON)" -c '$(NEW_ENOUGH)' 2>/dev/null || { \
@@ -46,6 +46,8 @@ define install
 	@touch $@
 endef
 
+# Python compiles what it imports when it first does; pip would compile everything, to 0.3 GB more.
+.venv/runtime.stamp: COMPILE := --no-compile
 .venv/runtime.stamp: requirements.txt
 	$(install)
 

@@ -157,8 +157,9 @@ def test_make_run_installs_once(tmp_path: Path) -> None:
         lines = (project / ".venv" / name).read_text().splitlines()
         return [line for line in lines if not line.startswith("#")]
 
-    pip = "-m pip install --disable-pip-version-check --no-compile"
-    install = [f"{pip} --no-warn-conflicts -r .venv/together.txt", f"{pip} --no-deps -r .venv/alone.txt"]
+    pip = "-m pip install --disable-pip-version-check"
+    compiled = [f"{pip} --no-warn-conflicts -r .venv/together.txt", f"{pip} --no-deps -r .venv/alone.txt"]
+    install = [step.replace(pip, f"{pip} --no-compile") for step in compiled]
     start = "-m streamlit run streamlit_app.py"
     assert made("run") == ["-m venv --clear .venv", *install, start]
     assert (installed("together.txt"), installed("alone.txt")) == (["six==1.17.0"], ["big==2.0  # alone"])
@@ -167,7 +168,7 @@ def test_make_run_installs_once(tmp_path: Path) -> None:
     os.utime(pins, (later, later))
     assert made("run") == [*install, start]
     os.utime(pins, (0, 0))
-    assert made("types") == [*install, "-m mypy engine app streamlit_app.py"]
+    assert made("types") == [*compiled, "-m mypy engine app streamlit_app.py"]
     assert installed("together.txt") == ["ruff==0.17.6", "six==1.17.0"]
     assert installed("alone.txt") == ["big==2.0  # alone"]
     assert made("types") == ["-m mypy engine app streamlit_app.py"]

@@ -151,7 +151,7 @@ class _NotebookOutput:
 def imported_bertviz() -> Any:
     """bertviz, which takes three names from IPython; a stand-in lends them where IPython is not installed.
 
-    They show results in a notebook, which nothing here does, and IPython would bring 33 MB (log/project.md,
+    They show results in a notebook, which nothing here does, and IPython would bring 32 MB (log/project.md,
     2026-11-28).
     """
     import torch  # noqa: F401 - bertviz would, and the stand-in is to be there for a moment only

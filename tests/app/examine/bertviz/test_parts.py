@@ -64,7 +64,7 @@ def test_damaged_card_fails_loudly(card, scripts) -> None:
 
 
 def test_bertviz_comes_without_ipython_and_leaves_no_trace_of_one(monkeypatch) -> None:
-    """Harm: the view needs 33 MB of notebook; or everybody else takes the app for a notebook from then on."""
+    """Harm: the view needs 32 MB of notebook; or everybody else takes the app for a notebook from then on."""
 
     class NoNotebook:
         """Finds nothing of IPython, as where it is not installed."""
