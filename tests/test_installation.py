@@ -30,6 +30,7 @@ import importlib, json, sys
 from importlib.machinery import PathFinder
 from pathlib import Path
 
+before = set(sys.modules)  # what installed packages start with Python
 project, refused, text = Path(sys.argv[1]), set(json.loads(sys.argv[2])), sys.argv[3]
 
 class Stated(PathFinder):
@@ -67,7 +68,7 @@ for name, link in views:
     frames += len(page.get("iframe"))
 teacher = load_teacher("minilm")
 found["frames"], found["tokens"] = frames, teacher.tokenizer.tokenize(text)
-found["came"] = sorted(name for name in refused if name in sys.modules)
+found["came"] = sorted(name for name in refused if name in sys.modules and name not in before)
 print(json.dumps(found))
 """
 

@@ -25,6 +25,7 @@ from engine.model.transformers_config import (
     transformers_config,
     unrolled,
 )
+from engine.settings.transformers_import import second_bias
 from engine.sizing.shape import NORM_EPS, Shape, ShapeError
 
 _COMMON = (
@@ -244,7 +245,7 @@ def _source(name: str, config: dict[str, Any], shape: Shape, stored: Collection[
     if name == "head.bias" and kind != "distilbert":
         own = transformers_name("head.decoder.bias", kind)
         # the decoder's is the one that the library adds; where the config unties, it makes a new one if none is stored
-        return own if own in stored or not config.get("tie_word_embeddings", True) else theirs
+        return own if own in stored or (second_bias() and not config.get("tie_word_embeddings", True)) else theirs
     # an encoder saved on its own has no "bert." in front of its names
     bare = theirs.removeprefix(f"{kind}.")
     return bare if theirs not in stored and bare in stored else theirs

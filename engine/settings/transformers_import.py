@@ -49,6 +49,14 @@ def tokenizer_in(folder: Path) -> Any:
         return found.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
+def second_bias() -> bool:
+    """Whether a decoder that is not tied to the words has a bias beside its head's: so in version 5, not in 4.57."""
+    with _importing:
+        import transformers
+
+        return int(transformers.__version__.partition(".")[0]) >= 5
+
+
 def bert_tokenizer(vocabulary: Mapping[str, int] | Path) -> Any:
     """BERT's tokenizer, the one in Rust: of tokens with the ids 0, 1, 2 ..., or from the files in a folder.
 
