@@ -30,17 +30,24 @@ clean:  ## Remove .venv and every cache; runs and exports stay
 
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
-# An environment without a pip (its making was interrupted) or with too old a Python is made anew.
+# An environment without a pip (its making was interrupted) or with too old a Python is made anew. Requirements marked
+# "alone" are installed without what they ask for.
+PIP_INSTALL = $(VENV_PYTHON) -m pip install --disable-pip-version-check $(COMPILE)
 define install
 	@$(VENV_PYTHON) -c 'import pip; $(NEW_ENOUGH)' 2>/dev/null || { \
 	  "$(PYTHON)" -c '$(NEW_ENOUGH)' 2>/dev/null || { \
 	    echo 'Heirloom needs Python 3.11 or newer, which "$(PYTHON)" is not: name one, as in make run PYTHON=python3.12' >&2; \
 	    exit 1; }; \
 	  "$(PYTHON)" -m venv --clear .venv; }
-	$(VENV_PYTHON) -m pip install --disable-pip-version-check -r $<
+	@grep -hv -e '^-r ' -e '# alone$$' $^ > .venv/together.txt
+	@grep -h '# alone$$' $^ > .venv/alone.txt || true
+	$(PIP_INSTALL) --no-warn-conflicts -r .venv/together.txt
+	$(PIP_INSTALL) --no-deps -r .venv/alone.txt
 	@touch $@
 endef
 
+# Python compiles what it imports when it first does; pip would compile everything, to 0.3 GB more.
+.venv/runtime.stamp: COMPILE := --no-compile
 .venv/runtime.stamp: requirements.txt
 	$(install)
 

@@ -2,7 +2,9 @@
 
 import streamlit as st
 
-st.set_page_config(page_title="Heirloom", page_icon="assets/pictures/icon.png", layout="wide")
+from engine.settings.project import ASSETS
+
+st.set_page_config(page_title="Heirloom", page_icon=str(ASSETS / "pictures" / "icon.png"), layout="wide")
 st.navigation(
     [
         st.Page("app/pages/size.py", title="Size", icon=":material/calculate:", default=True),

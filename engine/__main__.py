@@ -1,6 +1,7 @@
-"""The command line: python -m engine VERB. Each verb is a file of engine/cli; its --help lists what it takes.
+"""The command line: python -m engine VERB, or heirloom VERB where it was installed.
 
-Bad input ends with one line on stderr and exit code 2. Verbs import what needs torch when they run.
+Each verb is a file of engine/cli; its --help lists what it takes. Bad input ends with one line on stderr and exit code
+2. Verbs import what needs torch when they run.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
-from engine.cli import attention, bench, evaluate, export, inheritance, recipe, report, runs, size, train
+from engine.cli import app, attention, bench, evaluate, export, inheritance, recipe, report, runs, size, train
 
 VERBS = {
+    "app": (app, "Open the app in the browser."),
     "size": (size, "Count a model exactly; find shapes for a budget."),
     "train": (train, "Train a student, in the foreground."),
     "runs": (runs, "List runs, or stop one."),
@@ -27,6 +30,9 @@ VERBS = {
 }
 
 
+EPILOG = "Runs are kept in ./runs, or in the folder that HEIRLOOM_RUNS names, or the one that --runs gives."
+
+
 class _OneLineParser(argparse.ArgumentParser):
     """Says what is wrong in one line instead of printing its whole usage."""
 
@@ -35,16 +41,21 @@ class _OneLineParser(argparse.ArgumentParser):
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """The arguments of one command; `command` is the verb's name. Exits with code 2 if they cannot be understood."""
-    parser = _OneLineParser(prog="python -m engine", description="Explore BERT compression from a terminal.")
+    """The arguments of one command; `command` is the verb's name. Without any it shows the help.
+
+    Exits with code 2 if they cannot be understood, with 0 after a help.
+    """
+    program = "heirloom" if Path(sys.argv[0]).stem == "heirloom" else "python -m engine"
+    parser = _OneLineParser(prog=program, description="Explore BERT compression from a terminal.", epilog=EPILOG)
     verbs = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_OneLineParser)
     chosen = next((word for word in argv if not word.startswith("-")), None)
     for name, (module, summary) in VERBS.items():
         verb = verbs.add_parser(name, help=summary, description=summary)
-        verb.add_argument("--json", action="store_true", help="print one JSON object and nothing else on stdout")
+        if module is not app:
+            verb.add_argument("--json", action="store_true", help="print one JSON object and nothing else on stdout")
         if name == chosen:  # no other verb's help is asked for, and some look up long lists
             module.add_arguments(verb)
-    return parser.parse_args(argv)
+    return parser.parse_args(argv or ["--help"])
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -17,7 +17,7 @@ from tests.test_architecture import ROOT, imports, project_files, within
 
 MEGABYTE = 1_000_000
 OURS = {"engine", "app", "tests", "streamlit_app"}
-OPTIONAL = {"datasets", "onnx"}  # asked for by name where it is missing; a test for each place sees that it is
+OPTIONAL = {"datasets", "onnx", "IPython"}  # done without, or asked for by name, where missing; each has a test
 MACHINE_PATH = re.compile(r"(?<![\w.])/(?:work|farm|root|home|Users)/\w+")
 TEACHER_AND_STUDENT = {"light": ["#0B5CAD", "#C8500A"], "dark": ["#6CB4F5", "#FFA552"]}
 APACHE_2_SHA256 = "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"  # of apache.org's own file
@@ -137,7 +137,8 @@ def test_make_run_installs_once(tmp_path: Path) -> None:
     project.mkdir()
     shutil.copy(ROOT / "Makefile", project)
     pins = project / "requirements.txt"
-    pins.write_text("six==1.17.0\n")
+    pins.write_text("# a word\nsix==1.17.0\nbig==2.0  # alone\n")
+    (project / "requirements-dev.txt").write_text("-r requirements.txt\nruff==0.17.6\n")
     python = tmp_path / "a python"  # notes what it is asked and installs nothing
     python.write_text(
         '#!/bin/sh\necho "$@" >> calls.txt\n'
@@ -152,13 +153,26 @@ def test_make_run_installs_once(tmp_path: Path) -> None:
         subprocess.run(command, cwd=project, env=clean, check=True, capture_output=True, timeout=600)
         return [call for call in (project / "calls.txt").read_text().splitlines() if call.startswith("-m")]
 
-    install = "-m pip install --disable-pip-version-check -r requirements.txt"
+    def installed(name: str) -> list[str]:
+        lines = (project / ".venv" / name).read_text().splitlines()
+        return [line for line in lines if not line.startswith("#")]
+
+    pip = "-m pip install --disable-pip-version-check"
+    compiled = [f"{pip} --no-warn-conflicts -r .venv/together.txt", f"{pip} --no-deps -r .venv/alone.txt"]
+    install = [step.replace(pip, f"{pip} --no-compile") for step in compiled]
     start = "-m streamlit run streamlit_app.py"
-    assert made("run") == ["-m venv --clear .venv", install, start]
+    assert made("run") == ["-m venv --clear .venv", *install, start]
+    assert (installed("together.txt"), installed("alone.txt")) == (["six==1.17.0"], ["big==2.0  # alone"])
     assert made("run") == [start]
     later = (project / ".venv/runtime.stamp").stat().st_mtime + 10
     os.utime(pins, (later, later))
-    assert made("run") == [install, start]
+    assert made("run") == [*install, start]
+    os.utime(pins, (0, 0))
+    assert made("types") == [*compiled, "-m mypy engine app streamlit_app.py"]
+    assert installed("together.txt") == ["ruff==0.17.6", "six==1.17.0"]
+    assert installed("alone.txt") == ["big==2.0  # alone"]
+    assert made("types") == ["-m mypy engine app streamlit_app.py"]
+    assert made("run") == [start]
 
 
 def test_the_app_is_served_to_this_machine_only() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from engine.settings.project import PROJECT
+from engine.settings.project import WORKPLACE
 
 if TYPE_CHECKING:
     from engine.model.saved_models import Model
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from engine.storage.runs import Run
     from engine.text.nltk_data import Fetching
 
-RUNS = Path(os.environ.get("HEIRLOOM_RUNS", PROJECT / "runs"))
+RUNS = Path(os.environ.get("HEIRLOOM_RUNS", WORKPLACE / "runs"))
 _scoring_lock = threading.Lock()  # a minute of computing: not twice at a time
 _fetching_lock = threading.Lock()  # a text is downloaded once, whoever presses
 _model_lock = threading.Lock()  # a cached model is shared by all sessions; one looks through it at a time

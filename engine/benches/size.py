@@ -13,7 +13,7 @@ from typing import Any
 
 from engine.benches.cases import check_repeats
 from engine.benches.timing import conditions, load_average, median_and_worst, time_repeats, times_table
-from engine.settings.project import PROJECT
+from engine.settings.project import CODE
 from engine.sizing.comparison import Comparison, Configuration, editable_fields
 from engine.sizing.comparison_link import from_link, to_link
 from engine.sizing.cost import parameters, parameters_by_part
@@ -88,4 +88,4 @@ def _answers() -> dict[str, Callable[[], object]]:
 
 def _whole_command() -> None:
     command = [sys.executable, "-m", "engine", "size", "--preset", "bert-base"]
-    subprocess.run(command, cwd=PROJECT, capture_output=True, check=True)
+    subprocess.run(command, cwd=CODE, capture_output=True, check=True)

@@ -13,7 +13,13 @@ RUNS_FOLDER = Path(os.environ.get("HEIRLOOM_RUNS", "runs"))
 
 def add_runs_folder(parser: argparse.ArgumentParser) -> None:
     """Adds --runs, the folder in which run folders lie."""
-    parser.add_argument("--runs", type=Path, default=RUNS_FOLDER, metavar="DIR", help="folder of run folders")
+    parser.add_argument(
+        "--runs",
+        type=Path,
+        default=RUNS_FOLDER,
+        metavar="DIR",
+        help="folder of run folders (default: $HEIRLOOM_RUNS, or runs)",
+    )
 
 
 def add_flags(

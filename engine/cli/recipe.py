@@ -17,7 +17,7 @@ from engine.experiments.albert_tables import ALBERT_TABLES
 from engine.experiments.family import FAMILY, FAMILY_ENGLISH
 from engine.experiments.grid import Grid
 from engine.settings.options import ConfigError
-from engine.settings.project import EXPERIMENTS
+from engine.settings.project import WORKPLACE
 from engine.storage.cache import digest
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--save",
         nargs="?",
         type=Path,
-        const=EXPERIMENTS,
+        const=WORKPLACE / "assets" / "experiments",
         metavar="DIR",
         help="write what came out into this folder, too (default: assets/experiments)",
     )

@@ -48,9 +48,10 @@ def check_count(shape: Shape) -> CountCheck:
         model = transformers_model(shape) or Bert(shape)
     name = type(model).__name__
     ours = isinstance(model, Bert)
-    # for an untied decoder BERT's and ALBERT's classes keep a second copy of the decoder's bias
-    unread = shape.vocab if shape.mlm_head and not shape.tied and name.startswith(("BertFor", "AlbertFor")) else 0
     counted = sum(parameter.numel() for parameter in model.parameters())
+    # for an untied decoder BERT's and ALBERT's classes have a second bias since version 5, and read one of the two
+    biases = [kept for kept, _ in model.named_parameters() if kept.endswith(("predictions.bias", "decoder.bias"))]
+    unread = shape.vocab if not ours and len(biases) == 2 else 0
     return CountCheck("this project's Bert" if ours else f"transformers' {name}", parameters(shape), counted, unread)
 
 

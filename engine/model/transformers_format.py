@@ -26,6 +26,7 @@ from engine.model.transformers_config import (
     unrolled,
 )
 from engine.settings.error_text import on_one_line
+from engine.settings.transformers_import import second_bias
 from engine.sizing.shape import NORM_EPS, Shape, ShapeError
 
 _COMMON = (
@@ -238,8 +239,8 @@ def _source(name: str, config: dict[str, Any], shape: Shape, stored: Collection[
     if name == "head.bias" and kind != "distilbert":
         own = transformers_name("head.decoder.bias", kind)
         # the decoder's is the one that the library adds; where the config unties and none is stored, its version 5 adds
-        # zeros and its version 4 the head's, so that one is wanted
-        return own if own in stored or not config.get("tie_word_embeddings", True) else theirs
+        # zeros and its version 4 has the head's alone, so with version 5 that one is wanted
+        return own if own in stored or (second_bias() and not config.get("tie_word_embeddings", True)) else theirs
     # an encoder saved on its own has no "bert." in front of its names
     bare = theirs.removeprefix(f"{kind}.")
     return bare if theirs not in stored and bare in stored else theirs

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from engine.settings.project import PROJECT
+from engine.settings.project import CODE
 
 TIMEOUT_S = 300.0  # seconds
 Progress = Callable[[float, str], object]
@@ -31,7 +31,7 @@ def ask(module: str, question: dict[str, Any], progress: Progress | None = None)
     Raises:
         ApartError: it ended without an answer, refused, or took longer than five minutes.
     """
-    path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
+    path = os.pathsep.join(filter(None, [str(CODE), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "HF_HUB_OFFLINE": "1"}
     command = [sys.executable, "-m", module]
     with subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Classes of the transformers library, imported by one thread at a time.
+"""Classes of the transformers library, imported by one thread at a time; what differs between its versions 4.57 and 5.
 
 The library imports its parts when they are asked for, and two threads that ask at once (two browser tabs after a
 restart) get "cannot import name 'AutoTokenizer'". Loads torch only when a class is asked for.
@@ -6,6 +6,8 @@ restart) get "cannot import name 'AutoTokenizer'". Loads torch only when a class
 
 from __future__ import annotations
 
+import inspect
+import tempfile
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -56,3 +58,31 @@ def tokenizer_in(folder: Path) -> Any:
     with _importing:
         found = transformers_class("AutoTokenizer")
         return found.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
+def second_bias() -> bool:
+    """Whether a decoder that is not tied to the words has a bias beside its head's: so in version 5, not in 4.57."""
+    with _importing:
+        import transformers
+
+        return int(transformers.__version__.partition(".")[0]) >= 5
+
+
+def bert_tokenizer(vocabulary: Mapping[str, int] | Path) -> Any:
+    """BERT's tokenizer, the one in Rust: of tokens with the ids 0, 1, 2 ..., or from the files in a folder.
+
+    Version 5 calls it BertTokenizer as well and takes the tokens as they are; version 4.57 wants a file of them.
+
+    Raises:
+        OSError: the folder holds none.
+    """
+    with _importing:
+        made = transformers_class("BertTokenizerFast")
+        if isinstance(vocabulary, Path):
+            return made.from_pretrained(vocabulary, local_files_only=True)
+        if "vocab" in inspect.signature(made.__init__).parameters:
+            return made(vocab=dict(vocabulary))
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, "vocab.txt")
+            file.write_text("\n".join(sorted(vocabulary, key=vocabulary.__getitem__)), encoding="utf-8")
+            return made(vocab_file=str(file))

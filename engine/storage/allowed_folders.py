@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from engine.settings.error_text import disk_reason
-from engine.settings.project import PROJECT
+from engine.settings.project import WORKPLACE
 
-UPLOADS = Path(os.environ.get("HEIRLOOM_UPLOADS", PROJECT / "uploads"))  # may be read
+UPLOADS = Path(os.environ.get("HEIRLOOM_UPLOADS", WORKPLACE / "uploads"))  # may be read
 
 LONGEST_SENTENCE, LONGEST_PATH = 199, 80  # letters
 KINDS_WITH_PATH = ("file", "local")

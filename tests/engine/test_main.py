@@ -32,7 +32,6 @@ BAD = {
     "no seeds": (["evaluate", "microworld", "--task", "grammar", "--seeds", "0"], "At least one seed"),
     "no rows": (["evaluate", "microworld", "--rows", "0"], "--rows must be at least 1"),
     "empty sentence": (["attention", "microworld", "   "], "type at least one word"),
-    "no command": ([], "required: COMMAND"),
     "unknown command": (["fly"], "invalid choice"),
     "shape of a size": (["size", "--hidden", "100", "--heads", "7"], "use 5 or 10 heads"),
     "all problems at once": (["size", "--layers", "0", "--heads", "0"], "heads must be between 1"),
@@ -76,3 +75,13 @@ def test_help_lists_what_there_is(capsys):
         main(["--help"])
     told = capsys.readouterr().out
     assert all(re.search(rf"^ +{verb}\b", told, re.MULTILINE) for verb in VERBS)
+
+
+def test_no_command_shows_the_help(capsys):
+    """Harm: whoever types the bare name learns only that something is missing."""
+    with pytest.raises(SystemExit) as stopped:
+        main([])
+    assert stopped.value.code == 0
+    told = capsys.readouterr().out
+    assert "usage: " in told
+    assert "HEIRLOOM_RUNS" in told

@@ -11,6 +11,7 @@ from app.examine.bertviz.parts import (
     bertviz_parts,
     check_attentions,
     check_indices,
+    imported_bertviz,
     replace_once,
     text_width,
 )
@@ -71,7 +72,7 @@ def head_view_html(
 
     Raises:
         ValueError: the attentions, tokens, layers or heads do not fit; says what was expected and what came.
-        RuntimeError: the installed bertviz, mpld3 or XStatic-jQuery is not one this file can use.
+        RuntimeError: the installed bertviz, or a script in assets/scripts, is not one this file can use.
     """
     check_attentions(attentions, tokens, MAX_TOKENS, second)
     layers = check_indices("include_layers", include_layers, attentions.shape[0])
@@ -80,10 +81,8 @@ def head_view_html(
     if layer not in layers:
         raise ValueError(f"layer must be one of the included layers {layers}, got {layer}. Include it or pick another.")
 
-    from bertviz import head_view
-
     more = {"layer": layer, "heads": chosen_heads, "include_layers": layers}
-    markup, view, params = bertviz_parts(head_view, attentions, tokens, second, **more)
+    markup, view, params = bertviz_parts(imported_bertviz().head_view, attentions, tokens, second, **more)
     box = max(BOX, *map(text_width, params["attention"][0]["left_text"]))
     count = attentions.shape[1]
     patches = {

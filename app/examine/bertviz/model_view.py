@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from app.examine.bertviz.parts import bertviz_document, bertviz_parts, check_attentions, replace_once
+from app.examine.bertviz.parts import bertviz_document, bertviz_parts, check_attentions, imported_bertviz, replace_once
 from engine.reports.html_page import script_json
 
 MAX_TOKENS = 32  # 12 layers x 12 heads x 32 x 32 is 150,000 SVG lines, 4 s to draw; 64 tokens took 17 s
@@ -32,13 +32,11 @@ def model_view_html(
 
     Raises:
         ValueError: the attentions or tokens do not fit; says what was expected and what came.
-        RuntimeError: the installed bertviz, mpld3 or XStatic-jQuery is not one this file can use.
+        RuntimeError: the installed bertviz, or a script in assets/scripts, is not one this file can use.
     """
     check_attentions(attentions, tokens, MAX_TOKENS, second)
-    from bertviz import model_view
-
     mode = "dark" if dark else "light"
-    markup, view, params = bertviz_parts(model_view, attentions, tokens, second, display_mode=mode)
+    markup, view, params = bertviz_parts(imported_bertviz().model_view, attentions, tokens, second, display_mode=mode)
     layers = attentions.shape[0]
     patches = {
         # people count from 1, as the other pictures do

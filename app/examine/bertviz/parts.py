@@ -7,21 +7,26 @@ upgrade of bertviz fails with a message and never with a blank page.
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
 import html
-import importlib.util
 import json
 import re
+import sys
+import threading
+import types
 import unicodedata
 from collections.abc import Callable, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from engine.settings.project import ASSETS
+
 DECIMALS = 3  # finer than an opacity the eye can tell apart, and a quarter of the document's size
 MAX_LETTERS = 24  # of one token; the rest is cut, so that a long one cannot push the lines off the screen
+
+_importing = threading.Lock()
 
 # The document can reach nothing outside itself. Inline scripts stay allowed because st.iframe appends one of its own,
 # which measures the height; what keeps tokens from running is their escaping in script_json.
@@ -118,8 +123,8 @@ def bertviz_document(
         after: a script to run at the end.
     """
     scripts = [
-        installed_script("xstatic.pkg.jquery", "data/jquery.min.js", "jQuery v3."),
-        installed_script("mpld3", "js/d3.v5.min.js", "d3js.org v5."),
+        shipped_script("jquery.min.js"),
+        shipped_script("d3.min.js"),
         REQUIRE_SHIM % palette,
         view,
         after,
@@ -134,6 +139,39 @@ def bertviz_document(
         markup=markup,
         scripts="\n".join(f"<script>{script}</script>" for script in scripts if script),
     )
+
+
+class _NotebookOutput:
+    """What IPython's HTML and Javascript are to bertviz: holders of a text."""
+
+    def __init__(self, data: str | None = None) -> None:
+        self.data = data
+
+
+def imported_bertviz() -> Any:
+    """bertviz, which takes three names from IPython; a stand-in lends them where IPython is not installed.
+
+    They show results in a notebook, which nothing here does, and IPython would bring 32 MB (log/project.md,
+    2026-11-28).
+    """
+    import torch  # noqa: F401 - bertviz would, and the stand-in is to be there for a moment only
+
+    with _importing:
+        try:
+            import IPython.display  # noqa: F401
+        except ModuleNotFoundError:
+            display = types.ModuleType("IPython.display")
+            vars(display).update(display=print, HTML=_NotebookOutput, Javascript=_NotebookOutput)
+            lent = {"IPython": types.ModuleType("IPython"), "IPython.display": display}
+            sys.modules.update(lent)
+            try:
+                import bertviz
+            finally:
+                for name in lent:  # else other libraries would take this for a notebook
+                    del sys.modules[name]
+        import bertviz
+
+        return bertviz
 
 
 def check_attentions(attentions: np.ndarray, tokens: Sequence[str], most: int, second: int | None = None) -> None:
@@ -235,16 +273,21 @@ def text_width(text: str) -> int:
 
 
 @cache
-def installed_script(package: str, path: str, banner: str) -> str:
-    """Read a JavaScript library out of an installed Python package, without importing the package."""
-    text = ""
-    with contextlib.suppress(ModuleNotFoundError, FileNotFoundError):  # both end in the message below
-        spec = importlib.util.find_spec(package)
-        text = Path(spec.origin).parent.joinpath(path).read_text("utf-8") if spec and spec.origin else ""
-    if banner not in text[:200] or re.search(r"</script|<!--", text, re.IGNORECASE):
-        expected = f"Expected {banner}x in {path} of the Python package {package}, safe to stand in a page"
-        raise RuntimeError(f"{expected}, got something else. Run pip install -r requirements.txt")
-    return text
+def shipped_script(name: str) -> str:
+    """A JavaScript library out of assets/scripts, whose card.json says what it is and where it comes from.
+
+    Raises:
+        RuntimeError: it is missing, or not the file that the card describes.
+    """
+    folder = ASSETS / "scripts"
+    try:
+        read = (folder / name).read_bytes()
+        expected = json.loads((folder / "card.json").read_text("utf-8"))[name]["sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RuntimeError(f"Expected {name} and card.json in assets/scripts, got none; restore them.") from error
+    if hashlib.sha256(read).hexdigest() != expected:
+        raise RuntimeError(f"Expected assets/scripts/{name} as its card.json says, got another file; restore it.")
+    return read.decode("utf-8")
 
 
 def replace_once(text: str, patches: dict[str, str]) -> str:

@@ -6,7 +6,7 @@ from streamlit.testing.v1 import AppTest
 from app.session import caches
 from engine.experiments.outcome import write_outcome
 from engine.settings import project
-from engine.training.launch import PROJECT
+from engine.settings.project import PROJECT
 
 
 @pytest.fixture

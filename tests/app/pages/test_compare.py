@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from engine.training.launch import PROJECT
+from engine.settings.project import PROJECT
 
 
 def test_the_page_loads_no_torch():

@@ -6,8 +6,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.session import caches
+from engine.settings.project import PROJECT
 from engine.sizing.comparison import TABS
-from engine.training.launch import PROJECT
 from tests.fixtures.pictured_run import beginning, step_event, write_run
 
 PAGES = PROJECT / "app" / "pages"

@@ -7,7 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.session import caches
-from engine.training.launch import PROJECT
+from engine.settings.project import PROJECT
 from tests.fixtures.pictured_run import write_run
 
 

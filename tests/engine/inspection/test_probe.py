@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from transformers import BertConfig, BertModel, BertTokenizer
+from transformers import BertConfig, BertModel
 
 from engine.inspection.probe import ProbeError, probe
 from engine.model.transformers_format import from_transformers
+from engine.settings.transformers_import import bert_tokenizer
 from engine.teachers.catalog import load_teacher
 from engine.text.microworld import Document, Relation
 from tests.fixtures.relation_attention import relation_attention
@@ -30,7 +31,7 @@ def test_hidden_states_and_attentions_are_the_library_s() -> None:
     for parameter in theirs.parameters():
         torch.nn.init.normal_(parameter, 0, 0.4)
     ours = from_transformers(config.to_dict(), theirs.state_dict())
-    seen = probe(ours, BertTokenizer(vocab={word: index for index, word in enumerate(words)}), "a c b a")
+    seen = probe(ours, bert_tokenizer({word: index for index, word in enumerate(words)}), "a c b a")
     expected = theirs(torch.tensor([[2, 5, 7, 6, 5, 3]]), output_attentions=True, output_hidden_states=True)
     np.testing.assert_allclose(seen.hidden, torch.cat(expected.hidden_states).detach().numpy(), atol=1e-5)
     np.testing.assert_allclose(seen.attentions, torch.cat(expected.attentions).detach().numpy(), atol=1e-5)

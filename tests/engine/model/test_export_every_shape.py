@@ -16,7 +16,7 @@ from engine.model.saved_models import Model, load_model
 from engine.model.transformers_format import transformers_objections
 from engine.sizing.cost import parameters
 from engine.sizing.shape import Shape
-from tests.fixtures.builders import masked_batch, new_tokenizer, randomise, tokenizer
+from tests.fixtures.builders import OLD_LIBRARY, masked_batch, new_tokenizer, randomise, tokenizer
 
 SIZES = {"layers": 3, "hidden": 12, "heads": 3, "ffn": 20, "vocab": 211, "positions": 24}
 ALBERT = {"family": "albert", "embedding": 6}
@@ -80,7 +80,8 @@ def test_the_library_computes_the_same(changes, tmp_path):
         found = theirs.eval()(one.ids, attention_mask=one.visible.long()).logits[one.visible]
         torch.testing.assert_close(found, bert(one.ids, one.visible)[one.visible], rtol=0, atol=1e-5)
     counted = class_parameters(expanded_shape(shape), made.architecture)
-    assert theirs.num_parameters() == counted
+    second_bias = shape.vocab if OLD_LIBRARY and not shape.tied and made.architecture != "DistilBertForMaskedLM" else 0
+    assert theirs.num_parameters() == counted - second_bias  # 5 has two of an untied decoder, 4.57 one
     readme = (tmp_path / "out" / "README.md").read_text()
     assert f"{counted:,}" in readme
     assert f"{parameters(shape):,}" in readme
@@ -232,12 +233,12 @@ def saved_tokenizer(folder):
 def test_words_that_were_added_stay_and_both_versions_read_them(tmp_path):
     """Harm: a tokenizer of transformers 5 with special tokens of its own, which 4.57 refuses with an AttributeError."""
     speaker = new_tokenizer()
-    speaker.add_special_tokens({"extra_special_tokens": ["<x>"]})
+    speaker.add_special_tokens({f"{'additional' if OLD_LIBRARY else 'extra'}_special_tokens": ["<x>"]})
     speaker.add_tokens(["zebra"])
     bert = Bert(Shape(**{**SIZES, "vocab": len(speaker)}))
     export_model(Model(bert, speaker, {}), tmp_path / "out")
     told = json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())
-    assert "extra_special_tokens" not in told
+    assert not told.get("extra_special_tokens")
     assert told["additional_special_tokens"] == ["<x>"]
     again = AutoTokenizer.from_pretrained(tmp_path / "out", local_files_only=True)
     assert again("zebra <x> the")["input_ids"] == speaker("zebra <x> the")["input_ids"]

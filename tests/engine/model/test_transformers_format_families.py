@@ -10,7 +10,7 @@ from engine.model.bert import Bert
 from engine.model.transformers_config import transformers_config
 from engine.model.transformers_format import decoder_apart, from_transformers, to_transformers
 from engine.sizing.shape import Shape, ShapeError
-from tests.fixtures.builders import randomise, teacher, tokenizer
+from tests.fixtures.builders import OLD_LIBRARY, randomise, teacher, tokenizer
 
 BERT = {
     "vocab_size": 40,
@@ -59,6 +59,8 @@ def assert_equal(ours: Bert, model) -> None:
 )
 def test_only_what_is_stated_is_needed(family, fields):
     """Harm: a default of another family, or an epsilon of another model, a little in every logit."""
+    if OLD_LIBRARY and fields.get("inner_group_num") == 3:
+        pytest.skip("transformers 4.57 cannot run it")
     model, stated = theirs(family, **fields)
     ours = from_transformers(stated, model.state_dict())
     assert_equal(ours, model)
@@ -72,9 +74,12 @@ def test_only_what_is_stated_is_needed(family, fields):
 @pytest.mark.parametrize("kind", ["apart", "the same twice", "bias apart", "only the decoder's bias"])
 def test_a_decoder_stored_apart_is_what_was_trained(family, kind, tmp_path):
     """Harm: a decoder that somebody trained apart is ignored because the config says tied."""
+    if OLD_LIBRARY and kind != "the same twice":
+        pytest.skip("transformers 4.57 is such a library")
     model, _ = theirs(family, **({"embedding_size": 8} if family == "Albert" else {}))
     model.save_pretrained(tmp_path)
-    tensors = load_file(tmp_path / "model.safetensors")
+    # copies, for the file is written anew
+    tensors = {name: tensor.clone() for name, tensor in load_file(tmp_path / "model.safetensors").items()}
     head = {"Bert": "cls.predictions", "Albert": "predictions", "DistilBert": "vocab_projector"}[family]
     decoder = head if family == "DistilBert" else f"{head}.decoder"
     table = next(tensor for name, tensor in tensors.items() if name.endswith("word_embeddings.weight"))

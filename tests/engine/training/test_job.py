@@ -15,9 +15,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from engine.settings.project import PROJECT
 from engine.storage.runs import Run, RunError, create_run, list_runs
 from engine.training import job, launch
-from engine.training.launch import PROJECT
 from tests.fixtures.jobs import kinds, open_gate, until, wait_for
 
 

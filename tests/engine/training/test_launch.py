@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from torch.distributed.run import get_args_parser
 
-from engine.training.launch import PROJECT, cluster_command, command_for
+from engine.settings.project import PROJECT
+from engine.training.launch import cluster_command, command_for
 
 
 def read(words):

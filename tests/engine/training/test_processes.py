@@ -12,6 +12,7 @@ from torch import nn
 from engine.methods.kinds.one_shot import OneShot
 from engine.methods.registry import METHODS
 from engine.model.saved_models import load_model
+from engine.settings.project import PROJECT
 from engine.storage.runs import ENDED
 from engine.training import job, launch
 from engine.training.loop import train
@@ -89,7 +90,7 @@ def together(few_held_out, tmp_path_factory):
     words = launch.command_for(2)
     command = [*words[: -len(launch.WORKER)], "-m", "tests.fixtures.several_runs", str(root)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HEIRLOOM_CACHE": str(tmp_path_factory.mktemp("cache"))}
-    done = subprocess.run(command, cwd=launch.PROJECT, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return found, done.stdout
 

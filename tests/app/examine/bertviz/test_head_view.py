@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from app.examine.bertviz.head_view import MAX_TOKENS, head_view_html
+from app.examine.bertviz.parts import imported_bertviz
 from tests.fixtures.attention_documents import HOSTILE, TOKENS, data_of, probabilities
 
 CONFIG = Path(__file__).parents[4] / ".streamlit" / "config.toml"
@@ -147,8 +148,7 @@ def test_text_over_the_limit_is_refused() -> None:
 )
 def test_unknown_bertviz_fails_loudly(monkeypatch, theirs, other) -> None:
     """Harm: after an upgrade of bertviz the view is silently blank, or tokens are silently unescaped."""
-    import bertviz
-
+    bertviz = imported_bertviz()
     original = bertviz.head_view
 
     def upgraded(*args, **options):
