@@ -176,7 +176,7 @@ def damage(here: Path) -> dict[str, str]:
         "huge": "no readable config.json",
         "nothing": "no readable config.json",
         "pipe": "is no file",
-        "folder": "no readable config.json",
+        "folder": "is no file",
         "roberta": "got model_type 'roberta'",
         "missing": "There is no folder",
         "a" * 300: "cannot be followed",
