@@ -37,7 +37,7 @@ def run_report(run: Run, root: Path, text: str = "") -> str:
     card = run.card()
     if not card or not run.student_dir.exists():
         raise RunError(f"The run {run.id} has no student to report on yet; let it finish, or stop it to keep one.")
-    events, _ = run.events()
+    events = run.history()
     teacher, student = load_teacher(card["teacher"], root), load_model(run.student_dir)
     text = text.strip() or teacher.card.example
     seen = {

@@ -7,7 +7,6 @@ refused.
 from __future__ import annotations
 
 import contextlib
-import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from engine.settings.error_text import first_line
 from engine.settings.transformers_import import tokenizer_in
 from engine.sizing.shape import ShapeError
+from engine.storage.json_file import JsonFileError, read_json_object
 from engine.text.vocabulary import VocabularyError, check_vocabulary
 
 if TYPE_CHECKING:
@@ -65,12 +65,11 @@ def read_config(path: Path) -> dict[str, Any]:
     """
     folder = shown(path.parent.name)
     try:
-        config = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        return read_json_object(path)
+    except JsonFileError as error:
+        raise PretrainedError(f"The {path.name} of {folder} {error}.") from error
+    except OSError as error:
         raise PretrainedError(f"{folder} has no readable {path.name} ({type(error).__name__}).") from error
-    if not isinstance(config, dict):
-        raise PretrainedError(f"The {path.name} of {folder} should be an object, got {type(config).__name__}.")
-    return config
 
 
 def weight_files(folder: Path) -> list[Path]:
