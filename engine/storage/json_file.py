@@ -54,7 +54,7 @@ def read_regular(path: Path, most: int = MOST_BYTES, *, links: bool = True) -> b
     """What stands in a regular file of at most `most` bytes. Raises OSError, JsonFileError as `open_regular`."""
     with open_regular(path, links=links) as file:
         parts, size = [], 0
-        while part := file.read(min(1 << 20, most + 1 - size)):
+        while part := file.read(min(1 << 16, most + 1 - size)):
             size += len(part)
             if size > most:
                 raise JsonFileError(f"is larger than {most:,} bytes")

@@ -101,7 +101,10 @@ ALLOWED_IN_EVENTS: dict[str, Fields] = {
     },
     "prepare": {"share": SHARE, "seconds_left": _or_nothing(SECONDS)},
     "teacher": {"loss": _or_nothing(NUMBER)},
-    "step": {"steps": STEP, "tokens": NUMBER, "flops": NUMBER, "training_seconds": NUMBER, "seconds": NUMBER},
+    "step": {
+        "steps": STEP,
+        **dict.fromkeys(("tokens", "flops", "training_seconds", "seconds"), _or_nothing(NUMBER)),
+    },
     "evaluation": {"loss": _or_nothing(NUMBER)},
     "waiting": {"device": TEXT},
     "failed": {"message": TEXT},

@@ -9,7 +9,7 @@ from typing import Any
 from engine.settings.options import ConfigError
 from engine.settings.run_config import RunConfig
 from engine.storage import runs
-from engine.storage.run_records import event_problem
+from engine.storage.run_records import is_number
 from engine.storage.runs import Run, RunError
 from engine.training import job
 
@@ -76,7 +76,7 @@ def step_seconds(run: Run) -> float | None:
     latest = {
         event["step"]: float(event["step_seconds"])
         for event in run.events(kinds=("step",))[0]
-        if not event_problem(event)
+        if is_number(event.get("step_seconds")) and type(event.get("step")) is int
     }
     for step in sorted(latest):  # a resumed run does some steps again; the last time counts
         seconds += latest[step] * (step - before)
