@@ -23,7 +23,7 @@ def escape_markdown(text: object) -> str:
     """`text` as markdown that shows it as it is: no link, no picture, no colour, no formula, one line.
 
     Everything that the project did not write itself goes through here before a page shows it: names, errors, cards,
-    the page's link (tests/app/test_strangers_text.py holds to that). An escaped address would still become a link, for
+    the page's link (a law in tests holds to that). An escaped address would still become a link, for
     the browser looks for addresses after it has taken escapes away; a joiner that nobody sees breaks it up.
     """
     words = " ".join(str(text).split())

@@ -14,4 +14,5 @@ def tile_row(tiles: Sequence[tuple[str, str, str]]) -> None:
     with st.container(horizontal=True):
         for label, value, note in tiles:
             with st.container():
-                st.metric(escape_markdown(label), value, note, delta_color="off", delta_arrow="off", border=True)
+                words, below = escape_markdown(label), escape_markdown(note)
+                st.metric(words, value, below, delta_color="off", delta_arrow="off", border=True)

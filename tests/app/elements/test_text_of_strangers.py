@@ -189,6 +189,7 @@ def shown(tree: ast.Module) -> Iterator[tuple[ast.expr, ast.AST]]:
         within_functions = [it for it in functions if it.lineno <= node.lineno <= (it.end_lineno or 0)]
         around: ast.AST = min(within_functions, key=lambda it: (it.end_lineno or 0) - it.lineno, default=tree)
         given = node.args[1:2] if name == "progress" else node.args[:1]
+        given += node.args[2:3] if name == "metric" else []  # what stands below its number is markdown, too
         given += [it.value for it in node.keywords if it.arg in KEYWORDS]
         if name in CHOICES:
             formatted = [it.value for it in node.keywords if it.arg == "format_func"]
