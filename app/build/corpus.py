@@ -12,6 +12,7 @@ import streamlit as st
 from app.build.missing_text import offer_missing_text
 from app.elements.figure import show_figure
 from app.elements.score_charts import histogram
+from app.elements.text import escape_markdown
 from app.elements.theme import Theme, mix, readable_on
 from app.elements.tiles import tile_row
 from app.session import caches
@@ -45,10 +46,10 @@ def choose_corpus(teacher: str, default: str) -> str:
             try:
                 path = save_upload(UPLOADS, file.name, file.getvalue())
             except CorpusError as error:
-                st.error(str(error), icon=":material/upload_file:")
+                st.error(escape_markdown(error), icon=":material/upload_file:")
             else:
                 st.button(
-                    f"Learn from {path.name}",
+                    f"Learn from {escape_markdown(path.name)}",
                     icon=":material/check:",
                     on_click=set_widget_value,
                     args=(f"corpus_{teacher}", f"file:{path}"),
@@ -65,7 +66,7 @@ def show_preview(config: RunConfig, corpus: str, pairs: str = "none") -> None:
             config.teacher, corpus, config.length, config.masking, config.mask_share, config.seed, pairs
         )
     except ValueError as error:
-        st.error(str(error), icon=":material/menu_book:")
+        st.error(escape_markdown(error), icon=":material/menu_book:")
         return
     extent = "in all" if preview.whole else f"of the first {preview.documents:,} documents"
     tile_row(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from app.elements.text import escape_markdown
 from app.session import caches
 from app.session.browser import recall, remember
 from app.session.widget_values import set_widget_value
@@ -30,7 +31,7 @@ def offer_missing_text(corpora: str, widget: str) -> None:
         if fetching is not None and at_work:
             _show_fetching(fetching)
         elif failed:
-            st.error(failed, icon=":material/cloud_off:")
+            st.error(escape_markdown(failed), icon=":material/cloud_off:")
         left, right = st.columns(2)
         left.button(
             "Try again" if failed else "Download",
@@ -79,5 +80,6 @@ def waiting_for_text(names: Sequence[str]) -> str:
 
 def _are_not_here(names: Sequence[str]) -> str:
     first = names if len(names) <= 3 else names[:2]
-    listed = ", ".join(f"**{name}**" for name in first) + (f" and {len(names) - 2} more" if len(names) > 3 else "")
+    more = f" and {len(names) - 2} more" if len(names) > 3 else ""
+    listed = ", ".join(f"**{escape_markdown(name)}**" for name in first) + more
     return f"The text {listed} is not on this machine" if len(names) == 1 else f"{listed} are not on this machine"

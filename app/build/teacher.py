@@ -7,6 +7,7 @@ from html import escape
 import streamlit as st
 
 from app.build.method import METHOD_WIDGET
+from app.elements.text import escape_markdown
 from app.session.widget_values import persistent, set_widget_value
 from app.session.widgets import persistent_segments
 from engine.methods.registry import METHODS
@@ -67,7 +68,7 @@ def show_card(card: Card) -> None:
             f'font-size:.9rem">{cells}</dl>'
         )
     for note in card.notes:
-        st.warning(note, icon=":material/info:")
+        st.warning(escape_markdown(note), icon=":material/info:")
     if not card.has_head:
         st.warning(
             "This teacher has no masked-LM head of its own: the one it gets here is new and knows nothing yet. Train "

@@ -97,7 +97,7 @@ def run_points(runs: Sequence[Run], axis: CostAxis, measure: str) -> list[Placed
                 "bytes": lambda shape=shape: model_bytes(shape),
                 "work": lambda card=card: _forward_flops(card["shape"]),
                 "flops": lambda card=card: card.get("flops"),
-                "seconds": lambda run=run: find_or_run.step_seconds(run),
+                "seconds": lambda pair=(run, card): _training_seconds(*pair),
             }[axis.name]()
             if _is_number(x) and _is_number(y):
                 note = f"{card['method']} {shape.layers} x {shape.hidden}, {int(card['steps']):,} steps"
@@ -109,6 +109,12 @@ def run_points(runs: Sequence[Run], axis: CostAxis, measure: str) -> list[Placed
         except (RunError, ShapeError, KeyError, TypeError, ValueError, AttributeError, OverflowError):
             continue  # a damaged card is the watch page's to explain
     return points
+
+
+def _training_seconds(run: Run, card: dict[str, Any]) -> float | None:
+    """As its card says, or, where that is from before they were counted, its events."""
+    told = card.get("training_seconds")
+    return float(told) if told else find_or_run.step_seconds(run)
 
 
 def in_fitting_unit(points: Sequence[PlacedPoint], axis: CostAxis) -> tuple[list[PlacedPoint], CostAxis]:
@@ -144,7 +150,7 @@ def _forward_flops(shape: dict[str, Any]) -> float | None:
         found = Shape.from_json(shape)
         tokens = min(TOKENS, found.positions)
         return 2.0 * multiply_adds(found.replace(pooler=False, pair_head=False), tokens, min(HIDDEN_WORDS, tokens))
-    except (ShapeError, TypeError, ValueError):
+    except (ShapeError, TypeError, ValueError, OverflowError):
         return None
 
 
@@ -152,7 +158,7 @@ def _bytes(shape: dict[str, Any]) -> float | None:
     """Bytes of all tensors; None for a shape that is not told or cannot be."""
     try:
         return float(model_bytes(Shape.from_json(shape)))
-    except (ShapeError, TypeError, ValueError):
+    except (ShapeError, TypeError, ValueError, OverflowError):
         return None
 
 

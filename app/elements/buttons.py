@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import html
-import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -13,7 +11,7 @@ import numpy as np
 import streamlit as st
 
 from app.elements.theme import Theme
-from engine.sizing.comparison_export import escape_csv_cell
+from engine.sizing.comparison_export import csv_line, escape_csv_cell
 
 FIGURE_COLUMNS = ("series", "x", "y", "value", "interval below", "interval above")
 
@@ -49,9 +47,7 @@ def _csv_download(text: Callable[[], str], name: str, key: str) -> None:
 
 def csv_text(head: Sequence[str], lines: Iterable[Sequence[object]]) -> str:
     """The table as CSV; true minus signs become those that spreadsheets know."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([map(_csv_cell, row) for row in (head, *lines)])
-    return text.getvalue()
+    return "".join(f"{csv_line(map(_csv_cell, row))}\n" for row in (head, *lines))
 
 
 def figure_rows(figure: Any) -> list[list[object]]:

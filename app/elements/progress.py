@@ -8,17 +8,18 @@ from typing import Any
 
 import streamlit as st
 
+from app.elements.text import escape_markdown
 from engine.settings import torch_subprocess
 
 
 @contextmanager
 def progress_bar(text: str) -> Iterator[Callable[[float], None]]:
     """A bar called `text` that is there as long as the work takes; the work says its share, 0-1, to what this gives."""
-    bar = st.progress(0.0, text)
+    bar = st.progress(0.0, escape_markdown(text))
     try:
 
         def say(share: float) -> None:
-            bar.progress(share, f"{text}, {share:.0%}")
+            bar.progress(share, f"{escape_markdown(text)}, {share:.0%}")
 
         yield say
     finally:
@@ -33,6 +34,10 @@ def ask_torch(module: str, question: dict[str, Any]) -> dict[str, Any]:
     """
     bar = st.progress(0.0, "Starting; torch takes a few seconds to load")
     try:
-        return torch_subprocess.ask(module, question, lambda share, doing: bar.progress(share, doing.capitalize()))
+
+        def say(share: float, doing: str) -> None:
+            bar.progress(share, escape_markdown(doing.capitalize()))
+
+        return torch_subprocess.ask(module, question, say)
     finally:
         bar.empty()

@@ -13,6 +13,7 @@ from app.elements.figure import show_figure
 from app.elements.heatmaps import common_limits, heatmap
 from app.elements.shape_words import describe_sharing
 from app.elements.tables import html_table
+from app.elements.text import escape_markdown
 from app.elements.theme import Theme
 from app.examine.labels import interval_text, minus
 from app.examine.model_pair import ModelPair
@@ -33,7 +34,7 @@ def show_cka(pair: ModelPair, colours: Theme) -> None:
     try:
         found, null = _cka_and_null(pair)
     except (CorpusError, ProbeError) as error:
-        st.warning(str(error), icon=":material/info:")
+        st.warning(escape_markdown(error), icon=":material/info:")
         return
     teacher_names, student_names = (
         ["embeddings", *(f"layer {layer + 1}" for layer in range(count - 1))] for count in found.values.shape

@@ -56,7 +56,7 @@ def show_fill_in(teacher: Model, student: Model, start: str, key: str) -> None:
         filled_by_role = {"Teacher": caches.fill_blanks(teacher, text), "Student": caches.fill_blanks(student, text)}
         agreed = blank_agreement(filled_by_role["Teacher"], filled_by_role["Student"])
     except ProbeError as error:
-        st.warning(str(error), icon=":material/edit:")
+        st.warning(escape_markdown(error), icon=":material/edit:")
         return
     warn_of_unknown(filled_by_role["Teacher"])
     same, shared = sum(equal for equal, _ in agreed), sum(mass for _, mass in agreed) / len(agreed)

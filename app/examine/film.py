@@ -10,7 +10,7 @@ import streamlit as st
 
 from app.elements.buttons import lazy_csv_button
 from app.elements.mosaic_image import LARGE, SMALL, contact_sheet, film_strip, large_image
-from app.elements.text import join_word_pieces
+from app.elements.text import escape_markdown, join_word_pieces
 from app.elements.theme import Theme
 from app.examine.score_over_time import read_score_curve, show_score_curves
 from app.session import caches
@@ -31,7 +31,7 @@ def show_film(run: Run) -> None:
     try:
         snapshots, curve = read_frames(run.attention_dir), read_score_curve(run)
     except ValueError as error:
-        st.error(str(error), icon=":material/broken_image:")
+        st.error(escape_markdown(error), icon=":material/broken_image:")
         return
     if snapshots is None or not snapshots.steps:
         st.info(
@@ -62,7 +62,7 @@ def _show_film(run: Run, snapshots: AttentionFrames, curve: InheritanceCurve | N
     try:
         teacher, pictures = caches.film_pictures(str(run.attention_dir), size, int(sentence), is_dark())
     except ValueError as error:
-        st.error(str(error), icon=":material/broken_image:")
+        st.error(escape_markdown(error), icon=":material/broken_image:")
         return
     missing = len(snapshots.steps) - len(pictures)
     if missing:

@@ -13,6 +13,7 @@ from app.elements.buttons import csv_button
 from app.elements.figure import show_figure
 from app.elements.heatmaps import common_limits, heatmap
 from app.elements.tables import html_table
+from app.elements.text import escape_markdown
 from app.elements.theme import Theme
 from app.elements.tiles import tile_row
 from app.examine.ancestry.charts import labelled_scatter
@@ -49,7 +50,7 @@ def show_ranking(pair: ModelPair, how: str, folder: Path, colours: Theme) -> Non
             found[role] = pair.damage(role, how, say)
     except CorpusError as error:
         bar.empty()
-        st.warning(str(error), icon=":material/info:")
+        st.warning(escape_markdown(error), icon=":material/info:")
         return
     bar.empty()
     _damage_heatmaps(found, colours)
@@ -107,7 +108,7 @@ def _ancestors_and_heirs(pair: ModelPair, found: dict[str, HeadAblation], folder
     try:
         lineage = read_student_lineage(pair, folder)
     except ValueError as error:
-        st.warning(str(error), icon=":material/broken_image:")
+        st.warning(escape_markdown(error), icon=":material/broken_image:")
         return
     if lineage is None or not pair.same_vocabulary:
         return
@@ -161,14 +162,14 @@ def _heir_tiles(
         tiles.append(("As much missed", minus(amount.value), f"95%: {interval_text(amount.low, amount.high)}"))
         chance.append(f"{interval_text(amount.null_low, amount.null_high)} (as much, p = {p_value(amount.p)})")
     except KinshipError as error:
-        st.caption(str(error))
+        st.caption(escape_markdown(error))
     try:
         words = kinship(shares, alike)
         tiles.append(("On the same words", minus(words.correlation), f"95%: {interval_text(words.low, words.high)}"))
         tiles.append(matched_tile("Most like the chief", words))
         chance.append(f"{interval_text(words.null_low, words.null_high)} (same words, p = {p_value(words.p)})")
     except KinshipError as error:
-        st.caption(str(error))
+        st.caption(escape_markdown(error))
     tile_row(tiles)
     if chance:
         st.caption(f"By chance, with heads shuffled, 95% lie between {' and '.join(chance)}.")

@@ -12,6 +12,7 @@ from app.elements.figure import show_figure
 from app.elements.heatmaps import head_blocks
 from app.elements.progress import progress_bar
 from app.elements.tables import html_table
+from app.elements.text import escape_markdown
 from app.elements.theme import Theme
 from app.examine.charts import best_head_bars
 from app.examine.labels import head_label, plus_minus
@@ -151,7 +152,7 @@ def _positions(pair: ModelPair, colours: Theme) -> None:
     try:
         found = {role: _positional_attention(pair, role) for role in pair.models}
     except CorpusError as error:
-        st.warning(str(error), icon=":material/info:")
+        st.warning(escape_markdown(error), icon=":material/info:")
         return
     for role, patterns in found.items():
         st.markdown(f"**{role}**: layer by head, a block a position")

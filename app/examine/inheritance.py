@@ -13,7 +13,7 @@ import streamlit as st
 from app.elements.buttons import csv_button
 from app.elements.figure import show_figure
 from app.elements.tables import html_table
-from app.elements.text import format_number
+from app.elements.text import escape_markdown, format_number
 from app.elements.theme import Theme
 from app.elements.tiles import tile_row
 from app.examine import inheritance_charts
@@ -128,7 +128,7 @@ def _score_and_remember(
             lambda share, doing: bar.progress(min(1.0, share), doing),
         )
     except ValueError as error:
-        st.warning(str(error), icon=":material/edit:")
+        st.warning(escape_markdown(error), icon=":material/edit:")
     else:
         remember(f"inheritance_{run_id}", report)
     finally:
@@ -308,7 +308,7 @@ def _offer_twin(card: Mapping[str, Any]) -> None:
             try:
                 run = job.start(caches.RUNS, scratch_baseline_config(card), scratch_baseline_name(card))
             except ValueError as error:
-                st.error(str(error), icon=":material/error:")
+                st.error(escape_markdown(error), icon=":material/error:")
             else:
                 st.switch_page("app/pages/watch.py", query_params={"run": run.id})
         st.code(scratch_baseline_command(card), language="sh", wrap_lines=True)

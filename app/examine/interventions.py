@@ -11,6 +11,7 @@ import streamlit as st
 from app.elements.figure import show_figure
 from app.elements.heatmaps import heatmap
 from app.elements.shape_words import describe_sharing
+from app.elements.text import escape_markdown
 from app.elements.theme import Theme
 from app.elements.tiles import tile_row
 from app.examine.ancestry.lineage import read_student_lineage
@@ -75,12 +76,12 @@ def _before_and_after(
         before, after = caches.fill_blanks(model, text), caches.fill_blanks_intervened(model, text, heads, how)
         probes = caches.probe_text(model, text), caches.probe_text_intervened(model, text, heads, how)
     except ProbeError as error:
-        st.warning(str(error), icon=":material/edit:")
+        st.warning(escape_markdown(error), icon=":material/edit:")
         return
     try:
         _loss_tiles(pair, role, heads, how)
     except CorpusError as error:
-        st.warning(str(error), icon=":material/info:")
+        st.warning(escape_markdown(error), icon=":material/info:")
     warn_of_unknown(before)
     for blank in range(min(MOST_BLANKS, len(before.blanks))):
         st.markdown(f"**Blank {blank + 1}**" if len(before.blanks) > 1 else "**The blank**")

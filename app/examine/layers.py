@@ -82,7 +82,7 @@ def _layer_distances(pair: ModelPair, text: str, run_id: str, colours: Theme) ->
                 other_corpora[name] = corpus
             shapes[name] = model.bert.shape
         except ValueError as error:  # TeacherError, RunError, CheckpointError, ProbeError, CorpusError
-            st.warning(f"{name}: {error}", icon=":material/info:")
+            st.warning(escape_markdown(f"{name}: {error}"), icon=":material/info:")
     if not distances:
         st.info("Choose at least one model.")
         return

@@ -11,6 +11,7 @@ import streamlit as st
 from app.elements.buttons import csv_button
 from app.elements.figure import show_figure
 from app.elements.tables import html_table
+from app.elements.text import escape_markdown
 from app.elements.theme import Theme
 from app.examine import inheritance_charts
 from app.examine.inheritance import PAIRINGS, score_text
@@ -69,7 +70,7 @@ def show_score_curves(run: Run, curve: InheritanceCurve | None, colours: Theme) 
         if all(x is None for x in shown.axes[axis]) or not any(shown.scores[pairing])
     ]
     if missing:
-        st.info(f"Not drawn, for they do not tell it: {', '.join(missing)}.", icon=":material/info:")
+        st.info(f"Not drawn, for they do not tell it: {escape_markdown(', '.join(missing))}.", icon=":material/info:")
     names = _curve_names(chosen_curves)
     show_figure(
         inheritance_charts.score_curves(chosen_curves, names, pairing, axis, AXES[axis], colours),

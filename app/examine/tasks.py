@@ -7,6 +7,7 @@ import streamlit as st
 
 from app.elements.figure import show_figure
 from app.elements.score_charts import score_bars
+from app.elements.text import escape_markdown
 from app.session import caches
 from app.session.browser import current_theme, recall, remember
 from engine.model.saved_models import Model
@@ -52,7 +53,7 @@ def _score_both(teacher: Model, student: Model, name: str, run_id: str) -> None:
             found[role] = caches.score_linear_probe(model, name, say)
         except TaskError as error:
             bar.empty()
-            st.error(str(error), icon=":material/exercise:")
+            st.error(escape_markdown(error), icon=":material/exercise:")
             return
     bar.empty()
     remember(f"scores_{run_id}", {**recall(f"scores_{run_id}", {}), name: found})

@@ -11,6 +11,7 @@ from app.build.method import choose_method
 from app.build.missing_text import waiting_for_text
 from app.build.teacher import choose_teacher, show_card
 from app.elements.shape_words import describe_shape
+from app.elements.text import escape_markdown
 from app.session import caches
 from app.session.browser import recall, remember
 from app.session.options_form import options_form, preset_choice
@@ -37,7 +38,7 @@ with left:
         with st.spinner("Asking for the teacher's card", show_time=True):
             card = catalog.teacher_card(name, caches.RUNS)
     except ValueError as error:
-        st.error(str(error), icon=":material/school:")
+        st.error(escape_markdown(error), icon=":material/school:")
         st.stop()
     show_card(card)
 
@@ -169,7 +170,7 @@ with right, st.container(border=True):
     except MissingCorpusError as error:
         st.info(waiting_for_text(error.names), icon=":material/menu_book:")
     except ValueError as error:
-        st.error(str(error), icon=":material/rule:")
+        st.error(escape_markdown(error), icon=":material/rule:")
     if plan:
         count, teacher_count = parameters(plan.shape), parameters(shape.replace(mlm_head=plan.shape.mlm_head))
         st.metric(
@@ -184,11 +185,12 @@ with right, st.container(border=True):
         st.caption(f"{describe_shape(plan.shape)}.")
         show_outlook(plan.estimate, budget)
         for note in plan.method.notes(shape, plan.shape) if plan.estimate.steps is not None else []:
-            st.caption(note)
+            st.caption(escape_markdown(note))
         if note := expansion_note(plan.shape):
-            st.caption(f"Its export: {note[0].lower()}{note[1:]}")
+            st.caption(escape_markdown(f"Its export: {note[0].lower()}{note[1:]}"))
     st.markdown(
-        f":material/memory: **{device.name}**" + (", bfloat16 products" if device.mixed_precision else ", float32")
+        f":material/memory: **{escape_markdown(device.name)}**, "
+        + ("bfloat16 products" if device.mixed_precision else "float32")
     )
     run_name = f"{about.name}-{plan.shape.layers}x{plan.shape.hidden}" if plan else ""
     if st.button("Start", type="primary", icon=":material/play_arrow:", disabled=plan is None, width="stretch"):
@@ -196,7 +198,7 @@ with right, st.container(border=True):
         try:
             run = job.start(caches.RUNS, config.to_json(), run_name)
         except ValueError as error:
-            st.error(str(error), icon=":material/error:")
+            st.error(escape_markdown(error), icon=":material/error:")
         else:
             st.switch_page("app/pages/watch.py", query_params={"run": run.id})
     st.caption("The run works in the background: you can close this page and come back.")
@@ -219,7 +221,7 @@ with right, st.container(border=True):
             try:
                 remember("prepared", job.prepare(caches.RUNS, config.to_json(), run_name).path)
             except ValueError as error:
-                st.error(str(error), icon=":material/error:")
+                st.error(escape_markdown(error), icon=":material/error:")
         if prepared := recall("prepared"):
             st.code(cluster_command(prepared, int(nodes), int(each), host.strip()), language="sh", wrap_lines=True)
 

@@ -15,13 +15,16 @@ from engine.settings import project
 from engine.storage.runs import RunError, list_runs
 
 MY_RUNS = "My runs"
+MOST_PROBLEMS = 5  # runs that are said to be unreadable
 CHOSEN = "compared_experiment"
 
 st.title("Compare")
 shipped, problems = list_outcomes(project.EXPERIMENTS)
 own_outcomes, own_problems = list_outcomes(caches.RUNS / FOLDER)
 try:
-    runs = [run for run in list_runs(caches.RUNS) if run.card_path.is_file() and run.status() == "finished"]
+    everyone = list_runs(caches.RUNS)
+    runs = [run for run in everyone if run.card_path.is_file() and run.status() == "finished"]
+    own_problems += [problem for run in everyone if (problem := run.problem())][:MOST_PROBLEMS]
 except RunError as error:
     runs, own_problems = [], [*own_problems, str(error)]
 for problem in [*problems, *own_problems]:

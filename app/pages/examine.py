@@ -31,7 +31,7 @@ try:
     teacher_name = student.card["teacher"]
     teacher = caches.teacher_model(teacher_name)
 except ValueError as error:
-    st.error(str(error), icon=":material/broken_image:")
+    st.error(escape_markdown(error), icon=":material/broken_image:")
     st.stop()
 example = catalog.teacher_card(teacher_name, caches.RUNS).example
 text = linked_text("Sentence", f"sentence_{teacher_name}", "text", example, place=right)
@@ -49,7 +49,7 @@ seen = {}  # by "teacher" and "student"; empty where there is nothing to look at
 try:
     seen = {"teacher": caches.probe_text(teacher, text, second), "student": caches.probe_text(student, text, second)}
 except ValueError as error:
-    st.warning(str(error), icon=":material/edit:")
+    st.warning(escape_markdown(error), icon=":material/edit:")
 for words in text_notices(seen) if seen else []:
     st.warning(words, icon=":material/info:")
 

@@ -6,8 +6,9 @@ from functools import partial
 
 import streamlit as st
 
+from app.elements.text import escape_markdown
 from app.session import caches
-from app.watch.run import show_run
+from app.watch.run import read_card, show_run
 from app.watch.run_choice import choose_run
 from engine.storage.runs import ENDED, Run, RunError
 from engine.training import job
@@ -46,7 +47,7 @@ def stop_buttons(run: Run, status: str) -> None:
 
 def rest_buttons(run: Run, status: str) -> None:
     """What can be done with a run that has ended."""
-    card = run.card()
+    card, _ = read_card(run)
     if run.student_dir.exists() and st.button("Examine", type="primary", icon=":material/visibility:"):
         st.switch_page("app/pages/examine.py", query_params={"run": run.id})
     if status in ("stopped", "died") and st.button("Resume", icon=":material/play_arrow:"):
@@ -87,4 +88,4 @@ try:
     else:
         at_work(run)
 except RunError as error:
-    st.error(str(error), icon=":material/folder_off:")
+    st.error(escape_markdown(error), icon=":material/folder_off:")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from engine.settings.project import WORKPLACE
+from engine.storage.events_file import EventHistory
 
 if TYPE_CHECKING:
     from engine.model.saved_models import Model
@@ -82,9 +83,15 @@ def student_model(folder: Path) -> Model:
 
 @st.cache_resource(max_entries=3, show_spinner="Loading the student")
 def _student_model(folder: str, modified: int) -> Model:
-    from engine.model.saved_models import load_model
+    from engine.model.saved_models import CheckpointError, load_model
+    from engine.storage.run_records import RunRecordError, check_card
 
-    return load_model(Path(folder))
+    model = load_model(Path(folder))
+    try:
+        check_card(model.card)
+    except RunRecordError as error:
+        raise CheckpointError(f"The card of the student of {Path(folder).parent.name} {error}.") from error
+    return model
 
 
 @st.cache_data(max_entries=8, show_spinner="Reading the corpus")
@@ -143,13 +150,28 @@ def probe_text(model: Model, text: str, second: str = "") -> Any:
         return probe(model.bert, model.tokenizer, text, second=second)
 
 
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _kept_history(events_path: str) -> EventHistory:
+    return EventHistory(Path(events_path))
+
+
+def run_history(run: Run) -> list[dict[str, Any]]:
+    """The events of `run` as `Run.history` gives them: read once for all sessions, then only what was added.
+
+    Raises:
+        RunError: they cannot be read.
+    """
+    return run.history(_kept_history(str(run.events_path)))
+
+
 @st.cache_data(max_entries=32, show_spinner=False)
 def inheritance_curve(folder: str, size: int) -> Any:
     """`engine.inheritance.curve.read_curve` of the run in `folder`, whose events are `size` bytes by now."""
     from engine.inheritance.curve import read_inheritance_curve
     from engine.storage.runs import Run
 
-    return read_inheritance_curve(Run(Path(folder)))
+    run = Run(Path(folder))
+    return read_inheritance_curve(run, run_history(run))
 
 
 @st.cache_data(max_entries=64, show_spinner="Developing the film")

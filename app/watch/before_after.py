@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from app.elements.tables import html_table
-from app.elements.text import format_number
+from app.elements.text import escape_markdown, format_number
 from app.session.browser import current_theme
 from engine.learning.score_kind import card_accuracies, score_kind_of
 
@@ -22,7 +22,8 @@ def show_before_after(card: dict[str, Any]) -> None:
     st.html(html_table(("Before and after", "Teacher", "Student", "Change"), comparison_rows(card), current_theme()))
     st.caption(
         f"Parameters are exact. On disk: all tensors in one file. Forward pass: median of {found['passes']:,} each, "
-        f"both taking turns, over {found['rows']:,} rows of {found['length']:,} tokens on {found['device']}."
+        f"both taking turns, over {found['rows']:,} rows of {found['length']:,} tokens on "
+        f"{escape_markdown(found['device'])}."
     )
 
 

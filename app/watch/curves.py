@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from app.elements.text import escape_markdown
 from app.session.link import link_value, set_link_value
 from engine.settings.amounts import PREFIXES
 
@@ -83,7 +84,7 @@ def draw_curve(
 
     `height` in pixels, legend included.
     """
-    place.markdown(f"**{title}**")
+    place.markdown(f"**{escape_markdown(title)}**")
     frame = frame.dropna(axis=1, how="all")
     frame = axis.reindexed(frame.iloc[:: max(1, len(frame) // MOST_POINTS)])
     place.line_chart(

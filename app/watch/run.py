@@ -8,9 +8,10 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app.elements.text import elapsed
+from app.elements.text import elapsed, escape_markdown
 from app.elements.theme import Theme
 from app.elements.tiles import tile_row
+from app.session import caches
 from app.session.browser import current_theme
 from app.watch.before_after import show_before_after
 from app.watch.closing import show_closing, show_multiply_adds
@@ -19,8 +20,8 @@ from app.watch.curves import CurveAxis, Event, choose_curve_axis, curve_axis, dr
 from engine.learning.score_kind import ScoreKind, card_accuracies, score_kind_of
 from engine.settings.amounts import format_duration
 from engine.settings.budget import format_budget
-from engine.sizing.shape import Shape
-from engine.storage.runs import ENDED, Run
+from engine.sizing.shape import Shape, ShapeError
+from engine.storage.runs import ENDED, Run, RunError
 
 STATUS_WORDS = {
     "waiting": ("waiting", ":material/hourglass:", "gray"),
@@ -29,13 +30,18 @@ STATUS_WORDS = {
     "stopped": ("stopped", ":material/stop:", "orange"),
     "finished": ("finished", ":material/check:", "green"),
     "failed": ("failed", ":material/error:", "red"),
+    "unreadable": ("unreadable", ":material/folder_off:", "red"),
     "died": ("ended without a word", ":material/error:", "red"),
 }
 
 
 def show_run(run: Run, buttons: Callable[[Run, str], None]) -> str:
     """Draws `run` as it is at this moment, `buttons(run, status)` in its first line; its status."""
-    status, (events, _) = run.status(), run.events()
+    try:
+        status, events = run.status(), caches.run_history(run)
+    except RunError as error:
+        st.error(escape_markdown(error), icon=":material/folder_off:")
+        return "unreadable"
     words, icon, colour = STATUS_WORDS[status]
     start = next(reversed(_events_of(events, "start")), None)
     steps, evaluations = _events_of(events, "step"), _events_of(events, "evaluation")
@@ -47,7 +53,9 @@ def show_run(run: Run, buttons: Callable[[Run, str], None]) -> str:
             _progress(start, steps, events, status)
         buttons(run, status)
     _notices(run, status, events)
-    card = run.card() if status in ("finished", "stopped") else None
+    card, damage = read_card(run) if status in ("finished", "stopped") else (None, "")
+    if damage:
+        st.error(escape_markdown(damage), icon=":material/broken_image:")
     if card:
         _results(card)
     elif status not in ENDED and start:
@@ -61,6 +69,17 @@ def show_run(run: Run, buttons: Callable[[Run, str], None]) -> str:
     return status
 
 
+def read_card(run: Run) -> tuple[dict[str, Any] | None, str]:
+    """(the run's card, if it has a whole one; what is wrong with it, in one sentence)."""
+    try:
+        card = run.card()
+        if card:
+            Shape.from_json(card["shape"])
+    except (RunError, ShapeError) as error:
+        return None, str(error)
+    return card, ""
+
+
 def _events_of(events: list[Event], kind: str) -> list[Event]:
     """The events of one kind in order; what was done twice, after a resume, counts once."""
     return list({event.get("step", 0): event for event in events if event["kind"] == kind}.values())
@@ -68,7 +87,7 @@ def _events_of(events: list[Event], kind: str) -> list[Event]:
 
 def _notices(run: Run, status: str, events: list[Event]) -> None:
     if status == "failed":
-        st.error(run.error() or "The run failed.", icon=":material/error:")
+        st.error(escape_markdown(run.error() or "The run failed."), icon=":material/error:")
     elif status == "died":
         st.error(
             "The process ended without a last word: it was killed, or the machine went down. "
@@ -87,7 +106,7 @@ def _results(card: dict[str, Any]) -> None:
     if not card["complete"]:
         st.info(
             f"Stopped after {card['steps_done']:,} of {card['steps']:,} steps. The student was saved as it was then: "
-            f"{Shape.from_json(card['shape'])}. Resume goes on from here.",
+            f"{escape_markdown(Shape.from_json(card['shape']))}. Resume goes on from here.",
             icon=":material/pause:",
         )
     learned, taught = card_accuracies(card)
@@ -99,7 +118,7 @@ def _results(card: dict[str, Any]) -> None:
     )
     tile_row(tiles)
     if line := budget_used(card):
-        st.caption(line)
+        st.caption(escape_markdown(line))
     show_before_after(card)
 
 
@@ -125,7 +144,7 @@ def _progress(start: Event | None, steps: list[Event], events: list[Event], stat
         starting: Event = {"message": "Starting the process"}
         latest = next((event for event in reversed(events) if event["kind"] == "prepare"), starting)
         left = f", {elapsed(latest['seconds_left'])} left" if latest.get("seconds_left") else ""
-        st.progress(latest.get("share", 0.0), f"{latest['message']}{left} …")
+        st.progress(latest.get("share", 0.0), f"{escape_markdown(latest['message'])}{left} …")
         return
     step = max([start["step"], *(event["step"] for event in steps)])
     left = f", {elapsed(steps[-1]['seconds_left'])} left" if steps and status == "running" else ""
@@ -148,7 +167,8 @@ def _curves(start: Event, steps: list[Event], evaluations: list[Event], teacher:
         _accuracy_curve(places.pop(0), score_kind_of(start), evaluations, teacher, colours, axis)
     if numbers := {event["step"]: event["numbers"] for event in steps if event["numbers"]}:
         frame = pd.DataFrame(numbers).T
-        draw_curve(places.pop(0), start["numbers_title"], frame, list(colours.series), start["numbers_unit"], axis)
+        title, unit = start.get("numbers_title", "Numbers"), start.get("numbers_unit", "")
+        draw_curve(places.pop(0), title, frame, list(colours.series), unit, axis)
     if steps:
         speed = pd.DataFrame({"tokens a second": {event["step"]: event["tokens_per_second"] for event in steps}})
         draw_curve(places.pop(0), "Speed", speed, [colours.student], "tokens a second", axis)

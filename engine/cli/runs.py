@@ -6,9 +6,10 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from engine.cli.arguments import add_runs_folder
-from engine.storage.runs import list_runs, open_run
+from engine.storage.runs import Run, RunError, list_runs, open_run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,15 +27,30 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.stop:
         _stop(arguments.runs, arguments.stop, arguments.json)
         return
-    found = [(one, one.status(), one.card() or {}) for one in list_runs(arguments.runs)]
+    found = list_runs(arguments.runs)
     if arguments.json:
-        print(json.dumps([{"id": one.id, "status": status, "card": card or None} for one, status, card in found]))
+        print(json.dumps([_record(one) for one in found]))
         return
-    for one, status, card in found:
-        score = f"{card['scores']['retained']:6.1%} retained, {card['parameters']:,} parameters" if card else ""
-        print(f"{one.id}  {status:9}  {score}".rstrip())
+    for one in found:
+        record = _record(one)
+        card, words = record["card"], record.get("problem", "")
+        if card:
+            words = f"{card['scores']['retained']:6.1%} retained, {card['parameters']:,} parameters"
+        print(f"{one.id}  {record['status']:10}  {words}".rstrip())
     if not found:
         print(f"No runs in {arguments.runs} yet; start one with: python -m engine train", file=sys.stderr)
+
+
+def _record(one: Run) -> dict[str, Any]:
+    """What is said of a run; one that cannot be read has a problem, and harms no other."""
+    record: dict[str, Any] = {"id": one.id, "status": one.status(), "card": None}
+    problem = one.problem()
+    if not problem:
+        try:
+            record["card"] = one.card()
+        except RunError as error:
+            problem = str(error)
+    return {**record, "problem": problem} if problem else record
 
 
 def _stop(runs_folder: Path, run_id: str, as_json: bool) -> None:

@@ -17,6 +17,8 @@ from engine.learning.score_kind import card_accuracies, score_kind_of
 from engine.settings import budget
 from engine.settings.run_config import RunConfig
 from engine.storage.allowed_folders import absolute_name
+from engine.storage.json_file import JsonFileError, parse_json
+from engine.storage.run_records import event_problem
 from engine.storage.runs import ENDED, Run, create_run, open_run
 
 # Flags that are called as the fields of RunConfig, by the type of their value.
@@ -96,7 +98,7 @@ def _resumed(arguments: argparse.Namespace) -> tuple[Run, int, int]:
     config = RunConfig.from_json(stopped.config())
     if arguments.processes is not None:
         config = dataclasses.replace(config, processes=arguments.processes)
-    offset = stopped.events()[1]
+    offset = stopped.events_size()
     if config.processes > 1:
         job.resume(stopped, processes=config.processes)
     else:
@@ -172,8 +174,8 @@ def _read_options(pairs: list[str]) -> dict[str, Any]:
         if not equals:
             raise ValueError(f"--option needs NAME=VALUE, got {pair!r}.")
         try:
-            values[name.strip()] = json.loads(value)
-        except json.JSONDecodeError:
+            values[name.strip()] = parse_json(value)
+        except JsonFileError:
             values[name.strip()] = value
     return values
 
@@ -185,7 +187,7 @@ def follow(started: Run, offset: int) -> Iterator[dict[str, Any]]:
     while True:
         ended = started.status() in ENDED  # asked first: whatever ended it has written its last event by then
         events, offset = started.events(offset)
-        yield from events
+        yield from (event for event in events if not event_problem(event))
         if ended:
             return
         time.sleep(POLL_S)

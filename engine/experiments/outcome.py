@@ -5,7 +5,6 @@ Files may come from strangers: everything read is checked, and what is wrong is 
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import statistics
@@ -16,6 +15,7 @@ from typing import Any
 
 from engine.learning.intervals import mean_interval
 from engine.storage.atomic import write_json
+from engine.storage.json_file import JsonFileError, read_json
 
 LAYOUT = 1  # of the file: raise it wherever an older reader would misread it
 LARGEST = 2_000_000  # bytes
@@ -121,15 +121,12 @@ def read_outcome(path: Path) -> Outcome:
         OutcomeError: it is missing, too large, damaged, or not an outcome.
     """
     try:
-        if path.is_symlink() or not path.is_file():
-            raise OutcomeError(f"{path.name} is not a file.")
-        if path.stat().st_size > LARGEST:
-            raise OutcomeError(f"{path.name} is larger than {LARGEST:,} bytes, which no experiment's outcome is.")
-        found = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
-        return _read_record(found)
+        return _read_record(read_json(path, LARGEST, links=False, strict=True))
     except OutcomeError as error:
         raise OutcomeError(f"The experiment in {path.name} cannot be shown: {error}") from error
-    except (OSError, ValueError, RecursionError) as error:
+    except JsonFileError as error:
+        raise OutcomeError(f"The experiment in {path.name} cannot be shown: the file {error}.") from error
+    except OSError as error:
         raise OutcomeError(
             f"The experiment in {path.name} cannot be read ({type(error).__name__}); run its recipe again."
         ) from error
@@ -151,10 +148,6 @@ def list_outcomes(folder: Path) -> tuple[list[Outcome], list[str]]:
 
 
 # ---- from plain values, checked -------------------------------------------------------------------------------------
-
-
-def _refuse_constant(constant: str) -> float:
-    raise ValueError(f"{constant} is no number")
 
 
 def _read_record(data: Any) -> Outcome:

@@ -28,10 +28,12 @@ from engine.settings.error_text import disk_reason
 from engine.sizing.cost import parameters
 from engine.sizing.shape import Shape
 from engine.storage.atomic import whole_folder
+from engine.storage.json_file import read_json_object
 
 DEQUANTISED = "Its weights were int8; for transformers they are the same values in float32, four times the bytes{}."
 KEEPS_BYTES = " (--onnx writes a file that keeps them int8)"
 ONNX_FILE = "model.onnx"
+MOST_TOKENIZER = 256_000_000  # bytes of tokenizer.json
 COMPACT = "compact"  # the folder, inside an export, of the model in our own format
 TOKENIZER_FIELDS = (  # what says how texts are cut; all else says how or where this tokenizer was once loaded
     "added_tokens_decoder", "additional_special_tokens", "backend", "bos_token", "chat_template",
@@ -164,7 +166,7 @@ def write_tokenizer(tokenizer: Any, folder: Path, shape: Shape) -> None:
     """
     tokenizer.save_pretrained(folder)
     path = folder / "tokenizer_config.json"
-    fields = {name: value for name, value in json.loads(path.read_text()).items() if name in TOKENIZER_FIELDS}
+    fields = {name: value for name, value in read_json_object(path).items() if name in TOKENIZER_FIELDS}
     if "tokenizer_class" in fields:
         fields["tokenizer_class"] = GENERIC_TOKENIZER.get(fields["tokenizer_class"], fields["tokenizer_class"])
     if isinstance(fields.get("extra_special_tokens"), list):  # so transformers 5; 4 wants a mapping under that name
@@ -173,7 +175,7 @@ def write_tokenizer(tokenizer: Any, folder: Path, shape: Shape) -> None:
     path.write_text(json.dumps(fields, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
     rules = folder / "tokenizer.json"
     if rules.is_file():
-        state = json.loads(rules.read_text(encoding="utf-8")) | {"truncation": None, "padding": None}
+        state = read_json_object(rules, MOST_TOKENIZER) | {"truncation": None, "padding": None}
         rules.write_text(json.dumps(state, indent=2, ensure_ascii=False), encoding="utf-8")
 
 

@@ -20,6 +20,7 @@ from engine.settings.error_text import last_line
 from engine.settings.transformers_import import tokenizer_in
 from engine.sizing.shape import Shape
 from engine.storage.atomic import whole_folder
+from engine.storage.json_file import read_json_object
 
 
 class CheckpointError(ValueError):
@@ -62,7 +63,7 @@ def load_model(folder: Path) -> Model:
         if not (folder / name).is_file():
             raise CheckpointError(f"{folder.name} holds no finished model: {name} is missing.")
     try:
-        card = json.loads((folder / "card.json").read_text())
+        card = read_json_object(folder / "card.json")
         bert = Bert(Shape.from_json(card["shape"]))
         tensors = load_file(folder / "model.safetensors")
         _check_kinds(bert, tensors)

@@ -19,6 +19,7 @@ from engine.reports.html_page import escape, fact_table, html_document, tiles
 from engine.reports.svg_curves import line_chart
 from engine.settings.run_config import train_command
 from engine.sizing.shape import Shape
+from engine.storage.run_records import is_number
 from engine.storage.runs import Run, RunError
 from engine.teachers.catalog import NamedModel, load_teacher
 
@@ -37,7 +38,7 @@ def run_report(run: Run, root: Path, text: str = "") -> str:
     card = run.card()
     if not card or not run.student_dir.exists():
         raise RunError(f"The run {run.id} has no student to report on yet; let it finish, or stop it to keep one.")
-    events, _ = run.events()
+    events = run.history()
     teacher, student = load_teacher(card["teacher"], root), load_model(run.student_dir)
     text = text.strip() or teacher.card.example
     seen = {
@@ -48,7 +49,7 @@ def run_report(run: Run, root: Path, text: str = "") -> str:
     return html_document(
         f"Heirloom: {run.id}",
         [
-            f"<h1>{escape(card['id'])}</h1>",
+            f"<h1>{escape(run.id)}</h1>",
             f"<p>{_summary_sentence(card)}</p>",
             tiles(_tiles(card)),
             "<h2>How it learned</h2>",
@@ -171,7 +172,10 @@ def _inheritance_section(events: list[Event]) -> list[str]:
         ("random students", "random"),
         ("shuffled heads", "shuffled"),
     )
-    curves = {name: [(event["step"], event[key]["score"]) for event in seen if event.get(key)] for name, key in shown}
+    curves = {
+        name: [(event["step"], score) for event in seen if is_number(score := _score_in(event.get(key)))]
+        for name, key in shown
+    }
     chart = line_chart(curves, "Inheritance score", "step", "0 to 1")
     if not chart:
         return []
@@ -181,6 +185,10 @@ def _inheritance_section(events: list[Event]) -> list[str]:
         "random students have: 0 is no nearer to the teacher than chance, 1 is the teacher itself. Over a dozen "
         "held-out sentences, [CLS] and [SEP] left out, student heads matched with teacher heads one to one.</p></div>",
     ]
+
+
+def _score_in(figure: Any) -> Any:
+    return figure.get("score") if isinstance(figure, dict) else None
 
 
 def _events_of(events: list[Event], kind: str) -> list[Event]:
@@ -201,7 +209,7 @@ def _layer_charts(seen: Mapping[str, Probe]) -> list[str]:
 
 
 def _facts(card: Mapping[str, Any]) -> dict[str, object]:
-    options = ", ".join(f"{name} {value}" for name, value in card["options"].items() if value != "")
+    options = ", ".join(f"{name} {value}" for name, value in card.get("options", {}).items() if value != "")
     return {
         "Teacher": card["teacher"],
         "Method": f"{card['method']} ({options})" if options else card["method"],
@@ -209,7 +217,7 @@ def _facts(card: Mapping[str, Any]) -> dict[str, object]:
         "Text": card["corpus"],
         "Steps": f"{card['steps_done']:,} of {card['steps']:,}, {card['batch']} rows of {card['length']} tokens",
         "Seed": card["seed"],
-        "Continues": card["parent"],
+        "Continues": card.get("parent") or "",
         "Computed on": f"{card['device_name']}, precision {card['precision']}",
-        "Made by": ", ".join(f"{name} {version}" for name, version in card["versions"].items()),
+        "Made by": ", ".join(f"{name} {version}" for name, version in card.get("versions", {}).items()),
     }

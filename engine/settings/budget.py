@@ -6,6 +6,7 @@ such as 55M parameters, is no budget of this kind (see engine/sizing/solver.py).
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -143,5 +144,21 @@ class CostEstimate:
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> CostEstimate:
-        """The estimate that `to_json` wrote, with its course if that was put beside it."""
+        """The estimate that `to_json` wrote, with its course if that was put beside it.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        counts = {name: data.get(name) for name in ("steps", "tokens", "flops", "seconds")}
+        course, known = data.get("course", []), {spec.name for spec in dataclasses.fields(CostEstimate)}
+        whole = counts["steps"] is None or (type(counts["steps"]) is int and counts["steps"] <= MAX_STEPS)
+        pairs = isinstance(course, list) and all(isinstance(it, list) and len(it) == 2 for it in course)
+        if set(data) - known or not whole or not pairs or not isinstance(data.get("full_rows", False), bool):
+            raise ValueError("What was planned for this run (budget.json) is damaged; start the run anew.")
+        if not all(value is None or _is_amount(value) for value in (*counts.values(), *sum(course, []))):
+            raise ValueError("What was planned for this run (budget.json) has amounts that cannot be; start it anew.")
         return CostEstimate(**data)
+
+
+def _is_amount(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LARGEST_AMOUNT

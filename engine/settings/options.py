@@ -11,6 +11,8 @@ import math
 from dataclasses import field
 from typing import Any
 
+LONGEST_SHOWN = 80  # characters of a value in a message
+
 
 class ConfigError(ValueError):
     """Settings that cannot be run. `problems` lists every reason, one sentence each."""
@@ -35,6 +37,15 @@ def option(
     return field(default=default, metadata=about)
 
 
+def short_repr(value: Any) -> str:
+    """`value` for a message, short whatever it is: Python refuses to write out a number of thousands of digits."""
+    try:
+        shown = repr(value) if not isinstance(value, int) or abs(value) < 10**30 else "a number of many digits"
+    except (ValueError, RecursionError):
+        shown = "a value that is too deep or too long to show"
+    return shown if len(shown) <= LONGEST_SHOWN else f"{shown[:LONGEST_SHOWN]}…"
+
+
 def validation_errors(record: Any) -> list[str]:
     """What is wrong with a dataclass made of `option` fields, one sentence a problem; empty when nothing is.
 
@@ -46,22 +57,27 @@ def validation_errors(record: Any) -> list[str]:
         kind = getattr(spec.type, "__name__", str(spec.type))  # a type, or its name under deferred annotations
         if kind == "bool":
             if not isinstance(value, bool):
-                problems.append(f"{spec.name} must be true or false, got {value!r}.")
+                problems.append(f"{spec.name} must be true or false, got {short_repr(value)}.")
         elif kind == "str":
             if not isinstance(value, str):
-                problems.append(f"{spec.name} must be a word, got {value!r}.")
+                problems.append(f"{spec.name} must be a word, got {short_repr(value)}.")
             elif about.get("choices") and value not in about["choices"]:
-                problems.append(f"{spec.name} must be one of {', '.join(about['choices'])}, got {value!r}.")
+                problems.append(f"{spec.name} must be one of {', '.join(about['choices'])}, got {short_repr(value)}.")
         elif kind in ("int", "float"):
             whole = isinstance(value, int) and not isinstance(value, bool)
             if not whole and not (kind == "float" and isinstance(value, float) and math.isfinite(value)):
-                problems.append(f"{spec.name} must be a {'whole ' if kind == 'int' else ''}number, got {value!r}.")
+                whole_word = "whole " if kind == "int" else ""
+                problems.append(f"{spec.name} must be a {whole_word}number, got {short_repr(value)}.")
                 continue
             least, most = about.get("least"), about.get("most")
             if (least is not None and value < least) or (most is not None and value > most):
                 bounds = f"at least {least:g}" if most is None else f"between {least:g} and {most:,g}"
-                problems.append(f"{spec.name} must be {bounds}, got {value:,}.")
+                problems.append(f"{spec.name} must be {bounds}, got {_with_commas(value)}.")
     return problems
+
+
+def _with_commas(value: float) -> str:
+    return f"{value:,}" if abs(value) < 1e30 else short_repr(value)
 
 
 def parse_options(kind: type, values: dict[str, Any]) -> Any:
@@ -74,7 +90,7 @@ def parse_options(kind: type, values: dict[str, Any]) -> Any:
     unknown = sorted(set(values) - known)
     if unknown:
         has = f"it has {', '.join(sorted(known))}" if known else "it has none"
-        raise ConfigError([f"This method has no option {', '.join(map(str, unknown))}; {has}."])
+        raise ConfigError([f"This method has no option {', '.join(str(it)[:40] for it in unknown[:10])}; {has}."])
     record = kind(**values)
     problems = validation_errors(record)
     if problems:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.settings.budget import parse_budget
-from engine.settings.options import ConfigError, option, validation_errors
+from engine.settings.options import ConfigError, option, short_repr, validation_errors
 
 PRECISIONS = ("auto", "float32", "bfloat16")  # of matrix products in training
 
@@ -61,7 +61,7 @@ class RunConfig:
         problems = validation_errors(self)
         for name in ("student", "options"):
             if not isinstance(getattr(self, name), dict):
-                problems.append(f"{name} must be a set of named values, got {getattr(self, name)!r}.")
+                problems.append(f"{name} must be a set of named values, got {short_repr(getattr(self, name))}.")
         if not problems and self.budget:
             try:
                 parse_budget(self.budget)
@@ -89,7 +89,8 @@ class RunConfig:
         known = {spec.name for spec in dataclasses.fields(RunConfig)}
         unknown = sorted(set(data) - known)
         if unknown:
-            raise ConfigError([f"A run has no setting {', '.join(unknown)}; it has {', '.join(sorted(known))}."])
+            some = ", ".join(str(name)[:40] for name in unknown[:10])
+            raise ConfigError([f"A run has no setting {some}; it has {', '.join(sorted(known))}."])
         return RunConfig(**data)
 
 

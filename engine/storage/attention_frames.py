@@ -6,7 +6,6 @@ it. Every file appears whole or not at all; reading trusts nothing.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import zipfile
@@ -17,9 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from engine.storage.atomic import whole_file, write_json
+from engine.storage.json_file import open_regular, read_json_object
 
 MOST_TOKENS = 64  # of a probe sentence
 MOST_HEADS = 4096  # of a model
+MOST_SENTENCES = 1024
+LONGEST_TOKEN = 200  # characters
 FORMAT = 1
 
 
@@ -55,12 +57,14 @@ def read_frames(folder: Path) -> AttentionFrames | None:
         SnapshotError: the list of sentences is damaged.
     """
     path = folder / "sentences.json"
-    if not path.is_file():
+    if folder.is_symlink():
+        raise AttentionFramesError("The attention snapshots' folder is a link to somewhere else.")
+    if not os.path.lexists(path):
         return None
     try:
-        told = json.loads(path.read_bytes())
-        tokens = [[str(token) for token in sentence] for sentence in told["tokens"]]
-        if not tokens or not all(0 < len(sentence) <= MOST_TOKENS for sentence in tokens):
+        told = read_json_object(path, links=False)
+        tokens = [[str(token)[:LONGEST_TOKEN] for token in sentence] for sentence in told["tokens"]]
+        if not 0 < len(tokens) <= MOST_SENTENCES or not all(0 < len(sentence) <= MOST_TOKENS for sentence in tokens):
             raise ValueError("no sentence, or one of impossible length")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise AttentionFramesError(
@@ -102,10 +106,10 @@ def _write_maps(path: Path, maps: Sequence[np.ndarray], layers: Sequence[int]) -
 
 def _read_maps(path: Path, sentence: int, tokens: int) -> list[np.ndarray]:
     try:
-        if path.is_symlink() or path.parent.is_symlink():
+        if path.parent.is_symlink():
             raise ValueError("a link")
-        with np.load(path, allow_pickle=False) as file:
-            most = max(zipfile.ZipFile(path).infolist(), key=lambda member: member.file_size).file_size
+        with open_regular(path, links=False) as opened, np.load(opened, allow_pickle=False) as file:
+            most = max(file.zip.infolist(), key=lambda member: member.file_size).file_size
             if most > MOST_HEADS * MOST_TOKENS**2 + 1024:
                 raise ValueError("larger than any attention")
             heads, maps = file["heads"], file[f"s{sentence}"]

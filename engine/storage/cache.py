@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.storage.atomic import write_json
+from engine.storage.json_file import read_json_object
 
 RECENT_CHANGE_S = 2.0  # a file changed this recently may change again with neither its size nor its time telling
 
@@ -72,7 +73,7 @@ def file_digest(paths: Sequence[Path]) -> str:
     facts = [[str(path), stat.st_size, stat.st_mtime_ns] for path, stat in zip(paths, stats, strict=True)]
     note = writable_cache_folder("digests") / f"{digest(facts)}.json"
     with suppress(OSError, ValueError, KeyError, TypeError):  # not known yet, or the note is damaged
-        return str(json.loads(note.read_bytes())["contents"])
+        return str(read_json_object(note)["contents"])
     contents = []
     for path in paths:
         with path.open("rb") as file:

@@ -7,7 +7,6 @@ training pairs and scored on held-out ones (arXiv 1909.11942, section 4.6).
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from typing import Any
 
@@ -19,6 +18,7 @@ from engine.model.bert import Bert, new_bert
 from engine.settings.device import Device
 from engine.storage.atomic import write_json
 from engine.storage.cache import digest, writable_cache_folder
+from engine.storage.json_file import read_json_object
 from engine.tasks.finetune import weights_fingerprint
 from engine.tasks.linear_probe import PENALTIES, apply_linear, fit_linear
 from engine.text.corpora import open_corpus
@@ -54,7 +54,7 @@ def cross_task_accuracies(bert: Bert, tokenizer: Any, corpus: str, length: int, 
         writable_cache_folder("scores") / f"{digest([*about, BATCH, BATCHES, VALIDATION_PAIRS, list(PENALTIES)])}.json"
     )
     with suppress(OSError, ValueError, KeyError, TypeError):  # not there yet, or damaged
-        kept = json.loads(path.read_bytes())
+        kept = read_json_object(path)
         return {name: float(kept[name]) for name in ("mlm", *PAIR_KINDS)}
     rows = BATCH * BATCHES
     bert = bert.to(device.type).eval()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,6 +14,7 @@ from engine.model.bert import Bert
 from engine.settings.device import Device
 from engine.storage.atomic import write_json
 from engine.storage.cache import digest, writable_cache_folder
+from engine.storage.json_file import read_json_object
 from engine.tasks.finetune import FineTuneRecipe, fine_tune_and_test, weights_fingerprint
 from engine.tasks.labelled import Splits, Task, TaskError
 from engine.tasks.linear_probe import LENGTH, PENALTIES, FrozenFeatures
@@ -94,7 +94,7 @@ def _method_json(recipe: FineTuneRecipe | None) -> dict[str, Any]:
 def _read_kept(path: Path, seed: int, task: Task) -> dict[str, Any] | None:
     """What was scored before and lies at `path`; None where nothing does, or it is damaged."""
     with suppress(OSError, ValueError, KeyError, TypeError):
-        kept = json.loads(path.read_bytes())
+        kept = read_json_object(path)
         return {"seed": seed, "test": {name: float(kept["test"][name]) for name in task.metrics}, **kept}
     return None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from engine.model.exported_card import hub_id, without_paths
 from engine.model.saved_models import Model, load_lineage, load_model
 from engine.settings.device import pick_device
 from engine.storage.atomic import write_json
+from engine.storage.json_file import read_json_object
 from engine.storage.runs import Run
 from engine.teachers.adapter import (
     FILE,
@@ -102,7 +102,7 @@ def convert_adapter(place: Path, folder: Path, runs: Path) -> dict[str, Any]:
     """
     refuse_overwriting(folder)
     try:
-        card = json.loads((place / "card.json").read_text())
+        card = read_json_object(place / "card.json")
         told, teacher = {**card["recipe"], "corpus": card["corpus"], "scores": card["scores"]}, str(card["teacher"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise AdapterError(f"The adapter in {place.name} has no card.json, or a damaged one.") from error

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.sizing.shape import Shape, ShapeError
+from engine.storage.json_file import JsonFileError, read_json_object
 from engine.storage.runs import RunError, open_run
 from engine.teachers import pretrained
 from engine.teachers.card import ENGLISH, Card, Teacher, TeacherError
@@ -81,7 +81,7 @@ def _run_card(id: str, runs: Path) -> Card:
         shape, teacher = Shape.from_json(made["shape"]), str(made["teacher"])
         corpus, length, batch = str(made["corpus"]), int(made["length"]), int(made["batch"])
         scores = {name: float(value) for name, value in made["scores"].items()}
-    except (ShapeError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ShapeError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise TeacherError(f"The student of the run {id} has a damaged card ({type(error).__name__}).") from error
     first = first_teacher_card(teacher, runs)
     return Card(
@@ -110,12 +110,11 @@ def student_card(id: str, runs: Path) -> dict[str, Any]:
     if not path.is_file():
         raise TeacherError(f"The run {id} has no student yet; wait until it is finished.")
     try:
-        made = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+        return read_json_object(path, links=False)
+    except JsonFileError as error:
+        raise TeacherError(f"The student of the run {id} has a damaged card: it {error}.") from error
+    except OSError as error:
         raise TeacherError(f"The student of the run {id} has a damaged card ({type(error).__name__}).") from error
-    if not isinstance(made, dict):
-        raise TeacherError(f"The student of the run {id} has a damaged card (a {type(made).__name__}).")
-    return made
 
 
 def first_teacher_card(name: str, runs: Path) -> Card | None:

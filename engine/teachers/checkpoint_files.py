@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import codecs
 import contextlib
-import json
 import re
 import zipfile
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from engine.settings.error_text import first_line, last_line, on_one_line
 from engine.settings.transformers_import import config_of, tokenizer_in
 from engine.sizing.shape import ShapeError
+from engine.storage.json_file import JsonFileError, parse_json, read_regular
 from engine.text.vocabulary import VocabularyError, check_added_tokens, check_vocabulary
 
 if TYPE_CHECKING:
@@ -70,23 +70,17 @@ def read_config(path: Path, name: str = "") -> dict[str, Any]:
     """
     folder = shown(name or path.parent.name)
     try:
-        if path.exists() and not path.is_file():  # a pipe would keep its reader waiting for ever
-            raise PretrainedError(f"The {path.name} of {folder} is no file.")
-        if path.stat().st_size > MOST_BYTES.get(path.name, MOST_JSON):  # the library's reader takes minutes
-            raise PretrainedError(f"The {path.name} of {folder} is too large: {path.stat().st_size:,} bytes.")
-        found = path.read_bytes()
+        found = read_regular(path, MOST_BYTES.get(path.name, MOST_JSON))  # of more, the library's reader takes minutes
         if found.startswith(BYTE_ORDER_MARKS):
             raise PretrainedError(
                 f"The {path.name} of {folder} begins with a byte order mark, which transformers does not read; save it "
                 "as UTF-8 without one."
             )
-        config = json.loads(found.decode())
-    except (OSError, UnicodeDecodeError, RecursionError) as error:
+        config = parse_json(found.decode())
+    except JsonFileError as error:
+        raise PretrainedError(f"{folder} has no readable {path.name}: it {error}.") from error
+    except (OSError, UnicodeDecodeError) as error:
         raise PretrainedError(f"{folder} has no readable {path.name} ({type(error).__name__}).") from error
-    except ValueError as error:
-        if isinstance(error, PretrainedError):
-            raise
-        raise PretrainedError(f"{folder} has no readable {path.name}: {first_line(error)[:80]}.") from error
     if not isinstance(config, dict):
         raise PretrainedError(f"The {path.name} of {folder} should be an object, got {type(config).__name__}.")
     return config

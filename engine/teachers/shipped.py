@@ -7,7 +7,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import importlib.util
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 from engine.settings.project import ASSETS
 from engine.settings.transformers_import import bert_tokenizer
 from engine.sizing.shape import Shape
+from engine.storage.json_file import read_json_object
 from engine.teachers.card import ENGLISH, Card, Teacher, TeacherError
 from engine.text import microworld
 
@@ -31,7 +31,7 @@ def _microworld_card() -> Card:
     if not path.exists():
         raise TeacherError(f"The microworld teacher is missing: expected {path.name} in assets/teachers/microworld.")
     try:
-        card = json.loads(path.read_text())
+        card = read_json_object(path)
         shape, scores = Shape.from_json(card["shape"]), dict(card["scores"])
     except (ValueError, KeyError, TypeError) as error:
         raise TeacherError(f"The microworld teacher's card.json is damaged ({type(error).__name__}).") from error
@@ -92,7 +92,7 @@ def _minilm_folder() -> Path:
 def _original_card() -> Card:
     from engine.model.transformers_format import shape_from_transformers
 
-    config = json.loads((_minilm_folder() / "config.json").read_text())
+    config = read_json_object(_minilm_folder() / "config.json")
     return Card(
         "minilm-original",
         "MiniLM-L6 without a head",
@@ -123,7 +123,7 @@ def _load_original() -> Teacher:
         raise TeacherError(
             f"{weights.name} of minilm is not the file it should be: sha256 {found[:12]}...; reinstall it."
         )
-    encoder = from_transformers(json.loads((folder / "config.json").read_text()), load_file(weights))
+    encoder = from_transformers(read_json_object(folder / "config.json"), load_file(weights))
     bert = new_bert(card.shape, seed=0)  # the package's pooler never learned anything and is left out
     bert.load_state_dict({k: v for k, v in with_mlm_head(encoder).state_dict().items() if k in bert.state_dict()})
     return Teacher(card, bert, bert_tokenizer(folder))
@@ -135,7 +135,7 @@ def _adapter_scores(folder: Path) -> dict[str, float]:
     if not path.exists():
         raise TeacherError(f"An adapter of minilm is missing: expected card.json in assets/teachers/{folder.name}.")
     try:
-        return {name: float(value) for name, value in json.loads(path.read_text())["scores"].items()}
+        return {name: float(value) for name, value in read_json_object(path)["scores"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise TeacherError(f"The card.json of {folder.name} is damaged ({type(error).__name__}).") from error
 

@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 from engine.settings.error_text import disk_reason
 from engine.storage.atomic import whole_folder
 from engine.storage.cache import cache_folder, digest, writable_cache_folder
+from engine.storage.json_file import read_json_object
 
 LAYOUT_VERSION = 1  # of the files of an entry; another number, and older entries are not found any more
 BUFFER_TOKENS = 1 << 18  # held in memory while building
@@ -112,7 +113,7 @@ def _find(folder: Path, count: int) -> tuple[np.ndarray, np.ndarray] | None:
     """(tokens, starts) of a whole entry that has `count` rows or all there are, mapped into memory."""
     for path in folder.glob("[!.]*/about.json"):
         with suppress(OSError, ValueError, KeyError, TypeError):  # damaged, or being removed at this moment
-            about = json.loads(path.read_bytes())
+            about = read_json_object(path)
             tokens = np.memmap(path.parent / "tokens", about["dtype"], mode="r")
             starts = np.memmap(path.parent / "starts", "<i8", mode="r")
             sizes = (about["rows"] + 1, 0, about["tokens"], about["tokens"])

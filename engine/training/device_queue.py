@@ -10,7 +10,8 @@ from typing import Any
 
 from filelock import BaseFileLock, FileLock, Timeout
 
-from engine.storage.runs import Run, list_runs
+from engine.storage.run_records import is_number
+from engine.storage.runs import Run, RunError, list_runs
 
 POLL_S = 0.1  # how often a waiting run looks whether its device is free
 
@@ -33,8 +34,12 @@ def wait_for_device(run: Run, lock: BaseFileLock, device: str) -> Iterator[dict[
 def _someone_before(run: Run, device: str, since: float) -> bool:
     """Whether another run has waited for the device since before `since`. Asked only while nobody holds it."""
     for other in list_runs(run.path.parent):
-        last = other.last_event() or {}
-        ahead = last.get("kind") == "waiting" and last.get("device") == device and last.get("time", since) < since
+        try:
+            last = other.last_event() or {}
+        except RunError:  # nobody waits for a run that cannot be read
+            continue
+        when = last.get("time", since)
+        ahead = last.get("kind") == "waiting" and last.get("device") == device and is_number(when) and when < since
         if ahead and other.id != run.id and other.status() == "waiting":
             return True
     return False

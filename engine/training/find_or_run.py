@@ -9,6 +9,7 @@ from typing import Any
 from engine.settings.options import ConfigError
 from engine.settings.run_config import RunConfig
 from engine.storage import runs
+from engine.storage.run_records import is_number
 from engine.storage.runs import Run, RunError
 from engine.training import job
 
@@ -24,7 +25,7 @@ def find_or_run(config: RunConfig, root: Path, who: str, announce: Announce) -> 
     wanted = config.to_json()
     same = [run for run in runs.list_runs(root) if _config(run) == wanted]
     for run in same:
-        if run.status() == "finished" and run.card():
+        if run.status() == "finished" and _has_card(run):
             announce(f"{who}: {run.id} has done this before")
             return run
     unfinished = next((run for run in same if run.status() in ("stopped", "died") and not job.at_work(run)), None)
@@ -57,11 +58,27 @@ def _config(run: Run) -> dict[str, Any]:
         return {}
 
 
+def _has_card(run: Run) -> bool:
+    """Whether it says what came out; a damaged card says nothing, and the run is done again."""
+    try:
+        return run.card() is not None
+    except RunError:
+        return False
+
+
 def step_seconds(run: Run) -> float | None:
-    """Seconds that the run's steps took, without loading, scoring and saving; None when its events do not tell."""
+    """Seconds that the run's steps took, without loading, scoring and saving; None when its events do not tell.
+
+    Raises:
+        RunError: they cannot be read.
+    """
     seconds, before = 0.0, 0
-    latest = {event["step"]: event for event in run.events()[0] if event["kind"] == "step"}
+    latest = {
+        event["step"]: float(event["step_seconds"])
+        for event in run.events(kinds=("step",))[0]
+        if is_number(event.get("step_seconds")) and type(event.get("step")) is int
+    }
     for step in sorted(latest):  # a resumed run does some steps again; the last time counts
-        seconds += float(latest[step].get("step_seconds", 0.0)) * (step - before)
+        seconds += latest[step] * (step - before)
         before = step
     return seconds if latest else None

@@ -74,6 +74,8 @@ def resume(run: Run, command: Sequence[str] | None = None, processes: int | None
     """
     try:
         with run_lock(run, f"start-{run.id}").acquire(timeout=0):  # two pages may ask at the same moment
+            if problem := run.problem():
+                raise RunError(problem)
             if at_work(run):
                 raise RunError(f"A process still works on run '{run.id}'. Wait for it, or stop it first.")
             run.process_path.unlink(missing_ok=True)
@@ -172,9 +174,9 @@ def _tell_failure(run: Run, error: Exception, who: str) -> None:
     """Says why the run failed. The first process to fail is right; the others only miss it."""
     with run_lock(run, f"end-{run.id}"):
         # not "started": a process may fail before the first one has said that
-        events = [event for event in run.events()[0] if event["kind"] in ("queued", "failed")]
+        events = run.events(kinds=("queued", "failed"))[0]
         last = events[-1] if events else {}
-        message = last["message"] if last.get("kind") == "failed" else _sentence(error, who)
+        message = str(last.get("message")) if last.get("kind") == "failed" else _sentence(error, who)
         run.append({"kind": "failed", "message": message})
 
 

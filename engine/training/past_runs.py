@@ -30,7 +30,7 @@ def past_runs_like(root: Path | None, config: RunConfig, corpus: str, pairs: str
     """
     tokens = flops = None
     for card in _cards(root):
-        options = card.get("options") or {}
+        options = card["options"]
         text = (card["corpus"], card["length"], options.get("pairs", "none"), options.get("task", ""))
         if tokens is None and text == (corpus, config.length, pairs, task):
             tokens = card["tokens"] / (card["steps_done"] * card["batch"])
@@ -42,12 +42,12 @@ def past_runs_like(root: Path | None, config: RunConfig, corpus: str, pairs: str
 
 def _cards(root: Path | None) -> Iterator[dict[str, Any]]:
     """Cards that say what a run spent, newest first; others, and damaged ones, are passed over."""
-    needed = ("corpus", "length", "batch", "method", "precision", "device_name", "processes", "steps_done")
     for run in list_runs(root)[:NEWEST] if root is not None and root.is_dir() else []:
         try:
-            card = run.card() or {}
+            card = run.card()
         except RunError:
             continue
-        spent = [card.get(name) for name in ("tokens", "flops", "training_seconds", "steps_done", "batch")]
-        if all(isinstance(value, int | float) and value > 0 for value in spent) and all(it in card for it in needed):
-            yield card
+        if card is None or not all(card.get(name, 0) > 0 for name in ("tokens", "flops", "training_seconds")):
+            continue
+        if card["steps_done"] and "processes" in card:
+            yield {"options": {}, **card}

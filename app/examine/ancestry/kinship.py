@@ -9,6 +9,7 @@ import streamlit as st
 
 from app.elements.figure import show_figure
 from app.elements.heatmaps import heatmap
+from app.elements.text import escape_markdown
 from app.elements.theme import Theme
 from app.elements.tiles import tile_row
 from app.examine.ancestry.charts import labelled_scatter
@@ -33,7 +34,7 @@ def show_kinship(pair: ModelPair, lineage: Lineage, shares: Sequence[np.ndarray]
         alike = _likeness(pair, lineage)
         found = kinship(shares, alike)
     except (CorpusError, KinshipError) as error:
-        st.warning(str(error), icon=":material/info:")
+        st.warning(escape_markdown(error), icon=":material/info:")
         return
     tile_row(
         [

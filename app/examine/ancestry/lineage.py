@@ -10,6 +10,7 @@ import streamlit as st
 from app.examine.model_pair import ModelPair
 from app.session import caches
 from engine.inspection.lineage import Lineage, read_lineage
+from engine.storage.run_records import is_number
 
 
 def read_student_lineage(pair: ModelPair, folder: Path) -> Lineage | None:
@@ -34,11 +35,13 @@ def moment_of_compactors(card: dict[str, Any]) -> str:
     """In words: of which moment of a run the compactors are."""
     options = card.get("options") or {}
     done, steps = int(card.get("steps_done") or 0), int(card.get("steps") or 0)
-    if done < float(options.get("closed_by", 1.0)) * steps:
+    closed_by = options.get("closed_by", 0.5)
+    closed_by = closed_by if is_number(closed_by) else 0.5
+    if done < (closed_by if "closed_by" in options else 1.0) * steps:
         return f"The run was stopped after {done:,} of {steps:,} steps; dims that were still closing were cut off. "
     if options.get("after_closing") == "folded":
         return (
-            f"They are those of the moment when everything was closed, about {options.get('closed_by', 0.5):.0%} into "
+            f"They are those of the moment when everything was closed, about {closed_by:.0%} into "
             "the run; after it the student went on learning as a plain BERT, and what changed then is not in them. "
         )
     return "They were kept to the end of the run. "

@@ -27,7 +27,7 @@ def show_ancestry(pair: ModelPair, folder: Path) -> None:
     try:
         lineage = read_student_lineage(pair, folder)
     except ValueError as error:  # LineageError, CheckpointError
-        st.error(str(error), icon=":material/broken_image:")
+        st.error(escape_markdown(error), icon=":material/broken_image:")
         return
     if lineage is None:
         st.info(

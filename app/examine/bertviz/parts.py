@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from engine.settings.project import ASSETS
+from engine.storage.json_file import read_json_object
 
 DECIMALS = 3  # finer than an opacity the eye can tell apart, and a quarter of the document's size
 MAX_LETTERS = 24  # of one token; the rest is cut, so that a long one cannot push the lines off the screen
@@ -282,7 +283,7 @@ def shipped_script(name: str) -> str:
     folder = ASSETS / "scripts"
     try:
         read = (folder / name).read_bytes()
-        expected = json.loads((folder / "card.json").read_text("utf-8"))[name]["sha256"]
+        expected = read_json_object(folder / "card.json")[name]["sha256"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RuntimeError(f"Expected {name} and card.json in assets/scripts, got none; restore them.") from error
     if hashlib.sha256(read).hexdigest() != expected:

@@ -3,6 +3,7 @@
 import nltk
 import pytest
 
+from app.elements.text import escape_markdown
 from app.session import caches
 from engine.text import nltk_data
 from tests.fixtures.build_page import opened
@@ -49,7 +50,7 @@ def test_without_a_network_there_is_a_way_on(page):
     by_label(page.button, "Download").click().run()
     fetched(page)
     assert not page.exception
-    assert page.error[0].value == (
+    assert page.error[0].value == escape_markdown(
         "The NLTK corpus brown could not be fetched: there is no network to NLTK's collection."
     )
     assert page.code[0].value == "python -m nltk.downloader brown"

@@ -1,6 +1,10 @@
 """Saved tables and figures: the numbers that are shown, and nothing that runs."""
 
+import csv
+import io
+
 import numpy as np
+import pytest
 
 from app.elements.buttons import csv_text, figure_rows
 from app.elements.heatmaps import heatmap
@@ -41,3 +45,20 @@ def test_a_figure_gives_flows_parts_and_intervals_too() -> None:
     assert bars[0] == ["Teacher", "order", 50.0, "", 10.0, 10.0]
     tokens = figure_rows(attention_heatmap(np.eye(2), ["<b>", "&"], "teacher", LIGHT, second=1))
     assert [line[1:4] for line in tokens][:2] == [["<b>", "<b>", "1"], [" & ", "<b>", "0"]]
+
+
+BEFORE = ["", "\r", "\t", "\n", " ", "\xa0", "\u200b", "a\r", "a\n", "a;", "a; ", 'a"', "a,", "a\t", ";", "\r\n"]
+
+
+@pytest.mark.parametrize("before", BEFORE)
+@pytest.mark.parametrize("formula", ["=1+1", "+1+x", "-1+x", "@SUM(1)", "\t=x"])
+def test_no_cell_is_a_formula_for_any_spreadsheet(before: str, formula: str) -> None:
+    """Harm: a run's name runs a command on the machine of whoever opens the table."""
+    text = csv_text(["name", "x", "y"], [["run", before + formula, 1]])
+    rows = list(csv.reader(io.StringIO(text, newline="")))
+    assert [len(row) for row in rows] == [3, 3]
+    assert rows[1][1].endswith(formula.strip())
+    for delimiter in (",", ";", "\t"):
+        for row in csv.reader(io.StringIO(text.replace("\r", "\r\n"), newline=""), delimiter=delimiter):
+            for cell in row:
+                assert not cell.lstrip(" \xa0\u200b\r\n").startswith(("=", "+", "@", "-1+")), (text, delimiter)

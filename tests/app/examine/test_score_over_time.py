@@ -4,6 +4,7 @@ import shutil
 
 from engine.inheritance.curve import read_inheritance_curve
 from engine.storage import runs
+from tests.fixtures.pictured_run import step_event
 
 
 def test_runs_of_other_teachers_or_texts_do_not_share_a_chart(made, tmp_path):
@@ -32,7 +33,9 @@ def test_events_from_elsewhere_do_not_break_the_curve(tmp_path):
         {"step": 2, "matched": whole, "same_place": None},
     ):
         run.append({"kind": "attention", **event})
-    run.append({"kind": "step", "step": 1, "flops": 7e9, "seconds": None})
+    told = {**step_event(1), "flops": 7e9, "training_seconds": None, "seconds": None}
+    run.append(told)
+    run.append({"kind": "step", "step": 2, "flops": 8e9})  # without a loss
     curve = read_inheritance_curve(run)
     assert (curve.axes["steps"], curve.axes["flops"], curve.axes["seconds"]) == ([2.0], [7e9], [None])
     assert curve.scores["same_place"] == [None]
