@@ -20,6 +20,7 @@ from engine.model.saved_models import CheckpointError, Model, save_model
 from engine.model.transformers_format import classifier_to_transformers, model_type, to_transformers
 from engine.sizing.shape import Shape
 from engine.storage.atomic import whole_folder
+from engine.storage.checksums import write_checksums
 
 DEQUANTISED = "Its weights were int8; here they are the same values in float32, four times the bytes."
 COMPACT = "compact"  # the folder, inside an export, of the model in our own format
@@ -84,6 +85,7 @@ def export_model(
         if notes:
             save_model(draft / COMPACT, model.bert, model.tokenizer, without_paths(model.card), lineage)
             write_tokenizer(model.tokenizer, draft / COMPACT, shape)
+            write_checksums(draft / COMPACT)  # the tokenizer is another one now
     return Exported(folder, architecture, notes)
 
 

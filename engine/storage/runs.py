@@ -20,10 +20,13 @@ import psutil
 
 from engine.settings.error_text import disk_reason
 from engine.storage.atomic import write_json
+from engine.storage.checksums import check_seal, refuse_newer
 
 Status = Literal["waiting", "running", "stopping", "stopped", "finished", "failed", "died"]
 ENDED: tuple[Status, ...] = ("finished", "stopped", "failed", "died")  # the first three are event kinds too
 
+CARD_FORMAT = 1  # of a card; older ones have no number
+EVENTS_FORMAT = 1  # of events; a "started" event tells it, older ones do not
 STARTING_S = 10.0  # a run with no process yet counts as starting this long; starting one takes milliseconds
 SAME_START_S = 2.0  # start times move a little when the system clock is set; no pid is reused this quickly
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
@@ -111,8 +114,14 @@ class Run:
         return _read_object(self.config_path)
 
     def card(self) -> dict[str, Any] | None:
-        """What came out, or None while there is no card. Raises RunError if card.json is damaged."""
-        return _read_object(self.card_path) if self.card_path.exists() else None
+        """What came out; None while there is no card. Raises RunError if card.json is damaged or of a later version."""
+        if not self.card_path.exists():
+            return None
+        card = _read_object(self.card_path)
+        with _as_run_error(f"read {self.card_path}"):
+            check_seal(card)
+            refuse_newer(card.get("format"), CARD_FORMAT, "It")
+        return card
 
     def budget(self) -> dict[str, Any]:
         """How many steps its budget came to. Raises RunError if budget.json is missing or damaged."""
