@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from engine.cli import attention, bench, evaluate, export, inheritance, recipe, report, runs, size, train
+from engine.cli import attention, bench, evaluate, export, inheritance, recipe, report, runs, size, soak, train
 
 VERBS = {
     "size": (size, "Count a model exactly; find shapes for a budget."),
@@ -23,6 +23,7 @@ VERBS = {
     "evaluate": (evaluate, "Score a model on held-out text, or on a labelled task."),
     "export": (export, "Write a run's student as a folder that transformers loads."),
     "recipe": (recipe, "Do a whole experiment, with seeds and intervals; nothing is done twice."),
+    "soak": (soak, "Kill runs at random moments; see that nothing is lost."),
     "bench": (bench, "Measure speed and memory on this machine."),
 }
 

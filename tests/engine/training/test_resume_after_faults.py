@@ -139,7 +139,7 @@ def test_a_checkpoint_of_before_configs_were_kept_is_held_to_its_sizes(tmp_path)
     assert finish(config, run)[-1]["kind"] == "finished"
 
 
-def test_rates_that_are_too_high_end_in_a_sentence_and_lower_ones_go_on(tmp_path):
+def test_rates_that_are_too_high_end_in_a_sentence_and_spoil_no_checkpoint(tmp_path):
     """Harm: "bytes must be in range(0, 256)"; or 70 tensors that are no numbers in the good checkpoint's place."""
     wild = {**CONFIG.options, "lr": 1.0, "compactor_lr": 1.0, "student_lr": 1.0}
     config = RunConfig(**{**CONFIG.to_json(), "options": wild, "steps": 60, "checkpoints": 60})
@@ -152,11 +152,20 @@ def test_rates_that_are_too_high_end_in_a_sentence_and_lower_ones_go_on(tmp_path
     for place in run.checkpoints_dir.iterdir():
         state = torch.load(place / "state.pt", weights_only=True)
         assert all(tensor.isfinite().all() for tensor in state["student"].values())
-    tame = RunConfig(**{**config.to_json(), "options": {**CONFIG.options, "lr": 1e-5, "student_lr": 1e-5}})
-    events = finish(tame, run)
-    assert of_kind(events, "start")[0]["step"] == kept[-1]
-    assert events[-1]["kind"] == "finished"
-    assert all(tensor.isfinite().all() for tensor in load_model(run.student_dir).bert.state_dict().values())
+    with pytest.raises(TrainingError, match="is kept; lower lr"):  # the same again, and not another error
+        finish(config, run)
+
+
+def test_a_lower_rate_is_taken_from_the_config_when_a_run_goes_on(tmp_path):
+    """Harm: the advice to lower the rate and go on, and a run that goes on with the old one."""
+    config = tiny("scratch", steps=8, evaluations=1)
+    run = killed_after(tmp_path, 4, config)
+    state = torch.load(run.checkpoints_dir / "step-000000004" / "state.pt", weights_only=True)
+    finish(RunConfig(**{**config.to_json(), "options": {"lr": 1e-7}}), run)
+    found = weights(run)
+    moved = [float((found[name] - before).abs().max()) for name, before in state["student"].items() if name in found]
+    assert len(moved) > 5
+    assert 0 < max(moved) < 2e-6
 
 
 def test_a_loss_that_is_no_number_names_its_step_and_the_checkpoint_that_is_kept(run, undisturbed, monkeypatch):
