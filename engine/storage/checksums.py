@@ -19,6 +19,7 @@ FORMAT = 1  # of checksums.json
 NAME = "checksums.json"
 SEAL = "checksum"  # the field of a JSON object that holds its own
 CHUNK = 1 << 22  # bytes that have one checksum together, where a file may be read in parts
+PIECE = 1 << 16  # bytes in memory at a time
 
 
 class ChecksumError(ValueError):
@@ -139,9 +140,15 @@ def chunk_checksums(path: Path, limit: int | None = None) -> list[str]:
     `limit`: only of the chunks that hold its first so many bytes. Raises OSError.
     """
     found: list[str] = []
-    with path.open("rb") as file:
-        while (limit is None or len(found) * CHUNK < limit) and (data := file.read(CHUNK)):
-            found.append(_checksum(data))
+    with path.open("rb", buffering=0) as file:
+        while limit is None or len(found) * CHUNK < limit:
+            digest, left = _hash(), CHUNK
+            while left and (data := file.read(min(left, PIECE))):
+                digest.update(data)
+                left -= len(data)
+            if left == CHUNK:
+                break
+            found.append(digest.hexdigest())
     return found
 
 
