@@ -113,10 +113,12 @@ def _resumed(arguments: argparse.Namespace) -> tuple[Run, int, int]:
 def _started(arguments: argparse.Namespace) -> tuple[Run, int, int]:
     """(a new run, at work if it has several processes; how many; the byte from which its events are new)."""
     from engine.training import job
-    from engine.training.plan import plan
+    from engine.training.plan import plan, refuse_full_disk
 
     config = run_config(arguments)
-    shape = plan(config, arguments.runs).shape  # refuses before a folder is made
+    planned = plan(config, arguments.runs)  # refuses before a folder is made
+    refuse_full_disk(config, planned, arguments.runs)
+    shape = planned.shape
     begin = job.start if config.processes > 1 else create_run
     started = begin(arguments.runs, config.to_json(), f"{config.method}-{shape.layers}x{shape.hidden}")
     return started, config.processes, 0

@@ -26,7 +26,7 @@ from engine.text.masking import Masking
 from engine.training.budget_trial import BATCHES_READ, settle_budget
 from engine.training.checkpoints import NoWholeCheckpointError, load_checkpoint
 from engine.training.meter import Meter
-from engine.training.plan import Plan, plan
+from engine.training.plan import Plan, plan, refuse_full_disk
 from engine.training.processes import Processes
 from engine.training.resume import refuse_another_run, restore, restored_student
 from engine.training.run_card import start_event
@@ -48,6 +48,7 @@ def set_up(config: RunConfig, run: Run, processes: Processes) -> Generator[Event
     planned = plan(config, run.path.parent)
     task, device = planned.method.task, planned.device
     saved = yield from _left_off(run, config, planned, processes)
+    refuse_full_disk(config, planned, run.path)
 
     # the teacher and the text
     yield {"kind": "prepare", "message": f"Loading the teacher {planned.teacher.label}"}
