@@ -42,7 +42,8 @@ def as_mendable(run: Run, error: Exception) -> Exception | None:
     words = isinstance(error, RuntimeError) and MEMORY_WORDS.search(str(error))
     if isinstance(error, MemoryError) or words:  # torch.OutOfMemoryError is a RuntimeError
         return OutOfMemoryFailure(run)
-    reason = None if isinstance(error, ValueError) else full_reason(error)
+    told = isinstance(error, ValueError) and not isinstance(error, RunError)  # by who met it, with what it needed
+    reason = None if told else full_reason(error)
     if reason is None:
         return None
     room = ""

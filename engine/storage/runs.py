@@ -61,6 +61,7 @@ class Run:
     attention_dir = _PathInside("attention")  # where the student looked, at some steps
     checkpoints_dir = _PathInside("checkpoints")  # what a stopped run continues from
     process_path = _PathInside("process.json")  # which process works on the run
+    reserve_path = _PathInside("reserve")  # bytes that are let go when the disk is full, so that the run can say so
     stop_path = _PathInside("stop")  # its presence asks the run to stop
 
     @property

@@ -31,6 +31,7 @@ from engine.training.launch import KILL, command_for, send, spawn
 Train = Callable[[RunConfig, Run], Iterator[dict[str, Any]]]
 DeviceOf = Callable[[RunConfig], str]
 
+RESERVE = 1 << 15  # bytes that a run holds, to let go when the disk is full: room to say so
 LEAVE_S = 20.0  # how long a process may take to end after its last event; torch needs a second or two
 LET_GO_S = 5.0  # how long a process that is being ended may hold its run
 FORCE_S = 5.0  # how long a process may take to end after SIGTERM, and then to vanish after SIGKILL
@@ -217,11 +218,12 @@ def _perform(run: Run, train: Train, device_of: DeviceOf, rank: int, size: int) 
         finally:
             lock.release()
     except Exception as error:
+        run.reserve_path.unlink(missing_ok=True)  # a full disk may be why we are here
         with suppress(OSError), run.log_path.open("a", encoding="utf-8") as log:
             traceback.print_exception(error, file=log)
         mendable = as_mendable(run, error)
         if size == 1 or os.getppid() == starter:
-            with suppress(RunError, OSError):  # a full disk may be why we are here
+            with suppress(RunError, OSError):
                 _tell_failure(run, mendable or error, f"Process {rank + 1} of {size}: " if rank else "")
         if mendable and mendable is not error:
             raise mendable from error
@@ -241,8 +243,12 @@ def _alone(run: Run) -> Iterator[None]:
     except Timeout:
         raise RunError(f"Another process works on run '{run.id}'. Wait for it, or stop it first.") from None
     try:
+        with suppress(OSError):
+            run.reserve_path.write_bytes(bytes(RESERVE))
         yield
     finally:
+        with suppress(OSError):
+            run.reserve_path.unlink(missing_ok=True)
         lock.release()
 
 

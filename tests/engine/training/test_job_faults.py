@@ -244,3 +244,25 @@ def test_ctrl_c_and_sigterm_save_and_the_run_goes_on(tmp_path, undisturbed, monk
         assert run.events()[0][-1]["step"] == 5
         run.clear_stop()
         goes_on(run, undisturbed)
+
+
+def test_a_disk_without_room_for_a_line_still_hears_why(tmp_path, undisturbed, monkeypatch):
+    """Harm: the run ends without a word, for the word is what does not fit."""
+    run = new_run(tmp_path, CONFIG)
+    append = Run.append
+
+    def full(self, event):
+        if self.reserve_path.exists() and event["kind"] == "step" and event["step"] == 5:
+            raise RunError("Could not write an event.") from OSError(errno.ENOSPC, "No space left on device")
+        assert event["kind"] != "failed" or not self.reserve_path.exists()  # its bytes are free by then
+        return append(self, event)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "append", full)
+        with pytest.raises(RunError, match="The disk is full"):
+            list(job.perform(run))
+    assert run.status() == "failed"
+    assert "The disk is full (No space left on device, " in run.error()
+    assert " bytes are free); free some space and resume" in run.error()
+    goes_on(run, undisturbed)
+    assert not run.reserve_path.exists()
