@@ -7,6 +7,7 @@ engine/training/checkpoints.py; for a folder that the transformers library loads
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,12 +83,14 @@ def load_model(folder: Path) -> Model:
         _check_small_files(folder)
         card = json.loads((folder / "card.json").read_text())
         checksums.refuse_newer(card.get("format"), CARD_FORMAT, f"The card in {folder.name}")
-        bert = Bert(Shape.from_json(card["shape"]))
-        tensors = load_file(folder / WEIGHTS)
-        _check_kinds(bert, tensors)
-        bert.load_state_dict(tensors)
-        checksums.check_files(folder, [WEIGHTS])  # last: what the parsers say is plainer
-        tokenizer = tokenizer_in(folder)
+        with ThreadPoolExecutor(1) as pool:
+            checking = pool.submit(checksums.check_files, folder, [WEIGHTS])  # meanwhile: it takes about as long
+            bert = Bert(Shape.from_json(card["shape"]))
+            tensors = load_file(folder / WEIGHTS)
+            _check_kinds(bert, tensors)
+            bert.load_state_dict(tensors)
+            tokenizer = tokenizer_in(folder)
+            checking.result()  # last: what the parsers say is plainer
     except NewerFormatError as error:
         raise CheckpointError(str(error)) from error
     except Exception as error:  # damaged bytes come out of three parsers as errors of every kind
