@@ -133,6 +133,18 @@ def test_the_next_save_clears_what_was_passed_over_and_keeps_the_whole_ones(tmp_
     assert newest_step(tmp_path) == 15
 
 
+def test_an_old_one_of_no_numbers_is_passed_over(tmp_path):
+    """Harm: a run goes on from what an earlier version saved after its loss was lost, and can only fail again."""
+    place = saved(tmp_path, 10, 20)
+    (place / NAME).unlink()
+    state = torch.load(place / "state.pt", weights_only=True)
+    state["student"]["embeddings.word.weight"][0, 0] = float("nan")
+    torch.save(state, place / "state.pt")
+    found = load_checkpoint(tmp_path)
+    assert found["step"] == 10
+    assert "embeddings.word.weight has values that are no numbers" in found["passed_over"][0]
+
+
 @pytest.mark.parametrize("where", ["weight", "moment"])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_what_is_no_number_is_never_saved(tmp_path, where, value):
