@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from engine.cli import app, attention, bench, evaluate, export, inheritance, recipe, report, runs, size, train
+from engine.cli import app, attention, bench, evaluate, export, inheritance, recipe, report, runs, size, soak, train
 
 VERBS = {
     "app": (app, "Open the app in the browser."),
@@ -26,6 +26,7 @@ VERBS = {
     "evaluate": (evaluate, "Score a model on held-out text, or on a labelled task."),
     "export": (export, "Write a run's student as a folder that transformers loads."),
     "recipe": (recipe, "Do a whole experiment, with seeds and intervals; nothing is done twice."),
+    "soak": (soak, "Kill runs at random moments; see that nothing is lost."),
     "bench": (bench, "Measure speed and memory on this machine."),
 }
 

@@ -129,7 +129,7 @@ def train(
     from engine.methods.kinds.one_shot import OneShot
     from engine.methods.registry import find
     from engine.training import job
-    from engine.training.plan import plan
+    from engine.training.plan import plan, refuse_full_disk
 
     runs = Path(runs)
     sizes = {"layers": layers, "hidden": hidden, "heads": heads, "head_dim": head_dim, "ffn": ffn}
@@ -150,7 +150,9 @@ def train(
         student = {name: size for name, size in sizes.items() if size is not None}
         chosen = preset_options(method, preset) | dict(options or {})
         config = RunConfig.from_json({**given, "student": student, "options": chosen})
-        shape = plan(config, runs).shape  # refuses before a folder is made
+        planned = plan(config, runs)  # refuses before a folder is made
+        refuse_full_disk(config, planned, runs)
+        shape = planned.shape
     begin = job.start if config.processes > 1 else create_run
     run = begin(runs, config.to_json(), f"{config.method}-{shape.layers}x{shape.hidden}")
     with _interrupt_saves(run):

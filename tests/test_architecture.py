@@ -35,7 +35,6 @@ SUBJECTS = (  # test files about several files or folders at once, which keep th
     "tests/engine/methods/test_teacher_cost.py",  # what any method asks of its teacher
     "tests/engine/methods/test_whole_loss.py",  # every method's loss against its paper
     "tests/engine/training/test_old_runs.py",  # runs of earlier versions
-    "tests/engine/training/test_resume.py",  # every kind of run, gone on with
 )
 BANNED_WORDS = {"manager", "helper", "util", "handler", "misc"}  # and their plurals
 

@@ -149,6 +149,7 @@ with right, st.container(border=True):
     config = plan = None
     try:
         from engine.training.plan import plan as make_plan
+        from engine.training.plan import refuse_full_disk
 
         config = RunConfig(
             teacher=absolute_name(name),
@@ -195,7 +196,9 @@ with right, st.container(border=True):
     run_name = f"{about.name}-{plan.shape.layers}x{plan.shape.hidden}" if plan else ""
     if st.button("Start", type="primary", icon=":material/play_arrow:", disabled=plan is None, width="stretch"):
         assert config is not None
+        assert plan is not None
         try:
+            refuse_full_disk(config, plan, caches.RUNS)
             run = job.start(caches.RUNS, config.to_json(), run_name)
         except ValueError as error:
             st.error(escape_markdown(error), icon=":material/error:")

@@ -50,9 +50,13 @@ def rest_buttons(run: Run, status: str) -> None:
     card, _ = read_card(run)
     if run.student_dir.exists() and st.button("Examine", type="primary", icon=":material/visibility:"):
         st.switch_page("app/pages/examine.py", query_params={"run": run.id})
-    if status in ("stopped", "died") and st.button("Resume", icon=":material/play_arrow:"):
-        job.resume(run)
-        st.rerun()
+    if job.can_resume(run) and st.button("Resume", icon=":material/play_arrow:"):
+        try:
+            job.resume(run)
+        except ValueError as error:
+            st.error(escape_markdown(str(error)), icon=":material/error:")
+        else:
+            st.rerun()
     if card and run.student_dir.exists():
         st.download_button(
             "Report",

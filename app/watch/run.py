@@ -22,6 +22,7 @@ from engine.settings.amounts import format_duration
 from engine.settings.budget import format_budget
 from engine.sizing.shape import Shape, ShapeError
 from engine.storage.runs import ENDED, Run, RunError
+from engine.training.job import can_resume
 
 STATUS_WORDS = {
     "waiting": ("waiting", ":material/hourglass:", "gray"),
@@ -86,8 +87,14 @@ def _events_of(events: list[Event], kind: str) -> list[Event]:
 
 
 def _notices(run: Run, status: str, events: list[Event]) -> None:
+    since = max((index for index, event in enumerate(events) if event["kind"] == "queued"), default=0)
+    for event in events[since:]:
+        if event["kind"] == "notice" and event.get("message"):
+            st.warning(escape_markdown(str(event["message"])), icon=":material/healing:")
     if status == "failed":
         st.error(escape_markdown(run.error() or "The run failed."), icon=":material/error:")
+        if can_resume(run):
+            st.caption("Resume goes on from the last checkpoint.")
     elif status == "died":
         st.error(
             "The process ended without a last word: it was killed, or the machine went down. "

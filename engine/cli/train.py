@@ -50,6 +50,10 @@ STUDENT_SIZES = {  # flags that say what is different in the student's shape
     "head_dim": "dims of a student's head",
     "ffn": "width of the student's feed-forward network (default: 4 x hidden)",
 }
+RESUME_HELP = (
+    "continue a run that stopped, failed or died; its settings come from its folder, but for --processes, --accumulate "
+    "and learning rates (--option lr=...)"
+)
 SETTINGS = ("teacher", "method", *NAMES, *NUMBERS, *FRACTIONS)
 
 
@@ -59,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from engine.teachers.shipped import SHIPPED
 
     add_runs_folder(parser)
-    parser.add_argument("--resume", metavar="RUN", help="continue a stopped run; other settings come from its folder")
+    parser.add_argument("--resume", metavar="RUN", help=RESUME_HELP)
     parser.add_argument("--teacher", help=f"{', '.join(SHIPPED)}, hub:ID, local:FOLDER or run:ID")
     parser.add_argument("--method", help=", ".join(method_names()))
     add_flags(parser, str, NAMES)
@@ -93,26 +97,31 @@ def _resumed(arguments: argparse.Namespace) -> tuple[Run, int, int]:
     from engine.training import job
 
     stopped = open_run(arguments.runs, arguments.resume)
-    if job.at_work(stopped):
-        raise ValueError(f"Run {stopped.id} is at work already; stop it first, or wait for it.")
     config = RunConfig.from_json(stopped.config())
-    if arguments.processes is not None:
-        config = dataclasses.replace(config, processes=arguments.processes)
+    changes: dict[str, Any] = {}
+    if arguments.accumulate is not None:  # a pass needs less memory
+        changes["accumulate"] = arguments.accumulate
+    if arguments.option:  # a rate that was too high; what else must stay is told by the run
+        changes["options"] = {**config.options, **_read_options(arguments.option)}
+    processes = config.processes if arguments.processes is None else arguments.processes
+    dataclasses.replace(config, processes=processes, **changes)  # refuses before anything is touched
     offset = stopped.events_size()
-    if config.processes > 1:
-        job.resume(stopped, processes=config.processes)
+    if processes > 1:
+        job.resume(stopped, processes=processes, changes=changes)
     else:
-        job.queue(stopped)
-    return stopped, config.processes, offset
+        job.take_up(stopped, changes)
+    return stopped, processes, offset
 
 
 def _started(arguments: argparse.Namespace) -> tuple[Run, int, int]:
     """(a new run, at work if it has several processes; how many; the byte from which its events are new)."""
     from engine.training import job
-    from engine.training.plan import plan
+    from engine.training.plan import plan, refuse_full_disk
 
     config = run_config(arguments)
-    shape = plan(config, arguments.runs).shape  # refuses before a folder is made
+    planned = plan(config, arguments.runs)  # refuses before a folder is made
+    refuse_full_disk(config, planned, arguments.runs)
+    shape = planned.shape
     begin = job.start if config.processes > 1 else create_run
     started = begin(arguments.runs, config.to_json(), f"{config.method}-{shape.layers}x{shape.hidden}")
     return started, config.processes, 0
@@ -204,7 +213,9 @@ def show_progress(started: Run, events: Iterator[dict[str, Any]]) -> dict[str, A
         if doing is not None and (event["kind"] != "prepare" or "share" not in event):
             doing.close()
             doing = None
-        if event["kind"] == "prepare" and "share" in event:
+        if event["kind"] == "notice":
+            tqdm.write(event["message"], file=sys.stderr)
+        elif event["kind"] == "prepare" and "share" in event:
             doing = doing or tqdm(total=100, unit="%", desc=event["message"], file=sys.stderr, dynamic_ncols=True)
             doing.update(round(100 * event["share"]) - doing.n)
         elif event["kind"] == "prepare":

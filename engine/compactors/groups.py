@@ -91,4 +91,4 @@ class DimGroup:
         norms[self.dims] = self.vector_norms().cpu()
         if self.full > MAX_BINS:
             norms = nn.functional.adaptive_avg_pool1d(norms[None], MAX_BINS)[0]
-        return base64.b64encode(bytes((norms * 100).round().clamp(0, 255).int().tolist())).decode()
+        return base64.b64encode(bytes((norms * 100).nan_to_num(255).round().clamp(0, 255).int().tolist())).decode()

@@ -27,7 +27,12 @@ from engine.inheritance.score import (
 )
 from engine.model.bert import Bert
 from engine.sizing.shape import Shape
-from engine.storage.attention_frames import write_frame_sentences, write_student_frame, write_teacher_frame
+from engine.storage.attention_frames import (
+    AttentionFramesError,
+    write_frame_sentences,
+    write_student_frame,
+    write_teacher_frame,
+)
 from engine.tasks.batches import TaskData
 from engine.text.corpora import Corpus
 from engine.text.sentence_pairs import PairCorpus
@@ -67,7 +72,7 @@ class AttentionFilm:
         self.nulls = random_student_distances(student, self.teacher.maps, self.sentences, self.keep, self.pad)[
             "divergence"
         ]
-        with suppress(OSError):  # a full disk costs the film, not the run
+        with suppress(OSError, AttentionFramesError):  # a full disk costs the film, not the run
             write_frame_sentences(folder, self.sentences.tokens)
             write_teacher_frame(folder, self.teacher.maps, self.teacher.layers)
 
@@ -89,7 +94,7 @@ class AttentionFilm:
             "shuffled": shuffled_score(apart, self.nulls),
         }
         name = ""
-        with suppress(OSError):
+        with suppress(OSError, AttentionFramesError):
             name = write_student_frame(self.folder, step, seen.maps, seen.layers)
         return {
             "kind": "attention",

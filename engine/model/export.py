@@ -28,6 +28,7 @@ from engine.settings.error_text import disk_reason
 from engine.sizing.cost import parameters
 from engine.sizing.shape import Shape
 from engine.storage.atomic import whole_folder
+from engine.storage.checksums import write_checksums
 from engine.storage.json_file import read_json_object
 
 DEQUANTISED = "Its weights were int8; for transformers they are the same values in float32, four times the bytes{}."
@@ -101,6 +102,7 @@ def export_model(
         if notes:
             save_model(draft / COMPACT, model.bert, model.tokenizer, without_paths(model.card), lineage)
             write_tokenizer(model.tokenizer, draft / COMPACT, shape)
+            write_checksums(draft / COMPACT)  # the tokenizer is another one now
     return Exported(folder, architecture, notes, said)
 
 

@@ -7,6 +7,7 @@ engine/training/checkpoints.py; for a folder that the transformers library loads
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,16 @@ from engine.model.bert import Bert
 from engine.settings.error_text import last_line
 from engine.settings.transformers_import import tokenizer_in
 from engine.sizing.shape import Shape
+from engine.storage import checksums
 from engine.storage.atomic import whole_folder
+from engine.storage.checksums import ChecksumError, NewerFormatError
+from engine.storage.disk_space import told_when_full
 from engine.storage.json_file import read_json_object
+from engine.storage.runs import CARD_FORMAT
+
+WEIGHTS, LINEAGE = "model.safetensors", "lineage.safetensors"
+MADE_AGAIN = "; its run has a checkpoint, which makes it anew: python -m engine train --resume {run}"
+ADVICE = "free some space and resume: what is there is as it was"
 
 
 class CheckpointError(ValueError):
@@ -39,13 +48,22 @@ class Model:
 def save_model(
     folder: Path, bert: Bert, tokenizer: Any, card: dict[str, Any], lineage: dict[str, torch.Tensor] | None = None
 ) -> None:
-    """Writes `bert`, its tokenizer, its card and what it is made of into `folder`, replacing what was there."""
-    with whole_folder(folder) as draft:
-        save_tensors(bert, draft / "model.safetensors")
+    """Writes `bert`, its tokenizer, its card and what it is made of into `folder`, replacing what was there.
+
+    Raises:
+        DiskFullError: they do not fit on the disk; `folder` is as it was.
+    """
+    tensors = [*bert.state_dict().values(), *(lineage or {}).values()]
+    needed = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    with told_when_full(folder.parent, needed, f"The model in {folder.name}", ADVICE), whole_folder(folder) as draft:
+        save_tensors(bert, draft / WEIGHTS)
         if lineage:
-            save_file(lineage, draft / "lineage.safetensors")
+            save_file(lineage, draft / LINEAGE)
         tokenizer.save_pretrained(draft)
-        (draft / "card.json").write_text(json.dumps({**card, "shape": bert.shape.to_json()}, indent=1))
+        card = {**card, "shape": bert.shape.to_json()}
+        card = checksums.sealed(card) if checksums.SEAL in card else card
+        (draft / "card.json").write_text(json.dumps(card, indent=1))
+        checksums.write_checksums(draft)
 
 
 def save_tensors(bert: Bert, path: Path) -> None:
@@ -57,21 +75,43 @@ def load_model(folder: Path) -> Model:
     """The model that `save_model` wrote, in evaluation mode on the CPU.
 
     Raises:
-        CheckpointError: the folder holds no model, or a damaged one.
+        CheckpointError: the folder holds no model, a damaged one, or one of a later version.
     """
-    for name in ("card.json", "model.safetensors", "tokenizer.json"):
+    for name in ("card.json", WEIGHTS, "tokenizer.json"):
         if not (folder / name).is_file():
-            raise CheckpointError(f"{folder.name} holds no finished model: {name} is missing.")
+            raise CheckpointError(f"{folder.name} holds no finished model: {name} is missing{_how_again(folder)}.")
     try:
+        _check_small_files(folder)
         card = read_json_object(folder / "card.json")
-        bert = Bert(Shape.from_json(card["shape"]))
-        tensors = load_file(folder / "model.safetensors")
-        _check_kinds(bert, tensors)
-        bert.load_state_dict(tensors)
-        tokenizer = tokenizer_in(folder)
+        checksums.refuse_newer(card.get("format"), CARD_FORMAT, f"The card in {folder.name}")
+        with ThreadPoolExecutor(1) as pool:
+            checking = pool.submit(checksums.check_files, folder, [WEIGHTS])  # meanwhile: it takes about as long
+            bert = Bert(Shape.from_json(card["shape"]))
+            tensors = load_file(folder / WEIGHTS)
+            _check_kinds(bert, tensors)
+            bert.load_state_dict(tensors)
+            tokenizer = tokenizer_in(folder)
+            checking.result()  # last: what the parsers say is plainer
+    except NewerFormatError as error:
+        raise CheckpointError(str(error)) from error
     except Exception as error:  # damaged bytes come out of three parsers as errors of every kind
-        raise CheckpointError(f"The model in {folder.name} is damaged: {last_line(error)}") from error
+        said = last_line(error).rstrip(".")
+        raise CheckpointError(f"The model in {folder.name} is damaged: {said}{_how_again(folder)}.") from error
     return Model(bert.eval(), tokenizer, card)
+
+
+def _check_small_files(folder: Path) -> None:
+    """Compares all but the tensors, which have their turn, with their checksums. Raises ChecksumError."""
+    listed = checksums.listed_files(folder)
+    tensors = [name for name in listed if name.endswith(".safetensors") and (folder / name).is_file()]
+    checksums.check_files(folder, [name for name in listed if name not in tensors])
+
+
+def _how_again(folder: Path) -> str:
+    """How a run's damaged student is made anew, as the end of a sentence; empty for a folder that no run made."""
+    run = folder.absolute().parent
+    found = run.name if any((run / "checkpoints").glob("step-*")) else ""
+    return MADE_AGAIN.format(run=found) if found else ""
 
 
 def _check_kinds(bert: Bert, tensors: dict[str, torch.Tensor]) -> None:
@@ -92,10 +132,13 @@ def load_lineage(folder: Path) -> dict[str, torch.Tensor]:
     Raises:
         CheckpointError: the file is damaged.
     """
-    path = folder / "lineage.safetensors"
+    path = folder / LINEAGE
     if not path.is_file():
         return {}
     try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"The lineage in {folder.name} is damaged: {last_line(error)}") from error
+        tensors = load_file(path)
+        checksums.check_files(folder, [LINEAGE])
+        return tensors
+    except (OSError, SafetensorError, ChecksumError, NewerFormatError) as error:
+        said = last_line(error).rstrip(".")
+        raise CheckpointError(f"The lineage in {folder.name} is damaged: {said}{_how_again(folder)}.") from error

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import re
+import struct
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.storage.atomic import whole_file, write_json
+from engine.storage.checksums import NewerFormatError, check_seal, refuse_newer, sealed
 from engine.storage.json_file import open_regular, read_json_object
 
 MOST_TOKENS = 64  # of a probe sentence
@@ -23,6 +26,10 @@ MOST_HEADS = 4096  # of a model
 MOST_SENTENCES = 1024
 LONGEST_TOKEN = 200  # characters
 FORMAT = 1
+DAMAGE = (  # what a damaged file is read as
+    OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile, RuntimeError, zlib.error,
+    MemoryError, OverflowError, struct.error,
+)  # fmt: skip
 
 
 class AttentionFramesError(ValueError):
@@ -41,12 +48,12 @@ class AttentionFrames:
         """The teacher's attention on `sentence`: of each layer (head, pos, pos) uint8.
 
         Raises:
-            SnapshotError: the file is missing or damaged.
+            AttentionFramesError: the file is missing or damaged.
         """
         return _read_maps(self.folder / "teacher.npz", sentence, len(self.tokens[sentence]))
 
     def student(self, step: int, sentence: int) -> list[np.ndarray]:
-        """The student's at `step`, in the same form. Raises SnapshotError as `teacher` does."""
+        """The student's at `step`, in the same form. Raises AttentionFramesError as `teacher` does."""
         return _read_maps(self.folder / _frame_name(step), sentence, len(self.tokens[sentence]))
 
 
@@ -54,7 +61,7 @@ def read_frames(folder: Path) -> AttentionFrames | None:
     """What lies in `folder`; None where a run has kept nothing (yet).
 
     Raises:
-        SnapshotError: the list of sentences is damaged.
+        AttentionFramesError: the list of sentences is damaged.
     """
     path = folder / "sentences.json"
     if folder.is_symlink():
@@ -63,10 +70,14 @@ def read_frames(folder: Path) -> AttentionFrames | None:
         return None
     try:
         told = read_json_object(path, links=False)
+        check_seal(told)
+        refuse_newer(told.get("format"), FORMAT, "The attention snapshots' sentences.json")
         tokens = [[str(token)[:LONGEST_TOKEN] for token in sentence] for sentence in told["tokens"]]
         if not 0 < len(tokens) <= MOST_SENTENCES or not all(0 < len(sentence) <= MOST_TOKENS for sentence in tokens):
             raise ValueError("no sentence, or one of impossible length")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except NewerFormatError as error:
+        raise AttentionFramesError(str(error)) from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise AttentionFramesError(
             f"The attention snapshots' sentences.json is damaged ({type(error).__name__})."
         ) from error
@@ -77,7 +88,7 @@ def read_frames(folder: Path) -> AttentionFrames | None:
 def write_frame_sentences(folder: Path, tokens: Sequence[Sequence[str]]) -> None:
     """Says which sentences the frames in `folder` are of. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "sentences.json", {"format": FORMAT, "tokens": [list(sentence) for sentence in tokens]})
+    write_json(folder / "sentences.json", sealed({"format": FORMAT, "tokens": [list(sentence) for sentence in tokens]}))
 
 
 def write_teacher_frame(folder: Path, maps: Sequence[np.ndarray], layers: Sequence[int]) -> str:
@@ -88,7 +99,11 @@ def write_teacher_frame(folder: Path, maps: Sequence[np.ndarray], layers: Sequen
 def write_student_frame(folder: Path, step: int, maps: Sequence[np.ndarray], layers: Sequence[int]) -> str:
     """Keeps a student's attention at `step`; the file's name.
 
-    `maps`: of each sentence (head, pos, pos) in 0-1. `layers`: of each head its layer, rising from 0. Raises OSError.
+    `maps`: of each sentence (head, pos, pos) in 0-1. `layers`: of each head its layer, rising from 0.
+
+    Raises:
+        OSError: the disk refuses.
+        AttentionFramesError: a value is no number.
     """
     return _write_maps(folder / _frame_name(step), maps, layers)
 
@@ -98,6 +113,8 @@ def _frame_name(step: int) -> str:
 
 
 def _write_maps(path: Path, maps: Sequence[np.ndarray], layers: Sequence[int]) -> str:
+    if not all(np.isfinite(one).all() for one in maps):
+        raise AttentionFramesError(f"Attention with values that are no numbers is not kept as {path.name}.")
     arrays = {f"s{index}": np.round(np.clip(one, 0, 1) * 255).astype(np.uint8) for index, one in enumerate(maps)}
     with whole_file(path) as draft, draft.open("xb") as file:
         np.savez_compressed(file, heads=np.bincount(np.asarray(layers)).astype(np.int32), **arrays)
@@ -113,7 +130,7 @@ def _read_maps(path: Path, sentence: int, tokens: int) -> list[np.ndarray]:
             if most > MOST_HEADS * MOST_TOKENS**2 + 1024:
                 raise ValueError("larger than any attention")
             heads, maps = file["heads"], file[f"s{sentence}"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile, RuntimeError) as error:
+    except DAMAGE as error:
         what = "missing" if isinstance(error, FileNotFoundError) else f"damaged ({type(error).__name__})"
         raise AttentionFramesError(f"The attention snapshot {path.name} is {what}.") from error
     fits = heads.ndim == 1 and heads.dtype.kind == "i" and (heads > 0).all() and len(heads)

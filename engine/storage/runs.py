@@ -20,6 +20,7 @@ import psutil
 
 from engine.settings.error_text import disk_reason
 from engine.storage.atomic import write_json
+from engine.storage.checksums import check_seal, refuse_newer
 from engine.storage.events_file import EventHistory, parse_event, whole_lines
 from engine.storage.json_file import JsonFileError, open_regular, read_json_object
 from engine.storage.run_records import RunRecordError, check_card
@@ -28,6 +29,8 @@ Status = Literal["waiting", "running", "stopping", "stopped", "finished", "faile
 LAST_WORDS = ("finished", "stopped", "failed")  # kinds of events after which nothing comes
 ENDED: tuple[Status, ...] = ("finished", "stopped", "failed", "died", "unreadable")
 
+CARD_FORMAT = 1  # of a card; older ones have no number
+EVENTS_FORMAT = 1  # of events; a "started" event tells it, older ones do not
 STARTING_S = 10.0  # a run with no process yet counts as starting this long; starting one takes milliseconds
 SAME_START_S = 2.0  # start times move a little when the system clock is set; no pid is reused this quickly
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
@@ -63,6 +66,7 @@ class Run:
     attention_dir = _PathInside("attention")  # where the student looked, at some steps
     checkpoints_dir = _PathInside("checkpoints")  # what a stopped run continues from
     process_path = _PathInside("process.json")  # which process works on the run
+    reserve_path = _PathInside("reserve")  # bytes that are let go when the disk is full, so that the run can say so
     stop_path = _PathInside("stop")  # its presence asks the run to stop
 
     @property
@@ -174,11 +178,14 @@ class Run:
         """What came out, or None while there is no card. What engine/storage/run_records.py lists is there and fits.
 
         Raises:
-            RunError: card.json is damaged, or holds something else.
+            RunError: card.json is damaged, of a later version, or holds something else.
         """
         if not os.path.lexists(self.card_path):
             return None
         card = self._read(self.card_path)
+        with _as_run_error(f"read {self.card_path.name} of run '{self.id}'"):
+            check_seal(card)
+            refuse_newer(card.get("format"), CARD_FORMAT, "It")
         try:
             check_card(card)
         except RunRecordError as error:

@@ -18,6 +18,7 @@ from engine.model.bert import Bert, new_bert
 from engine.settings.device import Device
 from engine.storage.atomic import write_json
 from engine.storage.cache import digest, writable_cache_folder
+from engine.storage.checksums import check_seal, sealed
 from engine.storage.json_file import read_json_object
 from engine.tasks.finetune import weights_fingerprint
 from engine.tasks.linear_probe import PENALTIES, apply_linear, fit_linear
@@ -55,6 +56,7 @@ def cross_task_accuracies(bert: Bert, tokenizer: Any, corpus: str, length: int, 
     )
     with suppress(OSError, ValueError, KeyError, TypeError):  # not there yet, or damaged
         kept = read_json_object(path)
+        check_seal(kept)
         return {name: float(kept[name]) for name in ("mlm", *PAIR_KINDS)}
     rows = BATCH * BATCHES
     bert = bert.to(device.type).eval()
@@ -62,7 +64,7 @@ def cross_task_accuracies(bert: Bert, tokenizer: Any, corpus: str, length: int, 
     for kind in PAIR_KINDS:
         found[kind] = pair_probe_accuracy(bert, open_pairs(corpus, tokenizer, length, rows, kind), device)
     with suppress(OSError):
-        write_json(path, found)
+        write_json(path, sealed(found))
     return found
 
 

@@ -14,6 +14,7 @@ from engine.model.bert import Bert
 from engine.settings.device import Device
 from engine.storage.atomic import write_json
 from engine.storage.cache import digest, writable_cache_folder
+from engine.storage.checksums import SEAL, check_seal, sealed
 from engine.storage.json_file import read_json_object
 from engine.tasks.finetune import FineTuneRecipe, fine_tune_and_test, weights_fingerprint
 from engine.tasks.labelled import Splits, Task, TaskError
@@ -68,7 +69,7 @@ def score_task(
             features = features or FrozenFeatures(bert, tokenizer, task, splits, device, tell)
             made = features.probe(seed)
         with suppress(OSError):
-            write_json(path, made)
+            write_json(path, sealed(made))
         per_seed.append(made)
     return {
         "task": task.name,
@@ -95,6 +96,8 @@ def _read_kept(path: Path, seed: int, task: Task) -> dict[str, Any] | None:
     """What was scored before and lies at `path`; None where nothing does, or it is damaged."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         kept = read_json_object(path)
+        check_seal(kept)
+        kept.pop(SEAL, None)
         return {"seed": seed, "test": {name: float(kept["test"][name]) for name in task.metrics}, **kept}
     return None
 

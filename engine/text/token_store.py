@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 from engine.settings.error_text import disk_reason
 from engine.storage.atomic import whole_folder
 from engine.storage.cache import cache_folder, digest, writable_cache_folder
+from engine.storage.checksums import ChecksumError, check_seal, chunk_checksums, sealed
 from engine.storage.json_file import read_json_object
 
 LAYOUT_VERSION = 1  # of the files of an entry; another number, and older entries are not found any more
@@ -110,17 +111,35 @@ def _build_lock(folder: Path, progress: Progress | None) -> Iterator[None]:
 
 
 def _find(folder: Path, count: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """(tokens, starts) of a whole entry that has `count` rows or all there are, mapped into memory."""
+    """(tokens, starts) of a whole entry that has `count` rows or all there are, mapped into memory.
+
+    The bytes of these rows are compared with their checksums, chunk by chunk; entries of before there were any have
+    none. One that has changed is not found, and built anew.
+    """
     for path in folder.glob("[!.]*/about.json"):
-        with suppress(OSError, ValueError, KeyError, TypeError):  # damaged, or being removed at this moment
+        with suppress(OSError, ValueError, KeyError, TypeError, IndexError):  # damaged, or being removed right now
             about = read_json_object(path)
+            check_seal(about)
             tokens = np.memmap(path.parent / "tokens", about["dtype"], mode="r")
             starts = np.memmap(path.parent / "starts", "<i8", mode="r")
             sizes = (about["rows"] + 1, 0, about["tokens"], about["tokens"])
             whole = (len(starts), starts[0], starts[-1], len(tokens)) == sizes
             if whole and (about["rows"] >= count or about["complete"]):
+                _check_bytes(path.parent, about.get("checksums"), starts, tokens.itemsize, count)
                 return tokens, starts
     return None
+
+
+def _check_bytes(folder: Path, kept: dict[str, list[str]] | None, starts: np.ndarray, size: int, count: int) -> None:
+    """Compares the first `count` rows on disk with their checksums. Raises ChecksumError."""
+    if kept is None:
+        return
+    count = min(count, len(starts) - 1)
+    # the starts first: they say how far the tokens of these rows reach
+    for name, reach in (("starts", lambda: 8 * (count + 1)), ("tokens", lambda: size * int(starts[count]))):
+        found = chunk_checksums(folder / name, reach())
+        if found != kept[name][: len(found)]:
+            raise ChecksumError(f"{name} has changed since it was written")
 
 
 def _build(
@@ -133,7 +152,9 @@ def _build(
         about = _write(draft, itertools.islice(make(), count), "H" if largest < 1 << 16 else "i", progress)
         if not about["rows"]:
             raise CorpusError("A corpus without a single row of tokens cannot be stored; choose one that has text.")
-        (draft / "about.json").write_text(json.dumps({**about, "complete": about["rows"] < count}))
+        kept = {name: chunk_checksums(draft / name) for name in ("tokens", "starts")}
+        about |= {"complete": about["rows"] < count, "checksums": kept}
+        (draft / "about.json").write_text(json.dumps(sealed(about)))
     _clear(folder, "[!.]*", keep=name)  # shorter or damaged, or it would have been found
     if found := _find(folder, count):
         return found

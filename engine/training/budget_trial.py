@@ -17,7 +17,8 @@ from engine.settings.budget import CostEstimate, parse_budget
 from engine.settings.device import Device
 from engine.settings.run_config import RunConfig
 from engine.storage.atomic import write_json
-from engine.storage.runs import Run
+from engine.storage.checksums import SEAL, ChecksumError, check_seal, sealed
+from engine.storage.runs import Run, RunError
 from engine.text.corpora import Corpus, TrainingData
 from engine.training.plan import MANY_STEPS, Plan, SampledBatches, estimate_cost
 from engine.training.processes import Processes
@@ -45,17 +46,36 @@ def settle_budget(
 
     Raises:
         ConfigError: the budget is less than one step takes.
-        RunError: what was kept is damaged.
+        RunError: what was kept is damaged, and cannot be found out again.
     """
-    if processes.broadcast_flag(run.budget_path.exists()):
-        return CostEstimate.from_json(run.budget())
+    if processes.broadcast_flag(run.budget_path.exists()) and (kept := _kept(config, run)):
+        return kept
     sampled, pace = sample_batches(text, config), None
     if config.budget and parse_budget(config.budget).unit == "seconds":
         pace = seconds_per_flop(config, plan, teacher, fitted, text, sampled, device, processes)
     estimate = estimate_cost(config, plan.method, teacher.shape, plan.shape, sampled, pace)
     if processes.rank == 0:
-        write_json(run.budget_path, {**estimate.to_json(), "course": estimate.course})
+        write_json(run.budget_path, sealed({**estimate.to_json(), "course": estimate.course}))
     return estimate
+
+
+def _kept(config: RunConfig, run: Run) -> CostEstimate | None:
+    """What an earlier process of the run has found out; None: it is damaged, and anyone finds the same again.
+
+    Raises:
+        RunError: it is damaged, and a budget in seconds depends on the moment.
+    """
+    try:
+        told = run.budget()
+        check_seal(told)
+        amounts = [told.get(name) for name in ("steps", "tokens", "flops")]
+        if any(isinstance(it, bool) or not isinstance(it, int | float | None) for it in amounts):
+            raise ChecksumError("an amount in it is no number")
+        return CostEstimate.from_json({name: value for name, value in told.items() if name != SEAL})
+    except (RunError, ChecksumError, TypeError) as error:
+        if config.budget and parse_budget(config.budget).unit == "seconds":
+            raise RunError(f"budget.json of run '{run.id}' is damaged ({error}); start a new run.") from error
+        return None
 
 
 def sample_batches(text: TrainingData, config: RunConfig) -> SampledBatches:

@@ -28,10 +28,9 @@ def find_or_run(config: RunConfig, root: Path, who: str, announce: Announce) -> 
         if run.status() == "finished" and _has_card(run):
             announce(f"{who}: {run.id} has done this before")
             return run
-    unfinished = next((run for run in same if run.status() in ("stopped", "died") and not job.at_work(run)), None)
+    unfinished = next((run for run in same if job.can_resume(run) and not job.at_work(run)), None)
     if unfinished:
-        run = unfinished
-        job.queue(run)
+        run = job.take_up(unfinished)
         announce(f"{who}: {run.id} goes on, {config.steps:,} steps in all")
     else:
         run = runs.create_run(root, wanted, f"{config.method}-recipe")

@@ -10,6 +10,7 @@ from engine.model.saved_models import save_model
 from engine.storage.atomic import write_json
 from engine.text.sentence_pairs import PairCorpus
 from engine.training.before_after import measure_both
+from engine.training.checkpoints import clear_older
 from engine.training.run_card import student_card
 from engine.training.session import Event, Session
 
@@ -22,9 +23,10 @@ def finish(session: Session) -> Iterator[Event]:
     # fold
     bert = method.finish(session.learner.student).to(device.type).eval()
     lineage = method.lineage(session.learner.student)
+    session.refuse_not_finite(bert)
 
     # score
-    score = session.score(method.task.scored_model(bert, lineage).to(device.type).eval())
+    score = session.finite_score(method.task.scored_model(bert, lineage).to(device.type).eval(), "finished student")
     if isinstance(session.data, PairCorpus):
         score["pair_accuracy"] = pair_score(bert, session.data, device)["accuracy"]
     yield {"kind": "evaluation", "step": session.done, **score}
@@ -48,5 +50,7 @@ def finish(session: Session) -> Iterator[Event]:
     if rank == 0:
         save_model(run.student_dir, bert, session.teacher.tokenizer, card, lineage)
         write_json(run.card_path, card)
+        if not session.stopped:
+            clear_older(run.checkpoints_dir)
     session.processes.leave()
     yield {"kind": "stopped" if session.stopped else "finished", "step": session.done, "card": card}

@@ -8,29 +8,32 @@ from __future__ import annotations
 
 import faulthandler
 import os
-import re
 import signal
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
 import psutil
 from filelock import Timeout
 
 from engine.settings.run_config import RunConfig
-from engine.storage.runs import ENDED, Run, RunError, Status, create_run, open_run
+from engine.storage.atomic import write_json
+from engine.storage.checksums import NewerFormatError, refuse_newer, sizes_fit
+from engine.storage.failures import OutOfMemoryFailure, as_mendable, failure_sentence
+from engine.storage.runs import ENDED, EVENTS_FORMAT, Run, RunError, Status, create_run, open_run
 from engine.training.device_queue import POLL_S, run_lock, wait_for_device
 from engine.training.launch import KILL, command_for, send, spawn
 
 Train = Callable[[RunConfig, Run], Iterator[dict[str, Any]]]
 DeviceOf = Callable[[RunConfig], str]
 
+RESERVE = 1 << 15  # bytes that a run holds, to let go when the disk is full: room to say so
 LEAVE_S = 20.0  # how long a process may take to end after its last event; torch needs a second or two
+LET_GO_S = 5.0  # how long a process that is being ended may hold its run
 FORCE_S = 5.0  # how long a process may take to end after SIGTERM, and then to vanish after SIGKILL
 
 
@@ -67,27 +70,82 @@ def prepare(root: Path, config: dict[str, Any], name: str) -> Run:
     return run
 
 
-def resume(run: Run, command: Sequence[str] | None = None, processes: int | None = None) -> Run:
-    """Start working on an existing folder again; returns at once. Raises RunError if a process works on it already.
+def resume(
+    run: Run,
+    command: Sequence[str] | None = None,
+    processes: int | None = None,
+    changes: dict[str, Any] | None = None,
+) -> Run:
+    """Start working on an existing folder again; returns at once. Raises as take_up().
 
     `processes`: how many on this machine, by default as many as its config says. They may differ from before.
+    `changes`: to its config.
     """
+    with _taking_up(run, changes):
+        run.process_path.unlink(missing_ok=True)
+        queue(run)
+        _start(run, command, processes or run.config().get("processes"))
+    return run
+
+
+def take_up(run: Run, changes: dict[str, Any] | None = None) -> Run:
+    """Say that this very process will work on an ended run again: perform() follows. `changes`: to its config.
+
+    Raises:
+        RunError: a process works on it already, or the folder cannot be written.
+        ConfigError: the config with the changes is none.
+    """
+    with _taking_up(run, changes):
+        queue(run)
+        process = psutil.Process()
+        run.write_process(process.pid, process.create_time())
+    return run
+
+
+@contextmanager
+def _taking_up(run: Run, changes: dict[str, Any] | None = None) -> Iterator[None]:
+    """Inside, nobody else takes up the run, which has ended.
+
+    Raises RunError if somebody works on it, or it cannot be worked on.
+    """
+    _refuse_unwritable(run)
     try:
         with run_lock(run, f"start-{run.id}").acquire(timeout=0):  # two pages may ask at the same moment
             if problem := run.problem():
                 raise RunError(problem)
             if at_work(run):
                 raise RunError(f"A process still works on run '{run.id}'. Wait for it, or stop it first.")
-            run.process_path.unlink(missing_ok=True)
-            queue(run)
-            _start(run, command, processes or run.config().get("processes"))
+            for event in run.events(kinds=("started",))[0]:
+                try:
+                    refuse_newer(event.get("format"), EVENTS_FORMAT, f"Run '{run.id}'")
+                except NewerFormatError as error:
+                    raise RunError(str(error)) from error
+            if changes:
+                config = RunConfig.from_json({**run.config(), **changes})
+                made = run.config_path.stat()
+                write_json(run.config_path, config.to_json())
+                os.utime(run.config_path, ns=(made.st_atime_ns, made.st_mtime_ns))  # runs are listed by it
+            yield
     except Timeout:
         raise RunError(f"Run '{run.id}' is being started elsewhere at this moment. Look again in a second.") from None
-    return run
+
+
+def can_resume(run: Run) -> bool:
+    """Whether it makes sense to go on with a run: it stopped or died, or failed or lost its student with a checkpoint.
+
+    Looks at the sizes of files only; whether a checkpoint is whole to its last bit is seen when it is read.
+    """
+    status = run.status()
+    if status == "failed" or (status == "finished" and not (run.student_dir.is_dir() and sizes_fit(run.student_dir))):
+        states = run.checkpoints_dir.glob("step-*/state.pt")
+        return any(state.stat().st_size and sizes_fit(state.parent) for state in states)
+    return status in ("stopped", "died")
 
 
 def at_work(run: Run) -> bool:
     """Whether a process works on the run. One that has said its last word needs a moment to leave, and gets it."""
+    if (run.process() or (0, 0.0))[0] == os.getpid():  # this one: it will not leave while it asks
+        return run.status() not in ENDED
     return run.status() not in ENDED or not _gone_within(run, LEAVE_S)
 
 
@@ -123,8 +181,17 @@ def perform(run: Run, train: Train = _train, device_of: DeviceOf = _device_of) -
     Ends after a 'finished' or 'stopped' event. An exception becomes a 'failed' event whose 'message' is one sentence,
     its traceback goes to log.txt, and it is raised again. `device_of` names the device to take. Under torchrun every
     process of the run does this: rank 0 takes the device and appends the events, the others train along in silence.
+
+    Raises:
+        RunError: another process works on the run, or its folder cannot be written; nothing is appended. Or the disk
+            or the memory was too small, which the run's events say, too.
     """
     rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    with _alone(run) if rank == 0 else nullcontext():
+        yield from _perform(run, train, device_of, rank, size)
+
+
+def _perform(run: Run, train: Train, device_of: DeviceOf, rank: int, size: int) -> Iterator[dict[str, Any]]:
     starter = os.getppid()  # under torchrun: the process that watches over all others of this machine
     tell = run.append if rank == 0 else dict
     try:
@@ -141,7 +208,7 @@ def perform(run: Run, train: Train = _train, device_of: DeviceOf = _device_of) -
             if not agree(not run.stop_requested()):
                 yield tell({"kind": "stopped", "message": "Stopped before training began."})
                 return
-            yield tell({"kind": "started", "device": device, "pid": os.getpid()})
+            yield tell({"kind": "started", "device": device, "pid": os.getpid(), "format": EVENTS_FORMAT})
             kind = ""
             for event in train(config, run):
                 kind = event["kind"]
@@ -153,12 +220,46 @@ def perform(run: Run, train: Train = _train, device_of: DeviceOf = _device_of) -
         finally:
             lock.release()
     except Exception as error:
+        run.reserve_path.unlink(missing_ok=True)  # a full disk may be why we are here
         with suppress(OSError), run.log_path.open("a", encoding="utf-8") as log:
             traceback.print_exception(error, file=log)
+        mendable = as_mendable(run, error)
         if size == 1 or os.getppid() == starter:
-            with suppress(RunError):  # a full disk may be why we are here
-                _tell_failure(run, error, f"Process {rank + 1} of {size}: " if rank else "")
+            with suppress(RunError, OSError):
+                _tell_failure(run, mendable or error, f"Process {rank + 1} of {size}: " if rank else "")
+        if mendable and mendable is not error:
+            raise mendable from error
         raise
+
+
+@contextmanager
+def _alone(run: Run) -> Iterator[None]:
+    """Inside, this process is the only one that works on the run; the system lets go when it ends, however it ends.
+
+    Raises RunError if it is not, or the folder cannot be written.
+    """
+    _refuse_unwritable(run)
+    lock = run_lock(run, f"work-{run.id}")
+    try:
+        lock.acquire(timeout=LET_GO_S)
+    except Timeout:
+        raise RunError(f"Another process works on run '{run.id}'. Wait for it, or stop it first.") from None
+    try:
+        with suppress(OSError):
+            run.reserve_path.write_bytes(bytes(RESERVE))
+        yield
+    finally:
+        with suppress(OSError):
+            run.reserve_path.unlink(missing_ok=True)
+        lock.release()
+
+
+def _refuse_unwritable(run: Run) -> None:
+    """Raises RunError if nothing can be written into the run's folder."""
+    if not os.access(run.path, os.W_OK | os.X_OK):
+        raise RunError(
+            f"The folder of run '{run.id}' cannot be written; make it writable, or copy it to where it is, to go on."
+        )
 
 
 def _agreement(size: int) -> Callable[[bool], bool]:
@@ -176,7 +277,9 @@ def _tell_failure(run: Run, error: Exception, who: str) -> None:
         # not "started": a process may fail before the first one has said that
         events = run.events(kinds=("queued", "failed"))[0]
         last = events[-1] if events else {}
-        message = str(last.get("message")) if last.get("kind") == "failed" else _sentence(error, who)
+        message = str(last.get("message")) if last.get("kind") == "failed" else failure_sentence(error, who)
+        if isinstance(error, OutOfMemoryFailure):
+            run.append({"kind": "out_of_memory", "batch": error.batch, "accumulate": error.parts, "message": message})
         run.append({"kind": "failed", "message": message})
 
 
@@ -189,7 +292,8 @@ def work(run: Run, train: Train = _train, device_of: DeviceOf = _device_of) -> i
     try:
         for _ in perform(run, train, device_of):
             pass
-    except Exception as error:  # recorded already
+    except Exception as error:  # recorded already, if it could be
+        print(error, file=sys.stderr)
         return 2 if isinstance(error, ValueError) else 1
     return 0
 
@@ -216,7 +320,11 @@ def main(argv: Sequence[str], train: Train = _train, device_of: DeviceOf = _devi
         print(error, file=sys.stderr)
         return 2
     if os.environ.get("RANK", "0") == "0" and run.status() in ENDED:  # started by hand, not by resume()
-        queue(run)
+        try:
+            take_up(run)
+        except RunError as error:
+            print(error, file=sys.stderr)
+            return 2
     return work(run, train, device_of)
 
 
@@ -233,16 +341,6 @@ def _gone_within(run: Run, seconds: float) -> bool:
             return False
         time.sleep(POLL_S)
     return True
-
-
-def _sentence(error: Exception, who: str) -> str:
-    """What to tell a person. Our own errors are written for one; others come with their name and a pointer."""
-    if isinstance(error, RuntimeError) and re.search("Connection (closed|reset) by peer", str(error)):  # gloo's words
-        return "Another process of this run ended without a word: killed, or out of memory? (details in log.txt)"
-    text = shorten(str(error), 400, placeholder=" …")
-    if isinstance(error, ValueError):
-        return who + (text or type(error).__name__)
-    return f"{who}{type(error).__name__}: {text} (details in log.txt)"
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from engine.storage.runs import Run
 from engine.training.finish import finish
 from engine.training.processes import join_processes
 from engine.training.schedule import Countdown
-from engine.training.session import Event, Session, TrainingError
+from engine.training.session import Event, Session
 from engine.training.setup import set_up
 from engine.training.step import work_of
 
@@ -79,6 +79,8 @@ def learn(session: Session) -> Iterator[Event]:
 
         # draw, evaluate, save
         meter.pause()
+        if milestones.looks(step) or session.stopped:
+            session.refuse_not_finite()
         if step in milestones.pictures:
             yield from session.snapshot()
         if step in milestones.evaluations and step < session.config.steps and not session.stopped:
@@ -112,7 +114,7 @@ def step_event(session: Session, numbers: dict[str, float]) -> Event:
     meter, step, steps = session.meter, session.done, session.config.steps
     losses = meter.mean_losses()
     if not all(map(math.isfinite, losses.values())):
-        raise TrainingError(f"The loss is no number any more at step {step}; start again with a lower learning rate.")
+        raise session.not_finite(f"The loss is no number any more at step {step:,}.")
     pace = meter.pace()
     return {
         "kind": "step",
@@ -131,6 +133,6 @@ def step_event(session: Session, numbers: dict[str, float]) -> Event:
 
 def evaluate(session: Session, *, filmed: bool) -> Iterator[Event]:
     """The student's score on what is held out and, if `filmed`, where it looks by now."""
-    yield {"kind": "evaluation", "step": session.done, **session.score(session.learner.student)}
+    yield {"kind": "evaluation", "step": session.done, **session.finite_score(session.learner.student, "student")}
     if filmed:
         yield from frame_events(session.film, session.learner.student, session.done)

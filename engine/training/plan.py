@@ -7,17 +7,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.inheritance.attention_film import SENTENCES
 from engine.methods.base import Method, step_flops
-from engine.methods.kinds.shape_changing import cost_phases
+from engine.methods.kinds.shape_changing import ShapeChanging, cost_phases
 from engine.methods.registry import find
 from engine.settings.budget import Budget, CostEstimate, parse_budget, steps_for_budget, sum_over_steps
 from engine.settings.device import Device, pick_device
 from engine.settings.options import ConfigError, parse_options
 from engine.settings.run_config import RunConfig
+from engine.sizing.cost import compactor_parameters, model_bytes, parameters
 from engine.sizing.shape import Shape, ShapeError
 from engine.sizing.step_flops import BatchShape
+from engine.storage.attention_frames import MOST_TOKENS
+from engine.storage.disk_space import refuse_without_room
 from engine.teachers import catalog as teachers
+from engine.training.checkpoints import KEPT
 from engine.training.past_runs import past_runs_like
+from engine.training.schedule import FRAMES
 
 MANY_STEPS = 1_000_000  # with so many steps no method refuses a shape for want of them
 
@@ -149,6 +155,44 @@ def estimate_cost(
         return CostEstimate(None, seconds=spend.amount)
     timed = (seconds(steps), sampled.full_rows, course(steps)) if pace and steps else (None, sampled.full_rows)
     return CostEstimate(steps, steps * sampled.tokens, flops(steps), *timed)
+
+
+def disk_bytes(config: RunConfig, planned: Plan) -> dict[str, int]:
+    """Bytes that a run has on the disk at its fullest: "checkpoints", "student" and "attention".
+
+    Two checkpoints stay and a third is written beside them, each of the weights and Adam's two moments in float32. A
+    student that changes shape is at its largest when it begins, with its teacher's width and its compactors. An upper
+    bound for attention, which is compressed.
+    """
+    trained, lineage = parameters(planned.shape), 0
+    if isinstance(planned.method, ShapeChanging):
+        born = planned.teacher.shape.plain().replace(
+            layers=planned.shape.layers, pooler=False, pair_head=False, mlm_head=True
+        )
+        lineage = compactor_parameters(born)
+        trained = max(trained, parameters(born.replace(tied=False)) + lineage)
+    takes_steps = bool(config.budget or config.steps)
+    pictures = min(FRAMES, config.evaluations) + 3  # at the beginning, at the end, and the teacher's
+    heads = max(planned.teacher.shape.layers * planned.teacher.shape.heads, planned.shape.layers * planned.shape.heads)
+    return {
+        "checkpoints": (KEPT + 1) * 3 * 4 * trained * takes_steps,
+        "student": model_bytes(planned.shape) + 4 * lineage,
+        "attention": pictures * SENTENCES * heads * min(config.length, MOST_TOKENS) ** 2,
+    }
+
+
+def refuse_full_disk(config: RunConfig, planned: Plan, folder: Path) -> None:
+    """Refuses a run for which there is no room in `folder`; what lies there already, of a run that goes on, counts.
+
+    Raises:
+        DiskFullError: says how many bytes it needs, for what, and how many are free.
+    """
+    needed = disk_bytes(config, planned)
+    there = sum(path.stat().st_size for name in needed for path in (folder / name).rglob("*") if path.is_file())
+    parts = ", ".join(f"{name} {count:,}" for name, count in needed.items())
+    what = f"The run ({parts} bytes{f', of which {there:,} are there' if there else ''})"
+    advice = "free some space, then start or resume it"
+    refuse_without_room(folder, max(0, sum(needed.values()) - there), what, advice)
 
 
 def _mean_flops(method: Method, teacher: Shape, student: Shape, step: int, sampled: SampledBatches) -> float:

@@ -16,6 +16,8 @@ from engine.settings.project import VERSION
 from engine.settings.run_config import RunConfig
 from engine.sizing.cost import multiply_adds, parameters
 from engine.sizing.shape import Shape
+from engine.storage.checksums import sealed
+from engine.storage.runs import CARD_FORMAT
 from engine.teachers.catalog import parent_run
 from engine.text.masking import MASKED_SHARE
 from engine.training.plan import Plan
@@ -36,10 +38,11 @@ def student_card(
     """The card of the run `id` that made `bert` in `step` steps and `seconds`. `scores`: teacher's, student's.
 
     `spent`: tokens (without padding), FLOPs (the teacher's included) and seconds of all its training steps.
-    `measured`: as `engine.training.before_after.measured`.
+    `measured`: as `engine.training.before_after.measured`. The card holds its own checksum.
     """
     taught, learned = scores
-    return {
+    card = {
+        "format": CARD_FORMAT,
         **{name: value for name, value in config.to_json().items() if name not in ("device", "student")},
         "options": dataclasses.asdict(plan.method.options),
         "id": id,
@@ -75,6 +78,7 @@ def student_card(
             "transformers": version("transformers"),
         },
     }
+    return sealed(card)
 
 
 def predicted_words(length: int, share: float = MASKED_SHARE) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from engine.sizing.shape import Shape
 from engine.storage.runs import Run
 from engine.teachers.card import Teacher
 from engine.text.corpora import TrainingData
-from engine.training.checkpoints import save_checkpoint
+from engine.training.checkpoints import NotFiniteError, first_not_finite, newest_step, save_checkpoint
 from engine.training.meter import Meter
 from engine.training.plan import Plan
 from engine.training.processes import Processes
@@ -27,6 +28,16 @@ from engine.training.schedule import Countdown, LearningRate, Milestones, milest
 from engine.training.step import Learner
 
 Event = dict[str, Any]
+
+
+def is_rate(option: str) -> bool:
+    """Whether an option of a method is a learning rate: those may be lowered when a run goes on."""
+    return option == "lr" or option.endswith("_lr")
+
+
+def is_number(score: dict[str, float]) -> bool:
+    """Whether a score is one; that over no word at all counts, for nobody can help it."""
+    return score.get("words") == 0 or all(map(math.isfinite, score.values()))
 
 
 class TrainingError(ValueError):
@@ -86,14 +97,54 @@ class Session:
         """How good `model` is on what is held out."""
         return self.method.task.score(model, self.data, self.device)
 
+    def finite_score(self, model: nn.Module, who: str) -> dict[str, float]:
+        """As `score`, of a model that has one.
+
+        Raises:
+            TrainingError: its loss is no number; `who` it is of.
+        """
+        score = self.score(model)
+        if not is_number(score):
+            raise self.not_finite(f"The {who}'s score on held-out text is no number after step {self.done:,}.")
+        return score
+
     def save(self) -> Event:
         """Keeps the state after the step `done`, from which a resumed run goes on; the event that says so."""
         extra = {"method": state_of(self.method, self.learner.student), **self.meter.state()}
         if self.countdown is not None:
             extra |= {"rate": self.rate.state(), "countdown": self.countdown.state()}
         if self.processes.rank == 0:
-            save_checkpoint(self.run.checkpoints_dir, self.done, self.learner.student, self.learner.optimizer, extra)
+            learner, config = self.learner, self.config.to_json()
+            try:
+                save_checkpoint(self.run.checkpoints_dir, self.done, learner.student, learner.optimizer, extra, config)
+            except NotFiniteError as error:
+                raise self.not_finite(str(error)) from error
         return {"kind": "checkpoint", "step": self.done}
+
+    def refuse_not_finite(self, student: nn.Module | None = None) -> None:
+        """Refuses to draw, score or save a `student` with a weight that is no number. Waits for the device.
+
+        By default the one that learns.
+
+        Raises:
+            TrainingError: it has one; says which, at which step and what to do.
+        """
+        if odd := first_not_finite((student or self.learner.student).named_parameters()):
+            raise self.not_finite(f"Values of {odd} are no numbers any more after step {self.done:,}.")
+
+    def not_finite(self, what: str) -> TrainingError:
+        """The error of a run whose numbers have become none: `what` happened, a sentence, and what can be done."""
+        options = dataclasses.asdict(self.method.options)
+        rates = {name: options[name] for name in sorted(filter(is_rate, options), key=len)}  # lr is the first
+        said = ", ".join(f"{name} (now {value:g})" for name, value in rates.items()) or "the learning rate"
+        kept = newest_step(self.run.checkpoints_dir)
+        if kept is None or not rates:
+            return TrainingError(f"{what} Start again with a lower learning rate: lower {said}.")
+        lower = " ".join(f"--option {name}=..." for name in rates)
+        return TrainingError(
+            f"{what} The checkpoint of step {kept:,} is kept; lower {said} and go on from there "
+            f"(python -m engine train --resume {self.run.id} {lower}), or start again with a lower learning rate."
+        )
 
     def snapshot(self) -> list[Event]:
         """The event that lets a page draw the student as it is; none where its form does not change."""

@@ -24,13 +24,14 @@ from engine.teachers.catalog import load_teacher
 from engine.text.corpora import TrainingData
 from engine.text.masking import Masking
 from engine.training.budget_trial import BATCHES_READ, settle_budget
-from engine.training.checkpoints import load_checkpoint, restore_parameters, restore_random_state
+from engine.training.checkpoints import NoWholeCheckpointError, load_checkpoint
 from engine.training.meter import Meter
-from engine.training.plan import Plan, plan
+from engine.training.plan import Plan, plan, refuse_full_disk
 from engine.training.processes import Processes
+from engine.training.resume import refuse_another_run, restore, restored_student
 from engine.training.run_card import start_event
 from engine.training.schedule import Countdown, LearningRate
-from engine.training.session import Event, Session, TrainingError
+from engine.training.session import Event, Session, TrainingError, is_number
 from engine.training.step import Learner, trainable
 
 
@@ -43,9 +44,13 @@ def set_up(config: RunConfig, run: Run, processes: Processes) -> Generator[Event
     """
     meter = Meter(processes)
 
-    # the teacher and the text
+    # whether an earlier process left something to go on from
     planned = plan(config, run.path.parent)
     task, device = planned.method.task, planned.device
+    saved = yield from _left_off(run, config, planned, processes)
+    refuse_full_disk(config, planned, run.path)
+
+    # the teacher and the text
     yield {"kind": "prepare", "message": f"Loading the teacher {planned.teacher.label}"}
     teacher = load_teacher(config.teacher, run.path.parent)
     yield {"kind": "prepare", "message": f"Reading {task.describe(planned.corpus)}"}
@@ -72,15 +77,10 @@ def set_up(config: RunConfig, run: Run, processes: Processes) -> Generator[Event
     # the student, as it begins or where an earlier process left off
     student = method.init_student(teacher.bert, planned.shape, config.seed)
     teacher_bert.to(device.type)
-    if processes.rank == 0:
-        clear_drafts(run.path)
-        clear_drafts(run.checkpoints_dir)
-    saved = load_checkpoint(run.checkpoints_dir)
     if saved:
-        student = restored(method, student, saved["extra"]["method"])
-        restore_parameters(student, saved["student"])
-    student = trainable(student, device)
-    if not saved:
+        student = trainable(restored_student(method, student, saved), device)
+    else:
+        student = trainable(student, device)
         if looks := calibration_batches(method):
             yield {"kind": "prepare", "message": f"Looking at {looks:,} batches of the corpus"}
         student = trainable(_calibrate(method, student, data, config, device, processes), device)
@@ -100,7 +100,7 @@ def set_up(config: RunConfig, run: Run, processes: Processes) -> Generator[Event
         done=0,
     )
     if saved:
-        _resume(session, saved)
+        restore(session, saved)
     if processes.sum_over_processes(torch.tensor([float(session.done)])) != [session.done * processes.size]:
         raise TrainingError("The run's processes see different checkpoints; wait until its folder is the same for all.")
 
@@ -110,10 +110,44 @@ def set_up(config: RunConfig, run: Run, processes: Processes) -> Generator[Event
         session.config, planned, teacher.bert.shape, parameters, session.length, len(data.rows), session.done
     )
     session.teacher_score = session.score(fitted)
+    _refuse_no_number(planned, session.teacher_score)
     yield {"kind": "teacher", **session.teacher_score}
     if processes.rank == 0:
         session.film = start_film(run.attention_dir, teacher_bert, data, planned.shape, device.type)
     return session
+
+
+def _left_off(
+    run: Run, config: RunConfig, planned: Plan, processes: Processes
+) -> Generator[Event, None, dict[str, Any] | None]:
+    """The newest whole checkpoint, or None; with an event about each one that was passed over.
+
+    Raises:
+        ConfigError, CheckpointError: it is of another config, or of a later version.
+    """
+    if processes.rank == 0:  # this process alone works on the run: see job.perform
+        for folder in (run.path, run.checkpoints_dir, run.attention_dir):
+            clear_drafts(folder)
+    try:
+        saved = load_checkpoint(run.checkpoints_dir)
+    except NoWholeCheckpointError as error:
+        yield {"kind": "notice", "message": f"{error} No whole one is left: the run begins at its first step."}
+        return None
+    if saved is not None:
+        refuse_another_run(saved, config, planned.method)
+        goes_on = f"The run goes on from step {saved['step']:,}, the newest whole one."
+        for said in saved["passed_over"]:
+            yield {"kind": "notice", "message": f"{said} {goes_on}"}
+    return saved
+
+
+def _refuse_no_number(planned: Plan, score: dict[str, float]) -> None:
+    """Refuses a teacher whose score is no number. Raises TrainingError."""
+    if not is_number(score):
+        raise TrainingError(
+            f"The teacher {planned.teacher.label} scores no number on held-out text: its weights are damaged, or too "
+            "large for this precision; choose another teacher, or --precision float32."
+        )
 
 
 def _length(config: RunConfig, planned: Plan) -> int:
@@ -178,16 +212,3 @@ def _countdown(config: RunConfig, estimate: CostEstimate) -> Countdown | None:
     if not config.budget or parse_budget(config.budget).unit != "seconds" or not estimate.course:
         return None
     return Countdown(parse_budget(config.budget).amount, config.steps, estimate.course)
-
-
-def _resume(session: Session, saved: dict[str, Any]) -> None:
-    """Takes everything but the student, which is there already, to where the checkpoint `saved` was written."""
-    extra = saved["extra"]
-    if session.countdown is not None and "countdown" in extra:
-        session.rate.restore(extra["rate"])
-        session.countdown.restore(extra["countdown"])
-        session.config = dataclasses.replace(session.config, steps=session.rate.steps)
-    session.learner.optimizer.load_state_dict(saved["optimizer"])
-    restore_random_state(saved["random"])
-    session.meter.restore(extra)
-    session.done = saved["step"]

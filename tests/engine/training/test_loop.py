@@ -23,7 +23,21 @@ from tests.fixtures.builders import finish, losses, new_run, of_kind, tiny, toke
 
 pytestmark = pytest.mark.usefixtures("few_held_out")
 CARD = {
-    *("id", "teacher", "method", "options", "corpus", "steps", "steps_done", "complete", "batch", "length", "seed"),
+    *(
+        "format",
+        "checksum",
+        "id",
+        "teacher",
+        "method",
+        "options",
+        "corpus",
+        "steps",
+        "steps_done",
+        "complete",
+        "batch",
+        "length",
+        "seed",
+    ),
     *(
         "accumulate",
         "processes",
