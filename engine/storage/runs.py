@@ -20,7 +20,7 @@ import psutil
 
 from engine.settings.error_text import disk_reason
 from engine.storage.atomic import write_json
-from engine.storage.checksums import check_seal, refuse_newer
+from engine.storage.checksums import check_files, check_seal, listed_files, refuse_newer
 
 Status = Literal["waiting", "running", "stopping", "stopped", "finished", "failed", "died"]
 ENDED: tuple[Status, ...] = ("finished", "stopped", "failed", "died")  # the first three are event kinds too
@@ -115,14 +115,20 @@ class Run:
         return _read_object(self.config_path)
 
     def card(self) -> dict[str, Any] | None:
-        """What came out; None while there is no card. Raises RunError if card.json is damaged or of a later version."""
+        """What came out; None while there is no card. Where card.json is damaged, the same card beside the student.
+
+        Raises RunError if both are damaged, or of a later version.
+        """
         if not self.card_path.exists():
             return None
-        card = _read_object(self.card_path)
-        with _as_run_error(f"read {self.card_path}"):
-            check_seal(card)
-            refuse_newer(card.get("format"), CARD_FORMAT, "It")
-        return card
+        try:
+            return _read_card(self.card_path)
+        except RunError:
+            with suppress(OSError, ValueError):
+                if "card.json" in listed_files(self.student_dir):
+                    check_files(self.student_dir, ["card.json"])
+                    return _read_card(self.student_dir / "card.json")
+            raise
 
     def budget(self) -> dict[str, Any]:
         """How many steps its budget came to. Raises RunError if budget.json is missing or damaged."""
@@ -223,6 +229,15 @@ def _read_object(path: Path) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise TypeError(f"expected a JSON object, found a {type(value).__name__}")
         return value
+
+
+def _read_card(path: Path) -> dict[str, Any]:
+    """The card in a file. Raises RunError if it is damaged, by its checksum too, or of a later version."""
+    card = _read_object(path)
+    with _as_run_error(f"read {path}"):
+        check_seal(card)
+        refuse_newer(card.get("format"), CARD_FORMAT, "It")
+    return card
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:

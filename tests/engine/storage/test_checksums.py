@@ -163,6 +163,22 @@ def test_a_card_with_one_bit_changed_is_refused_and_one_of_a_later_version_too(t
         run.card()
 
 
+def test_a_damaged_card_is_read_beside_the_student(tmp_path):
+    """Harm: one bit in a card, and a finished run can neither be looked at nor compared."""
+    run = create_run(tmp_path, {}, "x")
+    card = sealed({"format": 1, "scores": {"retained": 0.5}})
+    run.student_dir.mkdir()
+    (run.student_dir / "card.json").write_text(json.dumps(card))
+    write_checksums(run.student_dir)
+    run.card_path.write_text(json.dumps({**card, "scores": {"retained": 0.9}}))
+    assert run.card() == card
+    run.card_path.write_bytes(b"")
+    assert run.card() == card
+    (run.student_dir / "card.json").write_text(json.dumps({**card, "scores": {"retained": 0.9}}))
+    with pytest.raises(RunError, match="card.json"):
+        run.card()
+
+
 def test_no_bit_of_an_attention_frame_shows_another_picture(tmp_path):
     """Harm: a picture of attention that no model had; or a stray exception of a decompressor."""
     write_frame_sentences(tmp_path, [["[CLS]", "a", "[SEP]"]])
