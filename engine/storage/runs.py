@@ -20,7 +20,7 @@ import psutil
 
 from engine.settings.error_text import disk_reason
 from engine.storage.atomic import write_json
-from engine.storage.checksums import check_seal, refuse_newer
+from engine.storage.checksums import check_files, check_seal, listed_files, refuse_newer
 from engine.storage.events_file import EventHistory, parse_event, whole_lines
 from engine.storage.json_file import JsonFileError, open_regular, read_json_object
 from engine.storage.run_records import RunRecordError, check_card
@@ -177,19 +177,31 @@ class Run:
     def card(self) -> dict[str, Any] | None:
         """What came out, or None while there is no card. What engine/storage/run_records.py lists is there and fits.
 
+        Where card.json is damaged, the same card beside the student.
+
         Raises:
-            RunError: card.json is damaged, of a later version, or holds something else.
+            RunError: both are damaged, of a later version, or hold something else.
         """
         if not os.path.lexists(self.card_path):
             return None
-        card = self._read(self.card_path)
-        with _as_run_error(f"read {self.card_path.name} of run '{self.id}'"):
+        try:
+            return self._read_card(self.card_path)
+        except RunError:
+            with suppress(OSError, ValueError):
+                if "card.json" in listed_files(self.student_dir):
+                    check_files(self.student_dir, ["card.json"])
+                    return self._read_card(self.student_dir / "card.json")
+            raise
+
+    def _read_card(self, path: Path) -> dict[str, Any]:
+        card = self._read(path)
+        with _as_run_error(f"read {path.name} of run '{self.id}'"):
             check_seal(card)
             refuse_newer(card.get("format"), CARD_FORMAT, "It")
         try:
             check_card(card)
         except RunRecordError as error:
-            raise RunError(f"The {self.card_path.name} of run '{self.id}' {error}.") from error
+            raise RunError(f"The {path.name} of run '{self.id}' {error}.") from error
         return card
 
     def budget(self) -> dict[str, Any]:

@@ -79,8 +79,6 @@ def learn(session: Session) -> Iterator[Event]:
 
         # draw, evaluate, save
         meter.pause()
-        if milestones.looks(step) or session.stopped:
-            session.refuse_not_finite()
         if step in milestones.pictures:
             yield from session.snapshot()
         if step in milestones.evaluations and step < session.config.steps and not session.stopped:

@@ -109,10 +109,6 @@ class Milestones:
     checkpoints: set[int]
     pictures: set[int]
 
-    def looks(self, step: int) -> bool:
-        """Whether the student is drawn, scored or saved after `step`."""
-        return step in self.evaluations or step in self.checkpoints or step in self.pictures
-
 
 def milestones_of(config: RunConfig) -> Milestones:
     """Those of a run of `config.steps`."""

@@ -147,9 +147,14 @@ class Session:
         )
 
     def snapshot(self) -> list[Event]:
-        """The event that lets a page draw the student as it is; none where its form does not change."""
+        """The event that lets a page draw the student as it is; none where its form does not change.
+
+        Raises:
+            TrainingError: as `refuse_not_finite`.
+        """
         if not isinstance(self.method, ShapeChanging):
             return []
+        self.refuse_not_finite()
         config = self.config
         rows = max(1, config.batch // (config.processes * config.accumulate))  # of a forward pass
         predicted = rows * predicted_words(self.length, config.mask_share)

@@ -150,7 +150,10 @@ def test_chunks_are_told_apart(tmp_path):
 def test_a_card_with_one_bit_changed_is_refused_and_one_of_a_later_version_too(tmp_path):
     """Harm: a score that nobody measured, in a table."""
     run = create_run(tmp_path, {}, "x")
-    whole = json.dumps(sealed({"format": 1, "scores": {"retained": 0.5}})).encode()
+    told = {"format": 1, "scores": {"retained": 0.5}, "shape": {}, "complete": True}
+    told |= dict.fromkeys(["method", "teacher", "corpus", "device_name", "precision"], "x")
+    counts = ["parameters", "teacher_parameters", "steps", "steps_done", "length", "batch", "seed", "seconds"]
+    whole = json.dumps(sealed(told | dict.fromkeys(counts, 1))).encode()
     run.card_path.write_bytes(whole)
     assert run.card()["scores"] == {"retained": 0.5}
     for bit in range(8 * len(whole)):
@@ -160,6 +163,22 @@ def test_a_card_with_one_bit_changed_is_refused_and_one_of_a_later_version_too(t
         assert (isinstance(error, RunError) and "card.json" in str(error)) or card["scores"] == {"retained": 0.5}
     run.card_path.write_text(json.dumps(sealed({"format": 2})))
     with pytest.raises(RunError, match="newer version of Heirloom"):
+        run.card()
+
+
+def test_a_damaged_card_is_read_beside_the_student(tmp_path):
+    """Harm: one bit in a card, and a finished run can neither be looked at nor compared."""
+    run = create_run(tmp_path, {}, "x")
+    card = sealed({"format": 1, "scores": {"retained": 0.5}})
+    run.student_dir.mkdir()
+    (run.student_dir / "card.json").write_text(json.dumps(card))
+    write_checksums(run.student_dir)
+    run.card_path.write_text(json.dumps({**card, "scores": {"retained": 0.9}}))
+    assert run.card() == card
+    run.card_path.write_bytes(b"")
+    assert run.card() == card
+    (run.student_dir / "card.json").write_text(json.dumps({**card, "scores": {"retained": 0.9}}))
+    with pytest.raises(RunError, match="card.json"):
         run.card()
 
 
