@@ -18,9 +18,12 @@ from safetensors.torch import load_file, save_file
 from engine.model.bert import Bert
 from engine.settings.error_text import last_line
 from engine.settings.transformers_import import tokenizer_in
+from engine.sizing.cost import parameters
 from engine.sizing.shape import Shape
 from engine.storage.atomic import whole_folder
 from engine.storage.json_file import read_json_object
+
+MOST_LAYERS = 1_000
 
 
 class CheckpointError(ValueError):
@@ -64,7 +67,7 @@ def load_model(folder: Path) -> Model:
             raise CheckpointError(f"{folder.name} holds no finished model: {name} is missing.")
     try:
         card = read_json_object(folder / "card.json")
-        bert = Bert(Shape.from_json(card["shape"]))
+        bert = Bert(_fitting_shape(card["shape"], folder / "model.safetensors"))
         tensors = load_file(folder / "model.safetensors")
         _check_kinds(bert, tensors)
         bert.load_state_dict(tensors)
@@ -72,6 +75,21 @@ def load_model(folder: Path) -> Model:
     except Exception as error:  # damaged bytes come out of three parsers as errors of every kind
         raise CheckpointError(f"The model in {folder.name} is damaged: {last_line(error)}") from error
     return Model(bert.eval(), tokenizer, card)
+
+
+def _fitting_shape(said: dict[str, Any], weights: Path) -> Shape:
+    """The shape that a card tells, if the file of `weights` has room for it: nothing is allocated on a card's word.
+
+    Raises:
+        ShapeError, CheckpointError: it is none, or larger than the file.
+    """
+    shape = Shape.from_json(said)
+    count, room = parameters(shape), weights.stat().st_size  # a parameter takes a byte at least
+    if count > room or shape.layers > MOST_LAYERS:
+        raise CheckpointError(
+            f"its card says {shape.layers:,} layers and {count:,} parameters, and its weights are {room:,} bytes"
+        )
+    return shape
 
 
 def _check_kinds(bert: Bert, tensors: dict[str, torch.Tensor]) -> None:

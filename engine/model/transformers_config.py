@@ -88,7 +88,7 @@ def shape_from_transformers(config: dict[str, Any], names: Collection[str]) -> S
         ShapeError: not BERT or ALBERT, or a feature this model does not have (relative positions, another activation).
     """
     kind = config.get("model_type") or _kind_of_names(names)
-    if kind not in FAMILIES:
+    if not isinstance(kind, str) or kind not in FAMILIES:
         raise ShapeError(
             [f"Only BERT, DistilBERT and ALBERT checkpoints can be read, got model_type {str(kind)[:40]!r}."]
         )

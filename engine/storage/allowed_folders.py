@@ -9,6 +9,7 @@ import contextlib
 import os
 from pathlib import Path
 
+from engine.settings.error_text import disk_reason
 from engine.settings.project import PROJECT
 
 UPLOADS = Path(os.environ.get("HEIRLOOM_UPLOADS", PROJECT / "uploads"))  # may be read
@@ -29,6 +30,22 @@ def allowed_roots() -> list[Path]:
     with contextlib.suppress(RuntimeError):  # the user has no home
         found.append(Path.home().resolve())
     return found
+
+
+def is_file(path: Path) -> bool:
+    """Whether a regular file is there; not so is a name that is too long, or a folder that nobody may enter."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there; not so is a name that is too long, or one inside of what nobody may enter."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def absolute_name(name: str) -> str:
@@ -52,12 +69,11 @@ def allowed_path(path: str) -> Path:
         raise PathError(f"A path was expected, got {path[:80]!r}.")
     try:
         real = Path(path).expanduser().resolve()
-    except (OSError, RuntimeError) as error:  # a loop of links, or no home folder
-        raise PathError(f"The path {path[:200]!r} cannot be followed: {error}.") from error
-    allowed = allowed_roots()
-    if not any(real.is_relative_to(root) for root in allowed):
-        raise PathError(
-            f"{real} lies outside of the folders that may be read ({', '.join(map(str, allowed))}); move it there, "
-            "or name its folder in HEIRLOOM_ROOTS."
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, or no home folder
+        raise PathError(f"The path {path[:200]!r} cannot be followed: {disk_reason(error)}.") from error
+    if not any(real.is_relative_to(root) for root in allowed_roots()):
+        raise PathError(  # which folders those are, and where a link leads, is no visitor's business
+            f"{path[:200]} lies outside of the folders that may be read; move it into one of them, or name its folder "
+            "in HEIRLOOM_ROOTS."
         )
     return real

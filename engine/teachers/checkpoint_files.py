@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from engine.settings.error_text import first_line
 from engine.settings.transformers_import import tokenizer_in
 from engine.sizing.shape import ShapeError
-from engine.storage.json_file import JsonFileError, read_json_object
+from engine.storage.json_file import JsonFileError, open_regular, read_json_object
 from engine.text.vocabulary import VocabularyError, check_vocabulary
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ TOKENIZER_FILES = (*VOCABULARIES, "tokenizer_config.json", "special_tokens_map.j
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLE, PICKLE_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 SPECIAL = ("pad_token_id", "unk_token_id", "cls_token_id", "sep_token_id", "mask_token_id")
+LONGEST_HEADER = 8_000_000  # bytes of a safetensors file's list of tensors, of which each takes about a hundred
 LONGEST_SENTENCE, LONGEST_NAME = 199, 40  # letters
 
 
@@ -103,11 +104,26 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for file in weight_files(folder):
         if file.suffix == ".safetensors":
+            _check_header(file)
             with safe_open(file, "pt") as opened:
                 tensors |= {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a dict
         else:
             tensors |= _tensors_of_pickle(file)
     return tensors
+
+
+def _check_header(file: Path) -> None:
+    """Looks at how long a safetensors file says its header is: a million of made-up tensors would take 0.5 GB to read.
+
+    Raises:
+        PretrainedError: longer than any model's.
+        OSError: the file cannot be read.
+    """
+    with open_regular(file) as opened:
+        begin = opened.read(8)
+    length = int.from_bytes(begin, "little")
+    if len(begin) == 8 and length > LONGEST_HEADER and length <= file.stat().st_size:
+        raise PretrainedError(f"{shown(file.name)} has a header of {length:,} bytes, and no model's is that long.")
 
 
 def _tensors_of_pickle(file: Path) -> dict[str, Tensor]:

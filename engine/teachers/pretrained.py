@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from engine.settings.error_text import first_line
 from engine.settings.reachable import reachable
 from engine.sizing.shape import Shape
-from engine.storage.allowed_folders import PathError, allowed_path
+from engine.storage.allowed_folders import PathError, allowed_path, is_folder
 from engine.teachers.checkpoint_files import (
     INDEX,
     TOKENIZER_FILES,
@@ -93,8 +93,19 @@ def local_folder(path: str) -> Path:
         folder = allowed_path(path)
     except PathError as error:
         raise PretrainedError(str(error)) from error
-    if not folder.is_dir():
-        raise PretrainedError(f"There is no folder {folder}; name one that holds config.json and {WEIGHTS}.")
+    if not is_folder(folder):
+        name = shown(folder.name)
+        raise PretrainedError(f"There is no folder {name}; name one that holds config.json and {WEIGHTS}.")
+    with in_one_sentence(folder.name):
+        for entry in folder.iterdir():
+            if entry.is_symlink():
+                try:
+                    allowed_path(str(entry))
+                except PathError as error:
+                    name = shown(entry.name)
+                    raise PretrainedError(
+                        f"{name} in that folder is a link out of the folders that may be read."
+                    ) from error
     return folder
 
 
