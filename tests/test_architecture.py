@@ -30,6 +30,8 @@ DRAWN_WITHOUT = {"app.watch.compactor_norms", "app.compare.points"}  # beside wh
 UI = {"streamlit", "plotly", "bertviz", "pandas", "app", "streamlit_app"}
 SUBJECTS = (  # test files about several files or folders at once, which keep the name of what they are about
     "tests/app/test_browser.py",  # a walk from page to page
+    "tests/app/test_server.py",  # who gets an answer by plain HTTP
+    "tests/engine/test_fuzz.py",  # every parser
     "tests/engine/methods/test_contract.py",  # what every method keeps to
     "tests/engine/methods/test_new_method.py",  # a method that is only a file
     "tests/engine/methods/test_teacher_cost.py",  # what any method asks of its teacher

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from engine.model.bert import Bert
 from engine.settings.error_text import last_line
 from engine.settings.transformers_import import tokenizer_in
+from engine.sizing.cost import parameters
 from engine.sizing.shape import Shape
 from engine.storage import checksums
 from engine.storage.atomic import whole_folder
@@ -30,6 +31,8 @@ from engine.storage.runs import CARD_FORMAT
 WEIGHTS, LINEAGE = "model.safetensors", "lineage.safetensors"
 MADE_AGAIN = "; its run has a checkpoint, which makes it anew: python -m engine train --resume {run}"
 ADVICE = "free some space and resume: what is there is as it was"
+
+MOST_LAYERS = 1_000
 
 
 class CheckpointError(ValueError):
@@ -86,7 +89,7 @@ def load_model(folder: Path) -> Model:
         checksums.refuse_newer(card.get("format"), CARD_FORMAT, f"The card in {folder.name}")
         with ThreadPoolExecutor(1) as pool:
             checking = pool.submit(checksums.check_files, folder, [WEIGHTS])  # meanwhile: it takes about as long
-            bert = Bert(Shape.from_json(card["shape"]))
+            bert = Bert(_fitting_shape(card["shape"], folder / WEIGHTS))
             tensors = load_file(folder / WEIGHTS)
             _check_kinds(bert, tensors)
             bert.load_state_dict(tensors)
@@ -112,6 +115,21 @@ def _how_again(folder: Path) -> str:
     run = folder.absolute().parent
     found = run.name if any((run / "checkpoints").glob("step-*")) else ""
     return MADE_AGAIN.format(run=found) if found else ""
+
+
+def _fitting_shape(said: dict[str, Any], weights: Path) -> Shape:
+    """The shape that a card tells, if the file of `weights` has room for it: nothing is allocated on a card's word.
+
+    Raises:
+        ShapeError, CheckpointError: it is none, or larger than the file.
+    """
+    shape = Shape.from_json(said)
+    count, room = parameters(shape), weights.stat().st_size  # a parameter takes a byte at least
+    if count > room or shape.layers > MOST_LAYERS:
+        raise CheckpointError(
+            f"its card says {shape.layers:,} layers and {count:,} parameters, and its weights are {room:,} bytes"
+        )
+    return shape
 
 
 def _check_kinds(bert: Bert, tensors: dict[str, torch.Tensor]) -> None:

@@ -153,7 +153,13 @@ class CostEstimate:
         course, known = data.get("course", []), {spec.name for spec in dataclasses.fields(CostEstimate)}
         whole = counts["steps"] is None or (type(counts["steps"]) is int and counts["steps"] <= MAX_STEPS)
         pairs = isinstance(course, list) and all(isinstance(it, list) and len(it) == 2 for it in course)
-        if set(data) - known or not whole or not pairs or not isinstance(data.get("full_rows", False), bool):
+        if (
+            "steps" not in data
+            or set(data) - known
+            or not whole
+            or not pairs
+            or not isinstance(data.get("full_rows", False), bool)
+        ):
             raise ValueError("What was planned for this run (budget.json) is damaged; start the run anew.")
         if not all(value is None or _is_amount(value) for value in (*counts.values(), *sum(course, []))):
             raise ValueError("What was planned for this run (budget.json) has amounts that cannot be; start it anew.")

@@ -15,7 +15,7 @@ from engine.settings.project import WORKPLACE
 
 UPLOADS = Path(os.environ.get("HEIRLOOM_UPLOADS", WORKPLACE / "uploads"))  # may be read
 
-LONGEST_SENTENCE, LONGEST_PATH = 199, 80  # letters
+LONGEST_PATH = 70  # letters
 KINDS_WITH_PATH = ("file", "local")
 
 
@@ -32,6 +32,22 @@ def allowed_roots() -> list[Path]:
     with contextlib.suppress(RuntimeError):  # the user has no home
         found.append(Path.home().resolve())
     return found
+
+
+def is_file(path: Path) -> bool:
+    """Whether a regular file is there; not so is a name that is too long, or a folder that nobody may enter."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there; not so is a name that is too long, or one inside of what nobody may enter."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def absolute_name(name: str) -> str:
@@ -55,11 +71,11 @@ def allowed_path(path: str) -> Path:
         raise PathError(f"A path was expected, got {path[:80]!r}.")
     with _followed(path):
         real = Path(path).expanduser().resolve()
-    allowed = allowed_roots()
-    if not any(real.is_relative_to(root) for root in allowed):
-        told = "{} lies outside of the folders that may be read{}; move it there, or name its folder in HEIRLOOM_ROOTS."
-        whole = told.format(real, f" ({', '.join(map(str, allowed))})")
-        raise PathError(whole if len(whole) <= LONGEST_SENTENCE else told.format(_shortened(str(real)), ""))
+    if not any(real.is_relative_to(root) for root in allowed_roots()):
+        raise PathError(  # which folders those are, and where a link leads, is no visitor's business
+            f"{_shortened(path)} lies outside of the folders that may be read; move it into one of them, or name its "
+            "folder in HEIRLOOM_ROOTS."
+        )
     with _followed(path):
         real.exists()  # fails for a name that is too long, and in a folder that may not be entered
     return real
@@ -69,7 +85,7 @@ def allowed_path(path: str) -> Path:
 def _followed(path: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, RuntimeError) as error:  # a loop of links, or no home folder
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, or no home folder
         raise PathError(f"The path {_shortened(path)!r} cannot be followed: {disk_reason(error)[:60]}.") from error
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from engine.settings.error_text import first_line, last_line, on_one_line
 from engine.settings.transformers_import import config_of, tokenizer_in
 from engine.sizing.shape import ShapeError
-from engine.storage.json_file import JsonFileError, parse_json, read_regular
+from engine.storage.json_file import JsonFileError, open_regular, parse_json, read_regular
 from engine.text.vocabulary import VocabularyError, check_added_tokens, check_vocabulary
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ PICKLE, PICKLE_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 SPECIAL = ("pad_token_id", "unk_token_id", "cls_token_id", "sep_token_id", "mask_token_id")
 MOST_BYTES, MOST_JSON = {"config.json": 1_000_000}, 200_000_000
 POINTER = b"version https://git-lfs"
+LONGEST_HEADER = 8_000_000  # bytes of a safetensors file's list of tensors, of which each takes about a hundred
 LONGEST_SENTENCE, LONGEST_NAME = 199, 40  # letters
 BYTE_ORDER_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -151,8 +152,23 @@ def _refuse_pointer(file: Path) -> None:
 def _tensors_of_safetensors(file: Path) -> dict[str, Tensor]:
     from safetensors import safe_open
 
+    _check_header(file)
     with safe_open(file, "pt") as opened:
         return {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a dict
+
+
+def _check_header(file: Path) -> None:
+    """Looks at how long a safetensors file says its header is: a million of made-up tensors would take 0.5 GB to read.
+
+    Raises:
+        PretrainedError: longer than any model's.
+        OSError: the file cannot be read.
+    """
+    with open_regular(file) as opened:
+        begin = opened.read(8)
+    length = int.from_bytes(begin, "little")
+    if len(begin) == 8 and length > LONGEST_HEADER and length <= file.stat().st_size:
+        raise PretrainedError(f"{shown(file.name)} has a header of {length:,} bytes, and no model's is that long.")
 
 
 def _tensors_of_pickle(file: Path) -> dict[str, Tensor]:

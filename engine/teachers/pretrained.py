@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from engine.settings.error_text import first_line
 from engine.settings.reachable import reachable
 from engine.sizing.shape import Shape
-from engine.storage.allowed_folders import PathError, allowed_path
+from engine.storage.allowed_folders import PathError, allowed_path, is_folder
 from engine.teachers.checkpoint_files import (
     INDEX,
     TOKENIZER_FILES,
@@ -105,8 +105,10 @@ def local_folder(path: str) -> Path:
         folder = allowed_path(path)
     except PathError as error:
         raise PretrainedError(str(error)) from error
-    if not folder.is_dir():
-        raise PretrainedError(f"There is no folder {folder}; name one that holds config.json and {WEIGHTS}.")
+    if not is_folder(folder):
+        raise PretrainedError(
+            f"There is no folder {shown(folder.name)}; name one that holds config.json and {WEIGHTS}."
+        )
     with in_one_sentence(folder.name):
         links = [file for file in folder.iterdir() if file.is_symlink()]
     for file in links:

@@ -21,7 +21,7 @@ from typing import Any
 
 from engine.settings.error_text import disk_reason, first_line
 from engine.settings.reachable import reachable
-from engine.storage.allowed_folders import PathError, allowed_path
+from engine.storage.allowed_folders import PathError, allowed_path, is_file
 from engine.storage.cache import digest, file_digest
 from engine.text import microworld
 from engine.text.nltk_data import INDEX, MissingCorpusError, fetch, fetch_command, on_this_machine
@@ -55,7 +55,7 @@ def find_source(name: str) -> Source:
         return _interleaved([find_source(one) for one in names])
     kind, _, rest = name.partition(":")
     if kind not in SOURCES:
-        raise CorpusError(f"There is no corpus {name!r}; name one of {', '.join(SOURCES)}, such as nltk:brown.")
+        raise CorpusError(f"There is no corpus {name[:80]!r}; name one of {', '.join(SOURCES)}, such as nltk:brown.")
     return SOURCES[kind](rest)
 
 
@@ -193,8 +193,8 @@ def _file(rest: str) -> Source:
         raise CorpusError(str(error)) from error
     file_kind(path.name)
     split_column(column)
-    if not path.is_file():
-        raise CorpusError(f"There is no file {path}; name one as file:PATH, or file:PATH#COLUMN.")
+    if not is_file(path):
+        raise CorpusError(f"There is no file {path.name[-80:]}; name one as file:PATH, or file:PATH#COLUMN.")
     return Source(lambda: read_documents(path, column), lambda: _file_fingerprint(path, column))
 
 
@@ -202,7 +202,7 @@ def _file_fingerprint(path: Path, column: str) -> str:
     try:
         return digest(["file", FILE_READING_VERSION, SPLITTING, file_kind(path.name), column, file_digest([path])])
     except OSError as error:
-        raise CorpusError(f"The corpus file {path} cannot be read: {disk_reason(error)}.") from error
+        raise CorpusError(f"The corpus file {path.name} cannot be read: {disk_reason(error)}.") from error
 
 
 def _hub(rest: str) -> Source:

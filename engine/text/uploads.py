@@ -39,5 +39,5 @@ def save_upload(folder: Path, name: str, content: bytes) -> Path:
         with whole_file(path) as draft:
             draft.write_bytes(content)
     except OSError as error:
-        raise CorpusError(f"{folder} does not take the file: {disk_reason(error)}; free some space.") from error
+        raise CorpusError(f"The server does not take the file: {disk_reason(error)}; free some space.") from error
     return path
