@@ -85,8 +85,8 @@ def run(arguments: argparse.Namespace) -> int:
     from engine.training import job
 
     started, processes, offset = _resumed(arguments) if arguments.resume else _started(arguments)
+    job.stop_on(started, signal.SIGTERM, signal.SIGINT)  # at once: its processes are at work already
     _say_what_was_chosen(started)
-    job.stop_on(started, signal.SIGTERM, signal.SIGINT)
     events = follow(started, offset) if processes > 1 else job.perform(started)
     last_event = show_progress(started, events)
     return _print_outcome(started, last_event, arguments.json)
@@ -155,10 +155,10 @@ def run_config(arguments: argparse.Namespace) -> RunConfig:
 
 def _say_what_was_chosen(started: Run) -> None:
     """What the card of a teacher from outside says was chosen silently, on stderr."""
-    from engine.teachers.catalog import teacher_card
-
     teacher = str(started.config().get("teacher", ""))
     if teacher.startswith(("hub:", "local:")):
+        from engine.teachers.catalog import teacher_card
+
         say(teacher_card(teacher).notes)
 
 

@@ -6,7 +6,7 @@ from streamlit.testing.v1 import AppTest
 from app.session import caches
 from engine.storage.checksums import write_checksums
 from engine.storage.runs import Run, create_run
-from engine.training.launch import PROJECT
+from engine.settings.project import PROJECT
 
 
 @pytest.fixture
