@@ -4,9 +4,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.session import caches
+from engine.settings.project import PROJECT
 from engine.storage.checksums import write_checksums
 from engine.storage.runs import Run, create_run
-from engine.settings.project import PROJECT
 
 
 @pytest.fixture
