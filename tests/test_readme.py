@@ -115,6 +115,15 @@ def test_pictures_and_targets_exist() -> None:
         assert f"\n{target}:" in makefile
 
 
+def test_every_fault_has_its_test() -> None:
+    """Harm: a promise of what happens after a fault, and nothing that makes it happen."""
+    table = README.split("## What can go wrong")[1].split("\n## ")[0]
+    named = [line.rsplit("`", 2)[1] for line in table.splitlines() if line.startswith("| ") and "`" in line]
+    assert len(named) > 10
+    for path in named:
+        assert "\ndef test_" in (ROOT / "tests" / path).read_text(), path
+
+
 def test_nobody_but_its_file_names_a_method() -> None:
     """Harm: 'one file' is not enough: a page or the training loop knows methods by name."""
     classes = [kind.__name__ for kind in METHODS.values()]
