@@ -89,6 +89,9 @@ NEEDED_OF_EVENTS: dict[str, Fields] = {
     "attention": {"step": STEP},
     "picture": {"step": STEP},
     "checkpoint": {"step": STEP},
+    "queued": {},
+    "notice": {"message": TEXT},
+    "out_of_memory": {"message": TEXT},
 }
 ALLOWED_IN_EVENTS: dict[str, Fields] = {
     "start": {

@@ -3,6 +3,7 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app.elements.text import escape_markdown
 from app.session import caches
 from engine.settings.project import PROJECT
 from engine.storage.checksums import write_checksums
@@ -44,7 +45,7 @@ def test_a_failed_run_with_a_whole_checkpoint_offers_to_go_on(run) -> None:
     run.append({"kind": "failed", "message": "The disk is full."})
     opened = page(run)
     assert "Resume" in buttons(opened)
-    assert [error.value for error in opened.error] == ["The disk is full."]
+    assert [error.value for error in opened.error] == [escape_markdown("The disk is full.")]
     (run.checkpoints_dir / "step-000000020" / "state.pt").write_bytes(b"who")
     assert "Resume" not in buttons(page(run))
 
@@ -54,7 +55,7 @@ def test_what_was_passed_over_is_told_for_this_start_only(run) -> None:
     said = "The checkpoint step-000000040 is damaged: state.pt is missing. The run goes on from step 20."
     run.append({"kind": "notice", "message": said})
     run.append({"kind": "stopped"})
-    assert [warning.value for warning in page(run).warning] == [said]
+    assert [warning.value for warning in page(run).warning] == [escape_markdown(said)]
     run.append({"kind": "queued"})
     run.append({"kind": "stopped"})
     assert not page(run).warning
@@ -73,4 +74,4 @@ def test_a_resume_that_is_refused_is_a_sentence(run, monkeypatch) -> None:
     opened = page(run)
     next(button for button in opened.button if button.label == "Resume").click().run()
     assert not opened.exception
-    assert "A process still works on it." in [error.value for error in opened.error]
+    assert escape_markdown("A process still works on it.") in [error.value for error in opened.error]
