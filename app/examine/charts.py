@@ -78,7 +78,7 @@ def best_head_bars(best: Mapping[str, Mapping[str, BestHead]], colours: Theme) -
             y=[100 * head.value for head in heads.values()],
             error_y={
                 "type": "data",
-                "array": [100 * (head.interval or 0) for head in heads.values()],
+                "array": [None if head.interval is None else 100 * head.interval for head in heads.values()],
                 "color": colours.ink,
                 "thickness": 1.5,
             },

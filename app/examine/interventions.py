@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -118,10 +119,11 @@ def _loss_tiles(pair: ModelPair, role: str, heads: list[tuple[int, int]], how: s
         CorpusError: the held-out text is not on this machine.
     """
     loss, loss_after, interval, right, right_after = _losses(pair, role, heads, how)
+    width = "" if math.isnan(interval) else f" ± {interval:.3f}"  # a single row tells none
     tile_row(
         [
             ("Loss before", f"{loss:.3f}", "nats a hidden word"),
-            ("Loss after", f"{loss_after:.3f}", f"{signed(loss_after - loss)} ± {interval:.3f}"),
+            ("Loss after", f"{loss_after:.3f}", f"{signed(loss_after - loss)}{width}"),
             ("Right words", f"{100 * right_after:.1f}%", f"before {100 * right:.1f}%"),
         ]
     )
@@ -211,8 +213,9 @@ def _losses(pair: ModelPair, role: str, heads: list[tuple[int, int]], how: str) 
         loss, right, row = masked_word_losses(bert, batches)
         with intervened(bert, heads, how):
             loss_after, right_after, _ = masked_word_losses(bert, batches)
-        width = clustered_interval(loss_after - loss, row) or 0.0
-        return tuple(map(float, (loss.mean(), loss_after.mean(), width, right.mean(), right_after.mean())))
+        width = clustered_interval(loss_after - loss, row)
+        interval = math.nan if width is None else width
+        return tuple(map(float, (loss.mean(), loss_after.mean(), interval, right.mean(), right_after.mean())))
 
     return caches.compute_once(("losses", pair.result_key(role), pair.student_key, tuple(sorted(heads)), how), make)
 
